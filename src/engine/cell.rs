@@ -1,0 +1,507 @@
+//! The settle-once state machine behind a future.
+//!
+//! Posting makes a cell; the poster's future and the actor's engine share it. Every transition is
+//! one function below, under the cell's one lock; nothing is called and nothing is dropped under
+//! that lock, since a dropped message may run Python. The type parameters keep Python out: `M` is
+//! the message, `R` the outcome, `W` what else watches (callbacks, and who to hand to them).
+
+use std::sync::PoisonError;
+
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
+
+use super::latch::Latch;
+
+/// Where a message is in its life.
+///
+/// ```text
+/// Pending ──begin──▶ Running ──settle──▶ Finished
+///    │ │                                    ▲
+///    │ └──────────────settle────────────────┘     (the actor died, or it was never posted)
+///    └──cancel──▶ Cancelled ──notify──▶ Notified  (posted: both at once)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Pending,
+    Running,
+    /// Cancelled, and those who wait by `concurrent.futures.wait` have not been told.
+    Cancelled,
+    /// Cancelled, and everybody has been told.
+    Notified,
+    Finished,
+}
+
+impl Phase {
+    pub fn is_done(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+
+    pub fn is_cancelled(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Notified)
+    }
+}
+
+/// What a cell holds in each phase. A cell that nobody posted has no message.
+enum State<M, R> {
+    Pending(Option<M>),
+    Running,
+    Cancelled,
+    Notified,
+    Finished(R),
+}
+
+impl<M, R> State<M, R> {
+    fn phase(&self) -> Phase {
+        match self {
+            Self::Pending(_) => Phase::Pending,
+            Self::Running => Phase::Running,
+            Self::Cancelled => Phase::Cancelled,
+            Self::Notified => Phase::Notified,
+            Self::Finished(_) => Phase::Finished,
+        }
+    }
+}
+
+struct Inner<M, R, W> {
+    state: State<M, R>,
+    /// Somebody has the future's condition variable, so a cell must be settled holding that: see
+    /// [`Hold`]. Once set it stays.
+    witnessed: bool,
+    watch: Option<Box<W>>,
+}
+
+/// Whether the caller holds the condition variable that the standard library reaches for.
+///
+/// `concurrent.futures.wait` takes the condition of each future, looks at their states and adds
+/// itself to their waiters as one step. Once a cell has such a condition, whoever settles it has
+/// to take the condition first, or that step would not be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    Nothing,
+    Condition,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Settle<R, W> {
+    /// Done; the watch, if there is one, is the caller's to serve, holding no lock.
+    Settled(Option<Box<W>>),
+    /// The cell was done before: nothing changed, and the outcome comes back.
+    TooLate(R),
+    /// Nothing changed: call again holding the condition.
+    NeedsCondition(R),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Cancel<M, W> {
+    /// It is cancelled by this call. The message is handed back to be dropped outside the lock.
+    Cancelled {
+        message: Option<M>,
+        watch: Option<Box<W>>,
+    },
+    Already,
+    /// It runs or has finished.
+    TooLate,
+    NeedsCondition,
+}
+
+/// What [`Cell::begin`] found.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Begin<M> {
+    /// The message is the caller's to handle; nobody can cancel it any more.
+    Message(M),
+    /// It was cancelled or settled: skip it.
+    Gone,
+}
+
+pub struct Cell<M, R, W> {
+    inner: Mutex<Inner<M, R, W>>,
+    /// Set after the state is done, by whoever did it.
+    done: Latch,
+}
+
+impl<M, R, W> Default for Cell<M, R, W> {
+    /// A pending cell that nobody has posted.
+    fn default() -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                state: State::Pending(None),
+                witnessed: false,
+                watch: None,
+            }),
+            done: Latch::default(),
+        }
+    }
+}
+
+impl<M, R, W> Cell<M, R, W> {
+    fn lock(&self) -> MutexGuard<'_, Inner<M, R, W>> {
+        // No code that can panic runs under the lock, so poison says nothing.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a new cell its message. Call it before the cell is shared with an engine.
+    pub fn post(&self, message: M) {
+        let mut inner = self.lock();
+        debug_assert!(matches!(inner.state, State::Pending(None)));
+        inner.state = State::Pending(Some(message));
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.lock().state.phase()
+    }
+
+    /// Whether it was posted and neither begun nor ended.
+    pub fn is_posted(&self) -> bool {
+        matches!(self.lock().state, State::Pending(Some(_)))
+    }
+
+    pub fn done(&self) -> &Latch {
+        &self.done
+    }
+
+    /// Pending -> Running, by the engine that has the message.
+    pub fn begin(&self) -> Begin<M> {
+        let mut inner = self.lock();
+        match &mut inner.state {
+            State::Pending(message @ Some(_)) => {
+                let message = message.take();
+                inner.state = State::Running;
+                message.map_or(Begin::Gone, Begin::Message)
+            }
+            _ => Begin::Gone,
+        }
+    }
+
+    /// Pending | Running -> Finished, by anyone.
+    pub fn settle(&self, outcome: R, hold: Hold) -> Settle<R, W> {
+        let mut inner = self.lock();
+        if inner.state.phase().is_done() {
+            return Settle::TooLate(outcome);
+        }
+        if inner.witnessed && hold == Hold::Nothing {
+            return Settle::NeedsCondition(outcome);
+        }
+        let before = std::mem::replace(&mut inner.state, State::Finished(outcome));
+        let watch = inner.watch.take();
+        drop(inner);
+        self.done.set();
+        drop(before);
+        Settle::Settled(watch)
+    }
+
+    /// Pending -> Notified if posted, else Pending -> Cancelled, by whoever has the future.
+    pub fn cancel(&self, hold: Hold) -> Cancel<M, W> {
+        let mut inner = self.lock();
+        let needs_condition = inner.witnessed && hold == Hold::Nothing;
+        let message = match &mut inner.state {
+            State::Pending(_) if needs_condition => return Cancel::NeedsCondition,
+            State::Pending(message) => message.take(),
+            State::Cancelled | State::Notified => return Cancel::Already,
+            State::Running | State::Finished(_) => return Cancel::TooLate,
+        };
+        inner.state = if message.is_some() {
+            State::Notified
+        } else {
+            State::Cancelled
+        };
+        let watch = inner.watch.take();
+        drop(inner);
+        self.done.set();
+        Cancel::Cancelled { message, watch }
+    }
+
+    /// Pending -> Running or Cancelled -> Notified: what `set_running_or_notify_cancel` asks for.
+    /// Returns the phase it found; any other phase than these two is left as it is.
+    pub fn advance(&self) -> Phase {
+        let mut inner = self.lock();
+        let found = inner.state.phase();
+        let next = match found {
+            Phase::Pending => State::Running,
+            Phase::Cancelled => State::Notified,
+            _ => return found,
+        };
+        let before = std::mem::replace(&mut inner.state, next);
+        drop(inner);
+        drop(before);
+        found
+    }
+
+    /// From now on only who holds the condition may end this cell.
+    pub fn witness(&self) {
+        self.lock().witnessed = true;
+    }
+
+    /// Runs `edit` on the watch under the lock unless the cell is done. `edit` must not call
+    /// Python, nor drop anything of Python's.
+    pub fn watch<T>(&self, edit: impl FnOnce(&mut Option<Box<W>>) -> T) -> Option<T> {
+        let mut inner = self.lock();
+        (!inner.state.phase().is_done()).then(|| edit(&mut inner.watch))
+    }
+
+    /// Runs `edit` on the outcome under the lock if there is one; as careful as in [`watch`].
+    ///
+    /// [`watch`]: Self::watch
+    pub fn outcome<T>(&self, edit: impl FnOnce(&mut R) -> T) -> Option<T> {
+        match &mut self.lock().state {
+            State::Finished(outcome) => Some(edit(outcome)),
+            _ => None,
+        }
+    }
+
+    /// Puts the cell into a phase by force, for code that assigns to a future's `_state`.
+    /// Returns what was there, to be dropped by the caller.
+    pub fn force(&self, phase: Phase, outcome: impl FnOnce() -> R) -> Option<R> {
+        let next = match phase {
+            Phase::Pending => State::Pending(None),
+            Phase::Running => State::Running,
+            Phase::Cancelled => State::Cancelled,
+            Phase::Notified => State::Notified,
+            Phase::Finished => State::Finished(outcome()),
+        };
+        let mut inner = self.lock();
+        let before = std::mem::replace(&mut inner.state, next);
+        drop(inner);
+        if phase.is_done() {
+            self.done.set();
+        }
+        match before {
+            State::Finished(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Lends outcome and watch to a garbage collector, which must neither wait nor be told wrong:
+    /// nothing is lent while somebody else is inside the cell.
+    #[cfg(not(loom))]
+    pub fn inspect<E>(
+        &self,
+        visit: impl FnOnce(Option<&R>, Option<&W>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Ok(inner) = self.inner.try_lock() else {
+            return Ok(());
+        };
+        let outcome = match &inner.state {
+            State::Finished(outcome) => Some(outcome),
+            _ => None,
+        };
+        visit(outcome, inner.watch.as_deref())
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    type TestCell = Cell<&'static str, u32, &'static str>;
+
+    fn cell_in(phase: Phase) -> TestCell {
+        let cell = TestCell::default();
+        if phase == Phase::Pending {
+            cell.post("message");
+        } else {
+            cell.force(phase, || 7);
+        }
+        cell
+    }
+
+    const PHASES: [Phase; 5] = [
+        Phase::Pending,
+        Phase::Running,
+        Phase::Cancelled,
+        Phase::Notified,
+        Phase::Finished,
+    ];
+
+    #[test]
+    fn every_event_in_every_phase() {
+        use Phase::{Cancelled, Finished, Notified, Pending, Running};
+        // phase, then the phase after: begin, settle, cancel, advance
+        let table = [
+            (Pending, Running, Finished, Notified, Running),
+            (Running, Running, Finished, Running, Running),
+            (Cancelled, Cancelled, Cancelled, Cancelled, Notified),
+            (Notified, Notified, Notified, Notified, Notified),
+            (Finished, Finished, Finished, Finished, Finished),
+        ];
+        for (phase, begun, settled, cancelled, advanced) in table {
+            let cell = cell_in(phase);
+            assert_eq!(cell.begin() == Begin::Message("message"), phase == Pending);
+            assert_eq!(cell.phase(), begun);
+
+            let cell = cell_in(phase);
+            let too_late = cell.settle(1, Hold::Nothing) == Settle::TooLate(1);
+            assert_eq!(too_late, phase.is_done());
+            assert_eq!(cell.phase(), settled);
+
+            let cell = cell_in(phase);
+            let expected = match phase {
+                Pending => Cancel::Cancelled {
+                    message: Some("message"),
+                    watch: None,
+                },
+                Cancelled | Notified => Cancel::Already,
+                Running | Finished => Cancel::TooLate,
+            };
+            assert_eq!(cell.cancel(Hold::Nothing), expected);
+            assert_eq!(cell.phase(), cancelled);
+
+            let cell = cell_in(phase);
+            assert_eq!(cell.advance(), phase);
+            assert_eq!(cell.phase(), advanced);
+        }
+    }
+
+    #[test]
+    fn the_latch_is_set_exactly_when_the_cell_is_done() {
+        for phase in PHASES {
+            assert_eq!(cell_in(phase).done().is_set(), phase.is_done());
+        }
+    }
+
+    #[test]
+    fn a_witnessed_cell_ends_only_under_its_condition() {
+        let cell = cell_in(Phase::Pending);
+        cell.witness();
+        assert_eq!(cell.cancel(Hold::Nothing), Cancel::NeedsCondition);
+        assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsCondition(1));
+        assert_eq!(cell.begin(), Begin::Message("message"));
+        assert_eq!(cell.settle(1, Hold::Condition), Settle::Settled(None));
+        assert_eq!(cell.settle(2, Hold::Nothing), Settle::TooLate(2));
+        assert_eq!(cell.outcome(|outcome| *outcome), Some(1));
+    }
+
+    #[test]
+    fn the_watch_goes_to_whoever_ends_the_cell() {
+        let cell = cell_in(Phase::Pending);
+        assert_eq!(cell.watch(|watch| *watch = Some(Box::new("w"))), Some(()));
+        assert_eq!(
+            cell.settle(1, Hold::Nothing),
+            Settle::Settled(Some(Box::new("w")))
+        );
+        assert_eq!(cell.watch(|_| ()), None);
+    }
+
+    #[test]
+    fn a_bare_cell_is_cancelled_in_two_steps() {
+        let cell = TestCell::default();
+        assert_eq!(cell.begin(), Begin::Gone);
+        let cancelled = Cancel::Cancelled {
+            message: None,
+            watch: None,
+        };
+        assert_eq!(cell.cancel(Hold::Nothing), cancelled);
+        assert_eq!(cell.phase(), Phase::Cancelled);
+        assert_eq!(cell.advance(), Phase::Cancelled);
+        assert_eq!(cell.phase(), Phase::Notified);
+    }
+
+    #[test]
+    fn of_begin_and_cancel_one_wins() {
+        let begun = AtomicUsize::new(0);
+        for _ in 0..2_000 {
+            let cell = Arc::new(cell_in(Phase::Pending));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    if cell.begin() != Begin::Gone {
+                        begun.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                let cancelled = cell.cancel(Hold::Nothing) != Cancel::TooLate;
+                begun.fetch_add(usize::from(cancelled), Ordering::Relaxed);
+            });
+        }
+        assert_eq!(begun.into_inner(), 2_000);
+    }
+}
+
+/// Run with `RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --lib loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::engine::latch::Wait;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    type TestCell = Cell<u8, u8, u8>;
+
+    fn posted() -> Arc<TestCell> {
+        let cell = Arc::new(TestCell::default());
+        cell.post(1);
+        cell
+    }
+
+    #[test]
+    fn loom_begin_or_cancel_but_not_both() {
+        loom::model(|| {
+            let cell = posted();
+            let actor = {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || match cell.begin() {
+                    Begin::Message(_) => {
+                        assert_eq!(cell.settle(5, Hold::Nothing), Settle::Settled(None));
+                        true
+                    }
+                    Begin::Gone => false,
+                })
+            };
+            let cancelled = matches!(cell.cancel(Hold::Nothing), Cancel::Cancelled { .. });
+            while cell.done().wait(None) != Wait::Set {}
+            let handled = actor.join().unwrap();
+            assert!(handled != cancelled);
+            assert!(cell.phase().is_done());
+        });
+    }
+
+    #[test]
+    fn loom_a_waiter_is_never_left_asleep() {
+        loom::model(|| {
+            let cell = posted();
+            let actor = {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || {
+                    let _ = cell.begin();
+                    let _ = cell.settle(5, Hold::Nothing);
+                })
+            };
+            while cell.done().wait(None) != Wait::Set {}
+            assert_eq!(cell.outcome(|outcome| *outcome), Some(5));
+            actor.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_watch_is_served_once_or_refused() {
+        loom::model(|| {
+            let cell = posted();
+            let actor = {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || match cell.settle(5, Hold::Nothing) {
+                    Settle::Settled(watch) => watch.is_some(),
+                    _ => false,
+                })
+            };
+            let added = cell.watch(|watch| *watch = Some(Box::new(1))).is_some();
+            assert_eq!(actor.join().unwrap(), added);
+        });
+    }
+
+    #[test]
+    fn loom_two_settlers_one_outcome() {
+        loom::model(|| {
+            let cell = posted();
+            let other = {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || cell.settle(1, Hold::Nothing) == Settle::Settled(None))
+            };
+            let mine = cell.settle(2, Hold::Nothing) == Settle::Settled(None);
+            assert!(mine != other.join().unwrap());
+        });
+    }
+}

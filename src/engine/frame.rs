@@ -1,0 +1,321 @@
+//! Frames on byte slices: encode and decode, no I/O.
+//!
+//! ```text
+//! 0               8                      15     16            16 + len
+//! ├── len: u64 ───┼── sequence: u56 ─────┼─ kind ┼── body ──────┤     little endian
+//! ```
+//!
+//! A length is checked before memory is reserved for it, and memory grows only with the bytes that
+//! have come. Bytes that make no sense are an error that says so, never a panic.
+
+use std::fmt;
+
+pub const HEADER_BYTES: usize = 16;
+
+/// The longest body that a length may name: far above any machine's memory, and far below what a
+/// corrupted length would be likely to say.
+pub const MAX_BODY_BYTES: u64 = 1 << 42;
+
+/// A body of at least this many bytes is read into memory of its own instead of being copied out
+/// of the inbox.
+const LARGE_BYTES: usize = 64 * 1024;
+
+const SEQUENCE_BITS: u32 = 56;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// To the child, first: the class and the arguments for its constructor.
+    Start = 1,
+    /// To the child: a message for `handle`.
+    Message = 2,
+    /// To the child: a function and its arguments.
+    Call = 3,
+    /// To the child, last: there is no more.
+    Stop = 4,
+    /// To the parent, first: the constructor has returned.
+    Ready = 16,
+    /// To the parent: what `handle` returned.
+    Answer = 17,
+    /// To the parent: what `handle`, or for sequence 0 the constructor, raised.
+    Error = 18,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [
+            Self::Start,
+            Self::Message,
+            Self::Call,
+            Self::Stop,
+            Self::Ready,
+            Self::Answer,
+            Self::Error,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// A frame without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub kind: Kind,
+    /// Counts messages from 1 for each actor; an answer has its message's.
+    pub sequence: u64,
+    pub len_bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: Kind,
+    pub sequence: u64,
+    pub body: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    UnknownKind(u8),
+    TooLong(u64),
+    NoMemory(usize),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKind(kind) => write!(f, "a frame of unknown kind {kind}"),
+            Self::TooLong(len) => write!(f, "a frame that claims to be {len} bytes long"),
+            Self::NoMemory(len) => write!(f, "no memory for a frame of {len} bytes"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The bytes of one frame.
+pub fn encode(kind: Kind, sequence: u64, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(&word(kind, sequence).to_le_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Writes the sequence number into a frame that was encoded before its number was known.
+pub fn renumber(frame: &mut [u8], kind: Kind, sequence: u64) {
+    frame[8..HEADER_BYTES].copy_from_slice(&word(kind, sequence).to_le_bytes());
+}
+
+fn word(kind: Kind, sequence: u64) -> u64 {
+    debug_assert!(sequence >> SEQUENCE_BITS == 0);
+    u64::from(kind as u8) << SEQUENCE_BITS | sequence
+}
+
+/// `None`: more bytes are needed.
+fn decode_header(bytes: &[u8]) -> Result<Option<Header>, Fault> {
+    let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let number = |at: usize| {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(&header[at..at + 8]);
+        u64::from_le_bytes(eight)
+    };
+    let (len, word) = (number(0), number(8));
+    let byte = header[HEADER_BYTES - 1];
+    let kind = Kind::from_byte(byte).ok_or(Fault::UnknownKind(byte))?;
+    let len_bytes = usize::try_from(len)
+        .ok()
+        .filter(|_| len <= MAX_BODY_BYTES)
+        .ok_or(Fault::TooLong(len))?;
+    Ok(Some(Header {
+        kind,
+        sequence: word & ((1 << SEQUENCE_BITS) - 1),
+        len_bytes,
+    }))
+}
+
+/// Takes bytes as they come and gives whole frames.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// Bytes not yet decoded, from `at`.
+    inbox: Vec<u8>,
+    at: usize,
+    /// A large frame whose body is being collected.
+    large: Option<(Header, Vec<u8>)>,
+}
+
+impl Decoder {
+    /// Where to append what is read next: it has spare capacity, and no more than that may be
+    /// appended before the next call.
+    pub fn space(&mut self) -> Result<&mut Vec<u8>, Fault> {
+        let (vec, wanted) = match &mut self.large {
+            Some((header, body)) => {
+                let missing = header.len_bytes.saturating_sub(body.len());
+                // At most doubles what has come, whatever the length claims.
+                let wanted = missing.min(body.len().max(LARGE_BYTES)).max(1);
+                (body, wanted)
+            }
+            None => {
+                self.inbox.drain(..self.at);
+                self.at = 0;
+                (&mut self.inbox, LARGE_BYTES)
+            }
+        };
+        vec.try_reserve_exact(wanted)
+            .map_err(|_| Fault::NoMemory(vec.len() + wanted))?;
+        Ok(vec)
+    }
+
+    /// The next whole frame; `None`: more bytes are needed.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
+        if let Some((header, mut body)) = self.large.take() {
+            if body.len() < header.len_bytes {
+                self.large = Some((header, body));
+                return Ok(None);
+            }
+            // The kernel may have filled spare capacity with the start of the next frame.
+            self.inbox.extend_from_slice(&body[header.len_bytes..]);
+            body.truncate(header.len_bytes);
+            return Ok(Some(frame(header, body)));
+        }
+        let bytes = &self.inbox[self.at..];
+        let Some(header) = decode_header(bytes)? else {
+            return Ok(None);
+        };
+        let rest = &bytes[HEADER_BYTES..];
+        if let Some(body) = rest.get(..header.len_bytes) {
+            let body = body.to_vec();
+            self.at += HEADER_BYTES + header.len_bytes;
+            return Ok(Some(frame(header, body)));
+        }
+        if header.len_bytes >= LARGE_BYTES {
+            self.large = Some((header, rest.to_vec()));
+            self.inbox.clear();
+            self.at = 0;
+        }
+        Ok(None)
+    }
+
+    /// Whether the stream ends here between two frames.
+    pub fn is_between_frames(&self) -> bool {
+        self.large.is_none() && self.at == self.inbox.len()
+    }
+}
+
+fn frame(header: Header, body: Vec<u8>) -> Frame {
+    Frame {
+        kind: header.kind,
+        sequence: header.sequence,
+        body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kinds() -> impl Strategy<Value = Kind> {
+        proptest::sample::select(vec![Kind::Start, Kind::Message, Kind::Answer, Kind::Error])
+    }
+
+    fn frames() -> impl Strategy<Value = Vec<Frame>> {
+        let body = prop_oneof![
+            9 => proptest::collection::vec(any::<u8>(), 0..300),
+            1 => (LARGE_BYTES - 20..LARGE_BYTES * 3).prop_map(|len| vec![7; len]),
+        ];
+        let one = (kinds(), 0..1_u64 << SEQUENCE_BITS, body);
+        let one = one.prop_map(|(kind, sequence, body)| Frame {
+            kind,
+            sequence,
+            body,
+        });
+        proptest::collection::vec(one, 0..8)
+    }
+
+    /// Feeds `stream` as reads of at most `step` bytes.
+    fn decode(stream: &[u8], step: usize) -> Result<(Vec<Frame>, Decoder), Fault> {
+        let mut decoder = Decoder::default();
+        let mut frames = Vec::new();
+        let mut rest = stream;
+        while !rest.is_empty() {
+            let space = decoder.space()?;
+            let room = space.capacity() - space.len();
+            let (now, later) = rest.split_at(step.min(room).min(rest.len()));
+            space.extend_from_slice(now);
+            rest = later;
+            while let Some(frame) = decoder.next_frame()? {
+                frames.push(frame);
+            }
+        }
+        Ok((frames, decoder))
+    }
+
+    fn encode_all(frames: &[Frame]) -> Vec<u8> {
+        let encode = |f: &Frame| encode(f.kind, f.sequence, &f.body);
+        frames.iter().flat_map(encode).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_back_however_they_are_cut(frames in frames(), step in 1..100_000_usize) {
+            let stream = encode_all(&frames);
+            let (decoded, decoder) = decode(&stream, step).expect("a valid stream");
+            prop_assert_eq!(decoded, frames);
+            prop_assert!(decoder.is_between_frames());
+        }
+
+        #[test]
+        fn a_prefix_is_incomplete_and_never_an_error(frames in frames(), cut in 0.0..1.0_f64) {
+            let stream = encode_all(&frames);
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let cut = (stream.len() as f64 * cut) as usize;
+            let (decoded, decoder) = decode(&stream[..cut], 8192).expect("a valid prefix");
+            prop_assert!(decoded.len() <= frames.len());
+            prop_assert_eq!(&decoded[..], &frames[..decoded.len()]);
+            let whole: usize = decoded.iter().map(|f| HEADER_BYTES + f.body.len()).sum();
+            prop_assert_eq!(decoder.is_between_frames(), whole == cut);
+        }
+
+        #[test]
+        fn noise_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..4000), step in 1..64_usize) {
+            drop(decode(&noise, step));
+        }
+    }
+
+    #[test]
+    fn an_absurd_length_is_refused_before_memory_is_reserved() {
+        let mut bytes = encode(Kind::Answer, 1, b"");
+        bytes[..8].copy_from_slice(&(MAX_BODY_BYTES + 1).to_le_bytes());
+        assert_eq!(
+            decode(&bytes, 64).err(),
+            Some(Fault::TooLong(MAX_BODY_BYTES + 1))
+        );
+    }
+
+    #[test]
+    fn memory_grows_with_the_bytes_that_came_not_with_the_length_claimed() {
+        let mut bytes = encode(Kind::Answer, 1, &[0; 1000]);
+        bytes[..8].copy_from_slice(&MAX_BODY_BYTES.to_le_bytes());
+        let (frames, mut decoder) = decode(&bytes, 64).expect("incomplete");
+        assert!(frames.is_empty());
+        assert!(decoder.space().expect("little memory").capacity() < 4 * LARGE_BYTES);
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named() {
+        let mut bytes = encode(Kind::Answer, 1, b"");
+        bytes[HEADER_BYTES - 1] = 99;
+        assert_eq!(decode(&bytes, 64).err(), Some(Fault::UnknownKind(99)));
+    }
+
+    #[test]
+    fn a_frame_can_be_numbered_late() {
+        let mut bytes = encode(Kind::Message, 0, b"body");
+        renumber(&mut bytes, Kind::Message, 12);
+        let (frames, _) = decode(&bytes, 64).expect("valid");
+        assert_eq!(frames[0].sequence, 12);
+        assert_eq!(frames[0].body, b"body");
+    }
+}

@@ -1,0 +1,215 @@
+//! One end of a pair of pipes that carry frames: buffered writes that never block on an end set
+//! non-blocking, and reads.
+
+use rustix::buffer::spare_capacity;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::collections::VecDeque;
+use std::fmt;
+
+use super::frame::{Decoder, Fault, Frame};
+use super::sys::retry;
+
+/// Why a link ended other than by the stream's end between two frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The stream ended inside a frame.
+    Cut,
+    Frame(Fault),
+    Io(Errno),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut => write!(f, "the stream ended inside a frame"),
+            Self::Frame(fault) => fault.fmt(f),
+            Self::Io(error) => write!(f, "a system call failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl From<Errno> for Broken {
+    fn from(error: Errno) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self::Frame(fault)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flush {
+    Done,
+    /// The pipe is full: poll for room, then flush again.
+    Blocked,
+}
+
+/// Writes frames in the order they are pushed.
+#[derive(Debug)]
+pub struct Writer {
+    fd: OwnedFd,
+    frames: VecDeque<Vec<u8>>,
+    /// How many bytes of the first frame are written.
+    written: usize,
+}
+
+impl Writer {
+    pub fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            frames: VecDeque::new(),
+            written: 0,
+        }
+    }
+
+    pub fn push(&mut self, frame: Vec<u8>) {
+        self.frames.push_back(frame);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Writes what the pipe takes. Blocks only on an end that is set blocking.
+    pub fn flush(&mut self) -> Result<Flush, Errno> {
+        while let Some(frame) = self.frames.front() {
+            let rest = &frame[self.written..];
+            match retry(|| rustix::io::write(&self.fd, rest)) {
+                Ok(written) if written == rest.len() => {
+                    self.frames.pop_front();
+                    self.written = 0;
+                }
+                Ok(written) => self.written += written,
+                Err(Errno::AGAIN) => return Ok(Flush::Blocked),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Flush::Done)
+    }
+}
+
+impl AsFd for Writer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Fill {
+    Some,
+    /// Nothing to read now, on an end that is set non-blocking.
+    Nothing,
+    /// The stream has ended, between two frames.
+    End,
+}
+
+/// Reads frames.
+#[derive(Debug)]
+pub struct Reader {
+    fd: OwnedFd,
+    decoder: Decoder,
+}
+
+impl Reader {
+    pub fn new(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// One read of whatever is there. Blocks only on an end that is set blocking.
+    pub fn fill(&mut self) -> Result<Fill, Broken> {
+        let space = self.decoder.space()?;
+        match rustix::io::read(&self.fd, spare_capacity(space)) {
+            Ok(0) if self.decoder.is_between_frames() => Ok(Fill::End),
+            Ok(0) => Err(Broken::Cut),
+            Ok(_) => Ok(Fill::Some),
+            // Interrupted: the caller may have a signal to see to.
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Fill::Nothing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A frame that has been read already.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, Broken> {
+        Ok(self.decoder.next_frame()?)
+    }
+}
+
+impl AsFd for Reader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::frame::{Kind, encode};
+    use crate::engine::sys;
+
+    fn link() -> (Reader, Writer) {
+        let (read, write) = sys::pipe().expect("a pipe");
+        sys::set_nonblocking(&read).expect("a flag");
+        sys::set_nonblocking(&write).expect("a flag");
+        (Reader::new(read), Writer::new(write))
+    }
+
+    #[test]
+    fn frames_larger_than_the_pipe_cross_in_pieces() {
+        let (mut reader, mut writer) = link();
+        let bodies: Vec<Vec<u8>> = vec![vec![1; 10], vec![2; 1 << 20], vec![], vec![3; 70_000]];
+        for (sequence, body) in (1..).zip(&bodies) {
+            writer.push(encode(Kind::Message, sequence, body));
+        }
+        let mut blocked = 0;
+        let mut seen = Vec::new();
+        while seen.len() < bodies.len() {
+            blocked += u32::from(writer.flush().expect("open") == Flush::Blocked);
+            while reader.fill().expect("valid") == Fill::Some {}
+            while let Some(frame) = reader.next_frame().expect("valid") {
+                seen.push(frame.body);
+            }
+        }
+        assert_eq!(seen, bodies);
+        assert!(blocked > 2);
+        assert!(writer.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_the_stream_is_told_from_a_cut() {
+        let (mut reader, mut writer) = link();
+        let frame = encode(Kind::Message, 1, b"whole");
+        writer.push(frame.clone());
+        assert_eq!(writer.flush(), Ok(Flush::Done));
+        drop(writer);
+        assert_eq!(reader.fill(), Ok(Fill::Some));
+        assert!(reader.next_frame().expect("valid").is_some());
+        assert_eq!(reader.fill(), Ok(Fill::End));
+
+        let (mut reader, mut writer) = link();
+        writer.push(frame[..9].to_vec());
+        assert_eq!(writer.flush(), Ok(Flush::Done));
+        drop(writer);
+        assert_eq!(reader.fill(), Ok(Fill::Some));
+        assert_eq!(reader.next_frame(), Ok(None));
+        assert_eq!(reader.fill(), Err(Broken::Cut));
+    }
+
+    #[test]
+    fn writing_to_nobody_is_an_error() {
+        let (reader, mut writer) = link();
+        drop(reader);
+        writer.push(encode(Kind::Message, 1, b""));
+        assert_eq!(writer.flush(), Err(Errno::PIPE));
+    }
+}

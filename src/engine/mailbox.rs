@@ -1,0 +1,129 @@
+//! The mailbox: what is posted and not begun, first in, first out.
+//!
+//! Any thread puts; the engine takes. Closing it refuses what comes later and keeps what is inside,
+//! so an engine that takes until [`Take::Closed`] has drained it.
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
+use std::sync::{Mutex, PoisonError};
+
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Take<T> {
+    Item(T),
+    Empty,
+    /// Empty, and nothing will come.
+    Closed,
+}
+
+/// Invariant: the sender is there if and only if the mailbox is open, and it is used under the
+/// lock alone, so after `close` returns nothing more gets in.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    gate: Mutex<Option<Sender<T>>>,
+    queue: Receiver<T>,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        let (sender, queue) = unbounded();
+        Self {
+            gate: Mutex::new(Some(sender)),
+            queue,
+        }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Never blocks. A closed mailbox hands the item back.
+    pub fn put(&self, item: T) -> Result<(), T> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        match gate.as_ref() {
+            Some(sender) => sender.send(item).map_err(|refused| refused.0),
+            None => Err(item),
+        }
+    }
+
+    pub fn close(&self) {
+        let sender = self
+            .gate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // Dropped outside the lock: it wakes the taker.
+        drop(sender);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.gate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
+    }
+
+    pub fn try_take(&self) -> Take<T> {
+        match self.queue.try_recv() {
+            Ok(item) => Take::Item(item),
+            Err(TryRecvError::Empty) => Take::Empty,
+            Err(TryRecvError::Disconnected) => Take::Closed,
+        }
+    }
+
+    /// Blocks until there is an item; `None` once it is closed and empty.
+    pub fn take(&self) -> Option<T> {
+        self.queue.recv().ok()
+    }
+
+    /// What is inside now, taken out one by one.
+    pub fn drain(&self) -> impl Iterator<Item = T> + '_ {
+        self.queue.try_iter()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_mailbox_refuses_but_keeps_what_it_has() {
+        let mailbox = Mailbox::default();
+        assert_eq!(mailbox.try_take(), Take::Empty);
+        assert_eq!(mailbox.put(1), Ok(()));
+        assert_eq!(mailbox.put(2), Ok(()));
+        mailbox.close();
+        assert!(mailbox.is_closed());
+        assert_eq!(mailbox.put(3), Err(3));
+        assert_eq!(mailbox.take(), Some(1));
+        assert_eq!(mailbox.try_take(), Take::Item(2));
+        assert_eq!(mailbox.try_take(), Take::Closed);
+        assert_eq!(mailbox.take(), None);
+    }
+
+    #[test]
+    fn closing_wakes_the_taker() {
+        let mailbox = Mailbox::<u8>::default();
+        std::thread::scope(|scope| {
+            let taker = scope.spawn(|| mailbox.take());
+            mailbox.close();
+            assert_eq!(taker.join().expect("the taker never panics"), None);
+        });
+    }
+
+    #[test]
+    fn the_order_of_every_sender_is_kept() {
+        let mailbox = Mailbox::default();
+        std::thread::scope(|scope| {
+            for sender in 0..4 {
+                let mailbox = &mailbox;
+                scope.spawn(move || {
+                    (0..1_000).for_each(|n| mailbox.put((sender, n)).expect("open"))
+                });
+            }
+        });
+        let mut seen = [0; 4];
+        for (sender, n) in mailbox.drain() {
+            assert_eq!(seen[sender], n);
+            seen[sender] += 1;
+        }
+        assert_eq!(seen, [1_000; 4]);
+    }
+}

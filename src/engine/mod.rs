@@ -1,0 +1,16 @@
+//! The engine: threads, locks, descriptors and byte layouts, without Python.
+//!
+//! Nothing here may name a Python type or take the interpreter's lock; `src/py/` supplies those as
+//! type parameters. It builds and tests with the feature `python` off, and its atomic protocols
+//! are model-checked with `--cfg loom`.
+
+pub mod cell;
+pub mod latch;
+pub mod mailbox;
+
+#[cfg(not(loom))]
+pub mod frame;
+#[cfg(not(loom))]
+pub mod link;
+#[cfg(not(loom))]
+pub mod sys;
