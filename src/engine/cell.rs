@@ -43,8 +43,9 @@ impl Phase {
     }
 }
 
-/// What a cell holds in each phase. A cell that nobody posted has no message.
+/// What a cell holds in each phase.
 enum State<M, R> {
+    /// Without a message until it is posted, if ever.
     Pending(Option<M>),
     Running,
     Cancelled,
@@ -66,10 +67,31 @@ impl<M, R> State<M, R> {
 
 struct Inner<M, R, W> {
     state: State<M, R>,
+    /// An engine has it, and will end it; else it belongs to whoever made the future.
+    posted: bool,
     /// Somebody has the future's condition variable, so a cell must be settled holding that: see
     /// [`Hold`]. Once set it stays.
     witnessed: bool,
     watch: Option<Box<W>>,
+}
+
+impl<M, R, W> Inner<M, R, W> {
+    fn origin(&self) -> Origin {
+        if self.posted {
+            Origin::Posted
+        } else {
+            Origin::Bare
+        }
+    }
+}
+
+/// Who will end a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An engine, whatever becomes of the future.
+    Posted,
+    /// Whoever has the future.
+    Bare,
 }
 
 /// Whether the caller holds the condition variable that the standard library reaches for.
@@ -130,6 +152,7 @@ impl<M, R, W> Default for Cell<M, R, W> {
         Self {
             inner: Mutex::new(Inner {
                 state: State::Pending(None),
+                posted: false,
                 witnessed: false,
                 watch: None,
             }),
@@ -149,15 +172,11 @@ impl<M, R, W> Cell<M, R, W> {
         let mut inner = self.lock();
         debug_assert!(matches!(inner.state, State::Pending(None)));
         inner.state = State::Pending(Some(message));
+        inner.posted = true;
     }
 
     pub fn phase(&self) -> Phase {
         self.lock().state.phase()
-    }
-
-    /// Whether it was posted and neither begun nor ended.
-    pub fn is_posted(&self) -> bool {
-        matches!(self.lock().state, State::Pending(Some(_)))
     }
 
     pub fn done(&self) -> &Latch {
@@ -204,7 +223,7 @@ impl<M, R, W> Cell<M, R, W> {
             State::Cancelled | State::Notified => return Cancel::Already,
             State::Running | State::Finished(_) => return Cancel::TooLate,
         };
-        inner.state = if message.is_some() {
+        inner.state = if inner.posted {
             State::Notified
         } else {
             State::Cancelled
@@ -231,16 +250,32 @@ impl<M, R, W> Cell<M, R, W> {
         found
     }
 
-    /// From now on only who holds the condition may end this cell.
-    pub fn witness(&self) {
-        self.lock().witnessed = true;
+    /// From now on only who holds the condition may end this cell. Runs `edit` as [`watch`] does.
+    ///
+    /// [`watch`]: Self::watch
+    pub fn witness(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>)) {
+        let mut inner = self.lock();
+        inner.witnessed = true;
+        if !inner.state.phase().is_done() {
+            edit(inner.origin(), &mut inner.watch);
+        }
     }
 
     /// Runs `edit` on the watch under the lock unless the cell is done. `edit` must not call
     /// Python, nor drop anything of Python's.
-    pub fn watch<T>(&self, edit: impl FnOnce(&mut Option<Box<W>>) -> T) -> Option<T> {
+    pub fn watch<T>(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>) -> T) -> Option<T> {
         let mut inner = self.lock();
-        (!inner.state.phase().is_done()).then(|| edit(&mut inner.watch))
+        (!inner.state.phase().is_done()).then(|| edit(inner.origin(), &mut inner.watch))
+    }
+
+    /// Takes outcome and watch away, for a garbage collector that breaks a cycle.
+    pub fn hollow(&self, nothing: R) -> (Option<R>, Option<Box<W>>) {
+        let mut inner = self.lock();
+        let outcome = match &mut inner.state {
+            State::Finished(outcome) => Some(std::mem::replace(outcome, nothing)),
+            _ => None,
+        };
+        (outcome, inner.watch.take())
     }
 
     /// Runs `edit` on the outcome under the lock if there is one; as careful as in [`watch`].
@@ -368,7 +403,7 @@ mod tests {
     #[test]
     fn a_witnessed_cell_ends_only_under_its_condition() {
         let cell = cell_in(Phase::Pending);
-        cell.witness();
+        cell.witness(|origin, _| assert_eq!(origin, Origin::Posted));
         assert_eq!(cell.cancel(Hold::Nothing), Cancel::NeedsCondition);
         assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsCondition(1));
         assert_eq!(cell.begin(), Begin::Message("message"));
@@ -380,12 +415,15 @@ mod tests {
     #[test]
     fn the_watch_goes_to_whoever_ends_the_cell() {
         let cell = cell_in(Phase::Pending);
-        assert_eq!(cell.watch(|watch| *watch = Some(Box::new("w"))), Some(()));
+        assert_eq!(
+            cell.watch(|_, watch| *watch = Some(Box::new("w"))),
+            Some(())
+        );
         assert_eq!(
             cell.settle(1, Hold::Nothing),
             Settle::Settled(Some(Box::new("w")))
         );
-        assert_eq!(cell.watch(|_| ()), None);
+        assert_eq!(cell.watch(|_, _| ()), None);
     }
 
     #[test]
@@ -487,7 +525,7 @@ mod loom_tests {
                     _ => false,
                 })
             };
-            let added = cell.watch(|watch| *watch = Some(Box::new(1))).is_some();
+            let added = cell.watch(|_, watch| *watch = Some(Box::new(1))).is_some();
             assert_eq!(actor.join().unwrap(), added);
         });
     }

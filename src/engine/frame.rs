@@ -149,18 +149,15 @@ impl Decoder {
     /// Where to append what is read next: it has spare capacity, and no more than that may be
     /// appended before the next call.
     pub fn space(&mut self) -> Result<&mut Vec<u8>, Fault> {
-        let (vec, wanted) = match &mut self.large {
-            Some((header, body)) => {
-                let missing = header.len_bytes.saturating_sub(body.len());
-                // At most doubles what has come, whatever the length claims.
-                let wanted = missing.min(body.len().max(LARGE_BYTES)).max(1);
-                (body, wanted)
-            }
-            None => {
-                self.inbox.drain(..self.at);
-                self.at = 0;
-                (&mut self.inbox, LARGE_BYTES)
-            }
+        let (vec, wanted) = if let Some((header, body)) = &mut self.large {
+            let missing = header.len_bytes.saturating_sub(body.len());
+            // At most doubles what has come, whatever the length claims.
+            let wanted = missing.min(body.len().max(LARGE_BYTES)).max(1);
+            (body, wanted)
+        } else {
+            self.inbox.drain(..self.at);
+            self.at = 0;
+            (&mut self.inbox, LARGE_BYTES)
         };
         vec.try_reserve_exact(wanted)
             .map_err(|_| Fault::NoMemory(vec.len() + wanted))?;

@@ -39,7 +39,7 @@ impl Default for Latch {
     fn default() -> Self {
         Self {
             word: AtomicU32::new(UNSET),
-            bed: bed::Bed::default(),
+            bed: bed::new(),
         }
     }
 }
@@ -90,8 +90,12 @@ mod bed {
         BySignal,
     }
 
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     pub(super) struct Bed;
+
+    pub(super) fn new() -> Bed {
+        Bed
+    }
 
     impl Bed {
         #[allow(clippy::unused_self)]
@@ -133,6 +137,10 @@ mod bed {
     pub(super) struct Bed {
         lock: Mutex<()>,
         bell: Condvar,
+    }
+
+    pub(super) fn new() -> Bed {
+        Bed::default()
     }
 
     impl Bed {

@@ -6,8 +6,9 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
-use super::frame::{Decoder, Fault, Frame};
+use super::frame::{Decoder, Fault, Frame, Kind};
 use super::sys::retry;
 
 /// Why a link ended other than by the stream's end between two frames.
@@ -16,6 +17,10 @@ pub enum Broken {
     /// The stream ended inside a frame.
     Cut,
     Frame(Fault),
+    /// A frame that does not belong here.
+    Unexpected(Kind),
+    /// An answer to a message that was not the next to be answered.
+    OutOfOrder(u64),
     Io(Errno),
 }
 
@@ -24,6 +29,10 @@ impl fmt::Display for Broken {
         match self {
             Self::Cut => write!(f, "the stream ended inside a frame"),
             Self::Frame(fault) => fault.fmt(f),
+            Self::Unexpected(kind) => write!(f, "an unexpected frame of kind {kind:?}"),
+            Self::OutOfOrder(sequence) => {
+                write!(f, "an answer out of order, to message {sequence}")
+            }
             Self::Io(error) => write!(f, "a system call failed: {error}"),
         }
     }
@@ -54,7 +63,7 @@ pub enum Flush {
 /// Writes frames in the order they are pushed.
 #[derive(Debug)]
 pub struct Writer {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     frames: VecDeque<Vec<u8>>,
     /// How many bytes of the first frame are written.
     written: usize,
@@ -63,10 +72,15 @@ pub struct Writer {
 impl Writer {
     pub fn new(fd: OwnedFd) -> Self {
         Self {
-            fd,
+            fd: Arc::new(fd),
             frames: VecDeque::new(),
             written: 0,
         }
+    }
+
+    /// The descriptor, to poll it without holding the writer.
+    pub fn fd(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.fd)
     }
 
     pub fn push(&mut self, frame: Vec<u8>) {
@@ -92,12 +106,6 @@ impl Writer {
             }
         }
         Ok(Flush::Done)
-    }
-}
-
-impl AsFd for Writer {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 

@@ -101,6 +101,20 @@ pub fn parent_pid() -> i32 {
     rustix::process::getppid().map_or(0, rustix::process::Pid::as_raw_pid)
 }
 
+/// Whether Python's signal handlers may run on this thread. Where that cannot be told, yes.
+pub fn is_main_thread() -> bool {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::gettid() == rustix::process::getpid();
+    #[cfg(not(target_os = "linux"))]
+    return true;
+}
+
+/// Ends this process at once, whatever its other threads do.
+pub fn end_now() {
+    // It cannot fail for the process itself, and there is nobody left to tell.
+    _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
 /// What to wait for on a descriptor.
 pub struct Interest<'a> {
     pub fd: BorrowedFd<'a>,

@@ -1,0 +1,63 @@
+"""concurrent.futures for objects that keep state: actors on threads and processes.
+
+Extend `ThreadActor` or `ProcessActor`, write `handle(self, message)`, and start one with
+`MyActor.executor(...)`, which takes the constructor's arguments. `executor.post(message)` returns
+a `concurrent.futures.Future`.
+
+The base classes are loaded at once, everything else on first use: a child process that only holds
+an actor must not pay for what its parent needs.
+"""
+
+from ._core import Actor, ProcessActor, ThreadActor, __version__
+
+TYPE_CHECKING = False  # typing's own takes ten times longer to import than this package
+if TYPE_CHECKING:
+    from ._base_actor import ActorExecutor
+    from ._errors import ActorDied, ActorInitError, BrokenActor, MailboxFull, RemoteError
+    from ._future import ActorFuture
+    from .process_actor import ProcessActorExecutor
+    from .thread_actor import ThreadActorExecutor
+
+__all__ = [
+    "Actor",
+    "ActorDied",
+    "ActorExecutor",
+    "ActorFuture",
+    "ActorInitError",
+    "BrokenActor",
+    "MailboxFull",
+    "ProcessActor",
+    "ProcessActorExecutor",
+    "RemoteError",
+    "ThreadActor",
+    "ThreadActorExecutor",
+    "__version__",
+]
+
+_LATE = {
+    "ActorDied": "_errors",
+    "ActorExecutor": "_base_actor",
+    "ActorFuture": "_future",
+    "ActorInitError": "_errors",
+    "BrokenActor": "_errors",
+    "MailboxFull": "_errors",
+    "ProcessActorExecutor": "process_actor",
+    "RemoteError": "_errors",
+    "ThreadActorExecutor": "thread_actor",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use (PEP 562)."""
+    from importlib import import_module
+
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_LATE[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

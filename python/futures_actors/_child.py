@@ -1,0 +1,61 @@
+"""The entry of a child process, and how it encodes what its object raises.
+
+It must import nothing heavy: what is imported here is paid for at each start.
+"""
+
+import _signal
+import sys
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import types
+
+
+from . import _core
+
+
+def main(request: int, answer: int, parent: int) -> None:
+    """Serve the process `parent` over the descriptors `request` and `answer` until it says stop."""
+    # The bootstrap's own names are no business of the user's code.
+    for name in ("sys", "_child"):
+        vars(sys.modules["__main__"]).pop(name, None)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _on_interrupt)
+    _core.serve(request, answer, parent, dump_error)
+
+
+def _on_interrupt(_signum: int, _frame: "types.FrameType | None") -> None:
+    """Interrupt `handle`, whose future gets the exception; between messages, do nothing."""
+    if _core.handling():
+        raise KeyboardInterrupt
+
+
+def dump_error(error: BaseException) -> bytes:
+    """Encode an exception: class name, text, traceback as text, and its pickle if it has one.
+
+    Whether it can be pickled and rebuilt is found out here, where it is; `_errors.load_error`
+    decodes it.
+    """
+    import traceback
+
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
+    try:
+        message = str(error)
+    except Exception as failed:  # noqa: BLE001 - a user's __str__
+        message = f"<its text cannot be had: {failed!r}>"
+    try:
+        text = "".join(traceback.format_exception(kind, error, error.__traceback__))
+    except Exception as failed:  # noqa: BLE001 - as above, in a cause or a note
+        text = f"<its traceback cannot be had: {failed!r}>"
+    pickled = None
+    try:
+        candidate = _core.dumps(error, "an exception")
+        if type(_core.loads(candidate)) is kind:
+            pickled = candidate
+    except Exception:  # noqa: BLE001, S110 - it cannot cross: RemoteError will stand for it
+        pass
+    return _core.dumps((name, message, text, pickled), "an exception")
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

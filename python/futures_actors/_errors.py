@@ -1,0 +1,146 @@
+"""The exceptions of this package, and how the core makes them.
+
+Each extends the exception of the standard library that a caller of an executor catches already.
+All can be pickled and copied.
+"""
+
+import queue
+import signal
+from concurrent.futures import BrokenExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from ._core import loads
+
+
+class BrokenActor(BrokenExecutor):
+    """The actor can handle no more messages."""
+
+
+class ActorInitError(BrokenActor):
+    """The actor's constructor raised; `__cause__` is what it raised."""
+
+
+class ProcessActorInitError(ActorInitError, BrokenProcessPool):
+    """An `ActorInitError` of a process actor."""
+
+
+class ActorDied(BrokenActor, BrokenProcessPool):
+    """The actor's process ended before this message was answered.
+
+    `pid` is the process's id; `exitcode` is its exit code, negative for the signal that killed it,
+    or None if it is not known; `started` tells whether `handle` had begun on this very message.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        pid: int | None = None,
+        exitcode: int | None = None,
+        started: bool = False,  # noqa: FBT001, FBT002 - pickle gives arguments by position
+    ) -> None:
+        """Keep `text` as the message that `str()` shows."""
+        super().__init__(text)
+        self.pid = pid
+        self.exitcode = exitcode
+        self.started = started
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Pickle by constructor arguments."""
+        return type(self), (str(self), self.pid, self.exitcode, self.started)
+
+
+class MailboxFull(queue.Full):  # noqa: N818 - named as queue.Full is
+    """The actor's mailbox has no room for another message."""
+
+
+class RemoteError(RuntimeError):
+    """Stands for an exception that could not cross from the actor's process.
+
+    `type_name` is the qualified name of its class, `message` its text, and `traceback` the remote
+    traceback as text.
+    """
+
+    def __init__(self, type_name: str, message: str, traceback: str = "") -> None:
+        """Keep the three texts."""
+        super().__init__(type_name, message, traceback)
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        """Show what an uncaught exception's last line would."""
+        return f"{self.type_name}: {self.message}" if self.message else self.type_name
+
+
+class RemoteTraceback(Exception):  # noqa: N818 - it is a cause to be shown, not raised
+    """The traceback of an exception in the actor's process, as text; the `__cause__` of that."""
+
+    def __str__(self) -> str:
+        """Show the traceback as the process would have."""
+        return f'\n"""\n{self.args[0]}"""'
+
+
+def load_error(encoded: bytes) -> BaseException:
+    """Rebuild an exception from what `_child.dump_error` made of it."""
+    type_name, message, traceback, pickled = loads(encoded)
+    error: object = None
+    if pickled is not None:
+        try:
+            error = loads(pickled)
+        except Exception as failed:  # noqa: BLE001 - whatever a user's class does when rebuilt
+            message = f"{message} (it cannot be rebuilt here: {failed!r})"
+    if not isinstance(error, BaseException):
+        error = RemoteError(type_name, message, traceback)
+    error.__cause__ = RemoteTraceback(traceback)
+    return error
+
+
+def init_error(name: str, cause: BaseException) -> ActorInitError:
+    """Make the error of a message to a thread actor whose constructor raised `cause`."""
+    return _with_cause(ActorInitError, name, cause)
+
+
+def process_init_error(name: str, cause: BaseException) -> ActorInitError:
+    """Make the error of a message to a process actor whose constructor raised `cause`."""
+    return _with_cause(ProcessActorInitError, name, cause)
+
+
+def _with_cause(kind: type[ActorInitError], name: str, cause: BaseException) -> ActorInitError:
+    error = kind(
+        f"the constructor of actor {name} raised {type(cause).__name__}: {cause}; "
+        "this actor handles no messages"
+    )
+    error.__cause__ = cause
+    return error
+
+
+def actor_died(
+    name: str,
+    pid: int,
+    exitcode: int | None,
+    started: bool,  # noqa: FBT001 - called by the core
+    broken: str | None,
+) -> ActorDied:
+    """Make the error of a message to a process actor that is no more."""
+    text = f"the process of actor {name} (pid {pid}) terminated abruptly: "
+    if broken is not None:
+        text += f"its link broke ({broken}), and it was ended"
+    else:
+        text += _how(exitcode)
+    text += (
+        ", while this message was being handled"
+        if started
+        else ", before this message was begun; start another actor and post it again"
+    )
+    return ActorDied(text, pid, exitcode, started)
+
+
+def _how(exitcode: int | None) -> str:
+    if exitcode is None:
+        return "its exit code is not known"
+    if exitcode >= 0:
+        return f"it exited with code {exitcode}"
+    try:
+        return f"it was killed by {signal.Signals(-exitcode).name}"
+    except ValueError:
+        return f"it was killed by signal {-exitcode}"

@@ -1,0 +1,171 @@
+//! The base classes that users extend. They hold nothing, so that a subclass has `object`'s own
+//! layout: it pickles, copies and mixes with other classes as any Python class does.
+
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::imports;
+
+/// Refuses constructor arguments that no constructor takes, as `object` does.
+fn refuse_arguments(
+    class: &Bound<'_, PyType>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<()> {
+    if args.is_empty() && kwargs.is_none_or(PyDictMethods::is_empty) {
+        return Ok(());
+    }
+    let py = class.py();
+    let object = py.get_type::<PyAny>();
+    let init = intern!(py, "__init__");
+    if class.getattr(init)?.is(&object.getattr(init)?) {
+        let name = class.name()?;
+        return Err(PyTypeError::new_err(format!("{name}() takes no arguments")));
+    }
+    Ok(())
+}
+
+/// What an actor is: a class that handles messages one at a time. Extend `ThreadActor` or
+/// `ProcessActor`.
+#[pyclass(subclass, frozen, module = "futures_actors")]
+pub(super) struct Actor;
+
+#[pymethods]
+impl Actor {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(
+        cls: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        refuse_arguments(cls, args, kwargs)?;
+        Ok(Self)
+    }
+
+    /// Start an actor of this class and return its executor.
+    ///
+    /// Every argument goes to the constructor, which runs in the actor's own thread or process.
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn executor(
+        _cls: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (args, kwargs);
+        Err(PyNotImplementedError::new_err(
+            "use ProcessActor or ThreadActor",
+        ))
+    }
+
+    /// Answer a message: what this returns, or raises, goes to the message's future.
+    fn handle<'py>(
+        slf: &Bound<'py, Self>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match slf.getattr_opt(intern!(slf.py(), "handles"))? {
+            Some(handles) => handles.call1((message,)),
+            None => Err(PyNotImplementedError::new_err(
+                "must implement message handler",
+            )),
+        }
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::generic_alias(cls.py())?.call1((cls, item))
+    }
+}
+
+/// Base class of actors that live in a thread of their own.
+#[pyclass(extends = Actor, subclass, frozen, module = "futures_actors")]
+pub(super) struct ThreadActor;
+
+#[pymethods]
+impl ThreadActor {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(
+        cls: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        refuse_arguments(cls, args, kwargs)?;
+        Ok(PyClassInitializer::from(Actor).add_subclass(Self))
+    }
+
+    /// Start an actor of this class in a thread of its own and return its executor.
+    ///
+    /// Every argument goes to the constructor, which runs in that thread, at once. If it raises,
+    /// every message fails with `ActorInitError`.
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn executor<'py>(
+        cls: &Bound<'py, PyType>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        start(imports::thread_actor_executor(cls.py())?, cls, args, kwargs)
+    }
+}
+
+/// Base class of actors that live in a process of their own.
+#[pyclass(extends = Actor, subclass, frozen, module = "futures_actors")]
+pub(super) struct ProcessActor;
+
+#[pymethods]
+impl ProcessActor {
+    #[new]
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn new(
+        cls: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        refuse_arguments(cls, args, kwargs)?;
+        Ok(PyClassInitializer::from(Actor).add_subclass(Self))
+    }
+
+    /// Start an actor of this class in a process of its own and return its executor.
+    ///
+    /// Every argument goes to the constructor, which runs in that process, at once. Class and
+    /// arguments are pickled; raises `TypeError` or `pickle.PicklingError` if they cannot be. If
+    /// the constructor raises, every message fails with `ActorInitError`.
+    #[classmethod]
+    #[pyo3(signature = (*args, **kwargs))]
+    fn executor<'py>(
+        cls: &Bound<'py, PyType>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        start(
+            imports::process_actor_executor(cls.py())?,
+            cls,
+            args,
+            kwargs,
+        )
+    }
+}
+
+fn start<'py>(
+    executor: &Bound<'py, PyType>,
+    class: &Bound<'py, PyType>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = class.py();
+    let all = (class,)
+        .into_pyobject(py)?
+        .add(args)?
+        .cast_into::<PyTuple>()?;
+    executor.call(all, kwargs)
+}

@@ -1,0 +1,195 @@
+//! The loop that runs inside a child, on its main thread.
+//!
+//! It reads frames, calls the object, and writes answers; it waits detached. A thread of its own
+//! watches the parent, and ends the child when that is gone, whatever Python does at the moment.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyOSError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use rustix::event::PollFlags;
+use rustix::fd::{AsFd, OwnedFd};
+
+use super::pickle;
+use crate::engine::frame::{Frame, Kind, encode};
+use crate::engine::link::{Fill, Reader, Writer};
+use crate::engine::sys::{self, Interest};
+
+/// Whether the object has control, so that Ctrl-C is its business.
+static HANDLING: AtomicBool = AtomicBool::new(false);
+
+/// Return whether the constructor or `handle` runs at this moment.
+#[pyfunction]
+pub(super) fn handling() -> bool {
+    HANDLING.load(Ordering::SeqCst)
+}
+
+/// Serve the parent until it says that there is no more.
+///
+/// `request` and `answer` are this process's ends of the pipes, `parent` is the pid of the process
+/// that started it, and `dump_error(exception) -> bytes` encodes what is raised.
+#[pyfunction]
+pub(super) fn serve(
+    py: Python<'_>,
+    request: i32,
+    answer: i32,
+    parent: i32,
+    dump_error: Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let io = |error: rustix::io::Errno| std::io::Error::from(error);
+    let request = sys::inherited(request).map_err(io)?;
+    let answer = sys::inherited(answer).map_err(io)?;
+    watch_parent(request.try_clone()?, parent)?;
+    let mut child = Child {
+        reader: Reader::new(request),
+        writer: Writer::new(answer),
+        dump_error,
+    };
+    let served = child.serve(py);
+    // The kernel closes the answer pipe when this process ends: that is how the parent knows.
+    std::mem::forget(child.writer);
+    served
+}
+
+/// Ends this process as soon as the parent is gone: its end of the request pipe is closed then,
+/// or, should somebody have a copy of that, its process has ended.
+fn watch_parent(request: OwnedFd, parent: i32) -> PyResult<()> {
+    let process = sys::watch_process(parent);
+    if sys::parent_pid() != parent {
+        sys::end_now();
+    }
+    std::thread::Builder::new()
+        .name("parent watch".to_owned())
+        .stack_size(64 << 10)
+        .spawn(move || {
+            let hung_up = Interest {
+                fd: request.as_fd(),
+                flags: PollFlags::empty(),
+            };
+            let ended = process.as_ref().map(|fd| Interest {
+                fd: fd.as_fd(),
+                flags: PollFlags::IN,
+            });
+            if sys::poll([Some(hung_up), ended], None).is_ok() {
+                sys::end_now();
+            }
+        })?;
+    Ok(())
+}
+
+struct Child<'py> {
+    reader: Reader,
+    writer: Writer,
+    dump_error: Bound<'py, PyAny>,
+}
+
+/// Something to call, and with what.
+type Call<'py> = (
+    Bound<'py, PyAny>,
+    Bound<'py, PyTuple>,
+    Option<Bound<'py, PyDict>>,
+);
+
+/// What to send: a kind and a body.
+type Answer<'py> = (Kind, Bound<'py, PyBytes>);
+
+impl<'py> Child<'py> {
+    fn serve(&mut self, py: Python<'py>) -> PyResult<()> {
+        let Some(start) = self.next_frame(py)? else {
+            return Ok(());
+        };
+        let (actor, name) = match Self::construct(py, &start.body) {
+            Ok(constructed) => constructed,
+            Err(error) => {
+                let body = self.encode_error(py, error)?;
+                return self.write(py, Kind::Error, 0, body.as_bytes());
+            }
+        };
+        self.write(py, Kind::Ready, 0, b"")?;
+        while let Some(frame) = self.next_frame(py)? {
+            let sequence = frame.sequence;
+            if frame.kind == Kind::Stop {
+                break;
+            }
+            let (kind, body) = self.answer(&actor, &name, frame)?;
+            self.write(py, kind, sequence, body.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn construct(py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, String)> {
+        let (sys_argv, start): (Bound<'_, PyAny>, Bound<'_, PyBytes>) =
+            pickle::loads(py, body)?.extract()?;
+        py.import("sys")?.setattr("argv", sys_argv)?;
+        let (class, args, kwargs): Call<'_> = pickle::loads(py, start.as_bytes())?.extract()?;
+        let name = class.getattr(intern!(py, "__name__"))?.to_string();
+        let actor = give_control(|| class.call(args, kwargs.as_ref()))?;
+        Ok((actor, name))
+    }
+
+    fn answer(&self, actor: &Bound<'py, PyAny>, name: &str, frame: Frame) -> PyResult<Answer<'py>> {
+        let py = actor.py();
+        let pickled = handle(actor, frame).and_then(|answer| {
+            let what = format!("the answer of actor {name}");
+            pickle::dumps(&answer, &what)
+        });
+        match pickled {
+            Ok(body) => Ok((Kind::Answer, body)),
+            Err(error) => Ok((Kind::Error, self.encode_error(py, error)?)),
+        }
+    }
+
+    fn encode_error(&self, py: Python<'py>, error: PyErr) -> PyResult<Bound<'py, PyBytes>> {
+        let body = self.dump_error.call1((error.into_value(py),))?;
+        Ok(body.cast_into()?)
+    }
+
+    /// `None`: the parent is gone.
+    fn next_frame(&mut self, py: Python<'py>) -> PyResult<Option<Frame>> {
+        loop {
+            if let Some(frame) = self.reader.next_frame().map_err(broken)? {
+                return Ok(Some(frame));
+            }
+            match py.detach(|| self.reader.fill()).map_err(broken)? {
+                Fill::Some => {}
+                // A signal: its handler runs now.
+                Fill::Nothing => py.check_signals()?,
+                Fill::End => return Ok(None),
+            }
+        }
+    }
+
+    fn write(&mut self, py: Python<'py>, kind: Kind, sequence: u64, body: &[u8]) -> PyResult<()> {
+        self.writer.push(encode(kind, sequence, body));
+        // Blocks until the parent has taken all of it.
+        let flushed = py.detach(|| self.writer.flush());
+        flushed
+            .map(drop)
+            .map_err(|error| std::io::Error::from(error).into())
+    }
+}
+
+fn broken(broken: crate::engine::link::Broken) -> PyErr {
+    PyOSError::new_err(format!("the link to the parent is broken: {broken}"))
+}
+
+fn handle<'py>(actor: &Bound<'py, PyAny>, frame: Frame) -> PyResult<Bound<'py, PyAny>> {
+    let py = actor.py();
+    let message = pickle::loads(py, &frame.body)?;
+    drop(frame.body);
+    if frame.kind == Kind::Call {
+        let (function, args, kwargs): Call<'_> = message.extract()?;
+        return give_control(|| function.call(args, kwargs.as_ref()));
+    }
+    give_control(|| actor.call_method1(intern!(py, "handle"), (message,)))
+}
+
+/// Runs the object's own code: in there, Ctrl-C raises.
+fn give_control<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    HANDLING.store(true, Ordering::SeqCst);
+    let result = body();
+    HANDLING.store(false, Ordering::SeqCst);
+    result
+}

@@ -1,0 +1,102 @@
+//! Why a message failed when `handle` did not say: the one conversion to Python's exceptions.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::{imports, lifecycle, pickle};
+use crate::engine::link::Broken;
+
+pyo3::import_exception!(futures_actors._errors, BrokenActor);
+
+/// Why an actor handles no more messages.
+#[derive(Clone)]
+pub(super) enum Fault {
+    /// Its constructor raised, in its thread.
+    InitRaised(Arc<Py<PyAny>>),
+    /// Its constructor raised, in a child: the encoded exception.
+    InitSent(Arc<Vec<u8>>),
+    Died {
+        pid: u32,
+        /// As `subprocess` has it: negative for a signal; `None` if somebody else reaped it.
+        exitcode: Option<i32>,
+        /// What was wrong with the link, if it was not the child's death.
+        broken: Option<Broken>,
+    },
+    /// A fault of this package.
+    Panicked,
+}
+
+/// Whether `handle` had begun on a message when its actor died.
+#[derive(Clone, Copy)]
+pub(super) enum Started {
+    Yes,
+    No,
+}
+
+/// The error that `fault` means for one message, or for a `post` that comes too late.
+pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Started) -> PyErr {
+    let built = match fault {
+        Fault::InitRaised(cause) => {
+            imports::init_error(py).and_then(|make| make.call1((name, cause.clone_ref(py))))
+        }
+        Fault::InitSent(body) => load_error(py, body)
+            .and_then(|cause| imports::process_init_error(py)?.call1((name, cause))),
+        Fault::Died {
+            pid,
+            exitcode,
+            broken,
+        } => imports::actor_died(py).and_then(|make| {
+            let started = matches!(started, Started::Yes);
+            let broken = broken.map(|broken| broken.to_string());
+            make.call1((name, *pid, *exitcode, started, broken))
+        }),
+        Fault::Panicked => {
+            let text =
+                format!("actor {name} was ended by a fault inside futures_actors; see the log");
+            return BrokenActor::new_err(text);
+        }
+    };
+    match built {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
+/// An outcome that is not a Python object yet.
+#[derive(Clone)]
+pub(super) enum Sealed {
+    /// A pickle.
+    Answer(Arc<Vec<u8>>),
+    /// An exception, as `_child.dump_error` encodes it.
+    Error(Arc<Vec<u8>>),
+    Fault(Arc<(String, Fault, Started)>),
+}
+
+impl Sealed {
+    pub(super) fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Answer(bytes) => pickle::loads(py, bytes),
+            Self::Error(bytes) => Err(PyErr::from_value(load_error(py, bytes)?)),
+            Self::Fault(fault) => {
+                let (name, fault, started) = &**fault;
+                Err(to_error(py, name, fault, *started))
+            }
+        }
+    }
+}
+
+fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    imports::load_error(py)?.call1((PyBytes::new(py, bytes),))
+}
+
+/// Why a `post` is refused by an executor that was shut down.
+pub(super) fn shut_down() -> PyErr {
+    PyRuntimeError::new_err(if lifecycle::is_exiting() {
+        "cannot schedule new futures after interpreter shutdown"
+    } else {
+        "cannot schedule new futures after shutdown"
+    })
+}

@@ -1,0 +1,724 @@
+//! `FutureCore`: the half of `ActorFuture` that holds a cell, and how a cell is ended.
+//!
+//! The standard library reaches into a future's private attributes (`_condition`, `_waiters`,
+//! `_state`, ...). They are served on demand; a future that nobody looks into has none of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use once_cell::race::OnceBox;
+use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+use super::error::Sealed;
+use super::{imports, lifecycle};
+use crate::engine::cell::{Begin, Cancel, Cell, Hold, Origin, Phase, Settle};
+use crate::engine::frame::Kind;
+use crate::engine::latch::Wait;
+use crate::engine::sys;
+
+/// What is posted.
+pub(super) enum Message {
+    /// For `handle`.
+    Object(Py<PyAny>),
+    /// For `submit`: a function and its arguments.
+    Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
+    /// Either of them, encoded for a child.
+    Frame(Kind, Vec<u8>),
+}
+
+/// How a message ended.
+pub(super) enum Outcome {
+    Value(Py<PyAny>),
+    Raised(Py<PyAny>),
+    /// Becomes one of the above when somebody asks.
+    Sealed(Sealed),
+    /// Taken away by the garbage collector.
+    Nothing,
+}
+
+/// Who else is to be told of a cell's end.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// What callbacks get. A bare future is not kept alive by what watches it.
+    future: Option<Py<FutureCore>>,
+    callbacks: Vec<Py<PyAny>>,
+}
+
+pub(super) type ActorCell = Cell<Message, Outcome, Watch>;
+
+/// What `concurrent.futures.wait` and `as_completed` reach for.
+struct Stdlib {
+    condition: Py<PyAny>,
+    waiters: Py<PyList>,
+}
+
+/// Who runs the callbacks, which decides where an exception that is no `Exception` goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runner {
+    Caller,
+    Engine,
+}
+
+/// The state of an `ActorFuture`.
+#[pyclass(subclass, frozen, weakref, module = "futures_actors._core")]
+pub(super) struct FutureCore {
+    cell: Arc<ActorCell>,
+    stdlib: OnceBox<Stdlib>,
+    /// The lifecycle's generation: a process made by `os.fork` has no actors to wait for.
+    generation: u32,
+}
+
+/// A pending future and its cell.
+pub(super) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc<ActorCell>)> {
+    let future = imports::actor_future(py)?.call0()?;
+    let cell = Arc::clone(&future.cast::<FutureCore>()?.get().cell);
+    Ok((future, cell))
+}
+
+/// Ends a message by what an engine has found. Attaches only if somebody else watches; call it
+/// holding no lock.
+pub(super) fn settle(cell: &ActorCell, outcome: Outcome) {
+    let (ended, outcome) = match cell.settle(outcome, Hold::Nothing) {
+        Settle::Settled(None) => return,
+        Settle::Settled(watch) => (watch, None),
+        Settle::NeedsCondition(outcome) => (None, Some(outcome)),
+        // Somebody called `set_result` on it. Python objects are dropped attached, below.
+        Settle::TooLate(outcome) => return Python::attach(|_| drop(outcome)),
+    };
+    Python::attach(|py| {
+        let done = match outcome {
+            None => serve(py, ended, Runner::Engine),
+            Some(outcome) => match watching_future(py, cell) {
+                Some(future) => FutureCore::finish(&future, outcome, Runner::Engine).map(drop),
+                None => serve(py, settle_held(cell, outcome), Runner::Engine),
+            },
+        };
+        if let Err(error) = done {
+            error.write_unraisable(py, None);
+        }
+    });
+}
+
+/// Cancels a message without its future at hand.
+pub(super) fn cancel(py: Python<'_>, cell: &ActorCell) -> PyResult<bool> {
+    match cell.cancel(Hold::Nothing) {
+        Cancel::Cancelled { message, watch } => {
+            drop(message);
+            serve(py, watch, Runner::Caller)?;
+            Ok(true)
+        }
+        Cancel::Already => Ok(true),
+        Cancel::TooLate => Ok(false),
+        Cancel::NeedsCondition => match watching_future(py, cell) {
+            Some(future) => FutureCore::cancel(&future),
+            None => Ok(false),
+        },
+    }
+}
+
+fn settle_held(cell: &ActorCell, outcome: Outcome) -> Option<Box<Watch>> {
+    match cell.settle(outcome, Hold::Condition) {
+        Settle::Settled(watch) => watch,
+        Settle::TooLate(_) | Settle::NeedsCondition(_) => None,
+    }
+}
+
+fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, FutureCore>> {
+    let future = |watch: &Watch| watch.future.as_ref().map(|f| f.clone_ref(py));
+    let found = cell.watch(|_, watch| watch.as_deref().and_then(future));
+    Some(found??.into_bound(py))
+}
+
+/// Runs the callbacks of a cell that has just ended, for one that was posted.
+fn serve(py: Python<'_>, watch: Option<Box<Watch>>, runner: Runner) -> PyResult<()> {
+    let Some(mut watch) = watch else {
+        return Ok(());
+    };
+    let Some(future) = watch.future.take() else {
+        return Ok(());
+    };
+    run_callbacks(
+        future.bind(py),
+        std::mem::take(&mut watch.callbacks),
+        runner,
+    )
+}
+
+/// An `Exception` of a callback is logged; what else it raises goes to whoever made the callback
+/// run, unless that is an engine, which has nobody to give it to.
+fn run_callbacks(
+    future: &Bound<'_, FutureCore>,
+    callbacks: Vec<Py<PyAny>>,
+    runner: Runner,
+) -> PyResult<()> {
+    let py = future.py();
+    if !callbacks.is_empty() {
+        // Opened here, so that no callback can be blamed for the time it takes.
+        future.get().opened(py);
+    }
+    for callback in callbacks {
+        let Err(error) = callback.call1(py, (future,)) else {
+            continue;
+        };
+        if runner == Runner::Caller && !error.is_instance_of::<PyException>(py) {
+            return Err(error);
+        }
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("exc_info", error.value(py))?;
+        let text = intern!(py, "exception calling callback for %r");
+        imports::futures_logger(py)?.call_method("error", (text, future), Some(&kwargs))?;
+    }
+    Ok(())
+}
+
+impl Outcome {
+    /// Runs no Python code, so it may be called under a cell's lock.
+    fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
+        match self {
+            Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
+            Self::Raised(error) => Ok(Opened::Raised(error.clone_ref(py))),
+            Self::Sealed(sealed) => Err(sealed.clone()),
+            Self::Nothing => Ok(Opened::Value(py.None())),
+        }
+    }
+}
+
+enum Opened {
+    Value(Py<PyAny>),
+    Raised(Py<PyAny>),
+}
+
+impl Opened {
+    fn into_outcome(self) -> Outcome {
+        match self {
+            Self::Value(value) => Outcome::Value(value),
+            Self::Raised(error) => Outcome::Raised(error),
+        }
+    }
+}
+
+impl FutureCore {
+    /// What the message came to, as Python objects; `None` unless it finished. The first to ask
+    /// opens a sealed outcome; if two open it at once, both get what the first one stored.
+    fn opened(&self, py: Python<'_>) -> Option<Opened> {
+        let sealed = match self.cell.outcome(|outcome| outcome.peek(py))? {
+            Ok(opened) => return Some(opened),
+            Err(sealed) => sealed,
+        };
+        let mine = match sealed.open(py) {
+            Ok(value) => Opened::Value(value.unbind()),
+            Err(error) => Opened::Raised(error.into_value(py).into_any()),
+        };
+        let mut mine = Some(mine.into_outcome());
+        let stored = self.cell.outcome(|outcome| {
+            if matches!(outcome, Outcome::Sealed(_)) {
+                mine = mine.take().map(|mine| std::mem::replace(outcome, mine));
+            }
+            outcome.peek(py)
+        });
+        drop(mine);
+        stored.and_then(Result::ok)
+    }
+
+    fn stdlib<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Stdlib> {
+        let py = slf.py();
+        let this = slf.get();
+        if let Some(stdlib) = this.stdlib.get() {
+            return Ok(stdlib);
+        }
+        let stdlib = Box::new(Stdlib {
+            condition: imports::condition(py)?.call0()?.unbind(),
+            waiters: PyList::empty(py).unbind(),
+        });
+        // If another thread was faster, its condition is the one; ours is dropped.
+        drop(this.stdlib.set(stdlib));
+        let stdlib = this.stdlib.get();
+        let mut future = Some(slf.clone().unbind());
+        let mut watch = Some(Box::<Watch>::default());
+        this.cell.witness(|origin, slot| {
+            let slot = slot.get_or_insert_with(|| watch.take().unwrap_or_default());
+            if origin == Origin::Posted && slot.future.is_none() {
+                slot.future = future.take();
+            }
+        });
+        stdlib.ok_or_else(|| PyRuntimeError::new_err("a future lost its condition"))
+    }
+
+    /// Runs `body` holding the condition. Waiting for it lets other threads run.
+    fn with_condition<T>(
+        slf: &Bound<'_, Self>,
+        body: impl FnOnce(&Stdlib) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let py = slf.py();
+        let stdlib = Self::stdlib(slf)?;
+        let condition = stdlib.condition.bind(py);
+        condition.call_method0(intern!(py, "acquire"))?;
+        let result = body(stdlib);
+        condition.call_method0(intern!(py, "release"))?;
+        result
+    }
+
+    fn tell_waiters(slf: &Bound<'_, Self>, stdlib: &Stdlib, event: &str) -> PyResult<()> {
+        let py = slf.py();
+        for waiter in stdlib.waiters.bind(py) {
+            waiter.call_method1(event, (slf,))?;
+        }
+        let condition = stdlib.condition.bind(py);
+        condition.call_method0(intern!(py, "notify_all"))?;
+        Ok(())
+    }
+
+    /// Settles the cell, whatever looks on, and runs the callbacks. Hands the outcome back if the
+    /// future was done already.
+    fn finish(
+        slf: &Bound<'_, Self>,
+        outcome: Outcome,
+        runner: Runner,
+    ) -> PyResult<Result<(), Outcome>> {
+        let cell = &slf.get().cell;
+        let settled = match cell.settle(outcome, Hold::Nothing) {
+            Settle::NeedsCondition(outcome) => Self::with_condition(slf, |stdlib| {
+                let event = match &outcome {
+                    Outcome::Raised(_) | Outcome::Sealed(Sealed::Error(_) | Sealed::Fault(_)) => {
+                        "add_exception"
+                    }
+                    _ => "add_result",
+                };
+                let settled = cell.settle(outcome, Hold::Condition);
+                if matches!(settled, Settle::Settled(_)) {
+                    slf.get().opened(slf.py());
+                    Self::tell_waiters(slf, stdlib, event)?;
+                }
+                Ok(settled)
+            })?,
+            settled => settled,
+        };
+        match settled {
+            Settle::Settled(watch) => {
+                let callbacks = watch.map(|watch| watch.callbacks).unwrap_or_default();
+                run_callbacks(slf, callbacks, runner)?;
+                Ok(Ok(()))
+            }
+            Settle::TooLate(outcome) | Settle::NeedsCondition(outcome) => Ok(Err(outcome)),
+        }
+    }
+
+    fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
+        if Self::finish(slf, outcome, Runner::Caller)?.is_ok() {
+            return Ok(());
+        }
+        let text = format!("{}: {}", state_name(slf.get().cell.phase()), slf.repr()?);
+        Err(PyErr::from_type(
+            imports::invalid_state_error(slf.py())?.clone(),
+            text,
+        ))
+    }
+
+    /// Waits until the future is done; an error if `timeout` passes before, or if the thread is
+    /// the main one and a signal's handler raises.
+    fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let done = this.cell.done();
+        if done.is_set() {
+            return Ok(());
+        }
+        let deadline = deadline(timeout)?;
+        // A signal that comes just before the sleep is seen at the next look. Handlers run on
+        // the main thread alone, so no other looks.
+        let look = sys::is_main_thread().then_some(Duration::from_secs(1));
+        loop {
+            if this.generation != lifecycle::generation() {
+                return Err(lifecycle::forked_error());
+            }
+            let next = look.map(|look| Instant::now() + look);
+            let until = deadline.into_iter().chain(next).min();
+            match py.detach(|| done.wait(until)) {
+                Wait::Set => break,
+                Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => {
+                    let error = imports::timeout_error(py)?.clone();
+                    return Err(PyErr::from_type(error, ()));
+                }
+                Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
+            }
+        }
+        if this.stdlib.get().is_some() {
+            // Code that assigns `_state` holds the condition until it has assigned the rest.
+            Self::with_condition(slf, |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    fn cancelled_error(py: Python<'_>) -> PyResult<PyErr> {
+        let error = imports::cancelled_error(py)?.clone();
+        Ok(PyErr::from_type(error, ()))
+    }
+
+    /// Replaces the outcome by what `assign` makes of it.
+    fn assign(
+        &self,
+        value: &Bound<'_, PyAny>,
+        outcome: impl FnOnce(Py<PyAny>) -> Outcome,
+    ) -> PyResult<()> {
+        if value.is_none() {
+            return Ok(());
+        }
+        let next = outcome(value.clone().unbind());
+        let before = self
+            .cell
+            .outcome(|outcome| std::mem::replace(outcome, next));
+        drop(before.ok_or_else(|| {
+            PyAttributeError::new_err(
+                "the future has not finished: use set_result or set_exception",
+            )
+        })?);
+        Ok(())
+    }
+}
+
+/// `None`: without end.
+pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    match timeout {
+        None => Ok(None),
+        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err(
+            "timeout is not a number of seconds: nan",
+        )),
+        Some(seconds) if seconds <= 0.0 => Ok(Some(Instant::now())),
+        // Too far away to be told is without end.
+        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds)
+            .ok()
+            .and_then(|timeout| Instant::now().checked_add(timeout))),
+    }
+}
+
+fn state_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Pending => "PENDING",
+        Phase::Running => "RUNNING",
+        Phase::Cancelled => "CANCELLED",
+        Phase::Notified => "CANCELLED_AND_NOTIFIED",
+        Phase::Finished => "FINISHED",
+    }
+}
+
+#[pymethods]
+impl FutureCore {
+    #[new]
+    fn new() -> Self {
+        Self {
+            cell: Arc::default(),
+            stdlib: OnceBox::new(),
+            generation: lifecycle::generation(),
+        }
+    }
+
+    /// Keeps `concurrent.futures.Future.__init__` from making what is served on demand.
+    #[allow(clippy::unused_self)]
+    fn __init__(&self) {}
+
+    /// Cancel the message if `handle` has not begun on it; return whether it is cancelled.
+    ///
+    /// True means that `handle` will never see the message. Callbacks run before this returns.
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let cell = &slf.get().cell;
+        let ended = match cell.cancel(Hold::Nothing) {
+            Cancel::NeedsCondition => Self::with_condition(slf, |stdlib| {
+                let ended = cell.cancel(Hold::Condition);
+                if let Cancel::Cancelled { .. } = ended {
+                    let told = cell.phase() == Phase::Notified;
+                    let waiters = if told { "add_cancelled" } else { "" };
+                    if told {
+                        Self::tell_waiters(slf, stdlib, waiters)?;
+                    } else {
+                        let condition = stdlib.condition.bind(slf.py());
+                        condition.call_method0("notify_all")?;
+                    }
+                }
+                Ok(ended)
+            })?,
+            ended => ended,
+        };
+        match ended {
+            Cancel::Cancelled { message, watch } => {
+                drop(message);
+                let callbacks = watch.map(|watch| watch.callbacks).unwrap_or_default();
+                run_callbacks(slf, callbacks, Runner::Caller)?;
+                Ok(true)
+            }
+            Cancel::Already => Ok(true),
+            Cancel::TooLate | Cancel::NeedsCondition => Ok(false),
+        }
+    }
+
+    /// Return whether the message was cancelled.
+    fn cancelled(&self) -> bool {
+        self.cell.phase().is_cancelled()
+    }
+
+    /// Return whether `handle` has the message now.
+    fn running(&self) -> bool {
+        self.cell.phase() == Phase::Running
+    }
+
+    /// Return whether the message was cancelled, answered, or failed.
+    fn done(&self) -> bool {
+        self.cell.phase().is_done()
+    }
+
+    /// Return what `handle` returned, or raise what it raised, waiting until it has.
+    ///
+    /// `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
+    /// and `CancelledError` if the message was cancelled.
+    #[pyo3(signature = (timeout=None))]
+    fn result(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        Self::wait(slf, timeout)?;
+        match slf.get().opened(py) {
+            Some(Opened::Value(value)) => Ok(value),
+            Some(Opened::Raised(error)) => Err(PyErr::from_value(error.into_bound(py))),
+            None => Err(Self::cancelled_error(py)?),
+        }
+    }
+
+    /// Return what `handle` raised, or None, waiting until it is known.
+    ///
+    /// `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
+    /// and `CancelledError` if the message was cancelled.
+    #[pyo3(signature = (timeout=None))]
+    fn exception(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        Self::wait(slf, timeout)?;
+        match slf.get().opened(py) {
+            Some(Opened::Value(_)) => Ok(py.None()),
+            Some(Opened::Raised(error)) => Ok(error),
+            None => Err(Self::cancelled_error(py)?),
+        }
+    }
+
+    /// Call `fn(future)` when the future is done, or now if it is.
+    ///
+    /// Callbacks run in the order they were added, in this process. An exception that one raises
+    /// is logged on logger `concurrent.futures`.
+    #[pyo3(signature = (r#fn, /))]
+    fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Py<PyAny>) -> PyResult<()> {
+        let mut future = Some(slf.clone().unbind());
+        let mut watch = Some(Box::<Watch>::default());
+        let mut callback = Some(r#fn);
+        let added = slf.get().cell.watch(|origin, slot| {
+            let slot = slot.get_or_insert_with(|| watch.take().unwrap_or_default());
+            if origin == Origin::Posted && slot.future.is_none() {
+                slot.future = future.take();
+            }
+            slot.callbacks.extend(callback.take());
+        });
+        match added {
+            Some(()) => Ok(()),
+            None => run_callbacks(slf, callback.into_iter().collect(), Runner::Caller),
+        }
+    }
+
+    /// For executors and tests: mark the future running, or tell that it was cancelled.
+    fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        let found = if this.stdlib.get().is_some() {
+            Self::with_condition(slf, |stdlib| {
+                let found = this.cell.advance();
+                if found == Phase::Cancelled {
+                    Self::tell_waiters(slf, stdlib, "add_cancelled")?;
+                }
+                Ok(found)
+            })?
+        } else {
+            this.cell.advance()
+        };
+        match found {
+            Phase::Pending => Ok(true),
+            Phase::Cancelled => Ok(false),
+            phase => {
+                let address = slf.as_ptr().addr();
+                let text = intern!(py, "Future %s in unexpected state: %s");
+                let logger = imports::futures_logger(py)?;
+                logger.call_method1("critical", (text, address, state_name(phase)))?;
+                Err(PyRuntimeError::new_err("Future in unexpected state"))
+            }
+        }
+    }
+
+    /// For executors and tests: end the future with an answer.
+    fn set_result(slf: &Bound<'_, Self>, result: Py<PyAny>) -> PyResult<()> {
+        Self::finish_or_refuse(slf, Outcome::Value(result))
+    }
+
+    /// For executors and tests: end the future with an exception.
+    fn set_exception(slf: &Bound<'_, Self>, exception: Py<PyAny>) -> PyResult<()> {
+        let outcome = if exception.is_none(slf.py()) {
+            Outcome::Value(exception)
+        } else {
+            Outcome::Raised(exception)
+        };
+        Self::finish_or_refuse(slf, outcome)
+    }
+
+    /// Wait for the answer in a coroutine; cancelling the task cancels a message not begun.
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let wrapped = imports::wrap_future(slf.py())?.call1((slf,))?;
+        wrapped.call_method0(intern!(slf.py(), "__await__"))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let phase = slf.get().cell.phase();
+        let class = slf.get_type();
+        let head = format!("<{} at {:#x}", class.name()?, slf.as_ptr().addr());
+        Ok(match slf.get().opened(py) {
+            None => {
+                let state = match phase {
+                    Phase::Notified => "cancelled".to_owned(),
+                    phase => state_name(phase).to_lowercase(),
+                };
+                format!("{head} state={state}>")
+            }
+            Some(Opened::Value(value)) => {
+                let kind = value.bind(py).get_type();
+                format!("{head} state=finished returned {}>", kind.name()?)
+            }
+            Some(Opened::Raised(error)) => {
+                let kind = error.bind(py).get_type();
+                format!("{head} state=finished raised {}>", kind.name()?)
+            }
+        })
+    }
+
+    fn __reduce_ex__(slf: &Bound<'_, Self>, _protocol: i32) -> PyResult<()> {
+        Err(PyTypeError::new_err(format!(
+            "cannot pickle or copy {}: a future belongs to the process that made it; \
+             send its result() instead",
+            slf.repr()?
+        )))
+    }
+
+    #[getter]
+    fn _state<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::intern(py, state_name(self.cell.phase()))
+    }
+
+    #[setter(_state)]
+    fn set_state(&self, py: Python<'_>, state: &str) -> PyResult<()> {
+        let phase = match state {
+            "PENDING" => Phase::Pending,
+            "RUNNING" => Phase::Running,
+            "CANCELLED" => Phase::Cancelled,
+            "CANCELLED_AND_NOTIFIED" => Phase::Notified,
+            "FINISHED" => Phase::Finished,
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "no state of a future: {state:?}"
+                )));
+            }
+        };
+        let nothing = py.None();
+        drop(self.cell.force(phase, || Outcome::Value(nothing)));
+        Ok(())
+    }
+
+    #[getter]
+    fn _result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match self.opened(py) {
+            Some(Opened::Value(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    #[setter(_result)]
+    fn assign_result(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.assign(result, Outcome::Value)
+    }
+
+    #[getter]
+    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        match self.opened(py) {
+            Some(Opened::Raised(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    #[setter(_exception)]
+    fn assign_exception(&self, exception: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.assign(exception, Outcome::Raised)
+    }
+
+    #[getter]
+    fn _condition(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        Ok(Self::stdlib(slf)?.condition.clone_ref(slf.py()))
+    }
+
+    #[getter]
+    fn _waiters(slf: &Bound<'_, Self>) -> PyResult<Py<PyList>> {
+        Ok(Self::stdlib(slf)?.waiters.clone_ref(slf.py()))
+    }
+
+    #[getter]
+    fn _done_callbacks(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        let callbacks = |watch: &Watch| {
+            let callbacks = watch.callbacks.iter();
+            callbacks.map(|callback| callback.clone_ref(py)).collect()
+        };
+        let found = self.cell.watch(|_, watch| watch.as_deref().map(callbacks));
+        found.flatten().unwrap_or_default()
+    }
+
+    /// Return `(done, cancelled, result, exception)`.
+    fn _get_snapshot(&self, py: Python<'_>) -> (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>) {
+        match self.opened(py) {
+            Some(Opened::Value(value)) => (true, false, Some(value), None),
+            Some(Opened::Raised(error)) => (true, false, None, Some(error)),
+            None => {
+                let cancelled = self.cell.phase().is_cancelled();
+                (cancelled, cancelled, None, None)
+            }
+        }
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(stdlib) = self.stdlib.get() {
+            visit.call(&stdlib.condition)?;
+            visit.call(&stdlib.waiters)?;
+        }
+        if Arc::strong_count(&self.cell) > 1 {
+            // An engine has it too, and what an engine has is alive.
+            return Ok(());
+        }
+        self.cell.inspect(|outcome, watch| {
+            match outcome {
+                Some(Outcome::Value(value)) => visit.call(value)?,
+                Some(Outcome::Raised(error)) => visit.call(error)?,
+                _ => {}
+            }
+            let Some(watch) = watch else { return Ok(()) };
+            visit.call(&watch.future)?;
+            watch
+                .callbacks
+                .iter()
+                .try_for_each(|callback| visit.call(callback))
+        })
+    }
+
+    fn __clear__(&self) {
+        if Arc::strong_count(&self.cell) == 1 {
+            drop(self.cell.hollow(Outcome::Nothing));
+        }
+    }
+}
+
+/// The message, unless it was cancelled or its future settled by hand.
+pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
+    match cell.begin() {
+        Begin::Message(message) => Some(message),
+        Begin::Gone => None,
+    }
+}

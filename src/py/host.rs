@@ -1,0 +1,266 @@
+//! The host: what every executor has, whatever carries its messages. A mailbox, the thread that
+//! serves it, the fault that ended it if one did, and `ExecutorCore`, its face to Python.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle, ThreadId};
+use std::time::{Duration, Instant};
+
+use once_cell::sync::OnceCell;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::error::{Fault, Sealed, Started, shut_down, to_error};
+use super::future::{self, ActorCell, Message, Outcome};
+use super::lifecycle;
+use crate::engine::latch::{Latch, Wait};
+use crate::engine::mailbox::Mailbox;
+use crate::engine::sys;
+
+/// How messages get from a mailbox to the actor.
+pub(super) trait Transport: Send + Sync {
+    /// Makes a message of `object`; an error fails this message alone.
+    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
+
+    /// Makes a message that calls a function in the actor's thread or process.
+    fn call(
+        &self,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message>;
+
+    /// The mailbox has a new message or was closed. Must not block.
+    fn rouse(&self, host: &Host);
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CancelFutures {
+    Yes,
+    No,
+}
+
+pub(super) struct Host {
+    /// The name of the actor's class.
+    pub(super) name: String,
+    pub(super) mailbox: Mailbox<Arc<ActorCell>>,
+    transport: Box<dyn Transport>,
+    /// Invariant: set before the mailbox is closed by it, so a refused `post` knows why.
+    fault: OnceCell<Fault>,
+    /// Set when the thread has left Python for good.
+    ended: Latch,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    thread_id: OnceCell<ThreadId>,
+    generation: u32,
+}
+
+impl Host {
+    pub(super) fn new(class: &Bound<'_, PyType>, transport: Box<dyn Transport>) -> PyResult<Self> {
+        Ok(Self {
+            name: class.name()?.to_string(),
+            mailbox: Mailbox::default(),
+            transport,
+            fault: OnceCell::new(),
+            ended: Latch::default(),
+            thread: Mutex::new(None),
+            thread_id: OnceCell::new(),
+            generation: lifecycle::generation(),
+        })
+    }
+
+    /// Starts the thread that serves the mailbox.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        serve: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> PyResult<()> {
+        // What threads of `threading` get from the system; Python code may recurse deeply in C.
+        const STACK_BYTES: usize = 8 << 20;
+        lifecycle::register(self)?;
+        let host = Arc::clone(self);
+        let started = Builder::new()
+            .name(self.name.clone())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
+                // Nobody else sets it.
+                _ = host.thread_id.set(std::thread::current().id());
+                let end = End(&host);
+                serve(end.0);
+            });
+        let thread = started.map_err(|error| {
+            self.ended.set();
+            PyRuntimeError::new_err(format!("no thread for actor {}: {error}", self.name))
+        })?;
+        *self.thread() = Some(thread);
+        Ok(())
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message into the mailbox and returns its future.
+    fn accept<'py>(
+        &self,
+        py: Python<'py>,
+        message: impl FnOnce() -> PyResult<Message>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if self.generation != lifecycle::generation() {
+            return Err(lifecycle::forked_error());
+        }
+        if self.mailbox.is_closed() {
+            return Err(self.refusal(py));
+        }
+        let (future, cell) = future::new_future(py)?;
+        match message() {
+            Ok(message) => {
+                cell.post(message);
+                if self.mailbox.put(cell).is_err() {
+                    return Err(self.refusal(py));
+                }
+                py.detach(|| self.transport.rouse(self));
+            }
+            Err(error) => {
+                future::settle(&cell, Outcome::Raised(error.into_value(py).into_any()));
+            }
+        }
+        Ok(future)
+    }
+
+    fn refusal(&self, py: Python<'_>) -> PyErr {
+        match self.fault.get() {
+            Some(fault) => to_error(py, &self.name, fault, Started::No),
+            None => shut_down(),
+        }
+    }
+
+    /// Refuses new messages; what is in the mailbox will be handled.
+    pub(super) fn close(&self) {
+        self.mailbox.close();
+        self.transport.rouse(self);
+    }
+
+    pub(super) fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {
+        if self.generation != lifecycle::generation() {
+            return Ok(());
+        }
+        self.mailbox.close();
+        if cancel == CancelFutures::Yes {
+            for cell in self.mailbox.drain() {
+                future::cancel(py, &cell)?;
+            }
+        }
+        py.detach(|| self.transport.rouse(self));
+        Ok(())
+    }
+
+    /// Waits until the actor has ended and its thread is gone. The actor's own thread does not
+    /// wait for itself.
+    pub(super) fn wait(&self, py: Python<'_>) -> PyResult<()> {
+        let own = self.thread_id.get() == Some(&std::thread::current().id());
+        if own || self.generation != lifecycle::generation() {
+            return Ok(());
+        }
+        let look = sys::is_main_thread().then_some(Duration::from_secs(1));
+        loop {
+            let until = look.map(|look| Instant::now() + look);
+            match py.detach(|| self.ended.wait(until)) {
+                Wait::Set => break,
+                Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
+            }
+        }
+        let thread = self.thread().take();
+        // It has nothing left to do but to end, and it cannot panic there.
+        py.detach(|| thread.map(JoinHandle::join).map(drop));
+        Ok(())
+    }
+
+    /// Ends the actor: refuses what comes, and fails what is in the mailbox.
+    pub(super) fn fail(&self, fault: Fault) {
+        // The first fault is the cause of the others.
+        let fault = self.fault.get_or_init(|| fault).clone();
+        self.mailbox.close();
+        for cell in self.mailbox.drain() {
+            self.fail_message(&cell, &fault, Started::No);
+        }
+    }
+
+    /// Fails one message that is not in the mailbox.
+    pub(super) fn fail_message(&self, cell: &ActorCell, fault: &Fault, started: Started) {
+        let fault = Arc::new((self.name.clone(), fault.clone(), started));
+        future::settle(cell, Outcome::Sealed(Sealed::Fault(fault)));
+    }
+}
+
+/// Says that the thread has ended, however it did.
+struct End<'a>(&'a Arc<Host>);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::error!(target: "futures_actors", "actor {} ended by a fault inside", self.0.name);
+            self.0.fail(Fault::Panicked);
+        }
+        self.0.mailbox.close();
+        self.0.ended.set();
+    }
+}
+
+/// The core of an executor: one actor and its mailbox.
+#[pyclass(subclass, frozen, module = "futures_actors._core")]
+pub(super) struct ExecutorCore {
+    pub(super) host: Arc<Host>,
+}
+
+impl Drop for ExecutorCore {
+    /// An executor that nobody has any more accepts nothing, and handles what it has.
+    fn drop(&mut self) {
+        if self.host.generation == lifecycle::generation() {
+            self.host.close();
+        }
+    }
+}
+
+#[pymethods]
+impl ExecutorCore {
+    /// Send a message to the actor and return the future of its answer.
+    ///
+    /// Messages of one thread are handled in the order they were posted. Raises `RuntimeError`
+    /// after `shutdown`, and `BrokenActor` if the actor could not start or has died.
+    fn post<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.host
+            .accept(message.py(), || self.host.transport.post(message))
+    }
+
+    /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
+    ///
+    /// Returns the future of its result; raises as `post` does.
+    #[pyo3(signature = (r#fn, /, *args, **kwargs))]
+    fn submit<'py>(
+        &self,
+        r#fn: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let transport = &self.host.transport;
+        self.host
+            .accept(r#fn.py(), || transport.call(r#fn, args, kwargs))
+    }
+
+    /// Accept no more messages, and let the actor end when it has handled those it has.
+    ///
+    /// With `wait`, return when it has ended. With `cancel_futures`, cancel every message that
+    /// `handle` has not begun.
+    #[pyo3(signature = (wait=true, *, cancel_futures=false))]
+    fn shutdown(&self, py: Python<'_>, wait: bool, cancel_futures: bool) -> PyResult<()> {
+        let cancel = if cancel_futures {
+            CancelFutures::Yes
+        } else {
+            CancelFutures::No
+        };
+        self.host.shutdown(py, cancel)?;
+        if wait {
+            self.host.wait(py)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! What the core needs from Python, each looked up once, when first needed.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// Defines a function that gives `module.attribute`.
+macro_rules! lazy {
+    ($($name:ident: $type:ty = $module:literal, $attribute:literal;)*) => {
+        $(
+            pub(super) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, $type>> {
+                static CACHE: PyOnceLock<Py<$type>> = PyOnceLock::new();
+                CACHE.import(py, $module, $attribute)
+            }
+        )*
+    };
+}
+
+lazy! {
+    actor_future: PyType = "futures_actors._future", "ActorFuture";
+    thread_actor_executor: PyType = "futures_actors.thread_actor", "ThreadActorExecutor";
+    process_actor_executor: PyType = "futures_actors.process_actor", "ProcessActorExecutor";
+    thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";
+    thread_leave: PyAny = "futures_actors.thread_actor", "leave_thread";
+    start_child: PyAny = "futures_actors._spawn", "start_child";
+    load_error: PyAny = "futures_actors._errors", "load_error";
+    init_error: PyAny = "futures_actors._errors", "init_error";
+    process_init_error: PyAny = "futures_actors._errors", "process_init_error";
+    actor_died: PyAny = "futures_actors._errors", "actor_died";
+    pickle_dumps: PyAny = "_pickle", "dumps";
+    pickle_loads: PyAny = "_pickle", "loads";
+    dump_by_value: PyAny = "futures_actors._by_value", "dumps";
+    load_by_value: PyAny = "futures_actors._by_value", "loads";
+    explain_refusal: PyAny = "futures_actors._by_value", "explain_refusal";
+    condition: PyType = "threading", "Condition";
+    wrap_future: PyAny = "asyncio", "wrap_future";
+    cancelled_error: PyType = "concurrent.futures", "CancelledError";
+    timeout_error: PyType = "concurrent.futures", "TimeoutError";
+    invalid_state_error: PyType = "concurrent.futures", "InvalidStateError";
+    futures_logger: PyAny = "concurrent.futures._base", "LOGGER";
+    generic_alias: PyType = "types", "GenericAlias";
+}

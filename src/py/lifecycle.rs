@@ -1,0 +1,96 @@
+//! Live executors: the end of the interpreter, and `os.fork`.
+//!
+//! Invariant: no thread of ours runs Python code once the interpreter finalizes. `drain` is called
+//! by `threading._shutdown`, before that, and returns only when every actor has ended.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use once_cell::sync::OnceCell;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::error::BrokenActor;
+use super::host::{CancelFutures, Host};
+
+/// Counts the forks between this process and the first that loaded the core.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+static EXITING: AtomicBool = AtomicBool::new(false);
+static LIVE: Mutex<Vec<Weak<Host>>> = Mutex::new(Vec::new());
+static LOGGING: OnceCell<()> = OnceCell::new();
+
+pub(super) fn generation() -> u32 {
+    GENERATION.load(Ordering::SeqCst)
+}
+
+pub(super) fn is_exiting() -> bool {
+    EXITING.load(Ordering::SeqCst)
+}
+
+pub(super) fn forked_error() -> PyErr {
+    BrokenActor::new_err(
+        "this actor belongs to the process that started it, and os.fork() did not copy it; \
+         start another one in this process",
+    )
+}
+
+/// Taken attached, and never held across a call into Python.
+fn live() -> MutexGuard<'static, Vec<Weak<Host>>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has the interpreter's exit wait for this executor's actor.
+pub(super) fn register(host: &Arc<Host>) -> PyResult<()> {
+    if is_exiting() {
+        return Err(PyRuntimeError::new_err(
+            "cannot start an actor after interpreter shutdown",
+        ));
+    }
+    let mut live = live();
+    live.retain(|host| host.strong_count() > 0);
+    live.push(Arc::downgrade(host));
+    Ok(())
+}
+
+/// Refuse new messages and wait until every actor has handled what it has.
+///
+/// Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels what has not
+/// begun, and the wait goes on; a second one is raised.
+#[pyfunction]
+pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
+    EXITING.store(true, Ordering::SeqCst);
+    let hosts: Vec<Arc<Host>> = live().iter().filter_map(Weak::upgrade).collect();
+    for host in &hosts {
+        host.close();
+    }
+    let mut interrupted = None;
+    for host in &hosts {
+        while let Err(error) = host.wait(py) {
+            if interrupted.is_some() {
+                return Err(error);
+            }
+            interrupted = Some(error);
+            for host in &hosts {
+                host.shutdown(py, CancelFutures::Yes)?;
+            }
+        }
+    }
+    interrupted.map_or(Ok(()), Err)
+}
+
+/// Mark every executor that a forked process has copied as broken.
+#[pyfunction]
+pub(super) fn after_fork_in_child() {
+    GENERATION.fetch_add(1, Ordering::SeqCst);
+    // Their threads are not here, so nobody will ever end them.
+    live().clear();
+}
+
+/// Send the core's log records to the Python logger `futures_actors`.
+#[pyfunction]
+pub(super) fn start_logging() {
+    LOGGING.get_or_init(|| {
+        // Another logger may be installed by whoever embeds us: theirs it is.
+        drop(pyo3_log::try_init());
+    });
+}

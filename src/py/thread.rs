@@ -1,0 +1,134 @@
+//! The thread actor: one thread that constructs the object, takes messages and calls `handle`.
+//!
+//! The thread stays attached to Python while it has work and waits detached; it keeps one Python
+//! thread state for its whole life, so thread-local data lives as long as the actor.
+
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::error::Fault;
+use super::future::{self, Message, Outcome};
+use super::host::{ExecutorCore, Host, Transport};
+use super::imports;
+use crate::engine::mailbox::Take;
+
+/// Messages are handed over as they are, and the mailbox wakes the thread.
+struct SameProcess;
+
+impl Transport for SameProcess {
+    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        Ok(Message::Object(object.clone().unbind()))
+    }
+
+    fn call(
+        &self,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        Ok(Message::Call(
+            function.clone().unbind(),
+            args.clone().unbind(),
+            kwargs.map(|kwargs| kwargs.clone().unbind()),
+        ))
+    }
+
+    fn rouse(&self, _host: &Host) {}
+}
+
+/// The core of a `ThreadActorExecutor`.
+#[pyclass(extends = ExecutorCore, subclass, frozen, module = "futures_actors._core")]
+pub(super) struct ThreadExecutorCore;
+
+#[pymethods]
+impl ThreadExecutorCore {
+    #[new]
+    #[pyo3(signature = (actor_class, /, *args, **kwargs))]
+    fn new(
+        actor_class: &Bound<'_, PyType>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let host = Arc::new(Host::new(actor_class, Box::new(SameProcess))?);
+        let constructor = Constructor {
+            class: actor_class.clone().unbind(),
+            args: args.clone().unbind(),
+            kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
+        };
+        host.start(move |host| Python::attach(|py| run(py, host, constructor)))?;
+        Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
+    }
+}
+
+struct Constructor {
+    class: Py<PyType>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+}
+
+impl Constructor {
+    /// Takes the arguments along, so that they live no longer than the object wants.
+    fn construct(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        let kwargs = self.kwargs.map(|kwargs| kwargs.into_bound(py));
+        self.class.bind(py).call(self.args, kwargs.as_ref())
+    }
+}
+
+fn run(py: Python<'_>, host: &Arc<Host>, constructor: Constructor) {
+    let named = imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,)));
+    if let Err(error) = named {
+        error.write_unraisable(py, None);
+    }
+    match constructor.construct(py) {
+        Ok(actor) => handle_all(&actor, host),
+        Err(error) => {
+            let error = error.into_value(py).into_any();
+            host.fail(Fault::InitRaised(Arc::new(error)));
+        }
+    }
+    let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
+    if let Err(error) = left {
+        error.write_unraisable(py, None);
+    }
+}
+
+fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
+    let py = actor.py();
+    loop {
+        let cell = match host.mailbox.try_take() {
+            Take::Item(cell) => cell,
+            Take::Closed => return,
+            Take::Empty => match py.detach(|| host.mailbox.take()) {
+                Some(cell) => cell,
+                None => return,
+            },
+        };
+        if let Some(message) = future::begin(&cell) {
+            // The message is gone before its future ends, and the answer goes with it.
+            let outcome = match handle(actor, message) {
+                Ok(answer) => Outcome::Value(answer.unbind()),
+                Err(error) => Outcome::Raised(error.into_value(py).into_any()),
+            };
+            future::settle(&cell, outcome);
+        }
+    }
+}
+
+fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'py, PyAny>> {
+    let py = actor.py();
+    match message {
+        Message::Object(object) => {
+            actor.call_method1(intern!(py, "handle"), (object.into_bound(py),))
+        }
+        Message::Call(function, args, kwargs) => {
+            let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
+            function
+                .into_bound(py)
+                .call(args.into_bound(py), kwargs.as_ref())
+        }
+        Message::Frame(..) => unreachable!("frames are for children"),
+    }
+}
