@@ -21,13 +21,13 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from futures_actors import __version__, _demo
+from . import __version__, _demo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from concurrent.futures import Future
 
-    from futures_actors import ActorExecutor
+    from . import ActorExecutor
 
 QUERIES = (
     "remote traceback",

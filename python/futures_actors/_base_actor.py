@@ -17,7 +17,7 @@ class ActorExecutor(Executor):
     `ThreadActor` and `ProcessActor` share.
     """
 
-    def post(self, message: Any) -> ActorFuture[Any]:  # noqa: ANN401, ARG002
+    def post(self, message: Any) -> ActorFuture[Any]:  # noqa: ANN401
         """Send a message to the actor and return the future of its answer."""
         raise NotImplementedError("use ProcessActorExecutor or ThreadActorExecutor")
 

@@ -3,12 +3,8 @@
 It must import nothing heavy: what is imported here is paid for at each start.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found] # signal itself imports enum
 import sys
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import types
-
 
 from . import _core
 
@@ -23,7 +19,7 @@ def main(request: int, answer: int, parent: int) -> None:
     _core.serve(request, answer, parent, dump_error)
 
 
-def _on_interrupt(_signum: int, _frame: "types.FrameType | None") -> None:
+def _on_interrupt(_signum: int, _frame: object) -> None:
     """Interrupt `handle`, whose future gets the exception; between messages, do nothing."""
     if _core.handling():
         raise KeyboardInterrupt

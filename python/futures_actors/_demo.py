@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from futures_actors import ProcessActor
+from . import ProcessActor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -132,6 +132,7 @@ class Index:
     def clear(self) -> None:
         """Become empty."""
         self.files = self.unreadable = 0
+        self.length = 0  # in words, of all passages
         # Three columns with a row for each passage.
         self.places: list[tuple[str, int, str]] = []  # path, line, text of that line
         self.lengths: list[int] = []  # in words
@@ -156,13 +157,14 @@ class Index:
             number = len(self.places)
             self.places.append((path, line, heading.strip()))
             self.lengths.append(words.total())
+            self.length += words.total()
             for word, occurrences in words.items():
                 self.entries.setdefault(word, []).extend((number, occurrences))
 
     def count(self, words: Sequence[str]) -> Counts:
         """Return what this index adds to the statistics of the whole collection."""
         containing = tuple(len(self.entries.get(word, ())) // 2 for word in words)
-        return Counts(len(self.places), sum(self.lengths), containing)
+        return Counts(len(self.places), self.length, containing)
 
     def rank(self, words: Sequence[str], counts: Counts, limit: int) -> list[Hit]:
         """Return the `limit` best passages, scored by the statistics of the whole collection."""

@@ -49,7 +49,7 @@ class ActorDied(BrokenActor, BrokenProcessPool):
         return type(self), (str(self), self.pid, self.exitcode, self.started)
 
 
-class MailboxFull(queue.Full):  # noqa: N818 - named as queue.Full is
+class MailboxFull(queue.Full):
     """The actor's mailbox has no room for another message."""
 
 

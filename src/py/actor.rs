@@ -27,8 +27,9 @@ fn refuse_arguments(
     Ok(())
 }
 
-/// What an actor is: a class that handles messages one at a time. Extend `ThreadActor` or
-/// `ProcessActor`.
+/// What an actor is: a class that handles messages one at a time.
+///
+/// Extend `ThreadActor` or `ProcessActor`.
 #[pyclass(subclass, frozen, module = "futures_actors")]
 pub(super) struct Actor;
 
@@ -76,6 +77,7 @@ impl Actor {
     }
 
     #[classmethod]
+    #[pyo3(signature = (item, /))]
     fn __class_getitem__<'py>(
         cls: &Bound<'py, PyType>,
         item: &Bound<'py, PyAny>,

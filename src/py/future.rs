@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError, PyTypeErro
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::error::Sealed;
 use super::{imports, lifecycle};
@@ -594,7 +594,16 @@ impl FutureCore {
         })
     }
 
-    fn __reduce_ex__(slf: &Bound<'_, Self>, _protocol: i32) -> PyResult<()> {
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::generic_alias(cls.py())?.call1((cls, item))
+    }
+
+    fn __reduce_ex__(slf: &Bound<'_, Self>, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         Err(PyTypeError::new_err(format!(
             "cannot pickle or copy {}: a future belongs to the process that made it; \
              send its result() instead",

@@ -1,0 +1,202 @@
+"""The Rust core of `futures_actors`; import its names from `futures_actors`.
+
+This is the reference manual of the classes that the core defines. Its texts are the ones that
+`help()` shows; a test holds them equal.
+"""
+
+from collections.abc import Callable, Generator
+from threading import Condition
+from types import GenericAlias
+from typing import Any, Final, Generic, NoReturn, SupportsIndex, TypeVar
+
+from typing_extensions import disjoint_base
+
+from ._future import ActorFuture
+from .process_actor import ProcessActorExecutor
+from .thread_actor import ThreadActorExecutor
+
+__version__: Final[str]
+
+__all__ = [
+    "Actor",
+    "ExecutorCore",
+    "FutureCore",
+    "ProcessActor",
+    "ProcessExecutorCore",
+    "ThreadActor",
+    "ThreadExecutorCore",
+    "__version__",
+    "after_fork_in_child",
+    "drain",
+    "dumps",
+    "handling",
+    "loads",
+    "serve",
+    "start_logging",
+]
+
+_T = TypeVar("_T")
+
+class Actor:
+    """What an actor is: a class that handles messages one at a time.
+
+    Extend `ThreadActor` or `ProcessActor`.
+    """
+
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Actor: ...
+    @classmethod
+    def executor(cls, /, *args: Any, **kwargs: Any) -> Any:
+        """Start an actor of this class and return its executor.
+
+        Every argument goes to the constructor, which runs in the actor's own thread or process.
+        """
+    def handle(self, message: Any) -> Any:
+        """Answer a message: what this returns, or raises, goes to the message's future."""
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+class ThreadActor(Actor):
+    """Base class of actors that live in a thread of their own."""
+
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> ThreadActor: ...
+    @classmethod
+    def executor(cls, /, *args: Any, **kwargs: Any) -> ThreadActorExecutor:
+        """Start an actor of this class in a thread of its own and return its executor.
+
+        Every argument goes to the constructor, which runs in that thread, at once. If it raises,
+        every message fails with `ActorInitError`.
+        """
+
+class ProcessActor(Actor):
+    """Base class of actors that live in a process of their own."""
+
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> ProcessActor: ...
+    @classmethod
+    def executor(cls, /, *args: Any, **kwargs: Any) -> ProcessActorExecutor:
+        """Start an actor of this class in a process of its own and return its executor.
+
+        Every argument goes to the constructor, which runs in that process, at once. Class and
+        arguments are pickled; raises `TypeError` or `pickle.PicklingError` if they cannot be. If
+        the constructor raises, every message fails with `ActorInitError`.
+        """
+
+@disjoint_base
+class ExecutorCore:
+    """The core of an executor: one actor and its mailbox."""
+
+    def post(self, message: Any) -> ActorFuture[Any]:
+        """Send a message to the actor and return the future of its answer.
+
+        Messages of one thread are handled in the order they were posted. Raises `RuntimeError`
+        after `shutdown`, and `BrokenActor` if the actor could not start or has died.
+        """
+    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> ActorFuture[_T]:
+        """Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
+
+        Returns the future of its result; raises as `post` does.
+        """
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Accept no more messages, and let the actor end when it has handled those it has.
+
+        With `wait`, return when it has ended. With `cancel_futures`, cancel every message that
+        `handle` has not begun.
+        """
+
+class ThreadExecutorCore(ExecutorCore):
+    """The core of a `ThreadActorExecutor`."""
+
+    def __new__(cls, actor_class: type, /, *args: Any, **kwargs: Any) -> ThreadExecutorCore: ...
+
+class ProcessExecutorCore(ExecutorCore):
+    """The core of a `ProcessActorExecutor`."""
+
+    def __new__(cls, actor_class: type, /, *args: Any, **kwargs: Any) -> ProcessExecutorCore: ...
+
+@disjoint_base
+class FutureCore(Generic[_T]):
+    """The state of an `ActorFuture`."""
+
+    def __new__(cls) -> FutureCore[_T]: ...
+    def __init__(self) -> None: ...
+    def cancel(self) -> bool:
+        """Cancel the message if `handle` has not begun on it; return whether it is cancelled.
+
+        True means that `handle` will never see the message. Callbacks run before this returns.
+        """
+    def cancelled(self) -> bool:
+        """Return whether the message was cancelled."""
+    def running(self) -> bool:
+        """Return whether `handle` has the message now."""
+    def done(self) -> bool:
+        """Return whether the message was cancelled, answered, or failed."""
+    def result(self, timeout: float | None = None) -> _T:
+        """Return what `handle` returned, or raise what it raised, waiting until it has.
+
+        `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
+        and `CancelledError` if the message was cancelled.
+        """
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Return what `handle` raised, or None, waiting until it is known.
+
+        `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
+        and `CancelledError` if the message was cancelled.
+        """
+    def add_done_callback(self, fn: Callable[[ActorFuture[_T]], object], /) -> None:
+        """Call `fn(future)` when the future is done, or now if it is.
+
+        Callbacks run in the order they were added, in this process. An exception that one raises
+        is logged on logger `concurrent.futures`.
+        """
+    def set_running_or_notify_cancel(self) -> bool:
+        """For executors and tests: mark the future running, or tell that it was cancelled."""
+    def set_result(self, result: _T) -> None:
+        """For executors and tests: end the future with an answer."""
+    def set_exception(self, exception: BaseException | None) -> None:
+        """For executors and tests: end the future with an exception."""
+    def __await__(self) -> Generator[Any, None, _T]: ...
+    def __reduce_ex__(self, _protocol: SupportsIndex, /) -> NoReturn: ...
+    def _get_snapshot(self) -> tuple[bool, bool, _T | None, BaseException | None]:
+        """Return `(done, cancelled, result, exception)`."""
+    _state: str
+    _result: _T | None
+    _exception: BaseException | None
+    _condition: Condition
+    _waiters: list[Any]
+    _done_callbacks: list[Callable[[ActorFuture[_T]], object]]
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+def dumps(object: object, what: str) -> bytes:
+    """Pickle `object`: as plain pickle does if that will do, else by value.
+
+    An error says what it was (`what`, such as "the message for actor
+    Counter") and what refused.
+    """
+
+def loads(pickle: bytes) -> Any:
+    """Unpickle what `dumps` has made, in this process or in one that talks to it."""
+
+def handling() -> bool:
+    """Return whether the constructor or `handle` runs at this moment."""
+
+def serve(
+    request: int, answer: int, parent: int, dump_error: Callable[[BaseException], bytes]
+) -> None:
+    """Serve the parent until it says that there is no more.
+
+    `request` and `answer` are this process's ends of the pipes, `parent` is the pid of the process
+    that started it, and `dump_error(exception) -> bytes` encodes what is raised.
+    """
+
+def drain() -> None:
+    """Refuse new messages and wait until every actor has handled what it has.
+
+    Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels what has not
+    begun, and the wait goes on; a second one is raised.
+    """
+
+def after_fork_in_child() -> None:
+    """Mark every executor that a forked process has copied as broken."""
+
+def start_logging() -> None:
+    """Send the core's log records to the Python logger `futures_actors`."""
