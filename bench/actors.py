@@ -1,0 +1,28 @@
+"""The objects of `work.py` as actors. The only file that imports futures_actors.
+
+Process actors import it in their child. Nothing but the base class may be added here.
+"""
+
+import work
+
+from futures_actors import ProcessActor, ThreadActor
+
+
+class ThreadCounter(work.Counter, ThreadActor):
+    pass
+
+
+class ThreadGate(work.Gate, ThreadActor):
+    pass
+
+
+class ProcessCounter(work.Counter, ProcessActor):
+    pass
+
+
+class ProcessSigner(work.Signer, ProcessActor):
+    pass
+
+
+class ProcessGate(work.Gate, ProcessActor):
+    pass

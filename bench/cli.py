@@ -1,0 +1,78 @@
+"""The command line: which rows, how much, where to. Must not measure or format anything itself."""
+
+import argparse
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import report
+from measure import ContenderFailedError, measure
+from rows import all_rows
+from workloads import WrongAnswerError
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(
+        prog="bench/run.py", description="Measure futures_actors against the standard library."
+    )
+    parser.add_argument("--fast", action="store_true", help="a smoke test: figures mean nothing")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose key contains a ROW")
+    parser.add_argument("--list", action="store_true", help="print the keys of the rows")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument("--cpus", metavar="N,N", help="pin the run and its children to these cores")
+    parser.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="PROGRAM",
+        help="a program that times its own round trips (README.md); may be repeated",
+    )
+    arguments = parser.parse_args(argv)
+    arguments.rows = chosen(parser, arguments)
+    return arguments
+
+
+def chosen(parser, arguments):
+    rows = all_rows(arguments.limit)
+    if not arguments.only:
+        return rows
+    for word in arguments.only:
+        if not any(word in row.key for row in rows):
+            parser.error(f"no row {word!r}; there are: {', '.join(row.key for row in rows)}")
+    return [row for row in rows if any(word in row.key for word in arguments.only)]
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    if arguments.list:
+        print(*(row.key for row in arguments.rows), sep="\n")
+        return 0
+    if arguments.cpus:
+        os.sched_setaffinity(0, {int(cpu) for cpu in arguments.cpus.split(",")})
+    # Python 3.12 warns of the fork that the pool with fork is asked for.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
+    try:
+        run(arguments)
+    except (WrongAnswerError, ContenderFailedError) as error:
+        print(f"\nFAILED: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(arguments):
+    described = report.machine()
+    report.print_machine(described)
+    if arguments.fast:
+        print("--fast: a smoke test, its figures mean nothing\n")
+    report.print_legend()
+    results = []
+    for row in arguments.rows:
+        results.append(measure(row, row.fast if arguments.fast else row.full))
+        report.print_row(results[-1])
+    report.print_summary(results)
+    if arguments.json:
+        told = report.as_json(described, results, is_fast=arguments.fast)
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(told, indent=1))

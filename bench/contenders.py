@@ -1,0 +1,236 @@
+"""Who is measured: one class per contender, all with the same five verbs.
+
+`open` starts it around an object of `work.py`, `post(message)` gives a ticket, `take(ticket)`
+blocks for the answer, `echo(array)` is both, `close` ends it. `post` and `take` are the contender's
+own bound methods wherever possible: no wrapper is timed that a user would not write. No contender
+may do less than the work, and none may measure or check.
+"""
+
+import functools
+import multiprocessing
+import operator
+import os
+import subprocess
+import sys
+from concurrent import futures
+from pathlib import Path
+
+import work
+
+HERE = Path(__file__).parent
+
+
+class NotYetError(Exception):
+    """The contender cannot do this row; the text is the reason that the table prints."""
+
+
+class Contender:
+    name = ""
+
+    def __init__(self, job="Counter", label=None):
+        self.job = job
+        self.name = label or self.name
+        self.handled = 0  # messages, kept by the workload that sends them
+        self.answer = None  # the array that it answered last, kept alike
+
+    def __enter__(self):
+        self.handled = 0  # a new object counts from nothing
+        self.open()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def probe(self):
+        """Raise NotYetError if it is known, without starting anything, that it cannot be done."""
+
+    def echo(self, array):
+        answer = self.take(self.post(array))
+        work.read_pages(answer)
+        return answer
+
+
+class Pooled(Contender):
+    """Everything that is a `concurrent.futures.Executor`."""
+
+    take = staticmethod(operator.methodcaller("result"))
+
+    def close(self):
+        self.executor.shutdown(cancel_futures=True)
+
+
+class ThreadPool(Pooled):
+    name = "ThreadPoolExecutor(1)"
+
+    def open(self):
+        kept = work.JOBS[self.job]()
+        self.executor = futures.ThreadPoolExecutor(1)
+        self.post = functools.partial(self.executor.submit, kept.handle)
+
+
+class ProcessPool(Pooled):
+    """Spawns unless told otherwise: nothing is forked from a process that has threads."""
+
+    name = "ProcessPoolExecutor(1)"
+
+    def __init__(self, job="Counter", label=None, method="spawn"):
+        super().__init__(job, label)
+        self.context = multiprocessing.get_context(method)
+
+    def open(self):
+        self.executor = futures.ProcessPoolExecutor(
+            1, mp_context=self.context, initializer=work.keep, initargs=(self.job,)
+        )
+        self.post = functools.partial(self.executor.submit, work.handle)
+
+
+class ActorContender(Pooled):
+    name = "futures_actors"
+    kind = ""
+
+    def open(self):
+        try:
+            self.executor = self.starter().executor()
+        except NotImplementedError as error:
+            raise NotYetError(f"NotImplementedError: {error}") from error
+        self.post = self.executor.post
+
+    def probe(self):
+        self.starter()
+
+    def starter(self):
+        try:
+            import actors
+        except ImportError as error:
+            raise NotYetError(str(error)) from error
+        return getattr(actors, self.kind + self.job)
+
+
+class ThreadActor(ActorContender):
+    kind = "Thread"
+
+
+class ProcessActor(ActorContender):
+    kind = "Process"
+
+
+class ProcessActorBy(ProcessActor):
+    """A process actor started by a named method."""
+
+    def __init__(self, method):
+        super().__init__()
+        self.method = method
+
+    def starter(self):
+        actor = super().starter()
+        if not hasattr(actor, "options"):
+            raise NotYetError("the package has no options(start_method=...)")
+        try:
+            return actor.options(start_method=self.method)
+        except (TypeError, ValueError) as error:
+            raise NotYetError(f"start_method={self.method!r}: {error}") from error
+
+
+class PipeLoop(Contender):
+    name = "multiprocessing.Pipe loop"
+
+    def open(self):
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=work.serve, args=(theirs, self.job), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.post = self.connection.send
+
+    def take(self, _ticket):
+        return self.connection.recv()
+
+    def close(self):
+        self.connection.close()
+        self.process.join()
+
+
+class BarePipe(Contender):
+    """The limit for Python at both ends: no pickle, no future, one write and one read a message."""
+
+    name = "bare os.pipe echo"
+
+    def open(self):
+        self.process = subprocess.Popen(
+            [sys.executable, HERE / "echo_peer.py"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        self.write_fd = self.process.stdin.fileno()
+        self.read_fd = self.process.stdout.fileno()
+
+    def post(self, message):
+        os.write(self.write_fd, message.to_bytes(8, "little"))
+
+    def take(self, _ticket):
+        return int.from_bytes(os.read(self.read_fd, 8), "little")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+class OwnClock(Contender):
+    """A program that measures itself, for limits without Python: `PROGRAM N` makes N round trips of
+    8 bytes between two processes and prints the nanoseconds that they took together.
+    """
+
+    def __init__(self, program):
+        super().__init__(label=f"{Path(program).name} (limit)")
+        self.program = program
+
+    def open(self):
+        pass
+
+    def close(self):
+        pass
+
+    def round_trips_ns(self, count):
+        done = subprocess.run([self.program, str(count)], check=True, capture_output=True)
+        return int(done.stdout)
+
+
+class WarmCopy(Contender):
+    """The limit for arrays: one copy into memory that is already there."""
+
+    name = "warm memory copy"
+
+    def open(self):
+        self.into = None
+        self.count = 0
+
+    def echo(self, array):
+        if self.into is None or self.into.shape != array.shape:
+            self.into = array.copy()
+        self.into[...] = array
+        self.count += 1
+        self.into[0] = self.count
+        return self.into
+
+    def close(self):
+        self.into = None
+
+
+class BareInterpreter(Contender):
+    """The limit for a fresh interpreter: start and end of one that does nothing."""
+
+    name = "python -c pass"
+
+    def open(self):
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+    def post(self, message):
+        return message
+
+    def take(self, message):
+        return message + 1
+
+    def close(self):
+        pass

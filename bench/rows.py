@@ -1,0 +1,260 @@
+"""The rows of the table, those of DESIGN section 4: who does which work, how often, and what is to
+be reached. Data only: the work is in `workloads.py`, the contenders are in `contenders.py`.
+
+The first contender of a row is its subject. Ratios are the subject's figure divided by the other's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import contenders as who
+import workloads as work
+
+MIB = 1 << 20
+UPSTREAM_OF_POOL = 1_855 / 1_989  # bytes a queued message, measured in one run (issue 3)
+
+
+class Unit(NamedTuple):
+    """How a sample is shown, and which direction is good."""
+
+    label: str
+    better: str
+    of_sample: Callable
+
+
+class Target(NamedTuple):
+    """The subject's figure, divided by the reference's if there is one, against a bound."""
+
+    relation: str
+    bound: float
+    reference: str | None = None
+    note: str = ""
+
+    def is_met(self, figure):
+        return figure <= self.bound if self.relation == "<=" else figure >= self.bound
+
+
+class Amount(NamedTuple):
+    """Rounds, the first of which may be thrown away, and the size of each sample."""
+
+    repeats: int
+    size: int
+    warm_ups: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    key: str
+    title: str
+    unit: Unit
+    sample: Callable
+    contenders: tuple[who.Contender, ...]
+    full: Amount
+    fast: Amount
+    targets: tuple[Target, ...] = ()
+    kept_open: bool = True  # else each sample starts the contender itself
+
+
+MICROSECONDS = Unit("µs", "lower", lambda ns: ns / 1e3)
+MILLISECONDS = Unit("ms", "lower", lambda ns: ns / 1e6)
+PER_SECOND = Unit("/s", "higher", lambda ns: 1e9 / ns)
+BYTES = Unit("B", "lower", lambda length_bytes: length_bytes)
+
+THREAD_POOL = who.ThreadPool.name
+PROCESS_POOL = who.ProcessPool.name
+LOOP = who.PipeLoop.name
+COPY = who.WarmCopy.name
+PYTHON = who.BareInterpreter.name
+FORK, FORKSERVER, SPAWN = (f"{PROCESS_POOL} {method}" for method in ("fork", "forkserver", "spawn"))
+
+
+def gigabytes_per_second(length_bytes):
+    """Each byte counts once an echo, although it travels both ways."""
+    return Unit("GB/s", "higher", lambda ns: length_bytes / ns)
+
+
+def thread_rows():
+    return (
+        Row(
+            key="thread-round-trip",
+            title="thread, round trip",
+            unit=MICROSECONDS,
+            sample=work.messages(work.one_at_a_time),
+            contenders=(who.ThreadActor(), who.ThreadPool()),
+            full=Amount(21, 2_000),
+            fast=Amount(2, 100),
+            targets=(Target("<=", 0.45, THREAD_POOL),),
+        ),
+        Row(
+            key="thread-post-all",
+            title="thread, post 20,000 then wait",
+            unit=PER_SECOND,
+            sample=work.messages(work.all_then_wait),
+            contenders=(who.ThreadActor(), who.ThreadPool()),
+            full=Amount(9, 20_000),
+            fast=Amount(2, 1_000),
+            targets=(Target(">=", 8, THREAD_POOL),),
+        ),
+        Row(
+            key="thread-in-flight",
+            title="thread, 64 in flight",
+            unit=PER_SECOND,
+            sample=work.messages(work.sliding_window),
+            contenders=(who.ThreadActor(), who.ThreadPool()),
+            full=Amount(15, 10_000),
+            fast=Amount(2, 500),
+            targets=(Target(">=", 5, THREAD_POOL),),
+        ),
+    )
+
+
+def process_rows(limits=()):
+    return (
+        Row(
+            key="process-round-trip",
+            title="process, round trip",
+            unit=MICROSECONDS,
+            sample=work.messages(work.one_at_a_time),
+            contenders=(
+                who.ProcessActor(),
+                who.ProcessPool(),
+                who.PipeLoop(),
+                who.BarePipe(),
+                *map(who.OwnClock, limits),
+            ),
+            full=Amount(21, 1_000),
+            fast=Amount(2, 50),
+            targets=(Target("<=", 0.08, PROCESS_POOL), Target("<=", 0.5, LOOP)),
+        ),
+        Row(
+            key="process-post-all",
+            title="process, post 20,000 then wait",
+            unit=PER_SECOND,
+            sample=work.messages(work.all_then_wait),
+            contenders=(who.ProcessActor(), who.ProcessPool()),
+            full=Amount(5, 20_000, warm_ups=0),
+            fast=Amount(1, 500, warm_ups=0),
+            targets=(Target(">=", 30, PROCESS_POOL),),
+        ),
+        Row(
+            key="process-in-flight",
+            title="process, 64 in flight",
+            unit=PER_SECOND,
+            sample=work.messages(work.sliding_window),
+            contenders=(who.ProcessActor(), who.ProcessPool(), who.PipeLoop(), who.BarePipe()),
+            full=Amount(9, 5_000),
+            fast=Amount(2, 300),
+            targets=(Target(">=", 30, PROCESS_POOL), Target(">=", 3.5, LOOP)),
+        ),
+    )
+
+
+def array_rows():
+    contenders = (
+        who.ProcessActor("Signer"),
+        who.ProcessPool("Signer"),
+        who.PipeLoop("Signer"),
+        who.WarmCopy(),
+    )
+    return (
+        Row(
+            key="array-64-mib",
+            title="process, 64 MiB numpy array echo",
+            unit=gigabytes_per_second(64 * MIB),
+            sample=work.arrays(64 * MIB),
+            contenders=contenders,
+            full=Amount(7, 1),
+            fast=Amount(1, 1, warm_ups=0),
+            targets=(Target(">=", 25, PROCESS_POOL), Target(">=", 0.4, COPY)),
+        ),
+        Row(
+            key="array-1-mib",
+            title="process, 1 MiB numpy array echo",
+            unit=gigabytes_per_second(MIB),
+            sample=work.arrays(MIB),
+            contenders=contenders,
+            full=Amount(15, 20),
+            fast=Amount(2, 2),
+            targets=(Target(">=", 10, PROCESS_POOL),),
+        ),
+    )
+
+
+def start_rows():
+    pools = tuple(
+        who.ProcessPool(label=label, method=label.split()[-1])
+        for label in (FORK, FORKSERVER, SPAWN)
+    )
+    return (
+        start_row(
+            "start-default",
+            "default start method",
+            (who.ProcessActor(), *pools, who.BareInterpreter()),
+        ),
+        start_row(
+            "start-forkserver",
+            "fork server",
+            (who.ProcessActorBy("forkserver"), *pools[:2], who.BareInterpreter()),
+            Target("<=", 8, note="on the machine of DESIGN"),
+            Target("<=", 0.6, FORK),
+        ),
+        start_row(
+            "start-spawn",
+            "spawn",
+            (who.ProcessActorBy("spawn"), pools[2], who.BareInterpreter()),
+            Target("<=", 1.5, PYTHON),
+        ),
+    )
+
+
+def start_row(key, method, contenders, *targets):
+    return Row(
+        key=key,
+        title=f"process, start to first answer, {method}",
+        unit=MILLISECONDS,
+        sample=work.start_to_first_answer,
+        contenders=contenders,
+        full=Amount(15, 1),
+        fast=Amount(1, 1, warm_ups=0),
+        targets=targets,
+        kept_open=False,
+    )
+
+
+def memory_rows():
+    upstream = Target(
+        "<=",
+        round(0.25 * UPSTREAM_OF_POOL, 3),
+        THREAD_POOL,
+        note="0.25 x upstream: 1,855 B where the pool took 1,989",
+    )
+    return (
+        memory_row("thread", (who.ThreadActor("Gate"), who.ThreadPool("Gate")), upstream),
+        memory_row("process", (who.ProcessActor("Gate"), who.ProcessPool("Gate"))),
+    )
+
+
+def memory_row(kind, contenders, *targets):
+    return Row(
+        key=f"{kind}-memory",
+        title=f"{kind}, memory per queued message and its future",
+        unit=BYTES,
+        sample=work.bytes_per_queued_message,
+        contenders=contenders,
+        full=Amount(3, 100_000, warm_ups=0),
+        fast=Amount(1, 5_000, warm_ups=0),
+        targets=targets,
+        kept_open=False,
+    )
+
+
+def all_rows(limits=()):
+    """In this order: nothing forks after numpy is imported, nor while a thread of ours lives."""
+    return (
+        *start_rows(),
+        *thread_rows(),
+        *process_rows(limits),
+        *memory_rows(),
+        *array_rows(),
+    )

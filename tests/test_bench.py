@@ -1,0 +1,183 @@
+"""The bench runs, prints every row, and refuses the figures of whoever computed something else.
+
+Its figures are not judged here: `--fast` is a smoke test.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parent.parent / "bench"
+ROWS = {
+    "start-default",
+    "start-forkserver",
+    "start-spawn",
+    "thread-round-trip",
+    "thread-post-all",
+    "thread-in-flight",
+    "process-round-trip",
+    "process-post-all",
+    "process-in-flight",
+    "thread-memory",
+    "process-memory",
+    "array-64-mib",
+    "array-1-mib",
+}
+CHOSEN_START_METHOD = {"start-forkserver", "start-spawn"}
+
+ANSWERS_UNASKED = """
+contenders.ThreadPool.take = staticmethod(lambda future: 1)
+"""
+FORGETS_ITS_STATE = """
+def open(self):
+    super(contenders.ThreadPool, self).__init__(self.job)
+    self.executor = contenders.futures.ThreadPoolExecutor(1)
+    self.post = lambda message: self.executor.submit(work.Counter().handle, message)
+contenders.ThreadPool.open = open
+"""
+HANDLES_THE_LAST_FIRST = """
+def open(self):
+    kept, tickets = work.Counter(), []
+    self.post = lambda message: tickets.append(message) or len(tickets)
+    self.take = lambda ticket: kept.handle(tickets.pop())
+contenders.ThreadPool.open = open
+contenders.ThreadPool.close = lambda self: None
+"""
+SENDS_NO_ARRAY = """
+contenders.ProcessPool.open = contenders.ThreadPool.open
+"""
+ANSWERS_WITH_ANOTHER_ARRAY = """
+echo = contenders.PipeLoop.echo
+def changed(self, array):
+    answer = echo(self, array)
+    answer[7] = -7
+    return answer
+contenders.PipeLoop.echo = changed
+"""
+RAISES = """
+def post(self, message):
+    raise OSError("the pipe is gone")
+contenders.BarePipe.post = post
+"""
+CANNOT_YET = """
+def starter(self):
+    raise contenders.NotYetError("waits for issue 99")
+contenders.ThreadActor.starter = starter
+"""
+
+
+def bench(*arguments, changed=None):
+    """Run the bench in a process of its own, with contenders as the given source changes them."""
+    command = [BENCH / "run.py"]
+    if changed is not None:
+        path = f"import sys; sys.path.insert(0, {str(BENCH)!r})"
+        imports = "import cli, contenders, work"
+        command = ["-c", f"{path}\n{imports}\n{changed}\nsys.exit(cli.main(sys.argv[1:]))"]
+    return subprocess.run(
+        [sys.executable, *command, "--fast", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    file = tmp_path_factory.mktemp("bench") / "results" / "bench.json"
+    done = bench("--json", str(file))
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads(file.read_text())
+
+
+@pytest.mark.timeout(120)
+def test_every_row_is_printed_after_the_machine(ran):
+    printed, _ = ran
+    assert printed.startswith("python:")
+    assert all(f"{name}:" in printed for name in ("build", "versions", "cpu", "cores", "date"))
+    assert all(f"[{key}]" in printed for key in ROWS)
+    assert "targets: " in printed
+
+
+@pytest.mark.timeout(120)
+def test_json_holds_every_sample(ran):
+    _, told = ran
+    assert {row["row"] for row in told["rows"]} == ROWS
+    for row in told["rows"]:
+        assert len(row["samples"]) + len(row["not_yet"]) >= 2
+        for samples in row["samples"].values():
+            assert len(samples) == row["repeats"]
+            assert all(sample > 0 for sample in samples)
+
+
+@pytest.mark.timeout(120)
+def test_every_contender_is_measured_in_every_row(ran):
+    _, told = ran
+    missing = {row["row"]: row["not_yet"] for row in told["rows"] if row["not_yet"]}
+    for row, reasons in missing.items():
+        allowed = "start_method" if row in CHOSEN_START_METHOD else "/proc/self/statm"
+        assert all(allowed in reason for reason in reasons.values()), missing
+
+
+@pytest.mark.timeout(120)
+def test_every_target_has_a_figure_when_its_contenders_have(ran):
+    _, told = ran
+    for row in told["rows"]:
+        for target in row["targets"]:
+            names = {row["subject"], target["reference"] or row["subject"]}
+            is_measured = names <= row["samples"].keys()
+            assert (target["figure"] is not None) == is_measured
+            assert target["outcome"] in ({"met", "missed"} if is_measured else {"not measured"})
+
+
+@pytest.mark.parametrize(
+    ("cheat", "row", "name", "fault"),
+    [
+        (ANSWERS_UNASKED, "thread-round-trip", "ThreadPoolExecutor(1)", "answered message 1"),
+        (FORGETS_ITS_STATE, "thread-round-trip", "ThreadPoolExecutor(1)", "answered message 1"),
+        (HANDLES_THE_LAST_FIRST, "thread-in-flight", "ThreadPoolExecutor(1)", "answered message 0"),
+        (SENDS_NO_ARRAY, "array-1-mib", "ProcessPoolExecutor(1)", "the sender's own array"),
+        (ANSWERS_WITH_ANOTHER_ARRAY, "array-1-mib", "multiprocessing.Pipe loop", "another array"),
+    ],
+    ids=["unasked", "forgetful", "last-first", "sends-no-array", "another-array"],
+)
+def test_contender_that_computes_something_else_fails_the_bench(cheat, row, name, fault):
+    done = bench("--only", row, changed=cheat)
+    assert done.returncode == 1
+    assert f"FAILED: {name}, row {row}: computed something else" in done.stderr
+    assert fault in done.stderr
+    assert f"[{row}]" not in done.stdout
+
+
+def test_contender_that_raises_fails_the_bench():
+    done = bench("--only", "process-round-trip", changed=RAISES)
+    assert done.returncode == 1
+    assert "FAILED: bare os.pipe echo, row process-round-trip: OSError" in done.stderr
+
+
+def test_what_cannot_be_done_yet_is_printed_with_its_reason():
+    done = bench("--only", "thread-round-trip", changed=CANNOT_YET)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if "futures_actors  " in line)
+    assert "not yet" in line
+    assert "waits for issue 99" in line
+    assert "<= 0.45: not measured" in done.stdout
+
+
+def test_a_program_that_times_its_own_round_trips_is_a_row_s_limit(tmp_path):
+    program = tmp_path / "limit"
+    program.write_text("#!/bin/sh\nexpr $1 \\* 8800\n")
+    program.chmod(0o755)
+    done = bench("--only", "process-round-trip", "--limit", str(program))
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if "limit (limit)" in line)
+    assert "8.80" in line
+
+
+def test_unknown_row_is_refused_with_the_names_of_all():
+    done = bench("--only", "proces-round-trip")
+    assert done.returncode == 2
+    assert all(key in done.stderr for key in ROWS)
