@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import textwrap
 from itertools import chain
+from math import fsum
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
@@ -262,8 +263,10 @@ def show_comparison(
         found = _demo.search(lambda message: [index.handle(message)], query, HITS_SHOWN)
         alone.append(Asked(query, found, perf_counter() - started))
     if asked:
-        both = (sum(each.seconds for each in side) for side in (asked, alone))
-        rows.append((f"answer {plural(len(asked), 'query', 'queries')}", *both))
+        name = f"answer {plural(len(asked), 'query', 'queries')}"
+        rows.append(
+            (name, fsum(each.seconds for each in asked), fsum(one.seconds for one in alone))
+        )
     show_times(len(shares), rows)
 
     different = [a.query for a, b in zip(asked, alone, strict=True) if a.found != b.found]

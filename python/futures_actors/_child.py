@@ -9,14 +9,17 @@ import sys
 from . import _core
 
 
-def main(request: int, answer: int, parent: int) -> None:
-    """Serve the process `parent` over the descriptors `request` and `answer` until it says stop."""
+def main(descriptors: list[int], parent: int) -> None:
+    """Serve the process `parent` until it says stop.
+
+    `descriptors`: where to read frames, where to write them, and the shared memory of the claims.
+    """
     # The bootstrap's own names are no business of the user's code.
     for name in ("sys", "_child"):
         vars(sys.modules["__main__"]).pop(name, None)
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
-    _core.serve(request, answer, parent, dump_error)
+    _core.serve(*descriptors, parent, dump_error)
 
 
 def _on_interrupt(_signum: int, _frame: object) -> None:

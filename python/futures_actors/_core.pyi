@@ -180,12 +180,17 @@ def handling() -> bool:
     """Return whether the constructor or `handle` runs at this moment."""
 
 def serve(
-    request: int, answer: int, parent: int, dump_error: Callable[[BaseException], bytes]
+    request: int,
+    answer: int,
+    claims: int,
+    parent: int,
+    dump_error: Callable[[BaseException], bytes],
 ) -> None:
     """Serve the parent until it says that there is no more.
 
-    `request` and `answer` are this process's ends of the pipes, `parent` is the pid of the process
-    that started it, and `dump_error(exception) -> bytes` encodes what is raised.
+    `request`, `answer` and `claims` are this process's descriptors of the two pipes and of the
+    shared memory; `parent` is the pid of the process that started it; `dump_error(exception)`
+    returns the bytes of what is raised.
     """
 
 def drain() -> None:

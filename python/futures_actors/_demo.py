@@ -127,7 +127,8 @@ class Index:
             case Describe():
                 return self.summary()
             case Forget():
-                return self.clear()
+                self.clear()
+        return None
 
     def clear(self) -> None:
         """Become empty."""

@@ -30,10 +30,11 @@ class Child:
         return self._process.wait()
 
 
-def start_child(request: int, answer: int) -> Child:
-    """Start an interpreter that reads frames from `request` and writes them to `answer`.
+def start_child(descriptors: list[int]) -> Child:
+    """Start an interpreter that serves this process.
 
-    Both are descriptors of this process; the child alone gets copies of them.
+    `descriptors` are what `_child.main` wants: where it reads frames, where it writes them, and
+    the shared memory of the claims. The child alone gets copies of them.
     """
     if not sys.executable:
         raise RuntimeError(
@@ -44,12 +45,12 @@ def start_child(request: int, answer: int) -> Child:
     # The package itself may be importable by this process's sys.path alone.
     code = (
         f"import sys; sys.path[:] = {path!r}; "
-        f"from futures_actors import _child; _child.main({request}, {answer}, {os.getpid()})"
+        f"from futures_actors import _child; _child.main({descriptors!r}, {os.getpid()})"
     )
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
     process = subprocess.Popen(
         [sys.executable, *flags, "-c", code],
         stdin=subprocess.DEVNULL,
-        pass_fds=(request, answer),
+        pass_fds=descriptors,
     )
     return Child(process)

@@ -14,6 +14,15 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::latch::Latch;
 
+/// A message that may be out of the parent's hands although nobody is known to have begun it.
+pub trait Claimable {
+    /// Takes it back for good: true if nobody has begun it and nobody ever will.
+    fn withdraw(&self) -> bool;
+
+    /// Whether somebody has begun it.
+    fn has_begun(&self) -> bool;
+}
+
 /// Where a message is in its life.
 ///
 /// ```text
@@ -53,9 +62,10 @@ enum State<M, R> {
     Finished(R),
 }
 
-impl<M, R> State<M, R> {
+impl<M: Claimable, R> State<M, R> {
     fn phase(&self) -> Phase {
         match self {
+            Self::Pending(Some(message)) if message.has_begun() => Phase::Running,
             Self::Pending(_) => Phase::Pending,
             Self::Running => Phase::Running,
             Self::Cancelled => Phase::Cancelled,
@@ -161,7 +171,7 @@ impl<M, R, W> Default for Cell<M, R, W> {
     }
 }
 
-impl<M, R, W> Cell<M, R, W> {
+impl<M: Claimable, R, W> Cell<M, R, W> {
     fn lock(&self) -> MutexGuard<'_, Inner<M, R, W>> {
         // No code that can panic runs under the lock, so poison says nothing.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -196,6 +206,15 @@ impl<M, R, W> Cell<M, R, W> {
         }
     }
 
+    /// Pending -> Pending, with a `ticket` in the message's place: the engine sends it ahead, and
+    /// who begins it is decided by the ticket's claim.
+    pub fn send_ahead(&self, ticket: M) -> Begin<M> {
+        match &mut self.lock().state {
+            State::Pending(Some(message)) => Begin::Message(std::mem::replace(message, ticket)),
+            _ => Begin::Gone,
+        }
+    }
+
     /// Pending | Running -> Finished, by anyone.
     pub fn settle(&self, outcome: R, hold: Hold) -> Settle<R, W> {
         let mut inner = self.lock();
@@ -219,6 +238,7 @@ impl<M, R, W> Cell<M, R, W> {
         let needs_condition = inner.witnessed && hold == Hold::Nothing;
         let message = match &mut inner.state {
             State::Pending(_) if needs_condition => return Cancel::NeedsCondition,
+            State::Pending(Some(message)) if !message.withdraw() => return Cancel::TooLate,
             State::Pending(message) => message.take(),
             State::Cancelled | State::Notified => return Cancel::Already,
             State::Running | State::Finished(_) => return Cancel::TooLate,
@@ -336,6 +356,16 @@ mod tests {
 
     type TestCell = Cell<&'static str, u32, &'static str>;
 
+    impl Claimable for &'static str {
+        fn withdraw(&self) -> bool {
+            *self != "begun elsewhere"
+        }
+
+        fn has_begun(&self) -> bool {
+            *self == "begun elsewhere"
+        }
+    }
+
     fn cell_in(phase: Phase) -> TestCell {
         let cell = TestCell::default();
         if phase == Phase::Pending {
@@ -427,6 +457,27 @@ mod tests {
     }
 
     #[test]
+    fn a_message_sent_ahead_is_cancelled_only_if_it_can_be_withdrawn() {
+        let cell = cell_in(Phase::Pending);
+        assert_eq!(cell.send_ahead("ticket"), Begin::Message("message"));
+        assert_eq!(cell.phase(), Phase::Pending);
+        assert!(matches!(
+            cell.cancel(Hold::Nothing),
+            Cancel::Cancelled { .. }
+        ));
+
+        let cell = cell_in(Phase::Pending);
+        assert_eq!(
+            cell.send_ahead("begun elsewhere"),
+            Begin::Message("message")
+        );
+        assert_eq!(cell.phase(), Phase::Running);
+        assert_eq!(cell.cancel(Hold::Nothing), Cancel::TooLate);
+        assert_eq!(cell.settle(1, Hold::Nothing), Settle::Settled(None));
+        assert_eq!(cell.send_ahead("ticket"), Begin::Gone);
+    }
+
+    #[test]
     fn a_bare_cell_is_cancelled_in_two_steps() {
         let cell = TestCell::default();
         assert_eq!(cell.begin(), Begin::Gone);
@@ -468,6 +519,16 @@ mod loom_tests {
     use loom::thread;
 
     type TestCell = Cell<u8, u8, u8>;
+
+    impl Claimable for u8 {
+        fn withdraw(&self) -> bool {
+            true
+        }
+
+        fn has_begun(&self) -> bool {
+            false
+        }
+    }
 
     fn posted() -> Arc<TestCell> {
         let cell = Arc::new(TestCell::default());

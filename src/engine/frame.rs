@@ -37,6 +37,8 @@ pub enum Kind {
     Ready = 16,
     /// To the parent: what `handle` returned.
     Answer = 17,
+    /// To the parent: the message was cancelled, and not begun.
+    Skipped = 19,
     /// To the parent: what `handle`, or for sequence 0 the constructor, raised.
     Error = 18,
 }
@@ -51,6 +53,7 @@ impl Kind {
             Self::Ready,
             Self::Answer,
             Self::Error,
+            Self::Skipped,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

@@ -6,6 +6,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::fmt;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::frame::{Decoder, Fault, Frame, Kind};
@@ -53,12 +54,14 @@ impl From<Fault> for Broken {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
 pub enum Flush {
     Done,
     /// The pipe is full: poll for room, then flush again.
     Blocked,
 }
+
+/// What one `writev` is given: enough that the system call's own cost is spread thin.
+const FRAMES_PER_WRITE: usize = 64;
 
 /// Writes frames in the order they are pushed.
 #[derive(Debug)]
@@ -93,26 +96,47 @@ impl Writer {
 
     /// Writes what the pipe takes. Blocks only on an end that is set blocking.
     pub fn flush(&mut self) -> Result<Flush, Errno> {
-        while let Some(frame) = self.frames.front() {
-            let rest = &frame[self.written..];
-            match retry(|| rustix::io::write(&self.fd, rest)) {
-                Ok(written) if written == rest.len() => {
-                    self.frames.pop_front();
-                    self.written = 0;
-                }
-                Ok(written) => self.written += written,
+        while !self.frames.is_empty() {
+            match retry(|| self.write()) {
+                Ok(written) => self.forget(written),
                 Err(Errno::AGAIN) => return Ok(Flush::Blocked),
                 Err(error) => return Err(error),
             }
         }
         Ok(Flush::Done)
     }
+
+    /// One system call, for as many frames as it takes.
+    fn write(&self) -> Result<usize, Errno> {
+        let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
+        let mut count = 0;
+        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+            let skip = if count == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&frame[skip..]);
+            count += 1;
+        }
+        rustix::io::writev(&self.fd, &slices[..count])
+    }
+
+    fn forget(&mut self, written: usize) {
+        self.written += written;
+        while let Some(first) = self.frames.front().map(Vec::len) {
+            if self.written < first {
+                break;
+            }
+            self.written -= first;
+            self.frames.pop_front();
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Fill {
+    /// All there was.
     Some,
+    /// As much as there was room for: there may be more.
+    Full,
     /// Nothing to read now, on an end that is set non-blocking.
     Nothing,
     /// The stream has ended, between two frames.
@@ -137,10 +161,12 @@ impl Reader {
     /// One read of whatever is there. Blocks only on an end that is set blocking.
     pub fn fill(&mut self) -> Result<Fill, Broken> {
         let space = self.decoder.space()?;
+        let room = space.capacity() - space.len();
         match rustix::io::read(&self.fd, spare_capacity(space)) {
             Ok(0) if self.decoder.is_between_frames() => Ok(Fill::End),
             Ok(0) => Err(Broken::Cut),
-            Ok(_) => Ok(Fill::Some),
+            Ok(read) if read < room => Ok(Fill::Some),
+            Ok(_) => Ok(Fill::Full),
             // Interrupted: the caller may have a signal to see to.
             Err(Errno::AGAIN | Errno::INTR) => Ok(Fill::Nothing),
             Err(error) => Err(error.into()),
@@ -183,7 +209,7 @@ mod tests {
         let mut seen = Vec::new();
         while seen.len() < bodies.len() {
             blocked += u32::from(writer.flush().expect("open") == Flush::Blocked);
-            while reader.fill().expect("valid") == Fill::Some {}
+            while reader.fill().expect("valid") != Fill::Nothing {}
             while let Some(frame) = reader.next_frame().expect("valid") {
                 seen.push(frame.body);
             }
@@ -211,6 +237,20 @@ mod tests {
         assert_eq!(reader.fill(), Ok(Fill::Some));
         assert_eq!(reader.next_frame(), Ok(None));
         assert_eq!(reader.fill(), Err(Broken::Cut));
+    }
+
+    #[test]
+    fn many_small_frames_go_out_in_few_writes() {
+        let (mut reader, mut writer) = link();
+        for sequence in 1..=1_000 {
+            writer.push(encode(Kind::Message, sequence, b"0123456789"));
+        }
+        assert_eq!(writer.flush(), Ok(Flush::Done));
+        assert_eq!(reader.fill(), Ok(Fill::Some));
+        for sequence in 1..=1_000 {
+            let frame = reader.next_frame().expect("valid").expect("whole");
+            assert_eq!(frame.sequence, sequence);
+        }
     }
 
     #[test]

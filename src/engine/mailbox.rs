@@ -115,7 +115,7 @@ mod tests {
             for sender in 0..4 {
                 let mailbox = &mailbox;
                 scope.spawn(move || {
-                    (0..1_000).for_each(|n| mailbox.put((sender, n)).expect("open"))
+                    (0..1_000).for_each(|n| mailbox.put((sender, n)).expect("open"));
                 });
             }
         });

@@ -5,9 +5,12 @@
 //! are model-checked with `--cfg loom`.
 
 pub mod cell;
+pub mod claims;
 pub mod latch;
 pub mod mailbox;
 
+#[cfg(not(loom))]
+pub mod answers;
 #[cfg(not(loom))]
 pub mod frame;
 #[cfg(not(loom))]

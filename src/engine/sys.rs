@@ -5,7 +5,11 @@
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
+use rustix::mm::{MapFlags, ProtFlags};
 use rustix::pipe::PipeFlags;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// A pipe: the end to read from, the end to write to. Both block.
@@ -38,6 +42,97 @@ pub fn inherited(fd: RawFd) -> Result<OwnedFd> {
     // the entry runs once, first.
     #[expect(unsafe_code)]
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Words of memory that this process shares with whoever maps the same descriptor; they start
+/// as zeros.
+#[derive(Debug)]
+pub struct SharedWords {
+    start: NonNull<AtomicU64>,
+    len_words: usize,
+}
+
+// SAFETY: the mapping lives as long as the value, and atomics may be used from any thread.
+#[expect(unsafe_code)]
+unsafe impl Send for SharedWords {}
+// SAFETY: as above.
+#[expect(unsafe_code)]
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    /// New memory, and the descriptor by which another process can map it. It has no name that
+    /// anybody could open.
+    pub fn create(len_words: usize) -> Result<(Self, OwnedFd)> {
+        let fd = anonymous_file()?;
+        rustix::fs::ftruncate(&fd, (len_words * size_of::<AtomicU64>()) as u64)?;
+        Ok((Self::map(&fd, len_words)?, fd))
+    }
+
+    /// Maps the memory of a descriptor that `create` gave; its size is checked.
+    pub fn map(fd: &OwnedFd, len_words: usize) -> Result<Self> {
+        let len_bytes = len_words * size_of::<AtomicU64>();
+        let size = rustix::fs::fstat(fd)?.st_size;
+        if u64::try_from(size).is_ok_and(|size| size < len_bytes as u64) {
+            return Err(Errno::INVAL);
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory; the
+        // file is large enough, as checked above, and nobody shrinks it.
+        #[expect(unsafe_code)]
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len_bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                fd,
+                0,
+            )
+        }?;
+        let start = NonNull::new(start.cast()).ok_or(Errno::INVAL)?;
+        Ok(Self { start, len_words })
+    }
+}
+
+impl Deref for SharedWords {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `map` made a mapping of this length, aligned to a page, which `drop` alone ends;
+        // every bit pattern is a valid word, and both sides use it through atomics alone.
+        #[expect(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(self.start.as_ptr(), self.len_words)
+        }
+    }
+}
+
+impl Drop for SharedWords {
+    fn drop(&mut self) {
+        let len_bytes = self.len_words * size_of::<AtomicU64>();
+        // SAFETY: the mapping is ours, and borrows of it have ended with the value.
+        #[expect(unsafe_code)]
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), len_bytes) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn anonymous_file() -> Result<OwnedFd> {
+    rustix::fs::memfd_create("futures_actors", rustix::fs::MemfdFlags::CLOEXEC)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn anonymous_file() -> Result<OwnedFd> {
+    use rustix::fs::Mode;
+    use rustix::shm::{self, OFlags};
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("/futures_actors.{}.{count}", std::process::id());
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    let fd = shm::open(&name, flags, Mode::RUSR | Mode::WUSR)?;
+    shm::unlink(&name)?;
+    Ok(fd)
 }
 
 /// Rings across threads through a descriptor, so that a thread in `poll` hears it.
@@ -172,6 +267,17 @@ mod tests {
         assert!(hear());
         bell.quiet().expect("readable");
         assert!(!hear());
+    }
+
+    #[test]
+    fn words_are_shared_by_who_maps_the_same_descriptor() {
+        use std::sync::atomic::Ordering;
+        let (here, fd) = SharedWords::create(512).expect("memory");
+        let there = SharedWords::map(&fd, 512).expect("memory");
+        assert_eq!(there[511].load(Ordering::SeqCst), 0);
+        here[511].store(7, Ordering::SeqCst);
+        assert_eq!(there[511].load(Ordering::SeqCst), 7);
+        assert_eq!(SharedWords::map(&fd, 513).err(), Some(Errno::INVAL));
     }
 
     #[test]

@@ -13,9 +13,12 @@ use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 
 use super::pickle;
+use super::process::SharedClaims;
+use crate::engine::answers::{Answers, Haste};
+use crate::engine::claims::{Claims, SLOTS};
 use crate::engine::frame::{Frame, Kind, encode};
 use crate::engine::link::{Fill, Reader, Writer};
-use crate::engine::sys::{self, Interest};
+use crate::engine::sys::{self, Interest, SharedWords};
 
 /// Whether the object has control, so that Ctrl-C is its business.
 static HANDLING: AtomicBool = AtomicBool::new(false);
@@ -28,28 +31,33 @@ pub(super) fn handling() -> bool {
 
 /// Serve the parent until it says that there is no more.
 ///
-/// `request` and `answer` are this process's ends of the pipes, `parent` is the pid of the process
-/// that started it, and `dump_error(exception) -> bytes` encodes what is raised.
+/// `request`, `answer` and `claims` are this process's descriptors of the two pipes and of the
+/// shared memory; `parent` is the pid of the process that started it; `dump_error(exception)`
+/// returns the bytes of what is raised.
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,
     request: i32,
     answer: i32,
+    claims: i32,
     parent: i32,
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let io = |error: rustix::io::Errno| std::io::Error::from(error);
     let request = sys::inherited(request).map_err(io)?;
     let answer = sys::inherited(answer).map_err(io)?;
+    let claims = sys::inherited(claims).map_err(io)?;
+    let words = SharedWords::map(&claims, SLOTS).map_err(io)?;
     watch_parent(request.try_clone()?, parent)?;
     let mut child = Child {
         reader: Reader::new(request),
-        writer: Writer::new(answer),
+        answers: Answers::new(Writer::new(answer)),
+        claims: Claims::new(words),
         dump_error,
     };
     let served = child.serve(py);
     // The kernel closes the answer pipe when this process ends: that is how the parent knows.
-    std::mem::forget(child.writer);
+    std::mem::forget(child.answers);
     served
 }
 
@@ -81,7 +89,8 @@ fn watch_parent(request: OwnedFd, parent: i32) -> PyResult<()> {
 
 struct Child<'py> {
     reader: Reader,
-    writer: Writer,
+    answers: Answers,
+    claims: SharedClaims,
     dump_error: Bound<'py, PyAny>,
 }
 
@@ -97,24 +106,39 @@ type Answer<'py> = (Kind, Bound<'py, PyBytes>);
 
 impl<'py> Child<'py> {
     fn serve(&mut self, py: Python<'py>) -> PyResult<()> {
-        let Some(start) = self.next_frame(py)? else {
+        let Some(start) = self.wait_for_frame(py)? else {
             return Ok(());
         };
         let (actor, name) = match Self::construct(py, &start.body) {
             Ok(constructed) => constructed,
             Err(error) => {
                 let body = self.encode_error(py, error)?;
-                return self.write(py, Kind::Error, 0, body.as_bytes());
+                return self.send(py, Kind::Error, 0, body.as_bytes(), Haste::Now);
             }
         };
-        self.write(py, Kind::Ready, 0, b"")?;
-        while let Some(frame) = self.next_frame(py)? {
+        let mut next = self.wait_for_frame(py)?;
+        while let Some(frame) = next {
             let sequence = frame.sequence;
             if frame.kind == Kind::Stop {
                 break;
             }
-            let (kind, body) = self.answer(&actor, &name, frame)?;
-            self.write(py, kind, sequence, body.as_bytes())?;
+            let (kind, body) = if self.claims.claim(sequence) {
+                self.answer(&actor, &name, frame)?
+            } else {
+                (Kind::Skipped, PyBytes::new(py, b""))
+            };
+            next = self.reader.next_frame().map_err(broken)?;
+            // With no message to go on with, nothing would come to keep the answer company.
+            let haste = if next.is_some() {
+                Haste::Soon
+            } else {
+                Haste::Now
+            };
+            self.send(py, kind, sequence, body.as_bytes(), haste)?;
+            drop(body);
+            if next.is_none() {
+                next = self.wait_for_frame(py)?;
+            }
         }
         Ok(())
     }
@@ -146,14 +170,14 @@ impl<'py> Child<'py> {
         Ok(body.cast_into()?)
     }
 
-    /// `None`: the parent is gone.
-    fn next_frame(&mut self, py: Python<'py>) -> PyResult<Option<Frame>> {
+    /// The next frame, whenever it comes; `None`: the parent is gone.
+    fn wait_for_frame(&mut self, py: Python<'py>) -> PyResult<Option<Frame>> {
         loop {
             if let Some(frame) = self.reader.next_frame().map_err(broken)? {
                 return Ok(Some(frame));
             }
             match py.detach(|| self.reader.fill()).map_err(broken)? {
-                Fill::Some => {}
+                Fill::Some | Fill::Full => {}
                 // A signal: its handler runs now.
                 Fill::Nothing => py.check_signals()?,
                 Fill::End => return Ok(None),
@@ -161,13 +185,18 @@ impl<'py> Child<'py> {
         }
     }
 
-    fn write(&mut self, py: Python<'py>, kind: Kind, sequence: u64, body: &[u8]) -> PyResult<()> {
-        self.writer.push(encode(kind, sequence, body));
-        // Blocks until the parent has taken all of it.
-        let flushed = py.detach(|| self.writer.flush());
-        flushed
-            .map(drop)
-            .map_err(|error| std::io::Error::from(error).into())
+    fn send(
+        &self,
+        py: Python<'py>,
+        kind: Kind,
+        sequence: u64,
+        body: &[u8],
+        haste: Haste,
+    ) -> PyResult<()> {
+        let frame = encode(kind, sequence, body);
+        let answers = &self.answers;
+        let sent = py.detach(|| answers.send(frame, haste));
+        sent.map_err(|error| std::io::Error::from(error).into())
     }
 }
 

@@ -14,8 +14,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::error::Sealed;
+use super::process::Ticket;
 use super::{imports, lifecycle};
-use crate::engine::cell::{Begin, Cancel, Cell, Hold, Origin, Phase, Settle};
+use crate::engine::cell::{Begin, Cancel, Cell, Claimable, Hold, Origin, Phase, Settle};
 use crate::engine::frame::Kind;
 use crate::engine::latch::Wait;
 use crate::engine::sys;
@@ -28,6 +29,24 @@ pub(super) enum Message {
     Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
     /// Either of them, encoded for a child.
     Frame(Kind, Vec<u8>),
+    /// Stands for a frame that a child has.
+    Ticket(Ticket),
+}
+
+impl Claimable for Message {
+    fn withdraw(&self) -> bool {
+        match self {
+            Self::Ticket(ticket) => ticket.withdraw(),
+            _ => true,
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        match self {
+            Self::Ticket(ticket) => ticket.has_begun(),
+            _ => false,
+        }
+    }
 }
 
 /// How a message ended.

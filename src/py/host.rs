@@ -32,6 +32,9 @@ pub(super) trait Transport: Send + Sync {
 
     /// The mailbox has a new message or was closed. Must not block.
     fn rouse(&self, host: &Host);
+
+    /// Messages that have left the mailbox although they may not have begun.
+    fn sent_ahead(&self) -> Vec<Arc<ActorCell>>;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -145,8 +148,12 @@ impl Host {
         }
         self.mailbox.close();
         if cancel == CancelFutures::Yes {
-            for cell in self.mailbox.drain() {
-                future::cancel(py, &cell)?;
+            // The mailbox first: what leaves it meanwhile is among those sent ahead.
+            let waiting: Vec<_> = self.mailbox.drain().collect();
+            let sent_ahead = py.detach(|| self.transport.sent_ahead());
+            // The latest first, so that none begins because an earlier one is gone.
+            for cell in sent_ahead.iter().chain(&waiting).rev() {
+                future::cancel(py, cell)?;
             }
         }
         py.detach(|| self.transport.rouse(self));
@@ -174,20 +181,17 @@ impl Host {
         Ok(())
     }
 
-    /// Ends the actor: refuses what comes, and fails what is in the mailbox.
-    pub(super) fn fail(&self, fault: Fault) {
+    /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and
+    /// what is in the mailbox.
+    pub(super) fn fail(&self, fault: Fault, taken: Vec<(Arc<ActorCell>, Started)>) {
         // The first fault is the cause of the others.
         let fault = self.fault.get_or_init(|| fault).clone();
         self.mailbox.close();
-        for cell in self.mailbox.drain() {
-            self.fail_message(&cell, &fault, Started::No);
+        let waiting = self.mailbox.drain().map(|cell| (cell, Started::No));
+        for (cell, started) in taken.into_iter().chain(waiting) {
+            let fault = Arc::new((self.name.clone(), fault.clone(), started));
+            future::settle(&cell, Outcome::Sealed(Sealed::Fault(fault)));
         }
-    }
-
-    /// Fails one message that is not in the mailbox.
-    pub(super) fn fail_message(&self, cell: &ActorCell, fault: &Fault, started: Started) {
-        let fault = Arc::new((self.name.clone(), fault.clone(), started));
-        future::settle(cell, Outcome::Sealed(Sealed::Fault(fault)));
     }
 }
 
@@ -198,7 +202,7 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             log::error!(target: "futures_actors", "actor {} ended by a fault inside", self.0.name);
-            self.0.fail(Fault::Panicked);
+            self.0.fail(Fault::Panicked, Vec::new());
         }
         self.0.mailbox.close();
         self.0.ended.set();

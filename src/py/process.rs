@@ -1,8 +1,9 @@
 //! The process actor, in the parent: a child, two pipes, and a thread that moves frames between
 //! them and cells.
 //!
-//! One message at a time is with the child; the others are in the mailbox, where they can be
-//! cancelled. The I/O thread touches Python only to run callbacks and to reap the child.
+//! Messages go ahead to the child, as many as the window has room for; who gets one of those, a
+//! `cancel()` here or `handle` there, is decided by its claim. The I/O thread touches Python only
+//! to run callbacks and to reap the child.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,43 +19,134 @@ use super::error::{Fault, Sealed, Started};
 use super::future::{self, ActorCell, Message, Outcome};
 use super::host::{ExecutorCore, Host, Transport};
 use super::{imports, pickle};
+use crate::engine::cell::{self, Begin};
+use crate::engine::claims::{Claims, SLOTS};
 use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
 use crate::engine::mailbox::Take;
-use crate::engine::sys::{self, Bell, Interest};
+use crate::engine::sys::{self, Bell, Interest, SharedWords};
 
-/// How many messages may be with the child.
-const WINDOW: usize = 1;
+/// How many messages may be ahead at most: each has a claim's slot.
+const WINDOW_MESSAGES: usize = SLOTS;
+/// How many bytes of messages may be ahead, unless it is one message.
+const WINDOW_BYTES: usize = 1 << 20;
+/// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
+/// few writes as answers come in: a child that has so much to do does not wait for more.
+const AHEAD_BY_POSTING: usize = 16;
 
-/// The parent's sending side. Whoever has a message to send writes it, without a hop to another
+pub(super) type SharedClaims = Claims<SharedWords>;
+
+/// A message that the child has, in place of the message.
+pub(super) struct Ticket {
+    claims: Arc<SharedClaims>,
+    sequence: u64,
+}
+
+impl Ticket {
+    pub(super) fn withdraw(&self) -> bool {
+        self.claims.withdraw(self.sequence)
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.claims.has_started(self.sequence)
+    }
+}
+
+/// A message that has been sent and not yet answered.
+struct Ahead {
+    sequence: u64,
+    len_bytes: usize,
+    cell: Arc<ActorCell>,
+}
+
+/// The parent's sending side. Who has a message to send writes it, without a hop to another
 /// thread; the I/O thread writes what the pipe did not take.
 struct Wire {
     writer: Writer,
-    /// What the child has, oldest first. Invariant: sequence numbers go up by one.
-    in_flight: VecDeque<(u64, Arc<ActorCell>)>,
+    /// Rung when the I/O thread has to look at the wire.
+    bell: Arc<Bell>,
+    claims: Arc<SharedClaims>,
+    /// What the child has, oldest first. Invariant: sequence numbers go up by one, and at most
+    /// `WINDOW_MESSAGES` are here, so that each has a slot of its own.
+    ahead: VecDeque<Ahead>,
+    ahead_bytes: usize,
     next_sequence: u64,
     phase: Phase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The constructor runs; messages wait, so that they can be cancelled.
-    Starting,
     Open,
     /// The child has been told that there is no more.
     Stopping,
 }
 
-/// Frames over pipes. The wire's lock is held detached, and for a non-blocking write at most.
+impl Wire {
+    /// Sends from the mailbox while fewer than `limit` messages are ahead.
+    fn pump(&mut self, host: &Host, limit: usize) -> Flush {
+        while self.phase == Phase::Open && self.has_room(limit) {
+            match host.mailbox.try_take() {
+                Take::Item(cell) => self.send(cell),
+                Take::Closed => {
+                    self.writer.push(encode(Kind::Stop, 0, b""));
+                    self.phase = Phase::Stopping;
+                }
+                Take::Empty => break,
+            }
+        }
+        // On an error the child is gone: the I/O thread sees that by itself, and says why.
+        self.writer.flush().unwrap_or(Flush::Done)
+    }
+
+    fn has_room(&self, limit: usize) -> bool {
+        self.ahead.len() < limit && (self.ahead_bytes < WINDOW_BYTES || self.ahead.is_empty())
+    }
+
+    fn send(&mut self, cell: Arc<ActorCell>) {
+        let sequence = self.next_sequence;
+        let claims = Arc::clone(&self.claims);
+        // Before anybody can withdraw it, and before the child can see it.
+        claims.offer(sequence);
+        let ticket = Message::Ticket(Ticket { claims, sequence });
+        let Begin::Message(Message::Frame(kind, mut frame)) = cell.send_ahead(ticket) else {
+            return;
+        };
+        renumber(&mut frame, kind, sequence);
+        let len_bytes = frame.len();
+        self.writer.push(frame);
+        self.ahead.push_back(Ahead {
+            sequence,
+            len_bytes,
+            cell,
+        });
+        self.ahead_bytes += len_bytes;
+        self.next_sequence += 1;
+    }
+
+    /// Takes out the message that the child has answered or skipped.
+    fn answered(&mut self, sequence: u64) -> Result<Arc<ActorCell>, Broken> {
+        match self.ahead.pop_front() {
+            Some(ahead) if ahead.sequence == sequence => {
+                self.ahead_bytes -= ahead.len_bytes;
+                Ok(ahead.cell)
+            }
+            other => {
+                self.ahead.extend(other);
+                Err(Broken::OutOfOrder(sequence))
+            }
+        }
+    }
+}
+
+/// Frames over pipes. The lock is taken detached, and held for non-blocking writes at most.
 struct OverPipes {
     name: String,
-    wire: Mutex<Wire>,
-    /// Rung when the I/O thread has to look at the wire.
-    bell: Bell,
+    /// `None` once the child is gone, so that descriptors do not outlive it.
+    wire: Mutex<Option<Wire>>,
 }
 
 impl OverPipes {
-    fn wire(&self) -> MutexGuard<'_, Wire> {
+    fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -62,50 +154,6 @@ impl OverPipes {
         let what = format!("the message for actor {}", self.name);
         let body = pickle::dumps(object, &what)?;
         Ok(Message::Frame(kind, encode(kind, 0, body.as_bytes())))
-    }
-
-    /// Sends from the mailbox what the window has room for.
-    fn pump(&self, host: &Host) {
-        let mut wire = self.wire();
-        while wire.phase == Phase::Open && wire.in_flight.len() < WINDOW {
-            match host.mailbox.try_take() {
-                Take::Item(cell) => wire.send(cell),
-                Take::Closed if wire.in_flight.is_empty() => {
-                    wire.writer.push(encode(Kind::Stop, 0, b""));
-                    wire.phase = Phase::Stopping;
-                }
-                Take::Empty | Take::Closed => break,
-            }
-        }
-        let blocked = wire.flush();
-        drop(wire);
-        if blocked {
-            self.ring();
-        }
-    }
-
-    fn ring(&self) {
-        if let Err(error) = self.bell.ring() {
-            log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
-        }
-    }
-}
-
-impl Wire {
-    fn send(&mut self, cell: Arc<ActorCell>) {
-        let Some(Message::Frame(kind, mut frame)) = future::begin(&cell) else {
-            return;
-        };
-        renumber(&mut frame, kind, self.next_sequence);
-        self.writer.push(frame);
-        self.in_flight.push_back((self.next_sequence, cell));
-        self.next_sequence += 1;
-    }
-
-    /// Whether something is left that the pipe did not take.
-    fn flush(&mut self) -> bool {
-        // On an error the child is gone: the I/O thread sees that by itself, and says why.
-        self.writer.flush() == Ok(Flush::Blocked)
     }
 }
 
@@ -125,7 +173,20 @@ impl Transport for Arc<OverPipes> {
     }
 
     fn rouse(&self, host: &Host) {
-        self.pump(host);
+        let mut wire = self.wire();
+        let Some(wire) = wire.as_mut() else { return };
+        let flushed = wire.pump(host, AHEAD_BY_POSTING);
+        if flushed == Flush::Blocked
+            && let Err(error) = wire.bell.ring()
+        {
+            log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
+        }
+    }
+
+    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+        let wire = self.wire();
+        let cells = wire.iter().flat_map(|wire| &wire.ahead);
+        cells.map(|ahead| Arc::clone(&ahead.cell)).collect()
     }
 }
 
@@ -151,30 +212,27 @@ impl ProcessExecutorCore {
         let sys_argv = py.import("sys")?.getattr("argv")?;
         let start = (sys_argv, start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
-        let (child, reader, writer) = start_child(py, &start)?;
-        let over_pipes = Arc::new(OverPipes {
-            name,
-            wire: Mutex::new(Wire {
-                writer,
-                in_flight: VecDeque::new(),
-                next_sequence: 1,
-                phase: Phase::Starting,
-            }),
-            bell: Bell::new().map_err(std::io::Error::from)?,
-        });
-        let transport = Box::new(Arc::clone(&over_pipes));
-        let host = Arc::new(Host::new(actor_class, transport)?);
-        let served = host.start(move |host| {
+        let Launched {
+            child,
+            reader,
+            wire,
+        } = start_child(py, &start)?;
+        let bell = Arc::clone(&wire.bell);
+        let wire = Mutex::new(Some(wire));
+        let over_pipes = Arc::new(OverPipes { name, wire });
+        let host = Arc::new(Host::new(actor_class, Box::new(Arc::clone(&over_pipes)))?);
+        // On failure the ends of the pipes are closed, by which the child ends.
+        host.start(move |host| {
+            let over_pipes = &over_pipes;
             Side {
                 host,
-                over_pipes: &over_pipes,
+                over_pipes,
+                bell,
                 reader,
                 child,
             }
             .serve();
-        });
-        // On failure the ends of the pipes are closed, by which the child ends.
-        served?;
+        })?;
         Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
     }
 }
@@ -187,30 +245,47 @@ struct Child {
     ended: Option<OwnedFd>,
 }
 
-fn start_child(py: Python<'_>, start: &Bound<'_, PyBytes>) -> PyResult<(Child, Reader, Writer)> {
+struct Launched {
+    child: Child,
+    reader: Reader,
+    wire: Wire,
+}
+
+fn start_child(py: Python<'_>, start: &Bound<'_, PyBytes>) -> PyResult<Launched> {
     let io = |error: Errno| std::io::Error::from(error);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
+    let (words, words_fd) = SharedWords::create(SLOTS).map_err(io)?;
+    let bell = Arc::new(Bell::new().map_err(io)?);
     sys::set_nonblocking(&request_write).map_err(io)?;
     sys::set_nonblocking(&answer_read).map_err(io)?;
-    let ends = (request_read.as_raw_fd(), answer_write.as_raw_fd());
-    let object = imports::start_child(py)?.call1(ends)?;
+    let theirs = [&request_read, &answer_write, &words_fd].map(AsRawFd::as_raw_fd);
+    let object = imports::start_child(py)?.call1((theirs.to_vec(),))?;
     let pid: u32 = object.getattr(intern!(py, "pid"))?.extract()?;
     let ended = i32::try_from(pid).ok().and_then(sys::watch_process);
     let mut writer = Writer::new(request_write);
     writer.push(encode(Kind::Start, 0, start.as_bytes()));
     let object = object.unbind();
-    Ok((
-        Child { object, pid, ended },
-        Reader::new(answer_read),
-        writer,
-    ))
+    Ok(Launched {
+        child: Child { object, pid, ended },
+        reader: Reader::new(answer_read),
+        wire: Wire {
+            writer,
+            bell,
+            claims: Arc::new(Claims::new(words)),
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            next_sequence: 1,
+            phase: Phase::Open,
+        },
+    })
 }
 
 /// The I/O thread's side of an actor.
 struct Side<'a> {
     host: &'a Arc<Host>,
     over_pipes: &'a OverPipes,
+    bell: Arc<Bell>,
     reader: Reader,
     child: Child,
 }
@@ -231,7 +306,7 @@ impl From<Broken> for Over {
 
 impl Side<'_> {
     fn serve(mut self) {
-        self.over_pipes.pump(self.host);
+        self.pump();
         let over = loop {
             if let Err(over) = self.turn() {
                 break over;
@@ -240,18 +315,26 @@ impl Side<'_> {
         self.end(over);
     }
 
+    fn pump(&self) {
+        if let Some(wire) = self.over_pipes.wire().as_mut() {
+            // What the pipe does not take is polled for by the next turn.
+            wire.pump(self.host, WINDOW_MESSAGES);
+        }
+    }
+
     /// Waits for something to do and does it.
     fn turn(&mut self) -> Result<(), Over> {
-        let wire = self.over_pipes.wire();
-        let unsent = (!wire.writer.is_empty()).then(|| wire.writer.fd());
-        drop(wire);
+        let unsent = match self.over_pipes.wire().as_ref() {
+            Some(wire) if !wire.writer.is_empty() => Some(wire.writer.fd()),
+            _ => None,
+        };
         let read = |fd| Interest {
             fd,
             flags: PollFlags::IN,
         };
         let interests = [
             Some(read(self.reader.as_fd())),
-            Some(read(self.over_pipes.bell.as_fd())),
+            Some(read(self.bell.as_fd())),
             self.child.ended.as_ref().map(|fd| read(fd.as_fd())),
             unsent.as_ref().map(|fd| Interest {
                 fd: fd.as_fd(),
@@ -260,80 +343,71 @@ impl Side<'_> {
         ];
         let [answers, bell, ended, room] = sys::poll(interests, None).map_err(Broken::Io)?;
         if !bell.is_empty() {
-            self.over_pipes.bell.quiet().map_err(Broken::Io)?;
+            self.bell.quiet().map_err(Broken::Io)?;
         }
-        let read = if answers.is_empty() && ended.is_empty() {
-            Fill::Nothing
-        } else {
-            self.read()?
-        };
-        if !bell.is_empty() || !room.is_empty() {
-            self.over_pipes.pump(self.host);
+        let mut over = false;
+        if !answers.is_empty() {
+            over = self.read()? == Fill::End;
         }
-        // What a child wrote before its end has been read by now, whoever else holds the pipe.
-        if read == Fill::End || !ended.is_empty() {
+        if !ended.is_empty() {
+            // What the child wrote before its end, whoever else holds the pipe.
+            while matches!(self.read()?, Fill::Some | Fill::Full) {}
+            over = true;
+        }
+        if over {
             return Err(Over::Ended);
         }
+        if !bell.is_empty() || !room.is_empty() {
+            self.pump();
+        }
         Ok(())
     }
 
+    /// Takes in what one read gives.
     fn read(&mut self) -> Result<Fill, Over> {
-        loop {
-            match self.reader.fill()? {
-                Fill::Some => {}
-                over => return Ok(over),
-            }
-            while let Some(frame) = self.reader.next_frame()? {
-                self.receive(frame)?;
-            }
+        let fill = self.reader.fill()?;
+        let mut answered = Vec::new();
+        while let Some(frame) = self.reader.next_frame()? {
+            answered.extend(self.receive(frame)?);
         }
+        if !answered.is_empty() {
+            // The child gets its next messages before callbacks of the last ones run.
+            self.pump();
+        }
+        for (cell, outcome) in answered {
+            future::settle(&cell, Outcome::Sealed(outcome));
+        }
+        Ok(fill)
     }
 
-    fn receive(&self, frame: Frame) -> Result<(), Over> {
+    fn receive(&self, frame: Frame) -> Result<Option<(Arc<ActorCell>, Sealed)>, Over> {
         let body = frame.body;
         let outcome = match frame.kind {
-            Kind::Ready => {
-                self.over_pipes.wire().phase = Phase::Open;
-                self.over_pipes.pump(self.host);
-                return Ok(());
-            }
+            Kind::Ready => return Ok(None),
             Kind::Error if frame.sequence == 0 => return Err(Over::InitFailed(body)),
-            Kind::Answer => Sealed::Answer(Arc::new(body)),
-            Kind::Error => Sealed::Error(Arc::new(body)),
+            Kind::Skipped => None,
+            Kind::Answer => Some(Sealed::Answer(Arc::new(body))),
+            Kind::Error => Some(Sealed::Error(Arc::new(body))),
             kind => return Err(Broken::Unexpected(kind).into()),
         };
-        let cell = {
-            let mut wire = self.over_pipes.wire();
-            match wire.in_flight.pop_front() {
-                Some((sequence, cell)) if sequence == frame.sequence => cell,
-                other => {
-                    wire.in_flight.extend(other);
-                    return Err(Broken::OutOfOrder(frame.sequence).into());
-                }
-            }
+        let cell = match self.over_pipes.wire().as_mut() {
+            Some(wire) => wire.answered(frame.sequence)?,
+            None => return Ok(None),
         };
-        // The child gets its next message before this one's callbacks run.
-        self.over_pipes.pump(self.host);
-        future::settle(&cell, Outcome::Sealed(outcome));
-        Ok(())
+        Ok(outcome.map(|outcome| (cell, outcome)))
     }
 
     /// Reaps the child and fails what it leaves behind.
     fn end(self, over: Over) {
-        let mut wire = self.over_pipes.wire();
-        let stopped = wire.phase == Phase::Stopping && wire.in_flight.is_empty();
-        let in_flight = std::mem::take(&mut wire.in_flight);
-        wire.phase = Phase::Stopping;
-        drop(wire);
+        let wire = self.over_pipes.wire().take();
+        let (ahead, phase) = wire.map_or((VecDeque::new(), Phase::Stopping), |wire| {
+            (wire.ahead, wire.phase)
+        });
+        let stopped = phase == Phase::Stopping && ahead.is_empty();
         // A child that has ended its stream and lives on would never hear of us again.
         let kill = !(stopped || matches!(over, Over::InitFailed(_)));
         let pid = self.child.pid;
-        let child = self.child.object;
-        let exitcode = Python::attach(|py| -> PyResult<Option<i32>> {
-            let child = child.into_bound(py);
-            child.call_method1(intern!(py, "reap"), (kill,))?.extract()
-        });
-        let exitcode = exitcode.unwrap_or_else(|error| {
+        let exitcode = reap(self.child.object, kill).unwrap_or_else(|error| {
             log::error!(target: "futures_actors", "actor {}: cannot reap its child: {error}", self.host.name);
             None
         });
@@ -351,9 +425,21 @@ impl Side<'_> {
                 broken: Some(broken),
             },
         };
-        for (_, cell) in in_flight {
-            self.host.fail_message(&cell, &fault, Started::Yes);
-        }
-        self.host.fail(fault);
+        let ahead = ahead.into_iter().map(|ahead| {
+            let started = if ahead.cell.phase() == cell::Phase::Running {
+                Started::Yes
+            } else {
+                Started::No
+            };
+            (ahead.cell, started)
+        });
+        self.host.fail(fault, ahead.collect());
     }
+}
+
+fn reap(child: Py<PyAny>, kill: bool) -> PyResult<Option<i32>> {
+    Python::attach(|py| {
+        let child = child.into_bound(py);
+        child.call_method1(intern!(py, "reap"), (kill,))?.extract()
+    })
 }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::error::Fault;
-use super::future::{self, Message, Outcome};
+use super::future::{self, ActorCell, Message, Outcome};
 use super::host::{ExecutorCore, Host, Transport};
 use super::imports;
 use crate::engine::mailbox::Take;
@@ -37,6 +37,10 @@ impl Transport for SameProcess {
     }
 
     fn rouse(&self, _host: &Host) {}
+
+    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+        Vec::new()
+    }
 }
 
 /// The core of a `ThreadActorExecutor`.
@@ -86,7 +90,7 @@ fn run(py: Python<'_>, host: &Arc<Host>, constructor: Constructor) {
         Ok(actor) => handle_all(&actor, host),
         Err(error) => {
             let error = error.into_value(py).into_any();
-            host.fail(Fault::InitRaised(Arc::new(error)));
+            host.fail(Fault::InitRaised(Arc::new(error)), Vec::new());
         }
     }
     let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
@@ -129,6 +133,6 @@ fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'p
                 .into_bound(py)
                 .call(args.into_bound(py), kwargs.as_ref())
         }
-        Message::Frame(..) => unreachable!("frames are for children"),
+        Message::Frame(..) | Message::Ticket(_) => unreachable!("frames are for children"),
     }
 }

@@ -1,0 +1,184 @@
+//! The child's way out: answers leave in few writes, and none waits for the `handle` after it.
+//!
+//! While it has messages to go on with, the main thread lets answers gather; else it sends them.
+//! While answers are due a second thread looks every [`TICK`] and flushes what it finds, so an
+//! answer leaves within two ticks whatever the main thread does. That thread starts with the first
+//! answer that has to wait for it.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::link::Writer;
+
+/// How long an answer may wait for company.
+const TICK: Duration = Duration::from_micros(200);
+
+/// More than this is not held back: the pipe could not take it in one write anyway.
+const FLUSH_BYTES: usize = 32 * 1024;
+
+struct Due {
+    writer: Writer,
+    bytes: usize,
+    ticker: Ticker,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ticker {
+    NotStarted,
+    /// Waits to be rung.
+    Asleep,
+    Ticking,
+}
+
+impl Due {
+    fn flush(&mut self) -> Result<(), Errno> {
+        self.bytes = 0;
+        self.writer.flush().map(drop)
+    }
+}
+
+/// Shared by the main thread and the ticking one.
+struct Shared {
+    due: Mutex<Due>,
+    bell: Condvar,
+}
+
+impl Shared {
+    fn due(&self) -> MutexGuard<'_, Due> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When an answer is to leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// With those that were to leave soon.
+    Now,
+    /// With those that follow it, but within two ticks.
+    Soon,
+}
+
+pub struct Answers(Arc<Shared>);
+
+impl Answers {
+    /// `writer`'s end of the pipe is set blocking.
+    pub fn new(writer: Writer) -> Self {
+        let due = Due {
+            writer,
+            bytes: 0,
+            ticker: Ticker::NotStarted,
+        };
+        Self(Arc::new(Shared {
+            due: Mutex::new(due),
+            bell: Condvar::new(),
+        }))
+    }
+
+    /// Sends `frame`. Blocks while much is due and the parent does not read.
+    pub fn send(&self, frame: Vec<u8>, haste: Haste) -> Result<(), Errno> {
+        let mut due = self.0.due();
+        due.bytes += frame.len();
+        due.writer.push(frame);
+        if haste == Haste::Now || due.bytes >= FLUSH_BYTES {
+            return due.flush();
+        }
+        if due.ticker == Ticker::NotStarted {
+            let shared = Arc::clone(&self.0);
+            let ticker = std::thread::Builder::new()
+                .name("answers".to_owned())
+                .stack_size(64 << 10);
+            if ticker.spawn(move || tick(&shared)).is_err() {
+                // No thread to be had: then nothing is held back.
+                return due.flush();
+            }
+        }
+        if due.ticker != Ticker::Ticking {
+            due.ticker = Ticker::Ticking;
+            drop(due);
+            self.0.bell.notify_one();
+        }
+        Ok(())
+    }
+}
+
+/// Asleep until there is something due, then a look each tick until a look finds nothing.
+fn tick(shared: &Shared) {
+    loop {
+        let mut due = shared.due();
+        while due.ticker != Ticker::Ticking {
+            due = shared
+                .bell
+                .wait(due)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(due);
+        std::thread::sleep(TICK);
+        let mut due = shared.due();
+        if due.writer.is_empty() {
+            due.ticker = Ticker::Asleep;
+        } else if due.flush().is_err() {
+            // The parent is gone, which is for the thread that watches it.
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::frame::{Kind, encode};
+    use crate::engine::link::{Fill, Reader};
+    use crate::engine::sys;
+
+    fn answers() -> (Reader, Answers) {
+        let (read, write) = sys::pipe().expect("a pipe");
+        (Reader::new(read), Answers::new(Writer::new(write)))
+    }
+
+    #[test]
+    fn an_answer_leaves_without_its_pusher() {
+        let (mut reader, answers) = answers();
+        for sequence in 1..=3 {
+            let frame = encode(Kind::Answer, sequence, b"x");
+            answers.send(frame, Haste::Soon).expect("open");
+            // Blocks until the other thread has flushed.
+            assert_eq!(reader.fill(), Ok(Fill::Some));
+            let frame = reader.next_frame().expect("valid").expect("whole");
+            assert_eq!(frame.sequence, sequence);
+        }
+    }
+
+    #[test]
+    fn a_burst_leaves_in_few_writes() {
+        let (mut reader, answers) = answers();
+        for sequence in 1..=100 {
+            let haste = if sequence < 100 {
+                Haste::Soon
+            } else {
+                Haste::Now
+            };
+            let frame = encode(Kind::Answer, sequence, b"x");
+            answers.send(frame, haste).expect("open");
+        }
+        let (mut seen, mut reads) = (0, 0);
+        while seen < 100 {
+            assert_eq!(reader.fill(), Ok(Fill::Some));
+            reads += 1;
+            while let Some(frame) = reader.next_frame().expect("valid") {
+                seen += 1;
+                assert_eq!(frame.sequence, seen);
+            }
+        }
+        assert!(reads < 50);
+    }
+
+    #[test]
+    fn much_is_not_held_back() {
+        let (mut reader, answers) = answers();
+        let frame = encode(Kind::Answer, 1, &[0; FLUSH_BYTES]);
+        answers.send(frame, Haste::Soon).expect("open");
+        assert_eq!(reader.fill(), Ok(Fill::Some));
+    }
+}
