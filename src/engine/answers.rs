@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn much_is_not_held_back() {
         let (mut reader, answers) = answers();
-        let frame = encode(Kind::Answer, 1, &[0; FLUSH_BYTES]);
+        let frame = encode(Kind::Answer, 1, &vec![0; FLUSH_BYTES]);
         answers.send(frame, Haste::Soon).expect("open");
         assert_eq!(reader.fill(), Ok(Fill::Some));
     }

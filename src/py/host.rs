@@ -30,8 +30,9 @@ pub(super) trait Transport: Send + Sync {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Message>;
 
-    /// The mailbox has a new message or was closed. Must not block.
-    fn rouse(&self, host: &Host);
+    /// The mailbox has a new message or was closed. Must not block, and makes system calls
+    /// detached only.
+    fn rouse(&self, py: Python<'_>, host: &Host);
 
     /// Messages that have left the mailbox although they may not have begun.
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>>;
@@ -120,7 +121,7 @@ impl Host {
                 if self.mailbox.put(cell).is_err() {
                     return Err(self.refusal(py));
                 }
-                py.detach(|| self.transport.rouse(self));
+                self.transport.rouse(py, self);
             }
             Err(error) => {
                 future::settle(&cell, Outcome::Raised(error.into_value(py).into_any()));
@@ -137,9 +138,9 @@ impl Host {
     }
 
     /// Refuses new messages; what is in the mailbox will be handled.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, py: Python<'_>) {
         self.mailbox.close();
-        self.transport.rouse(self);
+        self.transport.rouse(py, self);
     }
 
     pub(super) fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {
@@ -156,7 +157,7 @@ impl Host {
                 future::cancel(py, cell)?;
             }
         }
-        py.detach(|| self.transport.rouse(self));
+        self.transport.rouse(py, self);
         Ok(())
     }
 
@@ -219,7 +220,7 @@ impl Drop for ExecutorCore {
     /// An executor that nobody has any more accepts nothing, and handles what it has.
     fn drop(&mut self) {
         if self.host.generation == lifecycle::generation() {
-            self.host.close();
+            Python::attach(|py| self.host.close(py));
         }
     }
 }

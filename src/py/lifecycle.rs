@@ -61,7 +61,7 @@ pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
     EXITING.store(true, Ordering::SeqCst);
     let hosts: Vec<Arc<Host>> = live().iter().filter_map(Weak::upgrade).collect();
     for host in &hosts {
-        host.close();
+        host.close(py);
     }
     let mut interrupted = None;
     for host in &hosts {

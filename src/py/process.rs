@@ -6,6 +6,7 @@
 //! to run callbacks and to reap the child.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::intern;
@@ -141,13 +142,40 @@ impl Wire {
 /// Frames over pipes. The lock is taken detached, and held for non-blocking writes at most.
 struct OverPipes {
     name: String,
+    /// How many are ahead. Stored under the wire's lock, and after an answer before the mailbox
+    /// is looked into for the next: so who has put a message there and then reads
+    /// `AHEAD_BY_POSTING` or more here knows that it will be found.
+    ahead_messages: AtomicUsize,
     /// `None` once the child is gone, so that descriptors do not outlive it.
     wire: Mutex<Option<Wire>>,
+}
+
+/// Who sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Poster,
+    IoThread,
 }
 
 impl OverPipes {
     fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends from the mailbox while fewer than `limit` are ahead. `who` polls for room if the pipe
+    /// did not take all: the I/O thread at its next turn, or, when rung, if it is somebody else.
+    fn pump(&self, host: &Host, limit: usize, who: Who) {
+        let mut wire = self.wire();
+        let Some(wire) = wire.as_mut() else { return };
+        let flushed = wire.pump(host, limit);
+        self.ahead_messages
+            .store(wire.ahead.len(), Ordering::SeqCst);
+        if flushed == Flush::Blocked
+            && who == Who::Poster
+            && let Err(error) = wire.bell.ring()
+        {
+            log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
+        }
     }
 
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
@@ -172,14 +200,11 @@ impl Transport for Arc<OverPipes> {
         self.message(Kind::Call, call.as_any())
     }
 
-    fn rouse(&self, host: &Host) {
-        let mut wire = self.wire();
-        let Some(wire) = wire.as_mut() else { return };
-        let flushed = wire.pump(host, AHEAD_BY_POSTING);
-        if flushed == Flush::Blocked
-            && let Err(error) = wire.bell.ring()
-        {
-            log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
+    fn rouse(&self, py: Python<'_>, host: &Host) {
+        // Then an answer is to come, after which the I/O thread looks into the mailbox. Nothing to
+        // do here, so no reason to let another thread have the GIL.
+        if self.ahead_messages.load(Ordering::SeqCst) < AHEAD_BY_POSTING {
+            py.detach(|| self.pump(host, AHEAD_BY_POSTING, Who::Poster));
         }
     }
 
@@ -219,7 +244,11 @@ impl ProcessExecutorCore {
         } = start_child(py, &start)?;
         let bell = Arc::clone(&wire.bell);
         let wire = Mutex::new(Some(wire));
-        let over_pipes = Arc::new(OverPipes { name, wire });
+        let over_pipes = Arc::new(OverPipes {
+            name,
+            ahead_messages: AtomicUsize::new(0),
+            wire,
+        });
         let host = Arc::new(Host::new(actor_class, Box::new(Arc::clone(&over_pipes)))?);
         // On failure the ends of the pipes are closed, by which the child ends.
         host.start(move |host| {
@@ -316,10 +345,8 @@ impl Side<'_> {
     }
 
     fn pump(&self) {
-        if let Some(wire) = self.over_pipes.wire().as_mut() {
-            // What the pipe does not take is polled for by the next turn.
-            wire.pump(self.host, WINDOW_MESSAGES);
-        }
+        self.over_pipes
+            .pump(self.host, WINDOW_MESSAGES, Who::IoThread);
     }
 
     /// Waits for something to do and does it.
@@ -391,7 +418,14 @@ impl Side<'_> {
             kind => return Err(Broken::Unexpected(kind).into()),
         };
         let cell = match self.over_pipes.wire().as_mut() {
-            Some(wire) => wire.answered(frame.sequence)?,
+            Some(wire) => {
+                let cell = wire.answered(frame.sequence)?;
+                let ahead = wire.ahead.len();
+                self.over_pipes
+                    .ahead_messages
+                    .store(ahead, Ordering::SeqCst);
+                cell
+            }
             None => return Ok(None),
         };
         Ok(outcome.map(|outcome| (cell, outcome)))

@@ -36,7 +36,7 @@ impl Transport for SameProcess {
         ))
     }
 
-    fn rouse(&self, _host: &Host) {}
+    fn rouse(&self, _py: Python<'_>, _host: &Host) {}
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
         Vec::new()
