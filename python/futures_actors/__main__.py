@@ -53,15 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the demo; return the exit code. Wrong arguments: a usage line and `SystemExit(2)`."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    root = os.path.abspath(options.root)  # noqa: PTH100 - Path.resolve would follow links
-    sizes = _demo.find_files(root, with_tests=options.tests)
-    if not sizes:
-        parser.error(f"no Python files below {root}")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # not when a caller has replaced it
             # A source line may hold what the terminal cannot show; a pipe's reader wants it now.
             stream.reconfigure(errors="replace", line_buffering=True)
+    root = os.path.abspath(options.root)  # noqa: PTH100 - Path.resolve would follow links
     try:
+        sizes = _demo.find_files(root, with_tests=options.tests)
+        if not sizes:
+            parser.error(f"no Python files below {root}")
         return show(root, sizes, options)
     except KeyboardInterrupt:
         print("\nInterrupted: waiting messages cancelled, actors ended.", file=sys.stderr)

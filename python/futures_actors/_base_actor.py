@@ -22,6 +22,24 @@ class ActorExecutor(Executor):
         raise NotImplementedError("use ProcessActorExecutor or ThreadActorExecutor")
 
 
+def leave_at_once() -> None:
+    """End this process as Ctrl-C ends one that has no handler for it.
+
+    The core calls it when the interpreter's exit is interrupted and an actor will not end: a
+    thread that runs Python code must not see the interpreter finalize.
+    """
+    import contextlib
+    import os
+    import signal
+    import sys
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def _wait_at_exit() -> None:
     """Have the interpreter wait for every actor before it finalizes, as pools do."""
     import os

@@ -20,7 +20,13 @@ def dumps(message: object) -> bytes:
 
 def loads(pickled: bytes) -> Any:  # noqa: ANN401 - anything can be pickled
     """Unpickle what either side has pickled by value."""
-    return _Unpickler(io.BytesIO(pickled)).load()
+    unpickler = _Unpickler(io.BytesIO(pickled))
+    try:
+        return unpickler.load()
+    finally:
+        # It is in a cycle with what it hands out, and must not keep the message until that is
+        # collected.
+        unpickler.memo = {}
 
 
 class _Unpickler(pickle.Unpickler):

@@ -26,6 +26,7 @@ __all__ = [
     "ThreadActor",
     "ThreadExecutorCore",
     "__version__",
+    "new_actor",
     "after_fork_in_child",
     "drain",
     "dumps",
@@ -182,13 +183,13 @@ def handling() -> bool:
 def serve(
     request: int,
     answer: int,
-    claims: int,
+    shared: int,
     parent: int,
     dump_error: Callable[[BaseException], bytes],
 ) -> None:
     """Serve the parent until it says that there is no more.
 
-    `request`, `answer` and `claims` are this process's descriptors of the two pipes and of the
+    `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
     shared memory; `parent` is the pid of the process that started it; `dump_error(exception)`
     returns the bytes of what is raised.
     """
@@ -197,7 +198,8 @@ def drain() -> None:
     """Refuse new messages and wait until every actor has handled what it has.
 
     Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels what has not
-    begun, and the wait goes on; a second one is raised.
+    begun and gives what has two seconds; after that, or at a second one, the process ends as an
+    interrupted one does.
     """
 
 def after_fork_in_child() -> None:

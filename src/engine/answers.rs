@@ -3,7 +3,8 @@
 //! While it has messages to go on with, the main thread lets answers gather; else it sends them.
 //! While answers are due a second thread looks every [`TICK`] and flushes what it finds, so an
 //! answer leaves within two ticks whatever the main thread does. That thread starts with the first
-//! answer that has to wait for it.
+//! answer that has to wait for it. What waits is in the spill as well, where the parent finds it
+//! should this process die.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,16 +12,14 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::link::Writer;
+use super::shared::Shared as Memory;
 
 /// How long an answer may wait for company.
 const TICK: Duration = Duration::from_micros(200);
 
-/// More than this is not held back: the pipe could not take it in one write anyway.
-const FLUSH_BYTES: usize = 32 * 1024;
-
 struct Due {
     writer: Writer,
-    bytes: usize,
+    shared: Arc<Memory>,
     ticker: Ticker,
 }
 
@@ -33,19 +32,21 @@ enum Ticker {
 }
 
 impl Due {
+    /// Blocks until the pipe has taken everything.
     fn flush(&mut self) -> Result<(), Errno> {
-        self.bytes = 0;
-        self.writer.flush().map(drop)
+        let flushed = self.writer.flush().map(drop);
+        self.shared.spill().clear();
+        flushed
     }
 }
 
-/// Shared by the main thread and the ticking one.
-struct Shared {
+/// What the main thread and the ticking one have in common.
+struct Desk {
     due: Mutex<Due>,
     bell: Condvar,
 }
 
-impl Shared {
+impl Desk {
     fn due(&self) -> MutexGuard<'_, Due> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,17 +61,17 @@ pub enum Haste {
     Soon,
 }
 
-pub struct Answers(Arc<Shared>);
+pub struct Answers(Arc<Desk>);
 
 impl Answers {
     /// `writer`'s end of the pipe is set blocking.
-    pub fn new(writer: Writer) -> Self {
+    pub fn new(writer: Writer, shared: Arc<Memory>) -> Self {
         let due = Due {
             writer,
-            bytes: 0,
+            shared,
             ticker: Ticker::NotStarted,
         };
-        Self(Arc::new(Shared {
+        Self(Arc::new(Desk {
             due: Mutex::new(due),
             bell: Condvar::new(),
         }))
@@ -79,17 +80,20 @@ impl Answers {
     /// Sends `frame`. Blocks while much is due and the parent does not read.
     pub fn send(&self, frame: Vec<u8>, haste: Haste) -> Result<(), Errno> {
         let mut due = self.0.due();
-        due.bytes += frame.len();
+        let spills = haste == Haste::Soon && due.shared.spill().has_room(frame.len());
+        if spills {
+            due.shared.spill().push(&frame);
+        }
         due.writer.push(frame);
-        if haste == Haste::Now || due.bytes >= FLUSH_BYTES {
+        if !spills {
             return due.flush();
         }
         if due.ticker == Ticker::NotStarted {
-            let shared = Arc::clone(&self.0);
+            let desk = Arc::clone(&self.0);
             let ticker = std::thread::Builder::new()
                 .name("answers".to_owned())
                 .stack_size(64 << 10);
-            if ticker.spawn(move || tick(&shared)).is_err() {
+            if ticker.spawn(move || tick(&desk)).is_err() {
                 // No thread to be had: then nothing is held back.
                 return due.flush();
             }
@@ -104,18 +108,15 @@ impl Answers {
 }
 
 /// Asleep until there is something due, then a look each tick until a look finds nothing.
-fn tick(shared: &Shared) {
+fn tick(desk: &Desk) {
     loop {
-        let mut due = shared.due();
+        let mut due = desk.due();
         while due.ticker != Ticker::Ticking {
-            due = shared
-                .bell
-                .wait(due)
-                .unwrap_or_else(PoisonError::into_inner);
+            due = desk.bell.wait(due).unwrap_or_else(PoisonError::into_inner);
         }
         drop(due);
         std::thread::sleep(TICK);
-        let mut due = shared.due();
+        let mut due = desk.due();
         if due.writer.is_empty() {
             due.ticker = Ticker::Asleep;
         } else if due.flush().is_err() {
@@ -130,11 +131,14 @@ mod tests {
     use super::*;
     use crate::engine::frame::{Kind, encode};
     use crate::engine::link::{Fill, Reader};
+    use crate::engine::shared::SPILL_BYTES;
     use crate::engine::sys;
 
     fn answers() -> (Reader, Answers) {
         let (read, write) = sys::pipe().expect("a pipe");
-        (Reader::new(read), Answers::new(Writer::new(write)))
+        let (memory, _fd) = Memory::create().expect("memory");
+        let answers = Answers::new(Writer::new(write), Arc::new(memory));
+        (Reader::new(read), answers)
     }
 
     #[test]
@@ -177,7 +181,7 @@ mod tests {
     #[test]
     fn much_is_not_held_back() {
         let (mut reader, answers) = answers();
-        let frame = encode(Kind::Answer, 1, &vec![0; FLUSH_BYTES]);
+        let frame = encode(Kind::Answer, 1, &vec![0; SPILL_BYTES]);
         answers.send(frame, Haste::Soon).expect("open");
         assert_eq!(reader.fill(), Ok(Fill::Some));
     }

@@ -104,7 +104,11 @@ pub enum Origin {
     Bare,
 }
 
-/// Whether the caller holds the condition variable that the standard library reaches for.
+/// What the caller holds of Python's when it ends a cell.
+///
+/// Callbacks should be ahead of the threads that wait for the result, so that such a thread finds
+/// their work done: who ends a watched cell must be attached already, and then keeps the GIL until
+/// the first callback lets go of it.
 ///
 /// `concurrent.futures.wait` takes the condition of each future, looks at their states and adds
 /// itself to their waiters as one step. Once a cell has such a condition, whoever settles it has
@@ -112,6 +116,9 @@ pub enum Origin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     Nothing,
+    /// The thread is attached to Python.
+    Attached,
+    /// It is, and it holds the condition variable that the standard library reaches for.
     Condition,
 }
 
@@ -122,6 +129,8 @@ pub enum Settle<R, W> {
     Settled(Option<Box<W>>),
     /// The cell was done before: nothing changed, and the outcome comes back.
     TooLate(R),
+    /// Nothing changed: call again attached.
+    NeedsAttached(R),
     /// Nothing changed: call again holding the condition.
     NeedsCondition(R),
 }
@@ -221,7 +230,10 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         if inner.state.phase().is_done() {
             return Settle::TooLate(outcome);
         }
-        if inner.witnessed && hold == Hold::Nothing {
+        if inner.watch.is_some() && hold == Hold::Nothing {
+            return Settle::NeedsAttached(outcome);
+        }
+        if inner.witnessed && hold != Hold::Condition {
             return Settle::NeedsCondition(outcome);
         }
         let before = std::mem::replace(&mut inner.state, State::Finished(outcome));
@@ -235,7 +247,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     /// Pending -> Notified if posted, else Pending -> Cancelled, by whoever has the future.
     pub fn cancel(&self, hold: Hold) -> Cancel<M, W> {
         let mut inner = self.lock();
-        let needs_condition = inner.witnessed && hold == Hold::Nothing;
+        let needs_condition = inner.witnessed && hold != Hold::Condition;
         let message = match &mut inner.state {
             State::Pending(_) if needs_condition => return Cancel::NeedsCondition,
             State::Pending(Some(message)) if !message.withdraw() => return Cancel::TooLate,
@@ -449,8 +461,9 @@ mod tests {
             cell.watch(|_, watch| *watch = Some(Box::new("w"))),
             Some(())
         );
+        assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsAttached(1));
         assert_eq!(
-            cell.settle(1, Hold::Nothing),
+            cell.settle(1, Hold::Attached),
             Settle::Settled(Some(Box::new("w")))
         );
         assert_eq!(cell.watch(|_, _| ()), None);
@@ -581,7 +594,7 @@ mod loom_tests {
             let cell = posted();
             let actor = {
                 let cell = Arc::clone(&cell);
-                thread::spawn(move || match cell.settle(5, Hold::Nothing) {
+                thread::spawn(move || match cell.settle(5, Hold::Attached) {
                     Settle::Settled(watch) => watch.is_some(),
                     _ => false,
                 })

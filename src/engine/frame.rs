@@ -33,8 +33,6 @@ pub enum Kind {
     Call = 3,
     /// To the child, last: there is no more.
     Stop = 4,
-    /// To the parent, first: the constructor has returned.
-    Ready = 16,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled, and not begun.
@@ -50,7 +48,6 @@ impl Kind {
             Self::Message,
             Self::Call,
             Self::Stop,
-            Self::Ready,
             Self::Answer,
             Self::Error,
             Self::Skipped,
@@ -74,6 +71,13 @@ pub struct Frame {
     pub kind: Kind,
     pub sequence: u64,
     pub body: Vec<u8>,
+}
+
+impl Frame {
+    /// How long it is when encoded.
+    pub fn len_bytes(&self) -> usize {
+        HEADER_BYTES + self.body.len()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,21 +184,27 @@ impl Decoder {
             return Ok(Some(frame(header, body)));
         }
         let bytes = &self.inbox[self.at..];
-        let Some(header) = decode_header(bytes)? else {
-            return Ok(None);
-        };
-        let rest = &bytes[HEADER_BYTES..];
-        if let Some(body) = rest.get(..header.len_bytes) {
-            let body = body.to_vec();
-            self.at += HEADER_BYTES + header.len_bytes;
-            return Ok(Some(frame(header, body)));
+        if let Some(frame) = Self::decode_one(bytes)? {
+            self.at += frame.len_bytes();
+            return Ok(Some(frame));
         }
-        if header.len_bytes >= LARGE_BYTES {
-            self.large = Some((header, rest.to_vec()));
+        if let Some(header) = decode_header(bytes)?
+            && header.len_bytes >= LARGE_BYTES
+        {
+            self.large = Some((header, bytes[HEADER_BYTES..].to_vec()));
             self.inbox.clear();
             self.at = 0;
         }
         Ok(None)
+    }
+
+    /// The first frame of a slice; `None`: the slice ends before it does.
+    pub fn decode_one(bytes: &[u8]) -> Result<Option<Frame>, Fault> {
+        let Some(header) = decode_header(bytes)? else {
+            return Ok(None);
+        };
+        let body = bytes[HEADER_BYTES..].get(..header.len_bytes);
+        Ok(body.map(|body| frame(header, body.to_vec())))
     }
 
     /// Whether the stream ends here between two frames.

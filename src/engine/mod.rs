@@ -16,4 +16,6 @@ pub mod frame;
 #[cfg(not(loom))]
 pub mod link;
 #[cfg(not(loom))]
+pub mod shared;
+#[cfg(not(loom))]
 pub mod sys;

@@ -4,25 +4,56 @@
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PySuper, PyTuple, PyType};
 
 use super::imports;
 
-/// Refuses constructor arguments that no constructor takes, as `object` does.
-fn refuse_arguments(
-    class: &Bound<'_, PyType>,
-    args: &Bound<'_, PyTuple>,
-    kwargs: Option<&Bound<'_, PyDict>>,
-) -> PyResult<()> {
-    if args.is_empty() && kwargs.is_none_or(PyDictMethods::is_empty) {
-        return Ok(());
-    }
-    let py = class.py();
+/// Make an instance, whatever other classes it has for bases.
+///
+/// It is `__new__` of the base classes. One that `#[new]` makes would do for them alone: the
+/// interpreter calls it unsafe for a class whose first base is another.
+#[pyfunction]
+#[pyo3(signature = (cls, /, *args, **kwargs))]
+pub(super) fn new_actor<'py>(
+    cls: &Bound<'py, PyType>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = cls.py();
     let object = py.get_type::<PyAny>();
-    let init = intern!(py, "__init__");
-    if class.getattr(init)?.is(&object.getattr(init)?) {
-        let name = class.name()?;
-        return Err(PyTypeError::new_err(format!("{name}() takes no arguments")));
+    let name = intern!(py, "__new__");
+    // The next class that has a `__new__` of its own: `dict`, or a mixin, or `object`.
+    let next = PySuper::new(&py.get_type::<Actor>(), cls)?.getattr(name)?;
+    if !next.is(&object.getattr(name)?) {
+        let all = (cls,)
+            .into_pyobject(py)?
+            .add(args)?
+            .cast_into::<PyTuple>()?;
+        return next.call(all, kwargs);
+    }
+    if !(args.is_empty() && kwargs.is_none_or(PyDictMethods::is_empty)) {
+        let init = intern!(py, "__init__");
+        if cls.getattr(init)?.is(&object.getattr(init)?) {
+            let name = cls.name()?;
+            return Err(PyTypeError::new_err(format!("{name}() takes no arguments")));
+        }
+    }
+    next.call1((cls,))
+}
+
+/// Gives the base classes their `__new__`.
+pub(super) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let new = wrap_pyfunction!(new_actor, module)?;
+    let new = py
+        .import("builtins")?
+        .call_method1("staticmethod", (new,))?;
+    for class in [
+        py.get_type::<Actor>(),
+        py.get_type::<ThreadActor>(),
+        py.get_type::<ProcessActor>(),
+    ] {
+        class.setattr("__new__", &new)?;
     }
     Ok(())
 }
@@ -35,18 +66,6 @@ pub(super) struct Actor;
 
 #[pymethods]
 impl Actor {
-    #[new]
-    #[classmethod]
-    #[pyo3(signature = (*args, **kwargs))]
-    fn new(
-        cls: &Bound<'_, PyType>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Self> {
-        refuse_arguments(cls, args, kwargs)?;
-        Ok(Self)
-    }
-
     /// Start an actor of this class and return its executor.
     ///
     /// Every argument goes to the constructor, which runs in the actor's own thread or process.
@@ -92,18 +111,6 @@ pub(super) struct ThreadActor;
 
 #[pymethods]
 impl ThreadActor {
-    #[new]
-    #[classmethod]
-    #[pyo3(signature = (*args, **kwargs))]
-    fn new(
-        cls: &Bound<'_, PyType>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        refuse_arguments(cls, args, kwargs)?;
-        Ok(PyClassInitializer::from(Actor).add_subclass(Self))
-    }
-
     /// Start an actor of this class in a thread of its own and return its executor.
     ///
     /// Every argument goes to the constructor, which runs in that thread, at once. If it raises,
@@ -125,18 +132,6 @@ pub(super) struct ProcessActor;
 
 #[pymethods]
 impl ProcessActor {
-    #[new]
-    #[classmethod]
-    #[pyo3(signature = (*args, **kwargs))]
-    fn new(
-        cls: &Bound<'_, PyType>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<PyClassInitializer<Self>> {
-        refuse_arguments(cls, args, kwargs)?;
-        Ok(PyClassInitializer::from(Actor).add_subclass(Self))
-    }
-
     /// Start an actor of this class in a process of its own and return its executor.
     ///
     /// Every argument goes to the constructor, which runs in that process, at once. Class and

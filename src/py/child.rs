@@ -3,9 +3,10 @@
 //! It reads frames, calls the object, and writes answers; it waits detached. A thread of its own
 //! watches the parent, and ends the child when that is gone, whatever Python does at the moment.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
@@ -13,12 +14,11 @@ use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 
 use super::pickle;
-use super::process::SharedClaims;
 use crate::engine::answers::{Answers, Haste};
-use crate::engine::claims::{Claims, SLOTS};
 use crate::engine::frame::{Frame, Kind, encode};
 use crate::engine::link::{Fill, Reader, Writer};
-use crate::engine::sys::{self, Interest, SharedWords};
+use crate::engine::shared::Shared;
+use crate::engine::sys::{self, Interest};
 
 /// Whether the object has control, so that Ctrl-C is its business.
 static HANDLING: AtomicBool = AtomicBool::new(false);
@@ -31,7 +31,7 @@ pub(super) fn handling() -> bool {
 
 /// Serve the parent until it says that there is no more.
 ///
-/// `request`, `answer` and `claims` are this process's descriptors of the two pipes and of the
+/// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
 /// shared memory; `parent` is the pid of the process that started it; `dump_error(exception)`
 /// returns the bytes of what is raised.
 #[pyfunction]
@@ -39,20 +39,20 @@ pub(super) fn serve(
     py: Python<'_>,
     request: i32,
     answer: i32,
-    claims: i32,
+    shared: i32,
     parent: i32,
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let io = |error: rustix::io::Errno| std::io::Error::from(error);
     let request = sys::inherited(request).map_err(io)?;
     let answer = sys::inherited(answer).map_err(io)?;
-    let claims = sys::inherited(claims).map_err(io)?;
-    let words = SharedWords::map(&claims, SLOTS).map_err(io)?;
+    let shared = sys::inherited(shared).map_err(io)?;
+    let shared = Arc::new(Shared::map(&shared).map_err(io)?);
     watch_parent(request.try_clone()?, parent)?;
     let mut child = Child {
         reader: Reader::new(request),
-        answers: Answers::new(Writer::new(answer)),
-        claims: Claims::new(words),
+        answers: Answers::new(Writer::new(answer), Arc::clone(&shared)),
+        shared,
         dump_error,
     };
     let served = child.serve(py);
@@ -90,7 +90,7 @@ fn watch_parent(request: OwnedFd, parent: i32) -> PyResult<()> {
 struct Child<'py> {
     reader: Reader,
     answers: Answers,
-    claims: SharedClaims,
+    shared: Arc<Shared>,
     dump_error: Bound<'py, PyAny>,
 }
 
@@ -122,7 +122,9 @@ impl<'py> Child<'py> {
             if frame.kind == Kind::Stop {
                 break;
             }
-            let (kind, body) = if self.claims.claim(sequence) {
+            // One that came before this message is not for it.
+            see_to_signals(py)?;
+            let (kind, body) = if self.shared.claims().claim(sequence) {
                 self.answer(&actor, &name, frame)?
             } else {
                 (Kind::Skipped, PyBytes::new(py, b""))
@@ -178,8 +180,8 @@ impl<'py> Child<'py> {
             }
             match py.detach(|| self.reader.fill()).map_err(broken)? {
                 Fill::Some | Fill::Full => {}
-                // A signal: its handler runs now.
-                Fill::Nothing => py.check_signals()?,
+                // A signal.
+                Fill::Nothing => see_to_signals(py)?,
                 Fill::End => return Ok(None),
             }
         }
@@ -197,6 +199,15 @@ impl<'py> Child<'py> {
         let answers = &self.answers;
         let sent = py.detach(|| answers.send(frame, haste));
         sent.map_err(|error| std::io::Error::from(error).into())
+    }
+}
+
+/// Runs the handlers of signals that came between messages. Ctrl-C means nothing there; what
+/// another handler raises ends the actor, as it would end any program that waits.
+fn see_to_signals(py: Python<'_>) -> PyResult<()> {
+    match py.check_signals() {
+        Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => Ok(()),
+        result => result,
     }
 }
 

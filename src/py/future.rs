@@ -15,11 +15,10 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::error::Sealed;
 use super::process::Ticket;
+use super::wait::wait_for;
 use super::{imports, lifecycle};
 use crate::engine::cell::{Begin, Cancel, Cell, Claimable, Hold, Origin, Phase, Settle};
 use crate::engine::frame::Kind;
-use crate::engine::latch::Wait;
-use crate::engine::sys;
 
 /// What is posted.
 pub(super) enum Message {
@@ -98,33 +97,40 @@ pub(super) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc<Acto
     Ok((future, cell))
 }
 
-/// Ends a message by what an engine has found. Attaches only if somebody else watches; call it
-/// holding no lock.
+/// Ends a message by what an engine has found. Attaches only if somebody watches; call it holding
+/// no lock.
 pub(super) fn settle(cell: &ActorCell, outcome: Outcome) {
-    let (ended, outcome) = match cell.settle(outcome, Hold::Nothing) {
-        Settle::Settled(None) => return,
-        Settle::Settled(watch) => (watch, None),
-        Settle::NeedsCondition(outcome) => (None, Some(outcome)),
-        // Somebody called `set_result` on it. Python objects are dropped attached, below.
-        Settle::TooLate(outcome) => return Python::attach(|_| drop(outcome)),
-    };
-    Python::attach(|py| {
-        let done = match outcome {
-            None => serve(py, ended, Runner::Engine),
-            Some(outcome) => match watching_future(py, cell) {
-                Some(future) => FutureCore::finish(&future, outcome, Runner::Engine).map(drop),
-                None => serve(py, settle_held(cell, outcome), Runner::Engine),
-            },
-        };
-        if let Err(error) = done {
-            error.write_unraisable(py, None);
+    match cell.settle(outcome, Hold::Nothing) {
+        Settle::Settled(_) => {}
+        Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
+            Python::attach(|py| settle_attached(py, cell, outcome));
         }
-    });
+        // Somebody called `set_result` on it. Python objects are dropped attached.
+        Settle::TooLate(outcome) => Python::attach(|_| drop(outcome)),
+    }
+}
+
+/// As `settle`, for a thread that is attached.
+pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) {
+    let served = match cell.settle(outcome, Hold::Attached) {
+        Settle::Settled(watch) => serve(py, watch, Runner::Engine),
+        Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
+            match watching_future(py, cell) {
+                Some(future) => FutureCore::finish(&future, outcome, Runner::Engine).map(drop),
+                // Done meanwhile.
+                None => Ok(()),
+            }
+        }
+        Settle::TooLate(_) => Ok(()),
+    };
+    if let Err(error) = served {
+        error.write_unraisable(py, None);
+    }
 }
 
 /// Cancels a message without its future at hand.
 pub(super) fn cancel(py: Python<'_>, cell: &ActorCell) -> PyResult<bool> {
-    match cell.cancel(Hold::Nothing) {
+    match cell.cancel(Hold::Attached) {
         Cancel::Cancelled { message, watch } => {
             drop(message);
             serve(py, watch, Runner::Caller)?;
@@ -136,13 +142,6 @@ pub(super) fn cancel(py: Python<'_>, cell: &ActorCell) -> PyResult<bool> {
             Some(future) => FutureCore::cancel(&future),
             None => Ok(false),
         },
-    }
-}
-
-fn settle_held(cell: &ActorCell, outcome: Outcome) -> Option<Box<Watch>> {
-    match cell.settle(outcome, Hold::Condition) {
-        Settle::Settled(watch) => watch,
-        Settle::TooLate(_) | Settle::NeedsCondition(_) => None,
     }
 }
 
@@ -299,7 +298,7 @@ impl FutureCore {
         runner: Runner,
     ) -> PyResult<Result<(), Outcome>> {
         let cell = &slf.get().cell;
-        let settled = match cell.settle(outcome, Hold::Nothing) {
+        let settled = match cell.settle(outcome, Hold::Attached) {
             Settle::NeedsCondition(outcome) => Self::with_condition(slf, |stdlib| {
                 let event = match &outcome {
                     Outcome::Raised(_) | Outcome::Sealed(Sealed::Error(_) | Sealed::Fault(_)) => {
@@ -322,7 +321,9 @@ impl FutureCore {
                 run_callbacks(slf, callbacks, runner)?;
                 Ok(Ok(()))
             }
-            Settle::TooLate(outcome) | Settle::NeedsCondition(outcome) => Ok(Err(outcome)),
+            Settle::TooLate(outcome)
+            | Settle::NeedsAttached(outcome)
+            | Settle::NeedsCondition(outcome) => Ok(Err(outcome)),
         }
     }
 
@@ -347,23 +348,12 @@ impl FutureCore {
             return Ok(());
         }
         let deadline = deadline(timeout)?;
-        // A signal that comes just before the sleep is seen at the next look. Handlers run on
-        // the main thread alone, so no other looks.
-        let look = sys::is_main_thread().then_some(Duration::from_secs(1));
-        loop {
-            if this.generation != lifecycle::generation() {
-                return Err(lifecycle::forked_error());
-            }
-            let next = look.map(|look| Instant::now() + look);
-            let until = deadline.into_iter().chain(next).min();
-            match py.detach(|| done.wait(until)) {
-                Wait::Set => break,
-                Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => {
-                    let error = imports::timeout_error(py)?.clone();
-                    return Err(PyErr::from_type(error, ()));
-                }
-                Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
-            }
+        if this.generation != lifecycle::generation() {
+            return Err(lifecycle::forked_error());
+        }
+        if !wait_for(py, done, deadline)? {
+            let error = imports::timeout_error(py)?.clone();
+            return Err(PyErr::from_type(error, ()));
         }
         if this.stdlib.get().is_some() {
             // Code that assigns `_state` holds the condition until it has assigned the rest.
@@ -444,7 +434,7 @@ impl FutureCore {
     /// True means that `handle` will never see the message. Callbacks run before this returns.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
-        let ended = match cell.cancel(Hold::Nothing) {
+        let ended = match cell.cancel(Hold::Attached) {
             Cancel::NeedsCondition => Self::with_condition(slf, |stdlib| {
                 let ended = cell.cancel(Hold::Condition);
                 if let Cancel::Cancelled { .. } = ended {

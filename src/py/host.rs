@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use once_cell::sync::OnceCell;
 use pyo3::exceptions::PyRuntimeError;
@@ -13,9 +13,9 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 use super::error::{Fault, Sealed, Started, shut_down, to_error};
 use super::future::{self, ActorCell, Message, Outcome};
 use super::lifecycle;
-use crate::engine::latch::{Latch, Wait};
+use super::wait::wait_for;
+use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::sys;
 
 /// How messages get from a mailbox to the actor.
 pub(super) trait Transport: Send + Sync {
@@ -40,6 +40,12 @@ pub(super) trait Transport: Send + Sync {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum CancelFutures {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
     Yes,
     No,
 }
@@ -124,7 +130,11 @@ impl Host {
                 self.transport.rouse(py, self);
             }
             Err(error) => {
-                future::settle(&cell, Outcome::Raised(error.into_value(py).into_any()));
+                future::settle_attached(
+                    py,
+                    &cell,
+                    Outcome::Raised(error.into_value(py).into_any()),
+                );
             }
         }
         Ok(future)
@@ -161,25 +171,20 @@ impl Host {
         Ok(())
     }
 
-    /// Waits until the actor has ended and its thread is gone. The actor's own thread does not
-    /// wait for itself.
-    pub(super) fn wait(&self, py: Python<'_>) -> PyResult<()> {
+    /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
+    /// thread does not wait for itself.
+    pub(super) fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended> {
         let own = self.thread_id.get() == Some(&std::thread::current().id());
         if own || self.generation != lifecycle::generation() {
-            return Ok(());
+            return Ok(Ended::Yes);
         }
-        let look = sys::is_main_thread().then_some(Duration::from_secs(1));
-        loop {
-            let until = look.map(|look| Instant::now() + look);
-            match py.detach(|| self.ended.wait(until)) {
-                Wait::Set => break,
-                Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
-            }
+        if !wait_for(py, &self.ended, deadline)? {
+            return Ok(Ended::No);
         }
         let thread = self.thread().take();
         // It has nothing left to do but to end, and it cannot panic there.
         py.detach(|| thread.map(JoinHandle::join).map(drop));
-        Ok(())
+        Ok(Ended::Yes)
     }
 
     /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and
@@ -264,7 +269,7 @@ impl ExecutorCore {
         };
         self.host.shutdown(py, cancel)?;
         if wait {
-            self.host.wait(py)?;
+            self.host.wait(py, None)?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ lazy! {
     process_actor_executor: PyType = "futures_actors.process_actor", "ProcessActorExecutor";
     thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";
     thread_leave: PyAny = "futures_actors.thread_actor", "leave_thread";
+    leave_at_once: PyAny = "futures_actors._base_actor", "leave_at_once";
     start_child: PyAny = "futures_actors._spawn", "start_child";
     load_error: PyAny = "futures_actors._errors", "load_error";
     init_error: PyAny = "futures_actors._errors", "init_error";

@@ -5,13 +5,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::error::BrokenActor;
-use super::host::{CancelFutures, Host};
+use super::host::{CancelFutures, Ended, Host};
+use super::imports;
 
 /// Counts the forks between this process and the first that loaded the core.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -55,27 +57,39 @@ pub(super) fn register(host: &Arc<Host>) -> PyResult<()> {
 /// Refuse new messages and wait until every actor has handled what it has.
 ///
 /// Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels what has not
-/// begun, and the wait goes on; a second one is raised.
+/// begun and gives what has two seconds; after that, or at a second one, the process ends as an
+/// interrupted one does.
 #[pyfunction]
 pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
+    const GRACE: Duration = Duration::from_secs(2);
     EXITING.store(true, Ordering::SeqCst);
     let hosts: Vec<Arc<Host>> = live().iter().filter_map(Weak::upgrade).collect();
     for host in &hosts {
         host.close(py);
     }
-    let mut interrupted = None;
+    let Err(interrupt) = wait_for_all(py, &hosts, None) else {
+        return Ok(());
+    };
     for host in &hosts {
-        while let Err(error) = host.wait(py) {
-            if interrupted.is_some() {
-                return Err(error);
-            }
-            interrupted = Some(error);
-            for host in &hosts {
-                host.shutdown(py, CancelFutures::Yes)?;
-            }
+        host.shutdown(py, CancelFutures::Yes)?;
+    }
+    match wait_for_all(py, &hosts, Some(Instant::now() + GRACE)) {
+        Ok(Ended::Yes) => Err(interrupt),
+        // The interpreter must not finalize under a thread that runs Python.
+        Ok(Ended::No) | Err(_) => {
+            imports::leave_at_once(py)?.call0()?;
+            Err(interrupt)
         }
     }
-    interrupted.map_or(Ok(()), Err)
+}
+
+fn wait_for_all(py: Python<'_>, hosts: &[Arc<Host>], deadline: Option<Instant>) -> PyResult<Ended> {
+    for host in hosts {
+        if host.wait(py, deadline)? == Ended::No {
+            return Ok(Ended::No);
+        }
+    }
+    Ok(Ended::Yes)
 }
 
 /// Mark every executor that a forked process has copied as broken.

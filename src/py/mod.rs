@@ -12,6 +12,7 @@ mod lifecycle;
 mod pickle;
 mod process;
 mod thread;
+mod wait;
 
 use pyo3::prelude::*;
 
@@ -39,6 +40,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        super::actor::init(module)?;
         module.add("__version__", super::version())
     }
 }

@@ -21,11 +21,12 @@ use super::future::{self, ActorCell, Message, Outcome};
 use super::host::{ExecutorCore, Host, Transport};
 use super::{imports, pickle};
 use crate::engine::cell::{self, Begin};
-use crate::engine::claims::{Claims, SLOTS};
+use crate::engine::claims::SLOTS;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
 use crate::engine::mailbox::Take;
-use crate::engine::sys::{self, Bell, Interest, SharedWords};
+use crate::engine::shared::Shared;
+use crate::engine::sys::{self, Bell, Interest};
 
 /// How many messages may be ahead at most: each has a claim's slot.
 const WINDOW_MESSAGES: usize = SLOTS;
@@ -35,21 +36,19 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// few writes as answers come in: a child that has so much to do does not wait for more.
 const AHEAD_BY_POSTING: usize = 16;
 
-pub(super) type SharedClaims = Claims<SharedWords>;
-
 /// A message that the child has, in place of the message.
 pub(super) struct Ticket {
-    claims: Arc<SharedClaims>,
+    shared: Arc<Shared>,
     sequence: u64,
 }
 
 impl Ticket {
     pub(super) fn withdraw(&self) -> bool {
-        self.claims.withdraw(self.sequence)
+        self.shared.claims().withdraw(self.sequence)
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        self.claims.has_started(self.sequence)
+        self.shared.claims().has_started(self.sequence)
     }
 }
 
@@ -66,7 +65,7 @@ struct Wire {
     writer: Writer,
     /// Rung when the I/O thread has to look at the wire.
     bell: Arc<Bell>,
-    claims: Arc<SharedClaims>,
+    shared: Arc<Shared>,
     /// What the child has, oldest first. Invariant: sequence numbers go up by one, and at most
     /// `WINDOW_MESSAGES` are here, so that each has a slot of its own.
     ahead: VecDeque<Ahead>,
@@ -105,10 +104,10 @@ impl Wire {
 
     fn send(&mut self, cell: Arc<ActorCell>) {
         let sequence = self.next_sequence;
-        let claims = Arc::clone(&self.claims);
         // Before anybody can withdraw it, and before the child can see it.
-        claims.offer(sequence);
-        let ticket = Message::Ticket(Ticket { claims, sequence });
+        self.shared.claims().offer(sequence);
+        let shared = Arc::clone(&self.shared);
+        let ticket = Message::Ticket(Ticket { shared, sequence });
         let Begin::Message(Message::Frame(kind, mut frame)) = cell.send_ahead(ticket) else {
             return;
         };
@@ -284,11 +283,11 @@ fn start_child(py: Python<'_>, start: &Bound<'_, PyBytes>) -> PyResult<Launched>
     let io = |error: Errno| std::io::Error::from(error);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
-    let (words, words_fd) = SharedWords::create(SLOTS).map_err(io)?;
+    let (shared, shared_fd) = Shared::create().map_err(io)?;
     let bell = Arc::new(Bell::new().map_err(io)?);
     sys::set_nonblocking(&request_write).map_err(io)?;
     sys::set_nonblocking(&answer_read).map_err(io)?;
-    let theirs = [&request_read, &answer_write, &words_fd].map(AsRawFd::as_raw_fd);
+    let theirs = [&request_read, &answer_write, &shared_fd].map(AsRawFd::as_raw_fd);
     let object = imports::start_child(py)?.call1((theirs.to_vec(),))?;
     let pid: u32 = object.getattr(intern!(py, "pid"))?.extract()?;
     let ended = i32::try_from(pid).ok().and_then(sys::watch_process);
@@ -301,7 +300,7 @@ fn start_child(py: Python<'_>, start: &Bound<'_, PyBytes>) -> PyResult<Launched>
         wire: Wire {
             writer,
             bell,
-            claims: Arc::new(Claims::new(words)),
+            shared: Arc::new(shared),
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             next_sequence: 1,
@@ -317,6 +316,17 @@ struct Side<'a> {
     bell: Arc<Bell>,
     reader: Reader,
     child: Child,
+}
+
+/// A message that has left the child, and what it came to unless it was skipped.
+type Gone = (Arc<ActorCell>, Option<Sealed>);
+
+fn settle_all(gone: Vec<Gone>) {
+    for (cell, outcome) in gone {
+        if let Some(outcome) = outcome {
+            future::settle(&cell, Outcome::Sealed(outcome));
+        }
+    }
 }
 
 /// Why the I/O thread stops reading.
@@ -393,46 +403,63 @@ impl Side<'_> {
     /// Takes in what one read gives.
     fn read(&mut self) -> Result<Fill, Over> {
         let fill = self.reader.fill()?;
-        let mut answered = Vec::new();
+        let mut gone = Vec::new();
         while let Some(frame) = self.reader.next_frame()? {
-            answered.extend(self.receive(frame)?);
+            gone.push(self.receive(frame)?);
         }
-        if !answered.is_empty() {
-            // The child gets its next messages before callbacks of the last ones run.
+        if !gone.is_empty() {
+            // There is room: the child gets its next messages before callbacks of these run.
             self.pump();
         }
-        for (cell, outcome) in answered {
-            future::settle(&cell, Outcome::Sealed(outcome));
-        }
+        settle_all(gone);
         Ok(fill)
     }
 
-    fn receive(&self, frame: Frame) -> Result<Option<(Arc<ActorCell>, Sealed)>, Over> {
+    /// The message that a frame is about has left the child.
+    fn receive(&self, frame: Frame) -> Result<Gone, Over> {
         let body = frame.body;
         let outcome = match frame.kind {
-            Kind::Ready => return Ok(None),
             Kind::Error if frame.sequence == 0 => return Err(Over::InitFailed(body)),
             Kind::Skipped => None,
             Kind::Answer => Some(Sealed::Answer(Arc::new(body))),
             Kind::Error => Some(Sealed::Error(Arc::new(body))),
             kind => return Err(Broken::Unexpected(kind).into()),
         };
-        let cell = match self.over_pipes.wire().as_mut() {
-            Some(wire) => {
-                let cell = wire.answered(frame.sequence)?;
-                let ahead = wire.ahead.len();
-                self.over_pipes
-                    .ahead_messages
-                    .store(ahead, Ordering::SeqCst);
-                cell
-            }
-            None => return Ok(None),
+        let mut wire = self.over_pipes.wire();
+        // It is there until this thread takes it.
+        let wire = wire.as_mut().ok_or(Over::Ended)?;
+        let cell = wire.answered(frame.sequence)?;
+        let ahead = wire.ahead.len();
+        self.over_pipes
+            .ahead_messages
+            .store(ahead, Ordering::SeqCst);
+        Ok((cell, outcome))
+    }
+
+    /// Takes in the answers that the child had given when it died and that were still to leave it.
+    fn receive_spilled(&self) {
+        let spilled = match self.over_pipes.wire().as_ref() {
+            Some(wire) => wire.shared.spill().frames(),
+            None => return,
         };
-        Ok(outcome.map(|outcome| (cell, outcome)))
+        let mut gone = Vec::new();
+        for frame in spilled {
+            // Some may have left the child before it died; then another message is the next.
+            if self.next_ahead() == Some(frame.sequence) {
+                gone.extend(self.receive(frame).ok());
+            }
+        }
+        settle_all(gone);
+    }
+
+    fn next_ahead(&self) -> Option<u64> {
+        let wire = self.over_pipes.wire();
+        Some(wire.as_ref()?.ahead.front()?.sequence)
     }
 
     /// Reaps the child and fails what it leaves behind.
     fn end(self, over: Over) {
+        self.receive_spilled();
         let wire = self.over_pipes.wire().take();
         let (ahead, phase) = wire.map_or((VecDeque::new(), Phase::Stopping), |wire| {
             (wire.ahead, wire.phase)

@@ -116,7 +116,7 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
                 Ok(answer) => Outcome::Value(answer.unbind()),
                 Err(error) => Outcome::Raised(error.into_value(py).into_any()),
             };
-            future::settle(&cell, outcome);
+            future::settle_attached(py, &cell, outcome);
         }
     }
 }

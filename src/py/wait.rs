@@ -1,0 +1,27 @@
+//! Waiting on a latch from Python: detached, and with signals seen to.
+
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use crate::engine::latch::{Latch, Wait};
+use crate::engine::sys;
+
+/// How long the main thread sleeps at most before it looks for signals: one that comes just before
+/// the sleep does not end it. Handlers run on the main thread alone, so no other looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until `latch` is set (true) or `deadline` has passed (false). An error is what a signal's
+/// handler raised.
+pub(super) fn wait_for(py: Python<'_>, latch: &Latch, deadline: Option<Instant>) -> PyResult<bool> {
+    let look = sys::is_main_thread().then_some(LOOK);
+    loop {
+        let next = look.map(|look| Instant::now() + look);
+        let until = deadline.into_iter().chain(next).min();
+        match py.detach(|| latch.wait(until)) {
+            Wait::Set => return Ok(true),
+            Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => return Ok(false),
+            Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
+        }
+    }
+}
