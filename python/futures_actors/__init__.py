@@ -14,7 +14,10 @@ TYPE_CHECKING = False  # typing's own takes ten times longer to import than this
 if TYPE_CHECKING:
     from ._base_actor import ActorExecutor
     from ._errors import ActorDied, ActorInitError, BrokenActor, MailboxFull, RemoteError
+    from ._forkserver_client import preload
     from ._future import ActorFuture
+    from ._options import Options
+    from ._spawn import get_start_method, set_start_method
     from .process_actor import ProcessActorExecutor
     from .thread_actor import ThreadActorExecutor
 
@@ -26,12 +29,16 @@ __all__ = [
     "ActorInitError",
     "BrokenActor",
     "MailboxFull",
+    "Options",
     "ProcessActor",
     "ProcessActorExecutor",
     "RemoteError",
     "ThreadActor",
     "ThreadActorExecutor",
     "__version__",
+    "get_start_method",
+    "preload",
+    "set_start_method",
 ]
 
 _LATE = {
@@ -41,9 +48,13 @@ _LATE = {
     "ActorInitError": "_errors",
     "BrokenActor": "_errors",
     "MailboxFull": "_errors",
+    "Options": "_options",
     "ProcessActorExecutor": "process_actor",
     "RemoteError": "_errors",
     "ThreadActorExecutor": "thread_actor",
+    "get_start_method": "_spawn",
+    "preload": "_forkserver_client",
+    "set_start_method": "_spawn",
 }
 
 

@@ -15,11 +15,14 @@ def main(descriptors: list[int], parent: int) -> None:
     `descriptors`: where to read frames, where to write them, and the shared memory of the claims.
     """
     # The bootstrap's own names are no business of the user's code.
-    for name in ("sys", "_child"):
+    for name in ("sys", "_child", "_forkserver"):
         vars(sys.modules["__main__"]).pop(name, None)
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
-    _core.serve(*descriptors, parent, dump_error)
+    # `_spawn` has held it back until now.
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
+    request, answer, shared = descriptors
+    _core.serve(request, answer, shared, parent, dump_error)
 
 
 def _on_interrupt(_signum: int, _frame: object) -> None:

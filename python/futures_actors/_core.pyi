@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, NoReturn, SupportsIndex, TypeVar
 from typing_extensions import disjoint_base
 
 from ._future import ActorFuture
+from ._options import Options
 from .process_actor import ProcessActorExecutor
 from .thread_actor import ThreadActorExecutor
 
@@ -26,7 +27,6 @@ __all__ = [
     "ThreadActor",
     "ThreadExecutorCore",
     "__version__",
-    "new_actor",
     "after_fork_in_child",
     "drain",
     "dumps",
@@ -50,6 +50,13 @@ class Actor:
         """Start an actor of this class and return its executor.
 
         Every argument goes to the constructor, which runs in the actor's own thread or process.
+        """
+    @classmethod
+    def options(cls, **options: Any) -> Options:
+        """Return an object whose `executor(...)` starts actors of this class with options.
+
+        `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
+        unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
         """
     def handle(self, message: Any) -> Any:
         """Answer a message: what this returns, or raises, goes to the message's future."""
@@ -111,7 +118,9 @@ class ThreadExecutorCore(ExecutorCore):
 class ProcessExecutorCore(ExecutorCore):
     """The core of a `ProcessActorExecutor`."""
 
-    def __new__(cls, actor_class: type, /, *args: Any, **kwargs: Any) -> ProcessExecutorCore: ...
+    def __new__(
+        cls, actor: type | Options, /, *args: Any, **kwargs: Any
+    ) -> ProcessExecutorCore: ...
 
 @disjoint_base
 class FutureCore(Generic[_T]):

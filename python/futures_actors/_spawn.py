@@ -1,56 +1,125 @@
-"""How a child process is started: a fresh interpreter that looks like this one."""
+"""How a child process is started, and how its end is learned.
+
+`start_child` is what the core calls. Either way the child looks like this process at that moment:
+the same flags, `sys.path`, `sys.argv`, environment, working directory and standard streams, but an
+empty standard input.
+"""
 
 import os
+import signal
 import subprocess
 import sys
-from typing import Final
+from typing import Final, Protocol
+
+START_METHODS: Final = ("forkserver", "spawn")
 
 #: Seconds that a child whose link is gone has to end by itself.
-_GRACE: Final = 1.0
+GRACE: Final = 1.0
+
+_default: str | None = None
 
 
-class Child:
+class Child(Protocol):
     """A process that has been started for an actor."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        """Own `process`: nobody else waits for it."""
-        self._process = process
-        self.pid = process.pid
+    pid: int
 
     def reap(self, kill: bool) -> int | None:  # noqa: FBT001 - called by the core
         """Wait for its end and return the exit code, negative for a signal; None if unknown.
 
         With `kill`, one that does not end by itself is killed.
         """
+
+
+def check_start_method(name: object) -> str:
+    """Return `name` if it is that of a start method that works here."""
+    if not isinstance(name, str):
+        raise TypeError(f"start_method must be a str, not {type(name).__name__}")
+    if name not in START_METHODS:
+        raise ValueError(f"start_method must be one of {', '.join(START_METHODS)}, not {name!r}")
+    if name == "forkserver" and not sys.platform.startswith("linux"):
+        raise ValueError("start_method 'forkserver' is for Linux alone; use 'spawn'")
+    return name
+
+
+def set_start_method(name: str | None) -> None:
+    """Choose how process actors are started from now on, where their options do not say.
+
+    "forkserver": a helper process that has imported this package, and what `preload` names, forks
+    each child; the default on Linux. "spawn": a fresh interpreter for each child; the default
+    elsewhere. None: the default again. Raises `ValueError` for any other name.
+    """
+    global _default  # noqa: PLW0603 - it is the process's choice
+    _default = None if name is None else check_start_method(name)
+
+
+def get_start_method() -> str:
+    """Return how process actors are started where their options do not say."""
+    return _default or ("forkserver" if sys.platform.startswith("linux") else "spawn")
+
+
+def start_child(descriptors: list[int], start_method: str | None) -> Child:
+    """Start a process that serves this one.
+
+    `descriptors` are what `_child.main` wants: where it reads frames, where it writes them, and
+    the shared memory. The child alone gets copies of them.
+    """
+    if (start_method or get_start_method()) == "forkserver":
+        from . import _forkserver_client
+
+        return _forkserver_client.start_child(descriptors)
+    return _Spawned(start_interpreter("_child", descriptors))
+
+
+class _Spawned:
+    """A child of this process."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        """Own `process`: nobody else waits for it."""
+        self._process = process
+        self.pid = process.pid
+
+    def reap(self, kill: bool) -> int | None:  # noqa: FBT001 - see Child
         if kill:
             try:
-                self._process.wait(_GRACE)
+                self._process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
         return self._process.wait()
 
 
-def start_child(descriptors: list[int]) -> Child:
-    """Start an interpreter that serves this process.
+def start_interpreter(
+    module: str, descriptors: list[int], *more: object
+) -> "subprocess.Popen[bytes]":
+    """Start a fresh interpreter that runs `module.main(descriptors, parent, *more)`.
 
-    `descriptors` are what `_child.main` wants: where it reads frames, where it writes them, and
-    the shared memory of the claims. The child alone gets copies of them.
+    `module` is one of this package, `parent` this process's id, and `more` has a `repr` that can
+    be evaluated.
     """
     if not sys.executable:
         raise RuntimeError(
             "a process actor needs a Python interpreter to start, and sys.executable is empty; "
             "set it, or use a ThreadActor"
         )
-    path = [entry for entry in sys.path if isinstance(entry, str)]
+    arguments = ", ".join(map(repr, (descriptors, os.getpid(), *more)))
     # The package itself may be importable by this process's sys.path alone.
     code = (
-        f"import sys; sys.path[:] = {path!r}; "
-        f"from futures_actors import _child; _child.main({descriptors!r}, {os.getpid()})"
+        f"import sys; sys.path[:] = {plain_path()!r}; "
+        f"from futures_actors import {module}; {module}.main({arguments})"
     )
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
-    process = subprocess.Popen(
-        [sys.executable, *flags, "-c", code],
-        stdin=subprocess.DEVNULL,
-        pass_fds=descriptors,
-    )
-    return Child(process)
+    # Ctrl-C reaches the whole group: it has to wait until the child has a handler for it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return subprocess.Popen(
+            [sys.executable, *flags, "-c", code],
+            stdin=subprocess.DEVNULL,
+            pass_fds=descriptors,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def plain_path() -> list[str]:
+    """Return `sys.path` without entries that the import system itself would pass over."""
+    return [entry for entry in sys.path if isinstance(entry, str)]

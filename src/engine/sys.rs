@@ -191,11 +191,6 @@ pub fn watch_process(pid: i32) -> Option<OwnedFd> {
     }
 }
 
-/// The process that started this one, or whoever has adopted it.
-pub fn parent_pid() -> i32 {
-    rustix::process::getppid().map_or(0, rustix::process::Pid::as_raw_pid)
-}
-
 /// Whether Python's signal handlers may run on this thread. Where that cannot be told, yes.
 pub fn is_main_thread() -> bool {
     #[cfg(target_os = "linux")]

@@ -82,6 +82,21 @@ impl Actor {
         ))
     }
 
+    /// Return an object whose `executor(...)` starts actors of this class with options.
+    ///
+    /// `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
+    /// unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
+    #[classmethod]
+    #[pyo3(signature = (**options))]
+    fn options<'py>(
+        cls: &Bound<'py, PyType>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        let given = options.map_or_else(|| PyDict::new(py), Clone::clone);
+        imports::options(py)?.call1((cls, given))
+    }
+
     /// Answer a message: what this returns, or raises, goes to the message's future.
     fn handle<'py>(
         slf: &Bound<'py, Self>,

@@ -64,10 +64,8 @@ pub(super) fn serve(
 /// Ends this process as soon as the parent is gone: its end of the request pipe is closed then,
 /// or, should somebody have a copy of that, its process has ended.
 fn watch_parent(request: OwnedFd, parent: i32) -> PyResult<()> {
+    // Should the parent have ended before this, the pipe says so.
     let process = sys::watch_process(parent);
-    if sys::parent_pid() != parent {
-        sys::end_now();
-    }
     std::thread::Builder::new()
         .name("parent watch".to_owned())
         .stack_size(64 << 10)

@@ -221,13 +221,22 @@ pub(super) struct ProcessExecutorCore;
 #[pymethods]
 impl ProcessExecutorCore {
     #[new]
-    #[pyo3(signature = (actor_class, /, *args, **kwargs))]
+    #[pyo3(signature = (actor, /, *args, **kwargs))]
     fn new(
-        actor_class: &Bound<'_, PyType>,
+        actor: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let py = actor_class.py();
+        let py = actor.py();
+        // A class, or a class with options.
+        let (actor_class, start_method) = match actor.cast::<PyType>() {
+            Ok(class) => (class.clone(), None),
+            Err(_) => (
+                actor.getattr(intern!(py, "actor_class"))?.cast_into()?,
+                actor.getattr(intern!(py, "start_method"))?.extract()?,
+            ),
+        };
+        let actor_class = &actor_class;
         let name = actor_class.name()?.to_string();
         let what = format!("class or constructor arguments of actor {name}");
         let start = (actor_class, args, kwargs).into_pyobject(py)?;
@@ -240,7 +249,7 @@ impl ProcessExecutorCore {
             child,
             reader,
             wire,
-        } = start_child(py, &start)?;
+        } = start_child(py, &start, start_method)?;
         let bell = Arc::clone(&wire.bell);
         let wire = Mutex::new(Some(wire));
         let over_pipes = Arc::new(OverPipes {
@@ -279,7 +288,11 @@ struct Launched {
     wire: Wire,
 }
 
-fn start_child(py: Python<'_>, start: &Bound<'_, PyBytes>) -> PyResult<Launched> {
+fn start_child(
+    py: Python<'_>,
+    start: &Bound<'_, PyBytes>,
+    start_method: Option<String>,
+) -> PyResult<Launched> {
     let io = |error: Errno| std::io::Error::from(error);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
@@ -288,7 +301,7 @@ fn start_child(py: Python<'_>, start: &Bound<'_, PyBytes>) -> PyResult<Launched>
     sys::set_nonblocking(&request_write).map_err(io)?;
     sys::set_nonblocking(&answer_read).map_err(io)?;
     let theirs = [&request_read, &answer_write, &shared_fd].map(AsRawFd::as_raw_fd);
-    let object = imports::start_child(py)?.call1((theirs.to_vec(),))?;
+    let object = imports::start_child(py)?.call1((theirs.to_vec(), start_method))?;
     let pid: u32 = object.getattr(intern!(py, "pid"))?.extract()?;
     let ended = i32::try_from(pid).ok().and_then(sys::watch_process);
     let mut writer = Writer::new(request_write);

@@ -1,0 +1,70 @@
+"""What parent and fork server say to each other: marshalled objects, and descriptors with them.
+
+Nothing heavy may be imported: every child of a fork server has it too.
+"""
+
+import _socket
+import contextlib
+import marshal
+import os
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LEN = struct.Struct("!Q")
+_INT = struct.Struct("i")
+
+#: What a child is to look like: `sys.path`, environment, umask, and whether Ctrl-C is ignored.
+#: With it go seven descriptors: the three of `_child.main`, standard output and error, the working
+#: directory, and where the exit status is to be written.
+Request = tuple[list[str], dict[bytes, bytes], int, bool]
+
+#: More than any message has.
+_MAX_DESCRIPTORS = 16
+
+
+def send(
+    connection: _socket.socket, message: "Request | int | str", descriptors: tuple[int, ...] = ()
+) -> None:
+    """Send an object that marshal takes, and copies of `descriptors`."""
+    body = marshal.dumps(message)
+    data = _LEN.pack(len(body)) + body
+    rights = b"".join(map(_INT.pack, descriptors))
+    ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if rights else []
+    sent = connection.sendmsg([data], ancillary)
+    connection.sendall(data[sent:])
+
+
+def receive(connection: _socket.socket) -> "tuple[Any, list[int]] | None":
+    """Return the next message and its descriptors; None if the other side has closed."""
+    room = _socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
+    data, ancillary, _, _ = connection.recvmsg(_LEN.size, room)
+    descriptors = [
+        descriptor
+        for _, _, rights in ancillary
+        for (descriptor,) in _INT.iter_unpack(rights[: len(rights) // _INT.size * _INT.size])
+    ]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the name says it
+    if not data:
+        return None
+    (length,) = _LEN.unpack(data + _receive_exactly(connection, _LEN.size - len(data)))
+    return marshal.loads(_receive_exactly(connection, length)), descriptors  # noqa: S302
+
+
+def _receive_exactly(connection: _socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        some = connection.recv(length - len(data))
+        if not some:
+            raise EOFError("the other side closed in the middle of a message")
+        data += some
+    return bytes(data)
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """Write `data`, unless nobody can read it any more."""
+    with contextlib.suppress(OSError):
+        os.write(descriptor, data)

@@ -1,0 +1,39 @@
+"""`Options`: what `MyActor.options(...)` returns, to start an actor with them."""
+
+from typing import Any
+
+from ._core import ProcessActor, ThreadActor
+from ._spawn import check_start_method
+
+
+class Options:
+    """An actor class, and how its actors are to be started."""
+
+    def __init__(self, actor_class: type, given: dict[str, object]) -> None:
+        """Check what was given; an unknown option is a `TypeError` that names it."""
+        self.actor_class = actor_class
+        self.start_method: str | None = None
+        for name, value in given.items():
+            if name != "start_method":
+                raise TypeError(
+                    f"{actor_class.__name__}.options() has no option {name!r}; "
+                    "there is start_method"
+                )
+            if not issubclass(actor_class, ProcessActor):
+                raise TypeError(f"option {name!r} is for process actors; this is a thread's")
+            self.start_method = None if value is None else check_start_method(value)
+
+    def executor(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as the class's
+        """Start an actor with these options and return its executor.
+
+        Every argument goes to the constructor.
+        """
+        if issubclass(self.actor_class, ThreadActor):
+            return self.actor_class.executor(*args, **kwargs)
+        from .process_actor import ProcessActorExecutor
+
+        return ProcessActorExecutor(self, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        """Show the call that makes it."""
+        return f"{self.actor_class.__name__}.options(start_method={self.start_method!r})"
