@@ -37,6 +37,7 @@ def main(descriptors: list[int], parent: int, names: list[str]) -> None:
     gc.collect()
     gc.freeze()
     mine = _Server(connection, parent).serve()
+    connection.close()
     if mine is not None:
         # As in a fresh interpreter: from here to the end of its main module.
         _child.main(mine, parent)
@@ -139,7 +140,6 @@ class _Server:
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.fchdir(directory)
-        self._connection.close()
         theirs = (self._bell, self._ring, self._parent, *self._statuses.values())
         for descriptor in (out, err, directory, status, *theirs):
             os.close(descriptor)

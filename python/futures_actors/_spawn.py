@@ -107,17 +107,27 @@ def start_interpreter(
         f"import sys; sys.path[:] = {plain_path()!r}; "
         f"from futures_actors import {module}; {module}.main({arguments})"
     )
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
     # Ctrl-C reaches the whole group: it has to wait until the child has a handler for it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         return subprocess.Popen(
-            [sys.executable, *flags, "-c", code],
+            [sys.executable, *_flags(), "-c", code],
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _flags() -> list[str]:
+    """Return the options of the command line that started this interpreter."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
+    # Of -X, it knows those of the interpreter alone.
+    for name, value in sys._xoptions.items():  # noqa: SLF001 - documented
+        option = name if value is True else f"{name}={value}"
+        if not {name, option} & set(flags):
+            flags += ["-X", option]
+    return flags
 
 
 def plain_path() -> list[str]:

@@ -300,7 +300,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         (!inner.state.phase().is_done()).then(|| edit(inner.origin(), &mut inner.watch))
     }
 
-    /// Takes outcome and watch away, for a garbage collector that breaks a cycle.
+    /// Takes outcome and watch away, for a future that is no more.
     pub fn hollow(&self, nothing: R) -> (Option<R>, Option<Box<W>>) {
         let mut inner = self.lock();
         let outcome = match &mut inner.state {

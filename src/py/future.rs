@@ -90,6 +90,14 @@ pub(super) struct FutureCore {
     generation: u32,
 }
 
+impl Drop for FutureCore {
+    /// What the future came to goes with it, here, where the thread is attached: an engine may hold
+    /// the cell for a moment longer.
+    fn drop(&mut self) {
+        drop(self.cell.hollow(Outcome::Nothing));
+    }
+}
+
 /// A pending future and its cell.
 pub(super) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc<ActorCell>)> {
     let future = imports::actor_future(py)?.call0()?;
