@@ -1,0 +1,183 @@
+"""Fixtures of the contract suite, and the check that nothing is left behind.
+
+`kind` walks the two actors, `any_kind` walks them and the oracle: a test that takes `any_kind` says
+what `concurrent.futures` does. `gate` and `gates` replace sleeps. `script` runs a program to its
+end, `program` starts one.
+"""
+
+import gc
+import multiprocessing.resource_tracker
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import actors
+import oracle
+import programs
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One implementation: `base` is "Thread" or "Process"."""
+
+    name: str
+    base: str
+    is_oracle: bool = False
+
+    @property
+    def is_process(self):
+        return self.base == "Process"
+
+    @property
+    def hands_out_early(self):
+        """Whether messages are given away before they are handled, and then cannot be cancelled."""
+        return self.is_oracle and self.is_process
+
+    def actor(self, body):
+        return actors.actor_class(body, self.base)
+
+    def start(self, body, /, *args, **kw):
+        if self.is_oracle:
+            pool = oracle.ProcessOracle if self.is_process else oracle.ThreadOracle
+            return pool(body, *args, **kw)
+        return self.actor(body).executor(*args, **kw)
+
+    def __str__(self):
+        return self.name
+
+
+ACTORS = [Kind("thread", "Thread"), Kind("process", "Process")]
+ORACLES = [
+    Kind("oracle-thread", "Thread", is_oracle=True),
+    Kind("oracle-process", "Process", is_oracle=True),
+]
+
+
+@pytest.fixture(params=ACTORS, ids=str)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=[*ACTORS, *ORACLES], ids=str)
+def any_kind(request):
+    return request.param
+
+
+@pytest.fixture(params=[ACTORS[1], ORACLES[1]], ids=str)
+def any_process(request):
+    return request.param
+
+
+@pytest.fixture
+def thread():
+    return ACTORS[0]
+
+
+@pytest.fixture
+def process():
+    return ACTORS[1]
+
+
+@pytest.fixture
+def gates(tmp_path):
+    """Make as many gates as a test calls for."""
+    held = []
+
+    def make():
+        path = tmp_path / f"gate{len(held)}"
+        for door in ("knock", "open"):
+            os.mkfifo(f"{path}.{door}")
+            held.append(os.open(f"{path}.{door}", os.O_RDWR | os.O_CLOEXEC))
+        return actors.Gate(path)
+
+    yield make
+    for descriptor in held:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def gate(gates):
+    return gates()
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Run a program to its end: `script(source, how="file", ...)` returns a `programs.Ended`."""
+
+    def run(source, how="file", **options):
+        return programs.run(source, how, tmp_path, **options)
+
+    return run
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Start a program and talk to it; whatever of it still runs at the end is killed."""
+    started = []
+
+    def start(source, *args):
+        started.append(programs.Program(source, tmp_path, *args))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end()
+
+
+# Nothing is left behind.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        item.stash[_passed] = report.passed
+    return report
+
+
+_passed = pytest.StashKey()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm():
+    """Whatever is made once in a process and kept is made before anyone counts."""
+    if sys.platform == "linux":
+        multiprocessing.resource_tracker.ensure_running()
+        for kind in ACTORS:
+            with kind.start(actors.Echo) as executor:
+                executor.post(0).result(actors.PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind(_warm, request):
+    """After each test that passed, its child processes, threads and descriptors are gone."""
+    if sys.platform != "linux":
+        yield
+        return
+    before = _residents()
+    yield
+    if not request.node.stash.get(_passed, False):
+        return  # a failed test's traceback keeps its objects
+    deadline = time.monotonic() + 5
+    gc.collect()
+    while (left := _residents() - before) and time.monotonic() < deadline:
+        time.sleep(0.02)
+        gc.collect()
+    assert not left, "left behind: " + ", ".join(sorted(map(str, left)))
+
+
+def _residents():
+    me = os.getpid()
+    found = {("child", pid, command) for pid, command in programs.children_of(me)}
+    for task in Path("/proc/self/task").iterdir():
+        found.add(("thread", task.name))
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(("descriptor", descriptor.name, str(descriptor.readlink())))
+        except OSError:  # the listing's own
+            continue
+    return found

@@ -1,0 +1,374 @@
+"""Actors work from anywhere: a plain script without a main guard, `python -c`, standard input, an
+interactive session, a terminal, a notebook; from closures, lambdas and classes made in functions.
+What crossed by value comes back the same class."""
+
+import sys
+from concurrent import futures
+from pathlib import Path
+
+import pytest
+
+import actors
+import programs
+from actors import PATIENCE
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TESTS_ON_PATH = f"import sys\nsys.path.insert(0, {str(programs.TESTS)!r})\n"
+END = "\nprint('reached', 'the end')\n"
+
+
+@pytest.fixture(params=programs.MEANS)
+def how(request):
+    return request.param
+
+
+@pytest.fixture
+def told(script, how):
+    """Run a program by each of the means and return what it printed, line by line."""
+
+    def run(source, **options):
+        ended = script(source + END, how, **options).check()
+        *lines, last = ended.out.splitlines()
+        assert last == "reached the end", ended
+        return lines
+
+    return run
+
+
+def test_the_simple_example_runs(told):
+    assert told((EXAMPLES / "simple.py").read_text()) == []
+
+
+@pytest.fixture(scope="module")
+def cancelling(tmp_path_factory):
+    """What the example says, by each of the means: it takes seven seconds, so all run at once."""
+    source = (EXAMPLES / "cancel.py").read_text() + END
+    with futures.ThreadPoolExecutor(len(programs.MEANS)) as pool:
+        return {
+            how: pool.submit(programs.run, source, how, tmp_path_factory.mktemp(how))
+            for how in programs.MEANS
+        }
+
+
+def test_the_example_with_cancelling_runs(cancelling, how):
+    """Its callbacks print whenever they run, so only what was said counts."""
+    ended = cancelling[how].result().check()
+    assert "reached the end" in ended.out
+    if how == "terminal":  # callbacks print next to prompts
+        return
+    assert ended.out.count("handling message = ") == 3
+    assert "'time': 3" not in ended.out
+    assert ended.out.count("Canceled task") == 1
+    for seconds in (1, 2, 4):
+        assert f"DONE CALLBACK GOT = {seconds}" in ended.out
+
+
+def test_the_class_of_an_answer_is_the_class(told):
+    source = (EXAMPLES / "cancel.py").read_text().partition("test_state =")[0]
+    assert (
+        told(
+            source
+            + """
+executor = TestActor.executor('spam', factor=2)
+answer = executor.post({'action': 'debug'}).result(30)
+print(type(answer) is TestActor, answer.state, type(executor).__name__)
+executor.shutdown()
+"""
+        )[-1]
+        == "True {'a': 'spamspam'} ProcessActorExecutor"
+    )
+
+
+def test_a_round_trip_by_value_leaves_the_parents_class_alone(told):
+    """Not even attributes that the child or meanwhile the parent changed are written over."""
+    assert told("""
+from futures_actors import ProcessActor
+
+class Counts(ProcessActor):
+    here = "parent"
+    born = []
+    def handle(self, message):
+        type(self).here = "child"
+        self.born.append(message)
+        return self
+
+executor = Counts.executor()
+first = executor.post(1).result(30)
+Counts.here = "parent, later"
+handle = Counts.handle
+second = executor.post(2).result(30)
+print(type(first) is Counts, type(second) is Counts)
+print(Counts.here, Counts.born, Counts.handle is handle)
+executor.shutdown()
+""") == ["True True", "parent, later [] True"]
+
+
+def test_classes_and_exceptions_of_main_are_the_same_when_they_come_back(told):
+    assert told("""
+from dataclasses import dataclass
+from futures_actors import ProcessActor
+
+@dataclass
+class Point:
+    x: int
+
+class NoPoint(Exception):
+    pass
+
+class Moves(ProcessActor):
+    def handle(self, message):
+        if not isinstance(message, Point):
+            raise NoPoint(message)
+        message.x += 1
+        return message
+
+executor = Moves.executor()
+try:
+    executor.post("nothing").result(30)
+except NoPoint as error:
+    print("caught", error)
+
+moved = executor.post(Point(1)).result(30)
+print(type(moved) is Point, moved, moved == Point(2))
+executor.shutdown()
+""") == ["caught nothing", "True Point(x=2) True"]
+
+
+def test_functions_and_globals_of_main_are_there(told):
+    assert told("""
+import collections
+from futures_actors import ProcessActor
+
+FACTOR = 3
+
+def times(value):
+    return value * FACTOR
+
+class Base(ProcessActor):
+    def __init__(self):
+        self.seen = collections.Counter()
+
+class Multiplies(Base):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+    def handle(self, message):
+        self.calls += 1
+        self.seen[message] += 1
+        return times(message), self.calls
+
+executor = Multiplies.executor()
+print(executor.post(2).result(30), executor.post(2).result(30))
+print(executor.submit(times, 5).result(30), executor.submit(lambda: FACTOR + 1).result(30))
+executor.shutdown()
+""") == ["(6, 1) (6, 2)", "15 4"]
+
+
+def test_thread_actors_of_main_work(told):
+    assert told("""
+from futures_actors import ThreadActor
+
+class Adds(ThreadActor):
+    def __init__(self):
+        self.total = 0
+    def handle(self, message):
+        self.total += message
+        return self
+
+executor = Adds.executor()
+answer = executor.post(2).result(30)
+print(type(answer) is Adds, answer.total)
+executor.shutdown()
+""") == ["True 2"]
+
+
+def test_a_plain_script_is_not_run_again_in_the_child(told):
+    assert told("""
+import os
+from futures_actors import ProcessActor
+
+class Echo(ProcessActor):
+    def handle(self, message):
+        return message
+
+print("once")
+executor = Echo.executor()
+print(executor.post("answer").result(30))
+executor.shutdown()
+""") == ["once", "answer"]
+
+
+def test_an_imported_actor_works_without_a_main_guard(told):
+    """Nothing of `__main__` crosses here."""
+    assert told(
+        TESTS_ON_PATH
+        + """
+import actors
+executor = actors.ProcessCounter.executor(5)
+print(executor.post(1).result(30))
+executor.shutdown()
+"""
+    ) == ["6"]
+
+
+def test_an_actor_of_main_can_start_another_one(told):
+    assert told("""
+from futures_actors import ProcessActor
+
+class Inner(ProcessActor):
+    def handle(self, message):
+        return message * 2
+
+class Outer(ProcessActor):
+    def __init__(self):
+        self.inner = Inner.executor()
+    def handle(self, message):
+        return self.inner.post(message).result(30) + 1
+
+executor = Outer.executor()
+print(executor.post(20).result(30))
+executor.shutdown()
+""") == ["41"]
+
+
+def test_a_program_may_end_without_a_shutdown(told):
+    told("""
+from futures_actors import ProcessActor
+
+class Echo(ProcessActor):
+    def handle(self, message):
+        return message
+
+executor = Echo.executor()
+future = executor.post(1)
+""")
+
+
+def test_a_module_run_with_m(script, tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/__init__.py").touch()
+    (tmp_path / "package/shared.py").write_text("VALUE = 7\n")
+    (tmp_path / "package/__main__.py").write_text("""
+from futures_actors import ProcessActor
+from . import shared
+
+class Adds(ProcessActor):
+    def handle(self, message):
+        from .shared import VALUE
+        return message + VALUE, shared.VALUE, self
+
+executor = Adds.executor()
+total, value, actor = executor.post(1).result(30)
+print(total, value, type(actor) is Adds)
+""")
+    source = "import runpy; runpy.run_module('package', run_name='__main__', alter_sys=True)"
+    assert script(source, "command").check().out == "8 7 True\n"
+    program = script("", shell=f"exec {sys.executable} -m package")
+    assert program.check().out == "8 7 True\n"
+
+
+def test_a_script_with_a_main_guard_works_too(script):
+    assert (
+        script("""
+from futures_actors import ProcessActor
+
+class Echo(ProcessActor):
+    def handle(self, message):
+        return message, __name__
+
+def main():
+    with Echo.executor() as executor:
+        print(executor.post(1).result(30)[0])
+
+if __name__ == "__main__":
+    main()
+""")
+        .check()
+        .out
+        == "1\n"
+    )
+
+
+# Closures, lambdas, classes of functions.
+
+
+def test_a_class_made_in_a_function(kind):
+    offset = 100
+
+    class Local(getattr(actors, f"{kind.base}Actor")):
+        def __init__(self, start):
+            super().__init__()
+            self.total = start
+
+        def handle(self, message):
+            self.total += message
+            return self.total + offset, self
+
+    with Local.executor(1) as executor:
+        value, actor = executor.post(2).result(PATIENCE)
+        assert value == 103
+        assert type(actor) is Local
+        assert actor.total == 3
+
+
+def test_a_class_made_in_a_function_twice_is_two_classes(process):
+    def make(number):
+        class Local(actors.ProcessActor):
+            def handle(self, message):
+                return number, self
+
+        return Local
+
+    one, two = make(1), make(2)
+    with one.executor() as first, two.executor() as second:
+        for cls, executor, number in ((one, first, 1), (two, second, 2)):
+            answer, actor = executor.post(None).result(PATIENCE)
+            assert answer == number
+            assert type(actor) is cls
+
+
+def test_lambdas_and_closures_are_messages_and_answers(kind):
+    shift = 10
+    with kind.start(actors.Do) as executor:
+        answer = executor.post((lambda actor, value: lambda more: value + more + shift, 1))
+        assert answer.result(PATIENCE)(2) == 13
+
+
+def test_a_lambda_is_a_constructor_argument(kind):
+    shift = 10
+    with kind.start(actors.Arguments, lambda value: value + shift) as executor:
+        ((function,), _) = executor.post(None).result(PATIENCE)
+        assert function(1) == 11
+
+
+def test_an_object_of_a_local_class_comes_back_as_that_class(kind):
+    class Local:
+        def __init__(self, value):
+            self.value = value
+
+    with kind.start(actors.Echo) as executor:
+        answers = [executor.post(Local(number)).result(PATIENCE) for number in range(2)]
+        assert [type(answer) for answer in answers] == [Local, Local]
+        assert [answer.value for answer in answers] == [0, 1]
+
+
+def test_a_local_exception_comes_back_as_that_class(kind):
+    class LocalError(Exception):
+        pass
+
+    with kind.start(actors.Do) as executor:
+        error = executor.post((actors.fail, LocalError("here"))).exception(PATIENCE)
+        assert type(error) is LocalError
+        assert str(error) == "here"
+
+
+def test_a_constructor_may_raise_a_local_exception(kind):
+    class LocalError(Exception):
+        pass
+
+    with kind.start(actors.Fails, LocalError("here")) as executor:
+        try:
+            error = executor.post(1).exception(PATIENCE)
+        except RuntimeError as raised:
+            error = raised
+    assert type(error.__cause__) is LocalError

@@ -1,0 +1,304 @@
+"""The demo as its user meets it: a command, run on a small folder, judged by what it prints.
+
+`naive_search` is the oracle: the same ranking, written as simply as can be, with no index at all.
+"""
+
+import contextlib
+import math
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from futures_actors import _demo
+
+DEMO = [sys.executable, "-m", "futures_actors"]
+HIT = re.compile(r"^ +(\d+\.\d\d)  (\S+):(\d+) +(.*)$", re.MULTILINE)
+PROMPT = b"Query (empty to go on): "
+VERBS = ["open", "close", "read", "write", "seek"]
+NOUNS = ["file", "socket", "pipe", "device", "queue", "table", "cursor"]
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A folder of a dozen modules, with what must not be indexed among them."""
+    root = tmp_path / "tree"
+    for number in range(12):
+        verb, noun = VERBS[number % len(VERBS)], NOUNS[number % len(NOUNS)]
+        module = root / ("package" if number % 3 else ".") / f"module{number:02}.py"
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text(
+            f'"""How to {verb} a {noun}."""\n\n'
+            f"class {noun.title()}{verb.title()}er:\n"
+            f"    def {verb}_{noun}(self, times={number}):\n"
+            f"        return self.{noun} * {number % 4} # {' '.join([verb] * (number % 5))}\n\n"
+            f"def both():\n    {verb} = '{noun} größe'\n"
+        )
+    (root / "same.py").write_text("def read_file(): ...\ndef read_file(): ...\n")
+    (root / "empty.py").write_text("")
+    (root / "latin.py").write_bytes(b"\nname = 'file \xe9'\n")
+    for unwanted in ("tests/test_file.py", "site-packages/file.py", ".hidden/file.py", "file.txt"):
+        path = root / unwanted
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("def read_file(): ...\n")
+    return root
+
+
+def run(*arguments, typed="", **options):
+    return subprocess.run(
+        [*DEMO, *map(str, arguments)],
+        check=False, input=typed, capture_output=True, text=True, timeout=30, **options,
+    )  # fmt: skip
+
+
+def hits_of(output, query):
+    """The rows that the demo printed below this query."""
+    (block,) = re.findall(rf"^   {re.escape(query)}  [\d.]+ m?s\n((?:.+\n)*)", output, re.MULTILINE)
+    return [(score, path, int(line), text) for score, path, line, text in HIT.findall(block)]
+
+
+def naive_search(root, query, limit=3):
+    """BM25 by reading every file again and counting words one by one."""
+    passages = []
+    for path in root.rglob("*.py"):
+        place = path.relative_to(root)
+        if any(part == "tests" or part in {"site-packages", ".hidden"} for part in place.parts):
+            continue
+        current = None
+        for number, line in enumerate(path.read_bytes().decode(errors="replace").split("\n"), 1):
+            opens = line.lstrip().startswith(("def ", "class "))
+            if opens or (current is None and line):
+                current = (str(place), number, line.strip(), [])
+                passages.append(current)
+            if current:
+                current[3].extend(naive_words(line))
+    mean_length = sum(len(words) for *_, words in passages) / len(passages)
+    scores = []
+    for path, number, text, words in passages:
+        score = 0.0
+        for word in dict.fromkeys(naive_words(query)):
+            containing = sum(word in passage[3] for passage in passages)
+            rarity = math.log(1 + (len(passages) - containing + 0.5) / (containing + 0.5))
+            times = words.count(word)
+            score += rarity * times * 2.2 / (times + 1.2 * (0.25 + 0.75 * len(words) / mean_length))
+        if score:
+            scores.append((-score, path, number, text))
+    return [(f"{-score:.2f}", *place) for score, *place in sorted(scores)[:limit]]
+
+
+def naive_words(text):
+    """Cut at what is no letter or digit, at a capital after a small letter, and around numbers."""
+    text = re.sub(r"([a-zß])([A-Z])", r"\1 \2", text.replace("_", " "))
+    return re.findall(r"[^\W\d]+|\d+", text.lower())
+
+
+def group_is_gone(group):
+    """True once no process of this group is left; a child may take a second to end."""
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def interrupt(arguments, gate):
+    """Run the demo until it prints `gate`, then do what Ctrl-C does: SIGINT to the whole group."""
+    demo = subprocess.Popen(
+        [*DEMO, *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        before = ""
+        for line in demo.stdout:
+            before += line
+            if gate in line:
+                break
+        assert gate in before
+        os.killpg(demo.pid, signal.SIGINT)
+        after, errors = demo.communicate(timeout=10)
+        assert group_is_gone(demo.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(demo.pid, signal.SIGKILL)
+        demo.communicate()
+    return demo.returncode, before + after, errors
+
+
+@pytest.mark.parametrize("actors", [1, 3])
+def test_answers_are_those_of_a_naive_search(tree, actors):
+    queries = ["read file", "Socket größe", "seek 3", "read_file same name", "nowhere"]
+    done = run("--root", tree, "--actors", actors, *queries)
+    assert (done.returncode, done.stderr) == (0, "")
+    for query in queries:
+        assert hits_of(done.stdout, query) == naive_search(tree, query)
+    assert len(naive_search(tree, queries[0])) == 3  # the oracle is not empty-handed
+    assert "The answers are the same" in done.stdout
+
+
+def test_output_tells_of_the_cancelled_message_the_progress_and_the_end(tree):
+    output = run("--root", tree, "--actors", 2).stdout
+    assert "future.cancel() is True" in output
+    assert output.count("100%  15 of 15 files") == 2  # once by the actors, once without them
+    assert "\r" not in output
+    assert "\x1b" not in output
+    pids = [int(pid) for pid in re.findall(r"Process (\d+) keeps", output)]
+    assert len(set(pids)) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_terminal_gets_a_bar_and_typed_queries_are_answered(tree):
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    demo = subprocess.Popen(
+        [*DEMO, "-i", "--root", str(tree)],
+        stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**environment, "TERM": "xterm", "PYTHONIOENCODING": "utf-8"}, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    output, typed = b"", [b"read file\n", b"\n"]
+    # Linux reports that the other side has closed as an error, other systems as the end.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 65536):
+            output += chunk
+            if output.count(PROMPT) > 2 - len(typed):
+                os.write(ours, typed.pop(0))
+    os.close(ours)
+    assert demo.wait(30) == 0
+    shown = output.decode()
+    assert re.search(r"\r   █+ 100%  15 of 15 files\r\x1b\[K", shown)
+    plain = re.sub(r"\x1b\[\??[0-9;]*[A-Za-z]", "", shown).replace("\r\n", "\n")
+    assert hits_of(plain, "read file") == naive_search(tree, "read file")
+    assert "answer 1 query" in plain
+
+
+def test_queries_are_read_from_standard_input(tree):
+    done = run("-i", "--root", tree, typed="read file\n\nseek 3")
+    assert done.returncode == 0, done.stderr
+    for query in ("read file", "seek 3"):
+        assert hits_of(done.stdout, query) == naive_search(tree, query)
+    assert "answer 2 queries" in done.stdout
+
+
+def test_query_without_words_finds_nothing(tree):
+    done = run("--root", tree, "", "?!")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("nothing: there is no word in it") == 2
+
+
+def test_passages_carry_their_decorators_and_the_number_of_the_line_that_opens_them():
+    text = (
+        '#!/bin/python\n"""Sums."""\n\n'
+        "@cache\n@wraps(f)\nasync def add(a):\n    pass\n"
+        "\tclass A: x\n"
+    )
+    assert list(_demo.passages(text)) == [
+        (2, '"""Sums."""', '#!/bin/python\n"""Sums."""\n\n'),
+        (6, "async def add(a):", "@cache\n@wraps(f)\nasync def add(a):\n    pass\n"),
+        (8, "\tclass A: x", "\tclass A: x\n"),
+    ]
+
+
+def test_words_are_found_inside_identifiers():
+    words = _demo.split_words("HTTPServer getUserID _MAX_SIZE utf8 ThreadPool größe")
+    assert " ".join(words) == "http server get user id max size utf 8 thread pool größe"
+
+
+def test_files_are_dealt_so_that_every_actor_reads_nearly_the_same_number_of_bytes():
+    sizes = {f"{number}.py": number * number for number in range(200)}
+    shares = _demo.deal(sizes, 3)
+    loads = [sum(sizes[path] for batch in share for path in batch.paths) for share in shares]
+    assert max(loads) - min(loads) <= 199
+    dealt = [path for share in shares for batch in share for path in batch.paths]
+    assert sorted(dealt) == sorted(sizes)
+    assert max(map(len, shares)) <= _demo.BATCHES_PER_ACTOR
+
+
+def test_unreadable_file_is_counted_and_the_rest_is_searched(tree):
+    index = _demo.Index(str(tree))
+    assert index.handle(_demo.Batch(("same.py", "gone.py"))) == 2
+    assert index.summary()[1:] == (2, 2, 6, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--actors", "0"],
+        ["--actors", "two"],
+        ["--root", "/no/such/folder"],
+        ["--root", __file__],
+        ["--colour"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_get_a_usage_line(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("usage: python -m futures_actors ")
+    assert arguments[-1] in done.stderr.splitlines()[-1]
+
+
+def test_folder_without_python_gets_a_usage_line(tmp_path):
+    done = run("--root", tmp_path)
+    assert done.returncode == 2
+    assert "no Python files below" in done.stderr
+
+
+def test_ctrl_c_amid_the_reading_ends_all_processes_with_one_line():
+    code, output, errors = interrupt([], gate="%  ")
+    assert code == 130
+    assert errors == "\nInterrupted: waiting messages cancelled, actors ended.\n"
+    assert "100%" not in output
+
+
+def test_ctrl_c_while_the_actors_start_ends_all_processes():
+    code, output, errors = interrupt([], gate="future.cancel() is True")
+    assert code == 130
+    # Not the whole of stderr: a child that has not come far yet may say that it was interrupted.
+    assert errors.endswith("\nInterrupted: waiting messages cancelled, actors ended.\n")
+    assert "%  " not in output
+
+
+def test_ctrl_c_at_the_prompt_ends_all_processes_with_one_line(tree):
+    code, _, errors = interrupt(["-i", "--root", tree], gate="Reading queries")
+    assert code == 130
+    assert errors == "\nInterrupted: waiting messages cancelled, actors ended.\n"
+
+
+def test_reader_that_leaves_early_ends_the_demo_without_complaint(tree):
+    demo = subprocess.Popen(
+        [*DEMO, "--root", str(tree)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    demo.stdout.readline()
+    demo.stdout.close()
+    assert demo.wait(30) == 1
+    assert demo.stderr.read() == b""
+    demo.stderr.close()
+
+
+def test_disagreement_is_reported_loudly(tree):
+    # The command with one fault put in: what the actors answer is the answer of an empty index.
+    program = f"""
+        import sys
+        from futures_actors import __main__, _demo
+        _demo.Library.ask = lambda library, message: [_demo.Index(".").handle(message)]
+        sys.exit(__main__.main(["--root", {str(tree)!r}, "read file"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        check=False, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "FAULT: actors and single process disagree about ['read file']\n"

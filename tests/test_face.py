@@ -1,0 +1,332 @@
+"""What a user sees of the package: names, modules, version, what an import costs, base classes that
+mix, and a README whose every example runs."""
+
+import abc
+import copy
+import importlib
+import importlib.metadata
+import pickle
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import actors
+import futures_actors
+from actors import PATIENCE
+from futures_actors import ProcessActor, ThreadActor
+
+ROOT = Path(__file__).parent.parent
+NAMES = {
+    "futures_actors": """Actor ActorDied ActorExecutor ActorInitError BrokenActor MailboxFull
+        ProcessActor ProcessActorExecutor RemoteError ThreadActor ThreadActorExecutor
+        __version__""",
+    "futures_actors._base_actor": "Actor ActorExecutor",
+    "futures_actors.thread_actor": "ThreadActor ThreadActorExecutor",
+    "futures_actors.process_actor": "BrokenProcessPool ProcessActor ProcessActorExecutor",
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_names_are_where_they_belong(module):
+    found = importlib.import_module(module)
+    for name in NAMES[module].split():
+        assert hasattr(found, name), name
+        if name != "BrokenProcessPool":
+            assert getattr(found, name) is getattr(futures_actors, name)
+
+
+def test_all_lists_every_public_name_and_no_other():
+    public = set(NAMES["futures_actors"].split()) - {"__version__"}
+    assert public <= set(futures_actors.__all__)
+    assert len(set(futures_actors.__all__)) == len(futures_actors.__all__)
+    for name in futures_actors.__all__:
+        assert getattr(futures_actors, name) is not None
+    assert set(futures_actors.__all__) <= set(dir(futures_actors))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        futures_actors.no_such_name  # noqa: B018
+
+
+def test_version_is_cargos():
+    cargo = (ROOT / "Cargo.toml").read_text()
+    version = re.search(r'^version = "(.+?)"', cargo, re.MULTILINE)[1]
+    assert futures_actors.__version__ == re.sub(r"-dev\.?(\d+)", r".dev\1", version)
+    assert futures_actors.__version__ == importlib.metadata.version("futures_actors")
+
+
+def test_the_package_is_typed():
+    folder = Path(futures_actors.__file__).parent
+    assert (folder / "py.typed").exists()
+    assert (folder / "_core.pyi").exists()
+
+
+def test_executors_are_of_the_named_classes(kind):
+    module = importlib.import_module(f"futures_actors.{kind.base.lower()}_actor")
+    expected = getattr(module, f"{kind.base}ActorExecutor")
+    with kind.start(actors.Echo) as executor:
+        assert type(executor) is expected
+        assert isinstance(executor, futures_actors.ActorExecutor)
+        assert isinstance(executor, kind.actor(actors.Echo).executor().__class__)
+
+
+def test_actor_classes_are_related():
+    assert issubclass(ThreadActor, futures_actors.Actor)
+    assert issubclass(ProcessActor, futures_actors.Actor)
+
+
+def test_the_base_actor_refuses_to_start():
+    class Plain(futures_actors.Actor):
+        pass
+
+    for cls in (futures_actors.Actor, Plain):
+        with pytest.raises(NotImplementedError) as caught:
+            cls.executor()
+        assert str(caught.value) == "use ProcessActor or ThreadActor"
+
+
+def test_the_base_executor_refuses_to_post():
+    with pytest.raises(NotImplementedError) as caught:
+        futures_actors.ActorExecutor().post("message")
+    assert str(caught.value) == "use ProcessActorExecutor or ThreadActorExecutor"
+
+
+def test_the_base_handler_refuses_to_handle():
+    for cls in (futures_actors.Actor, ThreadActor, ProcessActor):
+        with pytest.raises(NotImplementedError) as caught:
+            cls().handle("message")
+        assert str(caught.value) == "must implement message handler"
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES["futures_actors"].split()) - {"__version__"}))
+def test_each_public_class_is_documented_and_says_where_it_lives(name):
+    cls = getattr(futures_actors, name)
+    assert cls.__name__ == name
+    assert cls.__module__.partition(".")[0] == "futures_actors"
+    assert cls.__doc__
+
+
+def test_executor_and_handle_are_documented():
+    for method in (ThreadActor.executor, ProcessActor.executor, ThreadActor.handle):
+        assert method.__doc__
+    for method in ("post", "submit", "shutdown"):
+        assert getattr(futures_actors.ActorExecutor, method).__doc__
+
+
+# What an import costs.
+
+HEAVY = ["numpy", "asyncio", "multiprocessing", "cloudpickle"]
+UNWANTED_IN_A_CHILD = [*HEAVY, "concurrent.futures", "logging"]
+
+
+def test_importing_the_package_imports_nothing_heavy(script):
+    source = f"""if True:
+        import sys, futures_actors
+        print([name for name in {HEAVY} if name in sys.modules])
+    """
+    assert script(source).check().out == "[]\n"
+
+
+def test_naming_the_base_classes_imports_nothing_that_a_child_does_without(script):
+    source = f"""if True:
+        import sys
+        from futures_actors import Actor, ProcessActor, ThreadActor
+        print([name for name in {UNWANTED_IN_A_CHILD} if name in sys.modules])
+    """
+    assert script(source).check().out == "[]\n"
+
+
+def test_a_child_imports_only_what_its_code_asks_for(process):
+    with process.start(actors.Do) as executor:
+        asked = executor.post((actors.loaded, *UNWANTED_IN_A_CHILD))
+        assert asked.result(PATIENCE) == []
+
+
+def test_a_child_that_failed_a_message_has_imported_nothing_more(process):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.fail, ValueError("no"))).exception(PATIENCE)
+        asked = executor.post((actors.loaded, *UNWANTED_IN_A_CHILD))
+        assert asked.result(PATIENCE) == []
+
+
+def test_a_thread_actor_needs_no_pickler(script):
+    source = """if True:
+        import sys, actors
+        with actors.ThreadDo.executor() as executor:
+            print(executor.post((actors.loaded, "cloudpickle", "asyncio", "numpy")).result(30))
+    """
+    assert script(source).check().out == "[]\n"
+
+
+# Base classes mix.
+
+
+class Store(dict, ThreadActor):
+    def handle(self, message):
+        self.update(message)
+        return dict(self)
+
+
+class FarStore(dict, ProcessActor):
+    handle = Store.handle
+
+
+class Abstract(ThreadActor, abc.ABC):
+    @abc.abstractmethod
+    def convert(self, message): ...
+
+    def handle(self, message):
+        return self.convert(message)
+
+
+class Concrete(Abstract):
+    def convert(self, message):
+        return message * 2
+
+
+@dataclass(slots=True)
+class Slotted(ThreadActor):
+    x: int
+    y: int = 2
+
+    def handle(self, message):
+        return self
+
+
+@dataclass(slots=True)
+class FarSlotted(ProcessActor):
+    x: int
+    y: int = 2
+
+    def handle(self, message):
+        return self
+
+
+class MadeByNew(ProcessActor):
+    def __new__(cls, value):
+        self = super().__new__(cls)
+        self.value = value
+        return self
+
+    def __getnewargs__(self):
+        return (self.value,)
+
+    def handle(self, message):
+        return self.value
+
+
+class Mixin:
+    """A class of the user's that comes before the actor."""
+
+
+class MadeByNewBehindAMixin(Mixin, ThreadActor):
+    def __new__(cls, value):
+        self = super().__new__(cls)
+        self.value = value
+        return self
+
+    handle = MadeByNew.handle
+
+
+class Typed(ThreadActor[int, str]):
+    def handle(self, message):
+        return str(message)
+
+
+@pytest.mark.parametrize("cls", [Store, FarStore])
+def test_an_actor_can_be_a_dict(cls):
+    with cls.executor(a=1) as executor:
+        assert executor.post({"b": 2}).result(PATIENCE) == {"a": 1, "b": 2}
+
+
+def test_an_actor_can_have_abstract_methods():
+    with Concrete.executor() as executor:
+        assert executor.post(2).result(PATIENCE) == 4
+    with pytest.raises(TypeError, match="abstract"):
+        Abstract()
+    with Abstract.executor() as executor:
+        try:
+            error = executor.post(1).exception(PATIENCE)
+        except futures_actors.ActorInitError as raised:
+            error = raised
+    assert isinstance(error.__cause__, TypeError)
+
+
+@pytest.mark.parametrize("cls", [Slotted, FarSlotted])
+def test_an_actor_can_be_a_slotted_dataclass(cls):
+    with cls.executor(1) as executor:
+        answer = executor.post(None).result(PATIENCE)
+        assert answer == cls(1, 2)
+        assert not hasattr(answer, "__dict__")
+
+
+@pytest.mark.parametrize("cls", [MadeByNew, MadeByNewBehindAMixin])
+def test_an_actor_can_be_made_by_new(cls):
+    with cls.executor(7) as executor:
+        assert executor.post(None).result(PATIENCE) == 7
+
+
+def test_actor_types_take_parameters():
+    with Typed.executor() as executor:
+        assert executor.post(7).result(PATIENCE) == "7"
+
+
+@pytest.fixture(
+    params=[
+        actors.ThreadCounter(3, step=2),
+        actors.ProcessCounter(3, step=2),
+        Store(a=1),
+        Slotted(1),
+        FarSlotted(1),
+    ],
+    ids=lambda actor: type(actor).__name__,
+)
+def actor(request):
+    return request.param
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_actors_pickle(actor, protocol):
+    made = pickle.loads(pickle.dumps(actor, protocol))
+    assert type(made) is type(actor)
+    assert state(made) == state(actor)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
+def test_actors_can_be_copied(actor, how):
+    made = how(actor)
+    assert type(made) is type(actor)
+    assert state(made) == state(actor)
+
+
+def state(actor):
+    items = dict(actor) if isinstance(actor, dict) else None
+    return actor.__reduce_ex__(2)[2], items
+
+
+def test_an_actor_is_a_plain_object_too():
+    actor = actors.ThreadCounter(3)
+    assert actor.handle(1) == 4
+    assert vars(actor) == {"total": 4, "step": 1}
+    with pytest.raises(TypeError):
+        actors.ThreadEcho(1)
+
+
+# The README.
+
+
+def readme_examples():
+    text = (ROOT / "README.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_readme_has_examples():
+    assert readme_examples()
+
+
+@pytest.mark.parametrize("example", readme_examples(), ids=lambda text: text.splitlines()[0])
+def test_each_example_of_the_readme_runs(script, example):
+    assert script(example).status == 0

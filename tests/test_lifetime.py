@@ -1,0 +1,332 @@
+"""How things end: executors that are dropped, programs that exit with work queued, forks; and that
+nothing is kept alive longer than it is of use."""
+
+import gc
+import weakref
+
+import pytest
+
+import actors
+import programs
+from actors import PATIENCE
+
+# Dropped executors.
+
+
+def test_a_dropped_executor_still_handles_what_it_got(any_kind, gate):
+    executor = any_kind.start(actors.Do)
+    waiting = executor.post((actors.pause, gate))
+    posted = [executor.post((actors.remember, number)) for number in range(20)]
+    del executor
+    gc.collect()
+    assert not waiting.done()
+    gate.open()
+    assert posted[-1].result(PATIENCE) == 20
+
+
+def test_a_dropped_executor_finishes_its_constructor(kind, gate):
+    executor = kind.start(actors.Waits, gate)
+    posted = executor.post("early")
+    del executor
+    gc.collect()
+    gate.open()
+    assert posted.result(PATIENCE) == "early"
+
+
+def test_a_dropped_executor_whose_futures_are_dropped_too_still_handles(kind, gate, tmp_path):
+    path = tmp_path / "handled"
+    executor = kind.start(actors.Do)
+    executor.post((actors.pause, gate))
+    executor.post((actors.append_to, path, "yes"))
+    del executor
+    gc.collect()
+    gate.open()
+    programs.seconds_until(path.exists, PATIENCE)
+
+
+def test_dropping_an_executor_ends_its_process(process):
+    executor = process.start(actors.Do)
+    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    del executor
+    assert programs.seconds_until(lambda: programs.is_gone(pid), 5) < 5
+
+
+def test_dropping_an_executor_does_not_wait(kind, gate):
+    """Whoever lets go of it is not kept by what it still has to do."""
+    executor = kind.start(actors.Do)
+    future = executor.post((actors.pause, gate))
+    gate.reached()
+    del executor
+    assert not future.done()
+    gate.open()
+    assert future.result(PATIENCE) == "passed"
+
+
+def test_an_executor_in_a_cycle_is_dropped(kind):
+    holder = [kind.start(actors.Do)]
+    holder.append(holder)
+    seen = weakref.ref(holder[0])
+    holder[0].post((actors.echo, 1)).result(PATIENCE)
+    del holder
+    gc.collect()
+    assert seen() is None
+
+
+def test_a_future_outlives_its_executor(kind):
+    executor = kind.start(actors.Do)
+    future = executor.post((actors.echo, "kept"))
+    executor.shutdown()
+    del executor
+    gc.collect()
+    assert future.result(0) == "kept"
+
+
+def test_an_executor_dropped_by_its_own_actor(thread):
+    """The last reference goes away in the actor's own thread."""
+    box = [thread.start(actors.Do)]
+    future = box[0].post((actors.drop_contents, box))
+    assert future.result(PATIENCE) == "dropped"
+
+
+# Nothing is kept longer than it is of use.
+
+
+class Thing:
+    """Can be referred to weakly."""
+
+
+@pytest.fixture
+def no_gc():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_an_answer_is_kept_by_its_future_alone(any_kind, no_gc):
+    with any_kind.start(actors.Echo) as executor:
+        future = executor.post(Thing())
+        thing = weakref.ref(future.result(PATIENCE))
+        assert thing() is not None
+        del future
+        assert programs.seconds_until(lambda: thing() is None, 2) < 2
+
+
+def test_a_message_is_let_go_when_it_is_handled(any_kind, no_gc):
+    message = Thing()
+    seen = weakref.ref(message)
+    with any_kind.start(actors.Do) as executor:
+        future = executor.post((actors.call, id, message))
+        future.result(PATIENCE)
+        del message
+        assert programs.seconds_until(lambda: seen() is None, 2) < 2
+        assert future.done()
+
+
+def test_a_cancelled_message_is_let_go(kind, gate, no_gc):
+    with kind.start(actors.Do) as executor:
+        executor.post((actors.pause, gate))
+        message = Thing()
+        seen = weakref.ref(message)
+        future = executor.post((actors.call, id, message))
+        del message
+        assert future.cancel()
+        gate.open()
+        assert programs.seconds_until(lambda: seen() is None, 2) < 2
+
+
+def test_an_exception_is_kept_by_its_future_alone(any_kind, no_gc):
+    with any_kind.start(actors.Do) as executor:
+        future = executor.post((actors.fail_with, "Custom", 7, "reason"))
+        error = weakref.ref(future.exception(PATIENCE))
+        del future
+        assert programs.seconds_until(lambda: error() is None, 2) < 2
+
+
+def test_a_callback_is_let_go_when_it_has_run(any_kind, no_gc):
+    thing = Thing()
+    seen = weakref.ref(thing)
+    with any_kind.start(actors.Do) as executor:
+        future = executor.post((actors.echo, 1))
+        future.result(PATIENCE)
+        future.add_done_callback(lambda _, thing=thing: None)
+        del thing
+        assert seen() is None or future._done_callbacks
+        del future
+        assert programs.seconds_until(lambda: seen() is None, 2) < 2
+
+
+def test_constructor_arguments_are_let_go(kind, no_gc):
+    argument = Thing()
+    seen = weakref.ref(argument)
+    with kind.start(actors.Ignores, argument) as one:
+        one.post(1).result(PATIENCE)
+        del argument
+        assert programs.seconds_until(lambda: seen() is None, 2) < 2
+
+
+# Programs that exit with work queued.
+
+EXIT = """if True:
+    import sys
+    import actors
+    executor = actors.KINDDo.executor()
+    executor.post((actors.nap, 0.3))
+    for number in range(20):
+        future = executor.post((actors.append_to, sys.argv[1], f"{number} "))
+"""
+
+ENDINGS = {
+    "the end": ("", 0),
+    "sys.exit": ("    sys.exit(3)", 3),
+    "exception": ("    raise KeyError('the end')", 1),
+    "shutdown without waiting": ("    executor.shutdown(wait=False)", 0),
+    "dropped": ("    del executor, future", 0),
+}
+
+
+@pytest.mark.parametrize(("ending", "status"), ENDINGS.values(), ids=ENDINGS)
+def test_a_program_that_exits_handles_what_it_posted(kind, script, tmp_path, ending, status):
+    path = tmp_path / "handled"
+    ended = script(EXIT.replace("KIND", kind.base) + ending, args=[str(path)])
+    assert ended.status == status
+    assert path.read_text().split() == [str(number) for number in range(20)]
+    assert ended.err == "" or status == 1
+
+
+def test_callbacks_run_at_exit(kind, script):
+    source = f"""if True:
+        import actors
+        executor = actors.{kind.base}Do.executor()
+        executor.post((actors.nap, 0.3))
+        future = executor.post((actors.echo, "said"))
+        future.add_done_callback(lambda future: print(future.result()))
+    """
+    assert script(source).check().out == "said\n"
+
+
+def test_what_atexit_functions_post_is_handled_or_refused(kind, script):
+    """Never lost: whether one comes before or after the draining is Python's business."""
+    source = f"""if True:
+        import atexit, actors
+        executor = actors.{kind.base}Do.executor()
+        @atexit.register
+        def last():
+            try:
+                print(executor.post((actors.echo, "handled")).result(10))
+            except RuntimeError as error:
+                print("refused")
+    """
+    assert script(source).check().out in ("handled\n", "refused\n")
+
+
+def test_an_actor_started_in_atexit_works_or_is_refused(kind, script):
+    source = f"""if True:
+        import atexit, actors
+        @atexit.register
+        def last():
+            try:
+                with actors.{kind.base}Do.executor() as executor:
+                    print(executor.post((actors.echo, "handled")).result(10))
+            except RuntimeError as error:
+                print("refused")
+    """
+    assert script(source).check().out in ("handled\n", "refused\n")
+
+
+def test_a_program_exits_with_many_executors_in_hand(kind, script):
+    count = 4 if kind.is_process else 50
+    source = f"""if True:
+        import actors
+        executors = [actors.{kind.base}Do.executor() for _ in range({count})]
+        futures = [executor.post((actors.echo, 1)) for executor in executors]
+    """
+    script(source).check()
+
+
+def test_a_program_exits_with_a_dead_actor_in_hand(script):
+    source = """if True:
+        import actors
+        executor = actors.ProcessDo.executor()
+        executor.post((actors.exit_at_once, 3)).exception(30)
+        executor.post
+    """
+    script(source).check()
+
+
+def test_a_program_exits_with_a_failed_constructor_in_hand(kind, script):
+    source = f"""if True:
+        import actors
+        executor = actors.{kind.base}Fails.executor(KeyError("never mind"))
+    """
+    script(source).check()
+
+
+def test_a_program_in_development_mode_leaves_no_warning(kind, script):
+    source = f"""if True:
+        import actors
+        executor = actors.{kind.base}Do.executor()
+        executor.post((actors.echo, 1)).result(30)
+        with actors.{kind.base}Do.executor() as other:
+            other.post((actors.echo, 1))
+    """
+    script(source, flags=["-X", "dev", "-W", "error"]).check()
+
+
+def test_unused_executors_do_not_keep_a_program(kind, script):
+    script(f"import actors; executor = actors.{kind.base}Do.executor()").check()
+
+
+# Forks.
+
+FORK = """
+import os, sys, warnings
+import actors
+warnings.simplefilter("ignore")
+executor = actors.KINDDo.executor()
+executor.post((actors.echo, 1)).result(30)
+pending = executor.post((actors.nap, 0.5))
+pid = os.fork()
+if pid == 0:
+FORKED
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(pending.result(30), executor.post((actors.echo, "alive")).result(30))
+"""
+
+FORKED = {
+    "posts": """
+        try:
+            executor.post((actors.echo, 1)).result(5)
+        except RuntimeError:
+            os._exit(0)
+        os._exit(1)
+    """,
+    "waits": """
+        try:
+            pending.result(5)
+        except RuntimeError:
+            os._exit(0)
+        os._exit(1)
+    """,
+    "shuts down": """
+        executor.shutdown()
+        os._exit(0)
+    """,
+    "drops": """
+        del executor
+        os._exit(0)
+    """,
+    "exits": """
+        sys.exit(0)
+    """,
+    "starts its own": """
+        with actors.KINDDo.executor() as own:
+            os._exit(own.post((actors.echo, 0)).result(10))
+    """,
+}
+
+
+@pytest.mark.parametrize("forked", FORKED.values(), ids=FORKED)
+def test_a_forked_parent_has_no_actors_and_does_not_hang(kind, script, forked):
+    source = FORK.replace("FORKED", forked.strip("\n").rstrip()).replace("KIND", kind.base)
+    assert script(source, timeout=20).check().out == "0\n0.5 alive\n"

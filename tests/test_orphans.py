@@ -1,0 +1,298 @@
+"""Ends that nobody planned: the parent dies, the user presses Ctrl-C. A child ends within a second
+of its parent, whatever its `handle` does, and a waiting parent hears the keyboard at once."""
+
+import os
+import signal
+import time
+from concurrent import futures
+
+import pytest
+
+import actors
+import programs
+from actors import PATIENCE
+
+SOON = 1.5  # seconds: the promised one, and what a busy machine adds
+
+BUSY = {
+    "idle": "(actors.echo, 1)",
+    "sleeping": "(actors.nap, 60)",
+    "looping": "(actors.spin, 60)",
+    "holding the interpreter": "(actors.nap_in_c, 60)",
+}
+
+
+def seconds_until_gone(pid):
+    return programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
+
+
+@pytest.mark.parametrize("message", BUSY.values(), ids=BUSY)
+def test_a_child_ends_when_its_parent_is_killed(program, message):
+    parent = program(f"""if True:
+        import time, actors
+        executor = actors.ProcessDo.executor()
+        print(executor.post((actors.get_pid,)).result(30))
+        executor.post({message})
+        time.sleep(0.3)
+        print("busy")
+        time.sleep(60)
+    """)
+    child = int(parent.line())
+    assert parent.line() == "busy"
+    assert not programs.is_gone(child)
+    parent.signal(signal.SIGKILL)
+    parent.wait()
+    assert seconds_until_gone(child) < SOON
+
+
+ENDS = {
+    "os._exit": "os._exit(3)",
+    "SIGTERM": "os.kill(os.getpid(), signal.SIGTERM)",
+    "segmentation fault": "actors.segfault(None)",
+    "abort": "os.abort()",
+    "exec": "os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(5)'])",
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_child_ends_however_its_parent_ends(program, end):
+    parent = program(f"""if True:
+        import faulthandler, os, resource, signal, sys, time, actors
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        executor = actors.ProcessDo.executor()
+        print(executor.post((actors.get_pid,)).result(30))
+        executor.post((actors.nap, 60))
+        time.sleep(0.2)
+        print("now")
+        {end}
+    """)
+    child = int(parent.line())
+    assert parent.line() == "now"
+    assert seconds_until_gone(child) < SOON
+
+
+def test_a_child_ends_while_its_constructor_runs(program, gate):
+    parent = program(
+        """if True:
+        import sys, time, actors
+        executor = actors.ProcessWaits.executor(actors.Gate(sys.argv[1]))
+        time.sleep(60)
+        """,
+        gate.path,
+    )
+    gate.reached()
+    ((child, _),) = programs.children_of(parent.pid)
+    parent.signal(signal.SIGKILL)
+    parent.wait()
+    assert seconds_until_gone(child) < SOON
+
+
+def test_a_child_whose_parent_dies_at_once_does_not_stay(program):
+    """It is killed while its child starts."""
+    parent = program("""if True:
+        import os, actors
+        executor = actors.ProcessDo.executor()
+        print(" ".join(open(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read().split()))
+        os.kill(os.getpid(), 9)
+    """)
+    for child in map(int, parent.line().split()):
+        assert seconds_until_gone(child) < SOON
+
+
+def test_actors_of_actors_end_too(program):
+    parent = program("""if True:
+        import time, actors
+        executor = actors.ProcessDo.executor()
+        print(executor.post((actors.get_pid,)).result(30))
+        print(executor.post((actors.inner_pid, "Process")).result(30))
+        executor.post((actors.nap_in_c, 60))
+        time.sleep(60)
+    """)
+    pids = [int(parent.line()), int(parent.line())]
+    parent.signal(signal.SIGKILL)
+    parent.wait()
+    for pid in pids:
+        assert seconds_until_gone(pid) < 2 * SOON
+
+
+def test_a_child_ends_though_a_fork_of_its_parent_lives_on(program):
+    """The fork has copies of every descriptor that the parent had."""
+    parent = program("""if True:
+        import os, time, warnings, actors
+        warnings.simplefilter("ignore")
+        executor = actors.ProcessDo.executor()
+        print(executor.post((actors.get_pid,)).result(30))
+        executor.post((actors.nap, 60))
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        print("forked")
+        time.sleep(60)
+    """)
+    child = int(parent.line())
+    assert parent.line() == "forked"
+    time.sleep(0.1)
+    parent.signal(signal.SIGKILL)
+    parent.wait()
+    assert seconds_until_gone(child) < SOON
+
+
+def test_a_child_ends_though_a_program_of_its_parent_lives_on(program):
+    parent = program("""if True:
+        import subprocess, sys, time, actors
+        executor = actors.ProcessDo.executor()
+        print(executor.post((actors.get_pid,)).result(30))
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
+        print("started")
+        time.sleep(60)
+    """)
+    child = int(parent.line())
+    assert parent.line() == "started"
+    parent.signal(signal.SIGKILL)
+    parent.wait()
+    assert seconds_until_gone(child) < SOON
+
+
+# Ctrl-C.
+
+WAITS = {
+    "result": "future.result()",
+    "result with a timeout": "future.result(60)",
+    "exception": "future.exception()",
+    "wait": "futures.wait([future])",
+    "as_completed": "next(futures.as_completed([future]))",
+    "shutdown": "executor.shutdown()",
+    "with": "executor.__exit__(None, None, None)",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_ctrl_c_interrupts_a_waiting_parent_at_once(kind, program, wait):
+    """Only the parent gets the signal here; its actor goes on."""
+    parent = program(f"""if True:
+        import os, time, actors
+        from concurrent import futures
+        executor = actors.{kind.base}Do.executor()
+        future = executor.post((actors.nap, 60))
+        print("waiting")
+        try:
+            {wait}
+        except KeyboardInterrupt:
+            print("interrupted")
+            print(future.done())
+        os._exit(0)
+    """)
+    assert parent.line() == "waiting"
+    time.sleep(0.2)  # until it waits: nothing can tell
+    parent.signal(signal.SIGINT)
+    start = time.monotonic()
+    assert parent.line() == "interrupted"
+    assert time.monotonic() - start < 0.5
+    assert parent.line() == "False"
+
+
+def test_a_signal_handler_runs_while_the_parent_waits(kind, program):
+    """And the wait goes on."""
+    parent = program(f"""if True:
+        import signal, actors
+        signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+        executor = actors.{kind.base}Do.executor()
+        future = executor.post((actors.nap, 1.5))
+        print("waiting")
+        print(future.result())
+    """)
+    assert parent.line() == "waiting"
+    time.sleep(0.2)
+    parent.signal(signal.SIGUSR1)
+    start = time.monotonic()
+    assert parent.line() == "handled"
+    assert time.monotonic() - start < 0.5
+    assert parent.line() == "1.5"
+    assert parent.wait() == 0
+
+
+def test_ctrl_c_in_a_terminal_ends_a_program_quietly_but_for_its_own_traceback(program):
+    """Parent and child both get the signal; the child's goes to the future."""
+    parent = program("""if True:
+        import actors
+        executor = actors.ProcessDo.executor()
+        executor.post((actors.echo, 1)).result(30)
+        future = executor.post((actors.nap, 60))
+        print("waiting")
+        future.result()
+    """)
+    assert parent.line() == "waiting"
+    time.sleep(0.3)
+    start = time.monotonic()
+    parent.signal_all(signal.SIGINT)
+    assert parent.wait() == -signal.SIGINT
+    assert time.monotonic() - start < 3
+    assert parent.errors().count("KeyboardInterrupt") <= 2
+    assert "Exception ignored" not in parent.errors()
+
+
+@pytest.mark.parametrize(
+    ("base", "whom"), [("Thread", "parent"), ("Thread", "group"), ("Process", "group")]
+)
+def test_ctrl_c_ends_a_program_that_waits_at_its_exit(program, base, whom):
+    """It has nothing left to do but to drain, which would take an hour."""
+    parent = program(f"""if True:
+        import actors
+        executor = actors.{base}Do.executor()
+        executor.post((actors.echo, 1)).result(30)
+        executor.post((actors.nap, 3600))
+        print("ending")
+    """)
+    assert parent.line() == "ending"
+    time.sleep(0.5)
+    (parent.signal_all if whom == "group" else parent.signal)(signal.SIGINT)
+    parent.wait(5)
+
+
+def test_sigint_inside_handle_goes_to_the_future(process, gate):
+    with process.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        future = executor.post((actors.pause, gate))
+        waiting = executor.post((actors.echo, "alive"))
+        gate.reached()
+        while not future.done():  # a signal that comes just before a system call does not end it
+            os.kill(pid, signal.SIGINT)
+            futures.wait([future], 0.5)
+        assert type(future.exception(PATIENCE)) is KeyboardInterrupt
+        assert waiting.result(PATIENCE) == "alive"
+
+
+def test_sigint_between_messages_is_ignored(process):
+    with process.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        for number in range(5):
+            os.kill(pid, signal.SIGINT)
+            time.sleep(0.05)
+            assert executor.post((actors.echo, number)).exception(PATIENCE) is None
+
+
+def test_sigint_at_any_moment_costs_at_most_the_message_that_runs(process):
+    with process.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        posted = []
+        for _ in range(200):
+            posted += [executor.post((actors.spin, 0.0005)) for _ in range(3)]
+            os.kill(pid, signal.SIGINT)
+        errors = [future.exception(PATIENCE) for future in posted]
+        assert {type(error) for error in errors} <= {type(None), KeyboardInterrupt}
+        programs.seconds_until(lambda: executor.post((actors.get_pid,)).exception(9) is None, 9)
+        assert executor.post((actors.get_pid,)).result(PATIENCE) == pid
+
+
+def test_a_handler_for_sigint_that_the_actor_sets_is_its_own(process):
+    with process.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        executor.post((set_handler,)).result(PATIENCE)
+        os.kill(pid, signal.SIGINT)
+        programs.seconds_until(
+            lambda: executor.post((actors.recall,)).result(PATIENCE) == ["SIGINT"], 5
+        )
+
+
+def set_handler(actor):
+    signal.signal(signal.SIGINT, lambda *_: actor.log.append("SIGINT"))

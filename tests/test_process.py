@@ -1,0 +1,329 @@
+"""What a process actor finds around it: environment, arguments, flags, standard streams, its main
+thread, processes of its own, and no descriptor that is not its own."""
+
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+import actors
+import programs
+from actors import PATIENCE
+
+
+@pytest.fixture
+def do(process):
+    with process.start(actors.Do) as executor:
+        yield lambda *message: executor.post(message).result(PATIENCE)
+
+
+def ask(process, *message):
+    with process.start(actors.Do) as executor:
+        return executor.post(message).result(PATIENCE)
+
+
+def test_a_process_actor_has_a_process_of_its_own(do):
+    pid = do(actors.get_pid)
+    assert pid != os.getpid()
+    assert do(actors.get_pid) == pid
+    assert do(actors.call, os.getppid) == os.getpid()
+
+
+def test_it_sees_the_environment_of_that_moment(process, monkeypatch):
+    monkeypatch.setenv("FUTURES_ACTORS_TEST", "then")
+    with process.start(actors.Do) as executor:
+        monkeypatch.setenv("FUTURES_ACTORS_TEST", "later")
+        asked = executor.post((actors.call, os.getenv, "FUTURES_ACTORS_TEST"))
+        assert asked.result(PATIENCE) == "then"
+    monkeypatch.delenv("FUTURES_ACTORS_TEST")
+    assert ask(process, actors.call, os.getenv, "FUTURES_ACTORS_TEST") is None
+
+
+def test_it_sees_no_variable_that_the_parent_does_not_have(do):
+    """Whatever tells the child what to do must not reach the programs that the child starts."""
+    assert set(do(actors.call, os.environ.copy)) <= set(os.environ) | {"LC_CTYPE"}
+
+
+def test_it_sees_the_working_directory_of_that_moment(process, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with process.start(actors.Do) as executor:
+        monkeypatch.undo()
+        assert executor.post((actors.call, os.getcwd)).result(PATIENCE) == str(tmp_path)
+
+
+def test_it_sees_argv_and_path_of_that_moment(process, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["program", "--option", "\N{SNOWMAN}", ""])
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), "", "not/there"])
+    assert ask(process, actors.look_at, "sys:argv") == sys.argv
+    assert ask(process, actors.look_at, "sys:path") == sys.path
+
+
+def test_it_can_import_what_the_parent_can(process, tmp_path, monkeypatch):
+    (tmp_path / "only_here_by_path.py").write_text("VALUE = 42\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert ask(process, actors.look_at, "only_here_by_path:VALUE") == 42
+
+
+def test_a_module_in_the_working_directory_does_not_get_in_the_way(process, tmp_path, monkeypatch):
+    """The parent does not look there, so the child must not either: not even while it starts."""
+    for name in ("pickle", "struct", "signal", "futures_actors"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a stranger was imported')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert ask(process, actors.echo, "alive") == "alive"
+
+
+def test_it_is_the_same_python(do):
+    assert do(actors.look_at, "sys:executable") == sys.executable
+    assert do(actors.look_at, "sys:version") == sys.version
+    assert do(actors.look_at, "sys:prefix") == sys.prefix
+
+
+FLAGS = [
+    [],
+    ["-O"],
+    ["-OO", "-B"],
+    ["-s", "-E"],
+    ["-bb"],
+    ["-X", "dev"],
+    ["-X", "utf8=1"],
+    ["-W", "error::UserWarning"],
+    ["-X", "futures_actors_test=1"],
+]
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=" ".join)
+def test_it_has_the_parents_flags(script, flags):
+    source = f"""if True:
+        import sys
+        sys.path.insert(0, {str(programs.TESTS)!r})  # -E hides PYTHONPATH
+        import actors
+        names = ["sys:flags." + name for name in dir(sys.flags) if name[0] != "_"]
+        names = [name for name in names if not callable(actors.look_at(None, name))]
+        with actors.ProcessDo.executor() as executor:
+            for name in [*names, "sys:warnoptions", "sys:_xoptions"]:
+                here = actors.look_at(None, name)
+                there = executor.post((actors.look_at, name)).result(30)
+                if here != there:
+                    print(name, "is", here, "in the parent and", there, "in the child")
+    """
+    assert script(source, flags=flags).check().out == ""
+
+
+def test_isolated_mode_is_kept(script):
+    source = f"""if True:
+        import sys
+        sys.path.insert(0, {str(programs.TESTS)!r})
+        import actors
+        with actors.ProcessDo.executor() as executor:
+            print(executor.post((actors.look_at, 'sys:flags.isolated')).result(30))
+    """
+    assert script(source, flags=["-I"]).check().out == "1\n"
+
+
+def test_the_interactive_flag_is_not_for_the_child(script):
+    """`-i` would make it read a terminal instead of ending."""
+    source = """if True:
+        import actors
+        with actors.ProcessDo.executor() as executor:
+            print(executor.post((actors.look_at, 'sys:flags.inspect')).result(30))
+    """
+    ended = script(source, flags=["-i"])
+    assert ended.out == "0\n"
+    assert "Traceback" not in ended.err
+
+
+def test_constructor_and_handle_run_in_the_main_thread(do):
+    assert do(actors.is_main_thread)
+    assert do(actors.get_thread) == do(actors.look_at, "threading:_main_thread.ident")
+
+
+def test_handle_can_set_signal_handlers(do):
+    """Which Python allows in the main thread only."""
+    import signal
+
+    assert do(actors.call, signal.signal, signal.SIGUSR1, signal.SIG_IGN) == signal.SIG_DFL
+
+
+def test_stdin_is_empty(do):
+    assert do(actors.read_stdin) == ("", b"")
+
+
+def test_the_parents_stdin_is_left_alone(script):
+    """Were it shared, the child's buffer would swallow the rest of a program read from there."""
+    source = """if True:
+        import actors
+        with actors.ProcessDo.executor() as executor:
+            print(executor.post((actors.read_stdin,)).result(30))
+    """
+    assert script(source, "interactive").check().out == "('', b'')\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_an_actor_prints_appears_on_the_parents_stream(process, capfd, stream):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.say, "a word", stream)).result(PATIENCE)
+    assert getattr(capfd.readouterr(), {"stdout": "out", "stderr": "err"}[stream]) == "a word\n"
+
+
+def test_what_a_constructor_prints_appears(script):
+    source = """if True:
+        from futures_actors import ProcessActor
+        class Talks(ProcessActor):
+            def __init__(self):
+                print("born")
+            def handle(self, message):
+                print("handled", message)
+        Talks.executor().post(1).result(30)
+    """
+    assert script(source).check().out == "born\nhandled 1\n"
+
+
+def test_nothing_is_printed_but_what_actors_print(process, capfd):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.fail, ValueError("no"))).exception(PATIENCE)
+        executor.post((actors.exit_politely, 3)).exception(PATIENCE)
+        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+    with process.start(actors.Fails, KeyError("never mind")) as executor:
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_parent_without_standard_streams(script, tmp_path, closed):
+    """Then the pipes of a child may get the numbers 0 to 2."""
+    answer = tmp_path / "answer"
+    source = f"""if True:
+        import actors
+        with actors.ProcessDo.executor() as executor:
+            executor.post((actors.say, "lost")).exception(30)
+            text = executor.post((actors.echo, "heard")).result(30)
+        with open({str(answer)!r}, "w") as file:
+            file.write(text)
+    """
+    assert script(source, shell=f'exec "$@" {closed}').status == 0
+    assert answer.read_text() == "heard"
+
+
+def test_a_parent_that_replaced_its_streams(process, capsys):
+    """As notebooks and pytest do: the new ones have no descriptor."""
+    with process.start(actors.Do) as executor:
+        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+
+
+def test_it_can_run_programs(do):
+    import subprocess
+
+    command = [sys.executable, "-c", "print('from the grandchild')"]
+    assert do(actors.call, subprocess.check_output, command) == b"from the grandchild\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_it_can_use_multiprocessing(script, method):
+    """Pools whose children are forked, and whose children run a main module again."""
+    source = f"""if True:
+        import actors
+        def pool_in_actor(actor, method):
+            import multiprocessing, warnings
+            warnings.simplefilter("ignore")
+            with multiprocessing.get_context(method).Pool(1) as pool:
+                return pool.map(abs, [-1, -2])
+        if __name__ == "__main__":
+            with actors.ProcessDo.executor() as executor:
+                print(executor.post((pool_in_actor, {method!r})).result(30))
+    """
+    assert script(source).check().out == "[1, 2]\n"
+
+
+def test_it_can_use_a_process_pool(do):
+    assert do(actors.call, actors_process_pool) == 3
+
+
+def actors_process_pool():
+    import multiprocessing
+    from concurrent import futures
+
+    with futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(abs, -3).result(PATIENCE)
+
+
+def test_it_can_start_threads(do):
+    assert do(actors.call, in_a_thread, 4) == 4
+
+
+def in_a_thread(value):
+    found = []
+    thread = threading.Thread(target=found.append, args=(value,))
+    thread.start()
+    thread.join(PATIENCE)
+    return found[0]
+
+
+def test_its_inner_actor_ends_with_it(process):
+    executor = process.start(actors.Do)
+    inner = executor.post((actors.inner_pid, "Process")).result(PATIENCE)
+    executor.shutdown()
+    assert programs.seconds_until(lambda: programs.is_gone(inner), 2) < 2
+
+
+def test_an_inner_actor_handles_what_it_got_before_its_owner_ends(process, tmp_path):
+    path = tmp_path / "inner"
+    with process.start(actors.Do) as executor:
+        executor.post((actors.start_inner, "Process", path, 20)).result(PATIENCE)
+    assert path.read_text().split() == [str(number) for number in range(20)]
+
+
+def test_an_actor_started_in_a_thread_outlives_the_thread(process):
+    started = []
+    thread = threading.Thread(target=lambda: started.append(process.start(actors.Do)))
+    thread.start()
+    thread.join(PATIENCE)
+    with started[0] as executor:
+        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        time.sleep(0.2)  # what kills a child because its starter's thread ended is not at once
+        assert executor.post((actors.echo, 2)).result(PATIENCE) == 2
+
+
+def test_a_child_has_no_descriptor_of_the_parent_or_of_other_children(process, tmp_path):
+    with (tmp_path / "open").open("w") as file:
+        os.set_inheritable(file.fileno(), False)
+        first = process.start(actors.Do)
+        second = process.start(actors.Do)
+        with first, second:
+            ours = first.post((actors.descriptors,)).result(PATIENCE)
+            theirs = second.post((actors.descriptors,)).result(PATIENCE)
+    assert len(ours) == len(theirs)
+    shared = set(ours) & set(theirs)
+    assert all(link.startswith("anon_inode:") for link in shared), shared
+    assert not any(file.name in link for link in ours)
+
+
+def test_children_started_at_the_same_time_have_no_descriptor_in_common(process):
+    executors = []
+    starters = [
+        threading.Thread(target=lambda: executors.append(process.start(actors.Do)))
+        for _ in range(6)
+    ]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join(PATIENCE)
+    seen = [set(one.post((actors.descriptors,)).result(PATIENCE)) for one in executors]
+    for one in executors:
+        one.shutdown()
+    pipes = [link for links in seen for link in links if not link.startswith("anon_inode:")]
+    assert len(pipes) == len(set(pipes))
+
+
+def test_a_program_that_an_actor_runs_gets_no_descriptor_of_the_link(do):
+    """Not even when it is started without closing descriptors, as `os.posix_spawn` does."""
+    command = [sys.executable, "-c", "import actors; print(actors.descriptors(None))"]
+    assert do(actors.call, run_with_descriptors, command, str(programs.TESTS)) == "[]\n"
+
+
+def run_with_descriptors(command, folder):
+    import subprocess
+
+    return subprocess.check_output(command, close_fds=False, cwd=folder, text=True)
