@@ -172,7 +172,7 @@ def _nothing_is_left_behind(_warm, request):
 
 def _residents():
     me = os.getpid()
-    found = {("child", pid, command) for pid, command in programs.children_of(me)}
+    found = {("child", pid, command) for pid, command in programs.descendants_of(me)}
     for task in Path("/proc/self/task").iterdir():
         found.add(("thread", task.name))
     for descriptor in Path("/proc/self/fd").iterdir():

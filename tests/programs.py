@@ -232,17 +232,33 @@ def _stat(entry):
     return (entry / "stat").read_text().rpartition(")")[2].split()
 
 
-def children_of(parent):
-    """Return (pid, command) of each child process, those that nobody has reaped too."""
+def descendants_of(ancestor):
+    """Return (pid, command) of each child process and of theirs, also those nobody has reaped."""
+    parents = {pid: (int(fields[1]), fields[0]) for pid, fields in _processes()}
     found = []
-    for pid, fields in _processes():
-        if int(fields[1]) == parent:
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:200]
-            except OSError:
-                continue
-            found.append((pid, command if fields[0] != "Z" else "zombie"))
+    for pid, (parent, state) in parents.items():
+        above = parent
+        while above in parents and above != ancestor:
+            above = parents[above][0]
+        if above == ancestor:
+            found.append((pid, "zombie" if state == "Z" else _command_line(pid)))
     return found
+
+
+def _command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:200]
+    except OSError:
+        return "ended"
+
+
+def others_of_session(leader):
+    """Return the living processes of a `Program`'s session but itself: whatever it started."""
+    return [
+        pid
+        for pid, fields in _processes()
+        if int(fields[3]) == leader and pid != leader and fields[0] not in "ZX"
+    ]
 
 
 def is_gone(pid):

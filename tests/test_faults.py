@@ -495,6 +495,6 @@ def test_a_message_cut_in_half_by_the_parents_death(program, gate):
         gate.path,
     )
     gate.reached()
-    (child,) = [pid for pid, _ in programs.children_of(parent.pid)]
+    assert programs.others_of_session(parent.pid)
     assert parent.wait() == 0
-    programs.seconds_until(lambda: programs.is_gone(child), 2)
+    programs.seconds_until(lambda: not programs.others_of_session(parent.pid), 2)

@@ -28,7 +28,6 @@ def test_a_process_actor_has_a_process_of_its_own(do):
     pid = do(actors.get_pid)
     assert pid != os.getpid()
     assert do(actors.get_pid) == pid
-    assert do(actors.call, os.getppid) == os.getpid()
 
 
 def test_it_sees_the_environment_of_that_moment(process, monkeypatch):

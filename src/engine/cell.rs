@@ -282,6 +282,17 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         found
     }
 
+    /// Runs `look` on the message under the lock while it has not begun here; as careful as in
+    /// [`watch`].
+    ///
+    /// [`watch`]: Self::watch
+    pub fn message<T>(&self, look: impl FnOnce(&M) -> T) -> Option<T> {
+        match &self.lock().state {
+            State::Pending(Some(message)) => Some(look(message)),
+            _ => None,
+        }
+    }
+
     /// From now on only who holds the condition may end this cell. Runs `edit` as [`watch`] does.
     ///
     /// [`watch`]: Self::watch

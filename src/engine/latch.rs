@@ -49,6 +49,11 @@ impl Latch {
         self.word.load(Ordering::SeqCst) == SET
     }
 
+    /// Whether a thread sleeps on it, or is about to.
+    pub fn is_awaited(&self) -> bool {
+        self.word.load(Ordering::SeqCst) == AWAITED
+    }
+
     /// UNSET | AWAITED -> SET. Everything written before is seen by whoever sees it set.
     pub fn set(&self) {
         if self.word.swap(SET, Ordering::SeqCst) == AWAITED {

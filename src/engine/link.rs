@@ -2,7 +2,7 @@
 //! non-blocking, and reads.
 
 use rustix::buffer::spare_capacity;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::fmt;
@@ -146,16 +146,21 @@ pub enum Fill {
 /// Reads frames.
 #[derive(Debug)]
 pub struct Reader {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     decoder: Decoder,
 }
 
 impl Reader {
     pub fn new(fd: OwnedFd) -> Self {
         Self {
-            fd,
+            fd: Arc::new(fd),
             decoder: Decoder::default(),
         }
+    }
+
+    /// The descriptor, to poll it without holding the reader.
+    pub fn fd(&self) -> Arc<OwnedFd> {
+        Arc::clone(&self.fd)
     }
 
     /// One read of whatever is there. Blocks only on an end that is set blocking.
@@ -176,12 +181,6 @@ impl Reader {
     /// A frame that has been read already.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Broken> {
         Ok(self.decoder.next_frame()?)
-    }
-}
-
-impl AsFd for Reader {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 

@@ -206,13 +206,14 @@ pub fn end_now() {
 }
 
 /// What to wait for on a descriptor.
+#[derive(Clone, Copy)]
 pub struct Interest<'a> {
     pub fd: BorrowedFd<'a>,
     pub flags: PollFlags,
 }
 
 /// Waits until something is ready or `timeout` is over, and returns what is: one set of flags per
-/// interest. Blocks; a signal restarts it.
+/// interest. Blocks; a signal ends it with `Errno::INTR`.
 pub fn poll<const N: usize>(
     interests: [Option<Interest<'_>>; N],
     timeout: Option<Duration>,
@@ -222,7 +223,7 @@ pub fn poll<const N: usize>(
         fds.push(PollFd::from_borrowed_fd(interest.fd, interest.flags));
     }
     let timeout: Option<Timespec> = timeout.and_then(|timeout| timeout.try_into().ok());
-    retry(|| rustix::event::poll(&mut fds, timeout.as_ref()))?;
+    rustix::event::poll(&mut fds, timeout.as_ref())?;
     let mut ready = fds.into_iter().map(|fd| fd.revents());
     Ok(interests.map(|interest| {
         interest

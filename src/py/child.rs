@@ -70,15 +70,18 @@ fn watch_parent(request: OwnedFd, parent: i32) -> PyResult<()> {
         .name("parent watch".to_owned())
         .stack_size(64 << 10)
         .spawn(move || {
-            let hung_up = Interest {
-                fd: request.as_fd(),
-                flags: PollFlags::empty(),
+            let interests = || {
+                let hung_up = Interest {
+                    fd: request.as_fd(),
+                    flags: PollFlags::empty(),
+                };
+                let ended = process.as_ref().map(|fd| Interest {
+                    fd: fd.as_fd(),
+                    flags: PollFlags::IN,
+                });
+                [Some(hung_up), ended]
             };
-            let ended = process.as_ref().map(|fd| Interest {
-                fd: fd.as_fd(),
-                flags: PollFlags::IN,
-            });
-            if sys::poll([Some(hung_up), ended], None).is_ok() {
+            if sys::retry(|| sys::poll(interests(), None)).is_ok() {
                 sys::end_now();
             }
         })?;

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::error::Sealed;
-use super::process::Ticket;
+use super::link::{Link, Ticket};
 use super::wait::wait_for;
 use super::{imports, lifecycle};
 use crate::engine::cell::{Begin, Cancel, Cell, Claimable, Hold, Origin, Phase, Settle};
@@ -30,6 +30,15 @@ pub(super) enum Message {
     Frame(Kind, Vec<u8>),
     /// Stands for a frame that a child has.
     Ticket(Ticket),
+}
+
+impl Message {
+    fn link(&self) -> Option<Arc<Link>> {
+        match self {
+            Self::Ticket(ticket) => Some(ticket.link()),
+            _ => None,
+        }
+    }
 }
 
 impl Claimable for Message {
@@ -136,8 +145,16 @@ pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome
     }
 }
 
+/// Somebody is to hear of a message's end without reading its answer, or ends it by hand.
+fn attend(py: Python<'_>, cell: &ActorCell) {
+    if let Some(link) = cell.message(Message::link).flatten() {
+        link.attend(py);
+    }
+}
+
 /// Cancels a message without its future at hand.
 pub(super) fn cancel(py: Python<'_>, cell: &ActorCell) -> PyResult<bool> {
+    attend(py, cell);
     match cell.cancel(Hold::Attached) {
         Cancel::Cancelled { message, watch } => {
             drop(message);
@@ -256,6 +273,7 @@ impl FutureCore {
         if let Some(stdlib) = this.stdlib.get() {
             return Ok(stdlib);
         }
+        attend(py, &this.cell);
         let stdlib = Box::new(Stdlib {
             condition: imports::condition(py)?.call0()?.unbind(),
             waiters: PyList::empty(py).unbind(),
@@ -336,6 +354,7 @@ impl FutureCore {
     }
 
     fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
+        attend(slf.py(), &slf.get().cell);
         if Self::finish(slf, outcome, Runner::Caller)?.is_ok() {
             return Ok(());
         }
@@ -358,6 +377,9 @@ impl FutureCore {
         let deadline = deadline(timeout)?;
         if this.generation != lifecycle::generation() {
             return Err(lifecycle::forked_error());
+        }
+        if let Some(link) = this.cell.message(Message::link).flatten() {
+            link.read_for(py, &this.cell, deadline)?;
         }
         if !wait_for(py, done, deadline)? {
             let error = imports::timeout_error(py)?.clone();
@@ -442,6 +464,7 @@ impl FutureCore {
     /// True means that `handle` will never see the message. Callbacks run before this returns.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
+        attend(slf.py(), cell);
         let ended = match cell.cancel(Hold::Attached) {
             Cancel::NeedsCondition => Self::with_condition(slf, |stdlib| {
                 let ended = cell.cancel(Hold::Condition);
@@ -482,8 +505,12 @@ impl FutureCore {
     }
 
     /// Return whether the message was cancelled, answered, or failed.
-    fn done(&self) -> bool {
-        self.cell.phase().is_done()
+    fn done(&self, py: Python<'_>) -> bool {
+        let done = self.cell.phase().is_done();
+        if !done {
+            attend(py, &self.cell);
+        }
+        done
     }
 
     /// Return what `handle` returned, or raise what it raised, waiting until it has.
@@ -533,9 +560,11 @@ impl FutureCore {
             slot.callbacks.extend(callback.take());
         });
         match added {
-            Some(()) => Ok(()),
-            None => run_callbacks(slf, callback.into_iter().collect(), Runner::Caller),
+            Some(()) => {}
+            None => return run_callbacks(slf, callback.into_iter().collect(), Runner::Caller),
         }
+        attend(slf.py(), &slf.get().cell);
+        Ok(())
     }
 
     /// For executors and tests: mark the future running, or tell that it was cancelled.

@@ -32,7 +32,7 @@ pub(super) trait Transport: Send + Sync {
 
     /// The mailbox has a new message or was closed. Must not block, and makes system calls
     /// detached only.
-    fn rouse(&self, py: Python<'_>, host: &Host);
+    fn rouse(&self, py: Python<'_>);
 
     /// Messages that have left the mailbox although they may not have begun.
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>>;
@@ -53,7 +53,7 @@ pub(super) enum Ended {
 pub(super) struct Host {
     /// The name of the actor's class.
     pub(super) name: String,
-    pub(super) mailbox: Mailbox<Arc<ActorCell>>,
+    pub(super) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     transport: Box<dyn Transport>,
     /// Invariant: set before the mailbox is closed by it, so a refused `post` knows why.
     fault: OnceCell<Fault>,
@@ -65,10 +65,14 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(class: &Bound<'_, PyType>, transport: Box<dyn Transport>) -> PyResult<Self> {
+    pub(super) fn new(
+        class: &Bound<'_, PyType>,
+        mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+        transport: Box<dyn Transport>,
+    ) -> PyResult<Self> {
         Ok(Self {
             name: class.name()?.to_string(),
-            mailbox: Mailbox::default(),
+            mailbox,
             transport,
             fault: OnceCell::new(),
             ended: Latch::default(),
@@ -127,7 +131,7 @@ impl Host {
                 if self.mailbox.put(cell).is_err() {
                     return Err(self.refusal(py));
                 }
-                self.transport.rouse(py, self);
+                self.transport.rouse(py);
             }
             Err(error) => {
                 future::settle_attached(
@@ -150,7 +154,7 @@ impl Host {
     /// Refuses new messages; what is in the mailbox will be handled.
     pub(super) fn close(&self, py: Python<'_>) {
         self.mailbox.close();
-        self.transport.rouse(py, self);
+        self.transport.rouse(py);
     }
 
     pub(super) fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {
@@ -167,7 +171,7 @@ impl Host {
                 future::cancel(py, cell)?;
             }
         }
-        self.transport.rouse(py, self);
+        self.transport.rouse(py);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod future;
 mod host;
 mod imports;
 mod lifecycle;
+mod link;
 mod pickle;
 mod process;
 mod thread;

@@ -36,7 +36,7 @@ impl Transport for SameProcess {
         ))
     }
 
-    fn rouse(&self, _py: Python<'_>, _host: &Host) {}
+    fn rouse(&self, _py: Python<'_>) {}
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
         Vec::new()
@@ -56,7 +56,11 @@ impl ThreadExecutorCore {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
-        let host = Arc::new(Host::new(actor_class, Box::new(SameProcess))?);
+        let host = Arc::new(Host::new(
+            actor_class,
+            Arc::default(),
+            Box::new(SameProcess),
+        )?);
         let constructor = Constructor {
             class: actor_class.clone().unbind(),
             args: args.clone().unbind(),

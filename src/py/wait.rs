@@ -11,13 +11,17 @@ use crate::engine::sys;
 /// the sleep does not end it. Handlers run on the main thread alone, so no other looks.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// When this thread's next sleep has to end, if it has to before `deadline`.
+pub(super) fn until(deadline: Option<Instant>) -> Option<Instant> {
+    let look = sys::is_main_thread().then(|| Instant::now() + LOOK);
+    deadline.into_iter().chain(look).min()
+}
+
 /// Waits until `latch` is set (true) or `deadline` has passed (false). An error is what a signal's
 /// handler raised.
 pub(super) fn wait_for(py: Python<'_>, latch: &Latch, deadline: Option<Instant>) -> PyResult<bool> {
-    let look = sys::is_main_thread().then_some(LOOK);
     loop {
-        let next = look.map(|look| Instant::now() + look);
-        let until = deadline.into_iter().chain(next).min();
+        let until = until(deadline);
         match py.detach(|| latch.wait(until)) {
             Wait::Set => return Ok(true),
             Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => return Ok(false),

@@ -1,0 +1,501 @@
+//! The link to a child: frames go out, and answers come in and end their messages.
+//!
+//! Messages go ahead to the child, as many as the window has room for; who gets one of those, a
+//! `cancel()` here or `handle` there, is decided by its claim. Two locks, each held detached and
+//! for non-blocking calls: `wire`, to send, and `intake`, to read. Order: intake, then wire. Python
+//! is called, and messages are ended, holding neither.
+//!
+//! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
+//! the thread that waits in `result()` reads, which saves a hop. See [`Link::read_for`].
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use rustix::event::PollFlags;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+
+use super::error::Sealed;
+use super::future::{self, ActorCell, Message, Outcome};
+use super::host::Transport;
+use super::{pickle, wait};
+use crate::engine::cell::Begin;
+use crate::engine::claims::SLOTS;
+use crate::engine::frame::{Frame, Kind, encode, renumber};
+use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
+use crate::engine::mailbox::{Mailbox, Take};
+use crate::engine::shared::Shared;
+use crate::engine::sys::{self, Bell, Interest};
+
+/// How many messages may be ahead at most: each has a claim's slot.
+pub(super) const WINDOW_MESSAGES: usize = SLOTS;
+/// How many bytes of messages may be ahead, unless it is one message.
+const WINDOW_BYTES: usize = 1 << 20;
+/// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
+/// few writes as answers come in: a child that has so much to do does not wait for more.
+const AHEAD_BY_POSTING: usize = 16;
+
+/// A message that the child has, in place of the message.
+pub(super) struct Ticket {
+    link: Arc<Link>,
+    sequence: u64,
+}
+
+impl Ticket {
+    pub(super) fn withdraw(&self) -> bool {
+        self.link.shared.claims().withdraw(self.sequence)
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.link.shared.claims().has_started(self.sequence)
+    }
+
+    pub(super) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
+    }
+}
+
+/// A message that has been sent and not yet answered.
+pub(super) struct Ahead {
+    sequence: u64,
+    len_bytes: usize,
+    pub(super) cell: Arc<ActorCell>,
+}
+
+/// The sending side. Who has a message to send writes it, without a hop to another thread; the I/O
+/// thread writes what the pipe did not take.
+pub(super) struct Wire {
+    writer: Writer,
+    /// Rung when the I/O thread has to look at the link.
+    bell: Arc<Bell>,
+    /// What the child has, oldest first. Invariant: sequence numbers go up by one, and at most
+    /// `WINDOW_MESSAGES` are here, so that each has a slot of its own.
+    pub(super) ahead: VecDeque<Ahead>,
+    ahead_bytes: usize,
+    next_sequence: u64,
+    pub(super) phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// The child has been told that there is no more.
+    Stopping,
+}
+
+impl Wire {
+    pub(super) fn new(writer: Writer, bell: Arc<Bell>) -> Self {
+        Self {
+            writer,
+            bell,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            next_sequence: 1,
+            phase: Phase::Open,
+        }
+    }
+
+    /// Sends from the mailbox while fewer than `limit` messages are ahead.
+    fn pump(&mut self, link: &Arc<Link>, limit: usize) -> Flush {
+        while self.phase == Phase::Open && self.has_room(limit) {
+            match link.mailbox.try_take() {
+                Take::Item(cell) => self.send(link, cell),
+                Take::Closed => {
+                    self.writer.push(encode(Kind::Stop, 0, b""));
+                    self.phase = Phase::Stopping;
+                }
+                Take::Empty => break,
+            }
+        }
+        // On an error the child is gone: the I/O thread sees that by itself, and says why.
+        self.writer.flush().unwrap_or(Flush::Done)
+    }
+
+    fn has_room(&self, limit: usize) -> bool {
+        self.ahead.len() < limit && (self.ahead_bytes < WINDOW_BYTES || self.ahead.is_empty())
+    }
+
+    fn send(&mut self, link: &Arc<Link>, cell: Arc<ActorCell>) {
+        let sequence = self.next_sequence;
+        // Before anybody can withdraw it, and before the child can see it.
+        link.shared.claims().offer(sequence);
+        let link = Arc::clone(link);
+        let ticket = Message::Ticket(Ticket { link, sequence });
+        let Begin::Message(Message::Frame(kind, mut frame)) = cell.send_ahead(ticket) else {
+            return;
+        };
+        renumber(&mut frame, kind, sequence);
+        let len_bytes = frame.len();
+        self.writer.push(frame);
+        self.ahead.push_back(Ahead {
+            sequence,
+            len_bytes,
+            cell,
+        });
+        self.ahead_bytes += len_bytes;
+        self.next_sequence += 1;
+    }
+
+    /// Takes out the message that the child has answered or skipped.
+    fn answered(&mut self, sequence: u64) -> Result<Arc<ActorCell>, Broken> {
+        match self.ahead.pop_front() {
+            Some(ahead) if ahead.sequence == sequence => {
+                self.ahead_bytes -= ahead.len_bytes;
+                Ok(ahead.cell)
+            }
+            other => {
+                self.ahead.extend(other);
+                Err(Broken::OutOfOrder(sequence))
+            }
+        }
+    }
+}
+
+/// The receiving side.
+pub(super) struct Intake {
+    reader: Reader,
+    /// Readable once the child has ended; `None` where the system has no such descriptor.
+    ended: Option<Arc<OwnedFd>>,
+    /// Why there is nothing more to read, found by a thread that is not the I/O thread.
+    over: Option<Over>,
+}
+
+/// Why nothing more is read.
+pub(super) enum Over {
+    /// The stream or the process has ended.
+    Ended,
+    InitFailed(Vec<u8>),
+    Broken(Broken),
+}
+
+impl From<Broken> for Over {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+/// A message that has left the child, and what it came to unless it was skipped.
+pub(super) type Gone = (Arc<ActorCell>, Option<Sealed>);
+
+pub(super) fn settle_all(gone: Vec<Gone>) {
+    for (cell, outcome) in gone {
+        if let Some(outcome) = outcome {
+            future::settle(&cell, Outcome::Sealed(outcome));
+        }
+    }
+}
+
+/// Who sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Poster,
+    Reader,
+}
+
+pub(super) struct Link {
+    name: String,
+    mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+    shared: Shared,
+    /// How many are ahead. Stored under the wire's lock, and after an answer before the mailbox
+    /// is looked into for the next: so who has put a message there and then reads
+    /// `AHEAD_BY_POSTING` or more here knows that it will be found.
+    ahead_messages: AtomicUsize,
+    /// `None` once the child is gone, as is `intake`: descriptors do not outlive it.
+    wire: Mutex<Option<Wire>>,
+    intake: Mutex<Option<Intake>>,
+    /// The I/O thread leaves the answers to who waits for them. It alone sets this; anybody who
+    /// is to hear of an answer without waiting takes it back (`attend`), and where nobody does,
+    /// the I/O thread's next tick.
+    by_waiter: AtomicBool,
+}
+
+impl Link {
+    pub(super) fn new(
+        name: String,
+        mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+        shared: Shared,
+        wire: Wire,
+        reader: Reader,
+        ended: Option<Arc<OwnedFd>>,
+    ) -> Self {
+        let intake = Intake {
+            reader,
+            ended,
+            over: None,
+        };
+        Self {
+            name,
+            mailbox,
+            shared,
+            ahead_messages: AtomicUsize::new(0),
+            wire: Mutex::new(Some(wire)),
+            intake: Mutex::new(Some(intake)),
+            by_waiter: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The receiving side, unless another thread has it.
+    pub(super) fn try_intake(&self) -> Option<MutexGuard<'_, Option<Intake>>> {
+        self.intake.try_lock().ok()
+    }
+
+    /// Takes the sending side away; its descriptor is closed with it.
+    pub(super) fn close_wire(&self) -> Option<Wire> {
+        self.wire().take()
+    }
+
+    /// Takes the receiving side away. Blocks while another thread reads.
+    pub(super) fn close_intake(&self) {
+        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(intake.take());
+    }
+
+    pub(super) fn ahead_messages(&self) -> usize {
+        self.ahead_messages.load(Ordering::SeqCst)
+    }
+
+    /// How many messages have been sent so far.
+    pub(super) fn sent(&self) -> u64 {
+        self.wire().as_ref().map_or(0, |wire| wire.next_sequence)
+    }
+
+    pub(super) fn is_by_waiter(&self) -> bool {
+        self.by_waiter.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_by_waiter(&self, by_waiter: bool) {
+        self.by_waiter.store(by_waiter, Ordering::SeqCst);
+    }
+
+    /// The descriptor to write to, while there is something that the pipe did not take.
+    pub(super) fn unsent(&self) -> Option<Arc<OwnedFd>> {
+        let wire = self.wire();
+        let wire = wire.as_ref()?;
+        (!wire.writer.is_empty()).then(|| wire.writer.fd())
+    }
+
+    /// Sends from the mailbox while fewer than `limit` are ahead. Of what the pipe does not take,
+    /// a poster tells the I/O thread.
+    fn pump(self: &Arc<Self>, limit: usize, who: Who) {
+        let mut wire = self.wire();
+        let Some(wire) = wire.as_mut() else { return };
+        let flushed = wire.pump(self, limit);
+        self.ahead_messages
+            .store(wire.ahead.len(), Ordering::SeqCst);
+        if flushed == Flush::Blocked && who == Who::Poster {
+            self.ring(wire);
+        }
+    }
+
+    /// As `pump`, for who has just read, or has seen room in the pipe.
+    pub(super) fn refill(self: &Arc<Self>) {
+        self.pump(WINDOW_MESSAGES, Who::Reader);
+    }
+
+    fn bell(&self) -> Option<Arc<Bell>> {
+        Some(Arc::clone(&self.wire().as_ref()?.bell))
+    }
+
+    fn ring(&self, wire: &Wire) {
+        if let Err(error) = wire.bell.ring() {
+            log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
+        }
+    }
+
+    /// Has the I/O thread read from now on.
+    fn give_back(&self) {
+        if self.by_waiter.swap(false, Ordering::SeqCst)
+            && let Some(wire) = self.wire().as_ref()
+        {
+            self.ring(wire);
+        }
+    }
+
+    /// Somebody is to hear of an answer without waiting for it.
+    pub(super) fn attend(&self, py: Python<'_>) {
+        if self.is_by_waiter() {
+            py.detach(|| self.give_back());
+        }
+    }
+
+    /// Takes in what one read gives; the messages that are gone are the caller's to end.
+    pub(super) fn read(
+        self: &Arc<Self>,
+        intake: &mut Intake,
+        gone: &mut Vec<Gone>,
+    ) -> Result<Fill, Over> {
+        let fill = intake.reader.fill()?;
+        let before = gone.len();
+        while let Some(frame) = intake.reader.next_frame()? {
+            gone.push(self.receive(frame)?);
+        }
+        if gone.len() > before {
+            // There is room: the child gets its next messages before callbacks of these run.
+            self.refill();
+        }
+        Ok(fill)
+    }
+
+    /// Reads in the place of the I/O thread until `cell` is done, if that leaves it to who waits.
+    /// Otherwise, or if something else is to be seen to, returns early: the latch is to be waited
+    /// for. An error is what a signal's handler raised.
+    pub(super) fn read_for(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        cell: &ActorCell,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        while self.is_by_waiter() && !cell.done().is_set() {
+            let until = wait::until(deadline);
+            if !py.detach(|| self.read_once(until)) {
+                py.check_signals()?;
+                if deadline.is_some_and(|at| Instant::now() >= at) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for answers, and ends their messages. False: there may be a signal to see to, or the
+    /// time is over.
+    fn read_once(self: &Arc<Self>, until: Option<Instant>) -> bool {
+        let mut gone = Vec::new();
+        let read = self.read_as_waiter(until, &mut gone);
+        // Without the lock: callbacks may run.
+        settle_all(gone);
+        read
+    }
+
+    fn read_as_waiter(self: &Arc<Self>, until: Option<Instant>, gone: &mut Vec<Gone>) -> bool {
+        let mut intake = self.try_intake();
+        let Some(intake) = intake.as_mut().and_then(|intake| intake.as_mut()) else {
+            // Two wait: the I/O thread serves both.
+            self.give_back();
+            return true;
+        };
+        let fd = intake.reader.fd();
+        let read = |fd| Interest {
+            fd,
+            flags: PollFlags::IN,
+        };
+        let ended = intake.ended.clone();
+        let Some(bell) = self.bell() else { return true };
+        let interests = [
+            Some(read(fd.as_fd())),
+            ended.as_ref().map(|fd| read(fd.as_fd())),
+            // Rung when this is to be the I/O thread's business again.
+            Some(read((*bell).as_fd())),
+        ];
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        match sys::poll(interests, timeout) {
+            Ok(ready) if ready.iter().all(PollFlags::is_empty) => false,
+            Ok([answers, ended, _]) if !answers.is_empty() && ended.is_empty() => {
+                match self.read(intake, gone) {
+                    Ok(Fill::End) => self.give_back(),
+                    Ok(_) => {}
+                    Err(over) => {
+                        intake.over = Some(over);
+                        self.give_back();
+                    }
+                }
+                true
+            }
+            Err(Errno::INTR) => false,
+            Ok(_) | Err(_) => {
+                // Rung, or the child has ended.
+                self.give_back();
+                true
+            }
+        }
+    }
+
+    /// The message that a frame is about has left the child.
+    fn receive(&self, frame: Frame) -> Result<Gone, Over> {
+        let body = frame.body;
+        let outcome = match frame.kind {
+            Kind::Error if frame.sequence == 0 => return Err(Over::InitFailed(body)),
+            Kind::Skipped => None,
+            Kind::Answer => Some(Sealed::Answer(Arc::new(body))),
+            Kind::Error => Some(Sealed::Error(Arc::new(body))),
+            kind => return Err(Broken::Unexpected(kind).into()),
+        };
+        let mut wire = self.wire();
+        // It is there until the I/O thread takes it, after the last read.
+        let wire = wire.as_mut().ok_or(Over::Ended)?;
+        let cell = wire.answered(frame.sequence)?;
+        self.ahead_messages
+            .store(wire.ahead.len(), Ordering::SeqCst);
+        Ok((cell, outcome))
+    }
+
+    /// Takes in the answers that the child had given when it died and that were still to leave it.
+    pub(super) fn read_spilled(&self, gone: &mut Vec<Gone>) {
+        for frame in self.shared.spill().frames() {
+            // Some may have left the child before it died; then another message is the next.
+            if self.next_ahead() == Some(frame.sequence) {
+                gone.extend(self.receive(frame).ok());
+            }
+        }
+    }
+
+    fn next_ahead(&self) -> Option<u64> {
+        let wire = self.wire();
+        Some(wire.as_ref()?.ahead.front()?.sequence)
+    }
+
+    fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        let what = format!("the message for actor {}", self.name);
+        let body = pickle::dumps(object, &what)?;
+        Ok(Message::Frame(kind, encode(kind, 0, body.as_bytes())))
+    }
+}
+
+impl Intake {
+    pub(super) fn take_over(&mut self) -> Option<Over> {
+        self.over.take()
+    }
+}
+
+impl Transport for Arc<Link> {
+    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        self.message(Kind::Message, object)
+    }
+
+    fn call(
+        &self,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        let call = (function, args, kwargs).into_pyobject(function.py())?;
+        self.message(Kind::Call, call.as_any())
+    }
+
+    fn rouse(&self, py: Python<'_>) {
+        let ahead = self.ahead_messages();
+        if ahead > 0 {
+            // No longer one by one.
+            self.attend(py);
+        }
+        // With so many ahead an answer is to come, after which the mailbox is looked into. Nothing
+        // to do here, so no reason to let another thread have the GIL.
+        if ahead < AHEAD_BY_POSTING {
+            py.detach(|| self.pump(AHEAD_BY_POSTING, Who::Poster));
+        }
+    }
+
+    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+        let wire = self.wire();
+        let cells = wire.iter().flat_map(|wire| &wire.ahead);
+        cells.map(|ahead| Arc::clone(&ahead.cell)).collect()
+    }
+}
