@@ -286,39 +286,64 @@ impl Side<'_> {
         let mut gone = Vec::new();
         self.link.read_spilled(&mut gone);
         settle_all(gone);
-        let Some(Wire { ahead, phase, .. }) = self.link.close_wire() else {
+        // Kept until the child is reaped: it ends at once when its request pipe hangs up.
+        let Some(mut wire) = self.link.close_wire() else {
             return;
         };
-        let stopped = phase == Phase::Stopping && ahead.is_empty();
-        // A child that has ended its stream and lives on would never hear of us again.
-        let kill = !(stopped || matches!(over, Over::InitFailed(_)));
-        let pid = self.child.pid;
-        let exitcode = reap(self.child.object, kill).unwrap_or_else(|error| {
-            log::error!(target: "futures_actors", "actor {}: cannot reap its child: {error}", self.host.name);
-            None
-        });
-        // Who reads in this thread's place lets go of it when the child has ended.
-        self.link.close_intake();
-        let fault = match over {
-            Over::Ended if stopped => return,
-            Over::InitFailed(body) => Fault::InitSent(Arc::new(body)),
-            Over::Ended => Fault::Died {
-                pid,
-                exitcode,
-                broken: None,
-            },
-            Over::Broken(broken) => Fault::Died {
-                pid,
-                exitcode,
-                broken: Some(broken),
-            },
+        let ahead = std::mem::take(&mut wire.ahead);
+        let stopped = wire.phase == Phase::Stopping && ahead.is_empty();
+        let (host, pid) = (self.host, self.child.pid);
+        let fail = |fault| {
+            let taken = ahead.into_iter().map(|ahead| {
+                let started = has_started(&ahead.cell);
+                (ahead.cell, started)
+            });
+            host.fail(fault, taken.collect());
         };
-        let ahead = ahead.into_iter().map(|ahead| {
-            let started = has_started(&ahead.cell);
-            (ahead.cell, started)
+        let broken = match over {
+            Over::InitFailed(body) => {
+                // Nobody need wait for what else the child has to do before it ends.
+                fail(Fault::InitSent(Arc::new(body)));
+                self.reap(IfItLives::Kill);
+                return;
+            }
+            Over::Ended if stopped => {
+                self.reap(IfItLives::Wait);
+                return;
+            }
+            Over::Ended => None,
+            Over::Broken(broken) => Some(broken),
+        };
+        let exitcode = self.reap(IfItLives::Kill);
+        fail(Fault::Died {
+            pid,
+            exitcode,
+            broken,
         });
-        self.host.fail(fault, ahead.collect());
     }
+
+    /// Waits for the child's end. One whose link is gone would never hear of us again.
+    fn reap(self, if_it_lives: IfItLives) -> Option<i32> {
+        let child = self.child.object;
+        let reaped = Python::attach(|py| {
+            let kill = if_it_lives == IfItLives::Kill;
+            let child = child.into_bound(py);
+            child.call_method1(intern!(py, "reap"), (kill,))?.extract()
+        });
+        // Who reads in this thread's place has let go of it, since the child has ended.
+        self.link.close_intake();
+        reaped.unwrap_or_else(|error: PyErr| {
+            let name = &self.host.name;
+            log::error!(target: "futures_actors", "actor {name}: cannot reap its child: {error}");
+            None
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfItLives {
+    Wait,
+    Kill,
 }
 
 fn interest(fd: BorrowedFd<'_>, flags: PollFlags) -> Interest<'_> {
@@ -331,11 +356,4 @@ fn has_started(cell: &ActorCell) -> Started {
     } else {
         Started::No
     }
-}
-
-fn reap(child: Py<PyAny>, kill: bool) -> PyResult<Option<i32>> {
-    Python::attach(|py| {
-        let child = child.into_bound(py);
-        child.call_method1(intern!(py, "reap"), (kill,))?.extract()
-    })
 }
