@@ -32,7 +32,7 @@ def executor():
 def test_a_callback_is_called_soon(executor):
     for _ in range(5):
         called = threading.Event()
-        executor.post((actors.echo, 1)).add_done_callback(lambda _: called.set())
+        executor.post((actors.echo, 1)).add_done_callback(lambda _, called=called: called.set())
         assert called.wait(PATIENCE)
         for number in range(TIMES):
             assert executor.post((actors.echo, number)).result(PATIENCE) == number
