@@ -193,6 +193,15 @@ pub fn watch_process(pid: i32) -> Option<OwnedFd> {
 
 /// Whether Python's signal handlers may run on this thread. Where that cannot be told, yes.
 pub fn is_main_thread() -> bool {
+    thread_local! {
+        // Two system calls, once a thread. A thread that forks becomes its process's main one and
+        // is still taken for what it was, which costs it the second look alone.
+        static IS_MAIN: bool = ask_is_main();
+    }
+    IS_MAIN.with(|is_main| *is_main)
+}
+
+fn ask_is_main() -> bool {
     #[cfg(target_os = "linux")]
     return rustix::thread::gettid() == rustix::process::getpid();
     #[cfg(not(target_os = "linux"))]
