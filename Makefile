@@ -1,7 +1,12 @@
 # Every target sets up what it needs on a machine that has Python >= 3.10 and Rust, and no more.
 PYTHON ?= python3
 VENV ?= .venv
+VENV_FT ?= .venv-ft
+VENV_PEERS ?= .venv-peers
+PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
+CONTRACT := callbacks cancel contract errors faults one_by_one post process shutdown submit
+GET_PYTHON ?= ../shared/pythons/get-python
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
 
 .DEFAULT_GOAL := help
@@ -31,12 +36,62 @@ demo: $(VENV)/.built ## Index the standard library with one actor per core, and 
 test: test-rust test-python ## Build and run every test
 
 .PHONY: test-rust
-test-rust: ## The engine's tests, without Python
+test-rust: loom ## The engine's tests, without Python
 	cargo test --locked --no-default-features --quiet
 
+# Optimized, for the models' sake, but not at the link's cost of half a minute.
+.PHONY: loom
+loom: export RUSTFLAGS = --cfg loom
+loom: export CARGO_TARGET_DIR = target/loom
+loom: export CARGO_PROFILE_RELEASE_LTO = off
+loom: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
+loom: ## Model-check the engine's atomic protocols
+	cargo test --locked --no-default-features --quiet --release --lib loom
+
 .PHONY: test-python
-test-python: $(VENV)/.built ## The package's tests
+test-python: $(VENV)/.built ## The package's tests; those of the contract with either start method
+	$(BIN)/python -m pytest --start-method spawn $(addprefix tests/test_,$(addsuffix .py,$(CONTRACT))) $(ARGS)
 	$(BIN)/python -m pytest $(ARGS)
+
+# PyO3 calls 3.13t too old, and says that it may be tried all the same: the tests are that trial.
+.PHONY: test-free-threaded
+test-free-threaded: ## The package's tests without the GIL, on $(PYTHON_FT) or what GET_PYTHON has
+	@set -eu; python=$${PYTHON_FT:-}; \
+	if [ -z "$$python" ] && [ -x $(GET_PYTHON) ]; then \
+	    python=$$($(GET_PYTHON) 3.14t || $(GET_PYTHON) 3.13t || true); \
+	fi; \
+	if [ -z "$$python" ]; then \
+	    echo 'no free-threaded Python: $(GET_PYTHON) is not there or has none;' \
+	        'say PYTHON_FT=/path/to/python3.14t make $@' >&2; \
+	    exit 1; \
+	fi; \
+	version=$$("$$python" -c 'import sys, sysconfig; \
+	    print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))'); \
+	case $$version in \
+	    *t) echo "free-threaded Python $$version: $$python" ;; \
+	    *) echo "$$python is Python $$version, which has a GIL" >&2; exit 1 ;; \
+	esac; \
+	if [ "$$version" = 3.13t ]; then export UNSAFE_PYO3_SKIP_VERSION_CHECK=1; fi; \
+	export VIRTUAL_ENV='$(abspath $(VENV_FT))' CARGO_TARGET_DIR='$(abspath target/free-threaded)'; \
+	export PIP_ONLY_BINARY=:all: PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHON_GIL=0; \
+	if [ "$$(cat $(VENV_FT)/.python 2>/dev/null)" != "$$python" ]; then \
+	    "$$python" -m venv --clear $(VENV_FT); \
+	    echo "$$python" > $(VENV_FT)/.python; \
+	fi; \
+	$(VENV_FT)/bin/python -m pip install -q --upgrade 'pip>=25.1'; \
+	$(VENV_FT)/bin/python -m pip install -q --group test 'maturin>=1.9.4,<2' 'cloudpickle>=3.0'; \
+	$(VENV_FT)/bin/maturin develop --release --locked --quiet --group test; \
+	unset UNSAFE_PYO3_SKIP_VERSION_CHECK; \
+	$(VENV_FT)/bin/python -X gil=0 -m pytest $(ARGS); \
+	echo "these ran on free-threaded Python $$version, with the GIL off"
+
+target/tools/bin/cargo-fuzz:
+	cargo install cargo-fuzz --version '^0.13' --locked --quiet --root target/tools
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: target/tools/bin/cargo-fuzz ## Fuzz the frame decoder for FUZZ_SECONDS, and show what was reached
+	PATH="$(abspath target/tools/bin):$$PATH" PYTHON="$(PYTHON)" fuzz/run $(FUZZ_SECONDS)
 
 .PHONY: lint
 lint: $(VENV)/.built ## Formatting, clippy with and without Python, ruff, mypy, stubtest
@@ -54,10 +109,41 @@ format: $(VENV)/.tools ## Format Rust and Python
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
+RUST_PIPE := target/bench/rust-pipe
+LIMITS := --limit '$(RUST_PIPE) threads' --limit '$(RUST_PIPE) processes'
+
+$(RUST_PIPE): bench/limit.rs
+	@mkdir -p $(@D)
+	rustc --edition 2024 -C opt-level=3 -o $@ $<
+
+# Each on its own, so that one which cannot be had leaves the others; the reason is kept.
+$(VENV_PEERS)/.tools: | $(VENV)/.tools
+	$(BIN)/python -m venv --clear $(VENV_PEERS)
+	$(VENV_PEERS)/bin/pip install -q --disable-pip-version-check 'cloudpickle>=3.0' 'numpy>=1.24'
+	@for peer in $(PEER_PACKAGES); do \
+	    timeout 600 $(VENV_PEERS)/bin/pip install -q --disable-pip-version-check \
+	        --only-binary=:all: $$peer 2>$(VENV_PEERS)/.error || \
+	        echo "no $$peer: $$(grep -v '^$$' $(VENV_PEERS)/.error | tail -n 1)" >>$(VENV_PEERS)/.missing; \
+	done
+	touch $@
+
+$(VENV_PEERS)/.built: $(VENV_PEERS)/.tools $(VENV)/.built
+	rm -rf $(VENV_PEERS)/wheel
+	$(BIN)/maturin build --release --locked --quiet --interpreter $(BIN)/python --out $(VENV_PEERS)/wheel
+	$(VENV_PEERS)/bin/pip install -q --disable-pip-version-check --no-deps --force-reinstall \
+	    $(VENV_PEERS)/wheel/*.whl
+	touch $@
+
 .PHONY: bench
-bench: $(VENV)/.built ## Measure against the standard library, in one run
-	$(BIN)/python bench/run.py $(ARGS)
+ifdef PEERS
+bench: $(VENV_PEERS)/.built $(RUST_PIPE)
+	@cat $(VENV_PEERS)/.missing 2>/dev/null || true
+	$(VENV_PEERS)/bin/python bench/run.py --peers $(LIMITS) $(ARGS)
+else
+bench: $(VENV)/.built $(RUST_PIPE) ## Measure against the standard library, in one run; PEERS=1: and peers
+	$(BIN)/python bench/run.py $(LIMITS) $(ARGS)
+endif
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(VENV) target
+	rm -rf $(VENV) $(VENV_FT) $(VENV_PEERS) target

@@ -7,6 +7,8 @@ import sys
 import warnings
 from pathlib import Path
 
+import network
+import peers
 import report
 from measure import ContenderFailedError, measure
 from rows import all_rows
@@ -29,13 +31,16 @@ def parse(argv):
         metavar="PROGRAM",
         help="a program that times its own round trips (README.md); may be repeated",
     )
+    parser.add_argument(
+        "--peers", action="store_true", help="loky, pykka, Ray and Dask too (make bench PEERS=1)"
+    )
     arguments = parser.parse_args(argv)
     arguments.rows = chosen(parser, arguments)
     return arguments
 
 
 def chosen(parser, arguments):
-    rows = all_rows(arguments.limit)
+    rows = all_rows(arguments.limit, with_peers=arguments.peers, is_fast=arguments.fast)
     if not arguments.only:
         return rows
     for word in arguments.only:
@@ -51,6 +56,11 @@ def main(argv=None):
         return 0
     if arguments.cpus:
         os.sched_setaffinity(0, {int(cpu) for cpu in arguments.cpus.split(",")})
+    if arguments.peers:
+        try:
+            network.leave()
+        except OSError as error:
+            print(f"the network cannot be left: {error}", file=sys.stderr)
     # Python 3.12 warns of the fork that the pool with fork is asked for.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
     try:
@@ -62,7 +72,7 @@ def main(argv=None):
 
 
 def run(arguments):
-    described = report.machine()
+    described = report.machine(peers.PACKAGES if arguments.peers else ())
     report.print_machine(described)
     if arguments.fast:
         print("--fast: a smoke test, its figures mean nothing\n")

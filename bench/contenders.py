@@ -7,9 +7,11 @@ may do less than the work, and none may measure or check.
 """
 
 import functools
+import itertools
 import multiprocessing
 import operator
 import os
+import shlex
 import subprocess
 import sys
 from concurrent import futures
@@ -26,6 +28,8 @@ class NotYetError(Exception):
 
 class Contender:
     name = ""
+    width = 1  # objects that take its messages in turn
+    limit_s = None  # seconds for all its rounds of a row
 
     def __init__(self, job="Counter", label=None):
         self.job = job
@@ -131,6 +135,31 @@ class ProcessActorBy(ProcessActor):
             raise NotYetError(f"start_method={self.method!r}: {error}") from error
 
 
+class Crew(Contender):
+    """Actors of one kind, all at once: each message goes to the next of them."""
+
+    take = Pooled.take
+
+    def __init__(self, actor, width):
+        super().__init__(label=f"{width:,} actor{'s' * (width > 1)}")
+        self.actor = actor
+        self.width = width
+
+    def open(self):
+        starter = self.actor.starter()
+        self.executors = []
+        for _ in range(self.width):
+            self.executors.append(starter.executor())
+        posts = itertools.cycle([executor.post for executor in self.executors])
+        self.post = lambda message: next(posts)(message)  # noqa: PLW0108 - another one each time
+
+    def close(self):
+        for executor in self.executors:
+            executor.shutdown(wait=False)
+        for executor in self.executors:
+            executor.shutdown()
+
+
 class PipeLoop(Contender):
     name = "multiprocessing.Pipe loop"
 
@@ -179,12 +208,14 @@ class BarePipe(Contender):
 
 class OwnClock(Contender):
     """A program that measures itself, for limits without Python: `PROGRAM N` makes N round trips of
-    8 bytes between two processes and prints the nanoseconds that they took together.
+    8 bytes between two processes and prints the nanoseconds that they took together. PROGRAM may
+    have arguments of its own.
     """
 
     def __init__(self, program):
-        super().__init__(label=f"{Path(program).name} (limit)")
-        self.program = program
+        self.command = shlex.split(program)
+        name = Path(self.command[0]).name
+        super().__init__(label=f"{' '.join([name, *self.command[1:]])} (limit)")
 
     def open(self):
         pass
@@ -193,7 +224,7 @@ class OwnClock(Contender):
         pass
 
     def round_trips_ns(self, count):
-        done = subprocess.run([self.program, str(count)], check=True, capture_output=True)
+        done = subprocess.run([*self.command, str(count)], check=True, capture_output=True)
         return int(done.stdout)
 
 

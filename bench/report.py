@@ -16,12 +16,12 @@ COLUMNS = "  {:<36} {:>10}  {:<23} {:>8}  {:<17}  {}"
 PACKAGES = ("futures_actors", "cloudpickle", "numpy")
 
 
-def machine():
+def machine(peers=()):
     """The interpreter's build, versions, machine and date, as printed first."""
     return {
         "python": f"{platform.python_implementation()} {sys.version}".replace("\n", " "),
         "build": build(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in (*PACKAGES, *peers)},
         "revision": revision(),
         "system": platform.platform(),
         "cpu": cpu(),
@@ -81,6 +81,7 @@ def print_machine(described):
 
 def print_legend():
     print("ratio: futures_actors / this contender, median of the ratios of each round (quartiles)")
+    print("in rows of actors in turn, the other way round: this contender / 1 actor")
     print("to reach: bound on that ratio, or on the median itself where a unit is given\n")
 
 
@@ -110,7 +111,9 @@ def line(result, name):
 
 
 def verdict(result, name):
-    """The targets whose place is this contender's line."""
+    """The targets whose place is this contender's line, or why it has fewer rounds."""
+    if name in result.stopped:
+        return f"{len(result.samples[name])} rounds: its time was up"
     return "; ".join(
         f"{bound(target, result.row.unit)}: {outcome(target, result.figure(target))}"
         for target in result.row.targets
@@ -172,6 +175,7 @@ def row_as_json(result):
         **result.amount._asdict(),
         "samples": result.samples,
         "not_yet": result.not_yet,
+        "stopped": sorted(result.stopped),
         "targets": [target_as_json(result, target) for target in row.targets],
     }
 

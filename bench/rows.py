@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import contenders as who
+import peers
 import workloads as work
 
 MIB = 1 << 20
@@ -54,6 +55,7 @@ class Row:
     fast: Amount
     targets: tuple[Target, ...] = ()
     kept_open: bool = True  # else each sample starts the contender itself
+    is_growth: bool = False  # ratios are the other's figure divided by the subject's
 
 
 MICROSECONDS = Unit("µs", "lower", lambda ns: ns / 1e3)
@@ -74,14 +76,14 @@ def gigabytes_per_second(length_bytes):
     return Unit("GB/s", "higher", lambda ns: length_bytes / ns)
 
 
-def thread_rows():
+def thread_rows(others=()):
     return (
         Row(
             key="thread-round-trip",
             title="thread, round trip",
             unit=MICROSECONDS,
             sample=work.messages(work.one_at_a_time),
-            contenders=(who.ThreadActor(), who.ThreadPool()),
+            contenders=(who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
             full=Amount(21, 2_000),
             fast=Amount(2, 100),
             targets=(Target("<=", 0.45, THREAD_POOL),),
@@ -91,7 +93,7 @@ def thread_rows():
             title="thread, post 20,000 then wait",
             unit=PER_SECOND,
             sample=work.messages(work.all_then_wait),
-            contenders=(who.ThreadActor(), who.ThreadPool()),
+            contenders=(who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
             full=Amount(9, 20_000),
             fast=Amount(2, 1_000),
             targets=(Target(">=", 8, THREAD_POOL),),
@@ -101,7 +103,7 @@ def thread_rows():
             title="thread, 64 in flight",
             unit=PER_SECOND,
             sample=work.messages(work.sliding_window),
-            contenders=(who.ThreadActor(), who.ThreadPool()),
+            contenders=(who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
             full=Amount(15, 10_000),
             fast=Amount(2, 500),
             targets=(Target(">=", 5, THREAD_POOL),),
@@ -109,7 +111,7 @@ def thread_rows():
     )
 
 
-def process_rows(limits=()):
+def process_rows(limits=(), others=()):
     return (
         Row(
             key="process-round-trip",
@@ -121,6 +123,7 @@ def process_rows(limits=()):
                 who.ProcessPool(),
                 who.PipeLoop(),
                 who.BarePipe(),
+                *(made() for made in others),
                 *map(who.OwnClock, limits),
             ),
             full=Amount(21, 1_000),
@@ -132,7 +135,7 @@ def process_rows(limits=()):
             title="process, post 20,000 then wait",
             unit=PER_SECOND,
             sample=work.messages(work.all_then_wait),
-            contenders=(who.ProcessActor(), who.ProcessPool()),
+            contenders=(who.ProcessActor(), who.ProcessPool(), *(made() for made in others)),
             full=Amount(5, 20_000, warm_ups=0),
             fast=Amount(1, 500, warm_ups=0),
             targets=(Target(">=", 30, PROCESS_POOL),),
@@ -142,10 +145,44 @@ def process_rows(limits=()):
             title="process, 64 in flight",
             unit=PER_SECOND,
             sample=work.messages(work.sliding_window),
-            contenders=(who.ProcessActor(), who.ProcessPool(), who.PipeLoop(), who.BarePipe()),
+            contenders=(
+                who.ProcessActor(),
+                who.ProcessPool(),
+                who.PipeLoop(),
+                who.BarePipe(),
+                *(made() for made in others),
+            ),
             full=Amount(9, 5_000),
             fast=Amount(2, 300),
             targets=(Target(">=", 30, PROCESS_POOL), Target(">=", 3.5, LOOP)),
+        ),
+    )
+
+
+def turn_rows(kind, actor, *, is_fast):
+    """How the cost of a message grows with the actors that live."""
+    widths = (1, 10) if is_fast else (1, 10, 100)
+    crews = tuple(who.Crew(actor, width) for width in widths)
+    return (
+        Row(
+            key=f"{kind}-turns-round-trip",
+            title=f"{kind}, round trips with 1, 10 and 100 actors in turn",
+            unit=MICROSECONDS,
+            sample=work.messages(work.one_at_a_time),
+            contenders=crews,
+            full=Amount(15, 2_000),
+            fast=Amount(1, 100, warm_ups=0),
+            is_growth=True,
+        ),
+        Row(
+            key=f"{kind}-turns-post-all",
+            title=f"{kind}, post 20,000 to 1, 10 and 100 actors in turn, then wait",
+            unit=MICROSECONDS,
+            sample=work.messages(work.all_then_wait),
+            contenders=crews,
+            full=Amount(9, 20_000),
+            fast=Amount(1, 500, warm_ups=0),
+            is_growth=True,
         ),
     )
 
@@ -249,12 +286,14 @@ def memory_row(kind, contenders, *targets):
     )
 
 
-def all_rows(limits=()):
+def all_rows(limits=(), *, with_peers=False, is_fast=False):
     """In this order: nothing forks after numpy is imported, nor while a thread of ours lives."""
     return (
         *start_rows(),
-        *thread_rows(),
-        *process_rows(limits),
+        *thread_rows((peers.Pykka,) if with_peers else ()),
+        *process_rows(limits, (peers.Loky, peers.Ray, peers.Dask) if with_peers else ()),
+        *turn_rows("thread", who.ThreadActor(), is_fast=is_fast),
+        *turn_rows("process", who.ProcessActor(), is_fast=is_fast),
         *memory_rows(),
         *array_rows(),
     )

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections import deque
-from itertools import count
 from pathlib import Path
 
 from contenders import NotYetError, OwnClock
@@ -62,20 +61,20 @@ def messages(pattern):
     def sample(contender, size):
         if isinstance(contender, OwnClock):
             return contender.round_trips_ns(size) / size
-        answer_all(contender, pattern, BURST)
+        answer_all(contender, pattern, max(BURST, contender.width))
         return answer_all(contender, pattern, size) / size
 
     return sample
 
 
 def answer_all(contender, pattern, size):
-    first = contender.handled + 1
+    before, width = contender.handled, contender.width
     ns, answers = timed(pattern, contender.post, contender.take, range(size))
     contender.handled += size
     expect(
         contender,
         answers,
-        [message + counted for message, counted in zip(range(size), count(first))],
+        [message + (before + message) // width + 1 for message in range(size)],
     )
     return ns
 

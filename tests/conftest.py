@@ -16,8 +16,18 @@ from pathlib import Path
 import pytest
 
 import actors
+import futures_actors
 import oracle
 import programs
+
+
+def pytest_addoption(parser):
+    help_text = "how process actors of the test process are started"
+    parser.addoption("--start-method", choices=["forkserver", "spawn"], help=help_text)
+
+
+def pytest_configure(config):
+    futures_actors.set_start_method(config.getoption("--start-method"))
 
 
 @dataclass(frozen=True)

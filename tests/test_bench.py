@@ -21,6 +21,10 @@ ROWS = {
     "process-round-trip",
     "process-post-all",
     "process-in-flight",
+    "thread-turns-round-trip",
+    "thread-turns-post-all",
+    "process-turns-round-trip",
+    "process-turns-post-all",
     "thread-memory",
     "process-memory",
     "array-64-mib",
@@ -57,10 +61,38 @@ def changed(self, array):
     return answer
 contenders.PipeLoop.echo = changed
 """
+SENDS_TWO_TO_ONE = """
+open_crew = contenders.Crew.open
+def open(self):
+    open_crew(self)
+    self.executors[1:] = self.executors[:-1]
+    posts = contenders.itertools.cycle([executor.post for executor in self.executors])
+    self.post = lambda message: next(posts)(message)
+contenders.Crew.open = open
+"""
 RAISES = """
 def post(self, message):
     raise OSError("the pipe is gone")
 contenders.BarePipe.post = post
+"""
+IS_A_PEER = """
+contenders.BarePipe.limit_s = 1
+"""
+HANGS = """
+import time
+contenders.BarePipe.take = lambda self, ticket: time.sleep(60)
+"""
+HANGS_LATER = """
+import time
+take = contenders.BarePipe.take
+def take_few(self, ticket):
+    if self.handled > 150:  # the first round and its warm-ups
+        time.sleep(60)
+    return take(self, ticket)
+contenders.BarePipe.take = take_few
+"""
+NO_PYKKA = """
+sys.modules["pykka"] = None
 """
 CANNOT_YET = """
 def starter(self):
@@ -141,8 +173,9 @@ def test_every_target_has_a_figure_when_its_contenders_have(ran):
         (HANDLES_THE_LAST_FIRST, "thread-in-flight", "ThreadPoolExecutor(1)", "answered message 0"),
         (SENDS_NO_ARRAY, "array-1-mib", "ProcessPoolExecutor(1)", "the sender's own array"),
         (ANSWERS_WITH_ANOTHER_ARRAY, "array-1-mib", "multiprocessing.Pipe loop", "another array"),
+        (SENDS_TWO_TO_ONE, "thread-turns-post-all", "10 actors", "answered message 1 with"),
     ],
-    ids=["unasked", "forgetful", "last-first", "sends-no-array", "another-array"],
+    ids=["unasked", "forgetful", "last-first", "sends-no-array", "another-array", "not-in-turn"],
 )
 def test_contender_that_computes_something_else_fails_the_bench(cheat, row, name, fault):
     done = bench("--only", row, changed=cheat)
@@ -156,6 +189,43 @@ def test_contender_that_raises_fails_the_bench():
     done = bench("--only", "process-round-trip", changed=RAISES)
     assert done.returncode == 1
     assert "FAILED: bare os.pipe echo, row process-round-trip: OSError" in done.stderr
+
+
+def line_of(name, done):
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"  {name}"))
+    return line
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (RAISES, "OSError: the pipe is gone"),
+        (HANGS, "no answers within 1 s"),
+        (HANGS_LATER, "1 rounds: its time was up"),
+    ],
+    ids=["raises", "hangs", "hangs-later"],
+)
+def test_peer_that_fails_or_hangs_is_printed_and_the_others_go_on(fault, told):
+    done = bench("--only", "process-round-trip", changed=IS_A_PEER + fault)
+    assert told in line_of("bare os.pipe echo", done)
+    assert "(" in line_of("multiprocessing.Pipe loop", done)
+
+
+def test_missing_peer_is_printed_with_the_reason():
+    done = bench("--peers", "--only", "thread-round-trip", changed=NO_PYKKA)
+    assert "not installed: " in line_of("pykka ThreadingActor", done)
+    assert "ray not installed" in done.stdout or "ray 2" in done.stdout
+
+
+def test_ratios_of_actors_in_turn_are_costs_against_one_actor(ran):
+    printed, told = ran
+    (row,) = (row for row in told["rows"] if row["row"] == "thread-turns-post-all")
+    assert list(row["samples"]) == ["1 actor", "10 actors"]
+    one, many = row["samples"]["1 actor"][0], row["samples"]["10 actors"][0]
+    block = printed.partition("[thread-turns-post-all]")[2]
+    line = next(line for line in block.splitlines() if line.startswith("  10 actors"))
+    assert float(line.split()[6].replace(",", "")) == pytest.approx(many / one, rel=0.01)
 
 
 def test_what_cannot_be_done_yet_is_printed_with_its_reason():
@@ -175,6 +245,14 @@ def test_a_program_that_times_its_own_round_trips_is_a_row_s_limit(tmp_path):
     assert done.returncode == 0, done.stderr
     (line,) = (line for line in done.stdout.splitlines() if "limit (limit)" in line)
     assert "8.80" in line
+
+
+def test_a_limit_may_have_arguments(tmp_path):
+    program = tmp_path / "limit"
+    program.write_text('#!/bin/sh\ntest "$1" = words && expr $2 \\* 8800\n')
+    program.chmod(0o755)
+    done = bench("--only", "process-round-trip", "--limit", f"{program} words")
+    assert "8.80" in line_of("limit words (limit)", done)
 
 
 def test_unknown_row_is_refused_with_the_names_of_all():

@@ -1,0 +1,115 @@
+"""Contenders from outside the standard library, for `make bench PEERS=1`. Each may be missing.
+
+The same five verbs as in `contenders.py`. Third-party packages are imported where they are started
+and nowhere else, and nothing here may be needed by a run without `--peers`.
+"""
+
+import contextlib
+import functools
+import operator
+import os
+import tempfile
+
+import network
+import work
+from contenders import Contender, NotYetError, Pooled
+
+PACKAGES = ("loky", "pykka", "ray", "dask", "distributed")
+LIMIT_S = 45  # for the start of a peer in a row, and again for all its rounds
+
+
+class Peer(Contender):
+    """Has a limited time for its rounds, and what it cannot do does not end the run."""
+
+    limit_s = LIMIT_S
+
+    def __enter__(self):
+        self.stack = contextlib.ExitStack()
+        try:
+            return super().__enter__()
+        except BaseException as error:
+            self.stack.close()
+            if isinstance(error, ImportError):
+                raise NotYetError(f"not installed: {error}") from error
+            raise
+
+    def close(self):
+        self.stack.close()
+
+
+class Loky(Peer):
+    name = "loky ProcessPoolExecutor(1)"
+    take = Pooled.take
+
+    def open(self):
+        import loky
+
+        executor = loky.ProcessPoolExecutor(1, initializer=work.keep, initargs=(self.job,))
+        self.stack.callback(executor.shutdown, kill_workers=True)
+        self.post = functools.partial(executor.submit, work.handle)
+
+
+class Pykka(Peer):
+    name = "pykka ThreadingActor"
+    take = staticmethod(operator.methodcaller("get"))
+
+    def open(self):
+        import pykka
+
+        kept = work.JOBS[self.job]()
+
+        class Actor(pykka.ThreadingActor):
+            on_receive = staticmethod(kept.handle)
+
+        reference = Actor.start()
+        self.stack.callback(reference.stop)
+        self.post = functools.partial(reference.ask, block=False)
+
+
+class Ray(Peer):
+    """Its processes listen on every interface and ask for the way out: only where there is none."""
+
+    name = "Ray actor"
+
+    def open(self):
+        if not network.is_alone():
+            raise NotYetError("only started in a network namespace of its own")
+        # Before the import, which reads them.
+        os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
+        import ray
+
+        folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
+        self.stack.enter_context(folder)  # a short path: it holds sockets
+        self.stack.callback(ray.shutdown)
+        ray.init(
+            address="local",
+            num_cpus=1,
+            include_dashboard=False,
+            configure_logging=False,
+            log_to_driver=False,
+            object_store_memory=100 << 20,
+            _node_ip_address="127.0.0.1",
+            _temp_dir=folder.name,
+        )
+        actor = ray.remote(num_cpus=1)(work.JOBS[self.job]).remote()
+        self.post, self.take = actor.handle.remote, ray.get
+
+
+class Dask(Peer):
+    name = "Dask actor"
+    take = staticmethod(operator.methodcaller("result"))
+
+    def open(self):
+        from distributed import Client, LocalCluster
+
+        cluster = LocalCluster(
+            processes=True,
+            n_workers=1,
+            threads_per_worker=1,
+            dashboard_address=None,
+            host="127.0.0.1",
+            silence_logs=50,
+        )
+        self.stack.enter_context(cluster)
+        client = self.stack.enter_context(Client(cluster))
+        self.post = client.submit(work.JOBS[self.job], actor=True).result().handle
