@@ -3,6 +3,7 @@ be interrupted, is let go in time, and costs little while it waits."""
 
 import asyncio
 import copy
+import functools
 import gc
 import os
 import pickle
@@ -177,6 +178,59 @@ def test_wait_misses_no_end(kind):
                 future.done()
             assert futures.wait([future], PATIENCE).done
             assert future.result(0) == number
+
+
+def give_up(future, seconds):
+    with pytest.raises(futures.TimeoutError):
+        future.result(seconds)
+
+
+@pytest.mark.parametrize("how", ["result", "wait", "callback", "await"])
+def test_a_waiter_that_gives_up_leaves_the_others_their_answer(kind, gates, how):
+    answers = []
+
+    async def wait():
+        answers.append(await future)
+
+    ways = {
+        "result": lambda: answers.append(future.result(PATIENCE)),
+        "wait": lambda: answers.extend(f.result() for f in futures.wait([future], PATIENCE).done),
+        "callback": lambda: future.add_done_callback(lambda done: answers.append(done.result())),
+        "await": lambda: run(wait),
+    }
+    with kind.start(actors.Do) as executor:
+        for _ in range(3):
+            gate = gates()
+            future = executor.post((actors.pause, gate))
+            gate.reached()
+            impatient = in_thread(functools.partial(give_up, future, 0.05))
+            patient = in_thread(ways[how])
+            give_up(future, 0.02)
+            impatient.join(PATIENCE)
+            gate.open()
+            patient.join(PATIENCE)
+            assert future.result(PATIENCE) == "passed"
+        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+    assert answers == ["passed"] * 3
+
+
+def test_threads_that_wait_for_different_messages_each_get_theirs(kind, gates):
+    """In the order of the messages, and against it."""
+    with kind.start(actors.Do) as executor:
+        for order in (range(8), reversed(range(8))):
+            gate = gates()
+            executor.post((actors.pause, gate))
+            posted = [executor.post((actors.echo, number)) for number in range(8)]
+            answers = {}
+
+            def ask(number, posted=posted, answers=answers):
+                answers[number] = posted[number].result(PATIENCE)
+
+            waiting = [in_thread(functools.partial(ask, number)) for number in order]
+            gate.open()
+            for one in waiting:
+                one.join(PATIENCE)
+            assert answers == {number: number for number in range(8)}
 
 
 # A cancelled future.
@@ -479,6 +533,7 @@ gate.reached()
 @pytest.mark.parametrize("ask", ["result", "exception"])
 def test_ctrl_c_interrupts_a_wait_at_once(kind, gate, program, ask):
     source = """
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started us may ignore it
 for _ in range(5):
     try:
         print("waits")

@@ -1,0 +1,290 @@
+"""Processes that die, whatever killed them, and links that break or talk nonsense: each future of
+such an actor says what happened, and nothing hangs or is left behind."""
+
+import os
+import pickle
+import signal
+import threading
+from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+import actors
+import futures_actors
+import programs
+from actors import PATIENCE
+
+DEATHS = {
+    "exit": ((actors.exit_at_once, 3), 3),
+    "exit 0": ((actors.exit_at_once, 0), 0),
+    "SIGKILL": ((actors.kill, signal.SIGKILL), -signal.SIGKILL),
+    "SIGTERM": ((actors.kill, signal.SIGTERM), -signal.SIGTERM),
+    "SIGABRT": ((actors.kill, signal.SIGABRT), -signal.SIGABRT),
+    "segmentation fault": ((actors.segfault,), -signal.SIGSEGV),
+}
+
+
+@pytest.mark.parametrize(("message", "exitcode"), DEATHS.values(), ids=DEATHS)
+def test_each_future_of_a_dead_process_says_what_happened(process, gate, message, exitcode):
+    with process.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        executor.post((actors.pause, gate))
+        running = executor.post(message)
+        waiting = [executor.post((actors.echo, number)) for number in range(3)]
+        gate.open()
+        errors = [future.exception(PATIENCE) for future in [running, *waiting]]
+    assert len(set(map(id, errors))) == 4
+    assert [error.started for error in errors] == [True, False, False, False]
+    for error in errors:
+        assert type(error) is futures_actors.ActorDied
+        assert isinstance(error, BrokenProcessPool)
+        assert "terminated abruptly" in str(error)
+        assert "ProcessDo" in str(error)
+        assert error.pid == pid
+        assert error.exitcode == exitcode
+
+
+def test_post_after_death_is_refused(process):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        for post in (lambda: executor.post(1), lambda: executor.submit(abs, 1)):
+            with pytest.raises(BrokenProcessPool, match="terminated abruptly") as caught:
+                post()
+            assert isinstance(caught.value, futures_actors.ActorDied)
+            assert caught.value.exitcode == 3
+            assert caught.value.started is False
+
+
+def test_refusals_after_death_are_each_their_own(process):
+    """An exception that is raised twice would collect the tracebacks of both."""
+    with process.start(actors.Do) as executor:
+        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        refusals = []
+        for _ in range(2):
+            with pytest.raises(BrokenProcessPool) as caught:
+                executor.post(1)
+            refusals.append(caught.value)
+    assert refusals[0] is not refusals[1]
+
+
+def test_post_after_death_and_shutdown_is_refused(process):
+    executor = process.start(actors.Do)
+    executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+    executor.shutdown()
+    with pytest.raises(RuntimeError):
+        executor.post(1)
+
+
+def test_an_actor_that_dies_between_messages_is_noticed(process):
+    with process.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        os.kill(pid, signal.SIGKILL)
+        error = refusal(executor)
+    assert isinstance(error, futures_actors.ActorDied)
+    assert (error.pid, error.exitcode, error.started) == (pid, -signal.SIGKILL, False)
+
+
+def refusal(executor):
+    """Post until the executor refuses; whatever it accepts must fail as well."""
+    found = []
+
+    def refused():
+        try:
+            found.append(executor.post((actors.echo, 1)).exception(PATIENCE))
+        except BrokenProcessPool as error:
+            found.append(error)
+            return True
+        return False
+
+    programs.seconds_until(refused, PATIENCE)
+    assert all(isinstance(error, BrokenProcessPool) for error in found if error is not None)
+    return found[-1]
+
+
+def test_death_wakes_every_way_of_waiting(process, gate):
+    rung = threading.Event()
+    with process.start(actors.Do) as executor:
+        executor.post((actors.pause, gate))
+        running = executor.post((actors.exit_at_once, 3))
+        waiting = [executor.post((actors.echo, number)) for number in range(3)]
+        waiting[0].add_done_callback(lambda _: rung.set())
+        threading.Timer(0.05, gate.open).start()
+        assert futures.wait([running, *waiting], PATIENCE).not_done == set()
+        assert rung.wait(PATIENCE)
+        assert len(list(futures.as_completed(waiting, PATIENCE))) == 3
+
+
+def test_messages_cancelled_before_death_stay_cancelled(process, gate):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.pause, gate))
+        executor.post((actors.exit_at_once, 3))
+        cancelled, waiting = executor.post((actors.echo, 1)), executor.post((actors.echo, 2))
+        assert cancelled.cancel()
+        gate.open()
+        assert isinstance(waiting.exception(PATIENCE), futures_actors.ActorDied)
+        assert cancelled.cancelled()
+
+
+def test_answers_given_before_death_arrive(process, gate):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.pause, gate))
+        answered = [executor.post((actors.echo, number)) for number in range(100)]
+        executor.post((actors.exit_at_once, 3))
+        gate.open()
+        assert [future.result(PATIENCE) for future in answered] == list(range(100))
+
+
+def test_a_callback_of_a_dead_actor_sees_a_refusing_executor(process):
+    seen = []
+    rung = threading.Event()
+
+    def post_again(future):
+        try:
+            executor.post(1)
+        except BaseException as error:
+            seen.append(error)
+        rung.set()
+
+    with process.start(actors.Do) as executor:
+        executor.post((actors.exit_at_once, 3)).add_done_callback(post_again)
+        assert rung.wait(PATIENCE)
+    assert isinstance(seen[0], BrokenProcessPool)
+
+
+def test_one_actors_death_leaves_the_others_alone(process):
+    with process.start(actors.Do) as doomed, process.start(actors.Do) as other:
+        doomed.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        assert other.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+
+
+def test_death_in_the_constructor_fails_what_was_posted(process):
+    with process.start(actors.DiesAtBirth, 4) as executor:
+        try:
+            error = executor.post(1).exception(PATIENCE)
+        except BrokenProcessPool as raised:
+            error = raised
+        assert isinstance(error, futures_actors.BrokenActor)
+        assert isinstance(error, BrokenProcessPool)
+        assert "terminated abruptly" in str(error)
+        with pytest.raises(BrokenProcessPool):
+            executor.post(2)
+
+
+def test_death_is_noticed_though_a_fork_holds_the_pipes(process):
+    with process.start(actors.Do) as executor:
+        error = executor.post((actors.leave_a_fork_and_die, 10)).exception(PATIENCE / 4)
+        assert isinstance(error, futures_actors.ActorDied)
+        assert error.exitcode == -signal.SIGKILL
+
+
+def test_shutdown_does_not_wait_for_a_fork_that_an_actor_left(process):
+    executor = process.start(actors.Do)
+    fork = executor.post((actors.leave_a_fork, 10)).result(PATIENCE)
+    executor.shutdown()
+    assert not programs.is_gone(fork)
+    os.kill(fork, signal.SIGKILL)
+
+
+def test_a_parent_that_ignores_its_children_still_hears_of_a_death(script):
+    """The system reaps the child then, and nobody learns its exit code."""
+    source = """if True:
+        import signal, actors
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        with actors.ProcessDo.executor() as executor:
+            print(executor.post((actors.echo, "alive")).result(30))
+            print(type(executor.post((actors.exit_at_once, 3)).exception(30)).__name__)
+    """
+    assert script(source).check().out == "alive\nActorDied\n"
+
+
+def test_actor_died_pickles(process):
+    with process.start(actors.Do) as executor:
+        error = executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is futures_actors.ActorDied
+    assert str(copy) == str(error)
+    assert (copy.pid, copy.exitcode, copy.started) == (error.pid, 3, True)
+
+
+# Links that break.
+
+
+def test_a_handle_that_closes_every_descriptor_breaks_its_actor_only(process):
+    with process.start(actors.Do) as executor:
+        error = executor.post((actors.close_everything,)).exception(PATIENCE)
+        assert isinstance(error, BrokenProcessPool)
+        with pytest.raises(BrokenProcessPool):
+            executor.post((actors.echo, 1))
+
+
+@pytest.mark.parametrize("half", [b"\x00", b"\x01\x00\x00", b"\x00" * 7], ids=len)
+def test_a_frame_cut_in_half_by_death(process, half):
+    with process.start(actors.Do) as executor:
+        running = executor.post((actors.write_nonsense, half, 5))
+        waiting = executor.post((actors.echo, 1))
+        for future in (running, waiting):
+            assert isinstance(future.exception(PATIENCE), BrokenProcessPool)
+        with pytest.raises(BrokenProcessPool):
+            executor.post((actors.echo, 1))
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"\xff" * 64, b"\x7f" * 4096, b"GET / HTTP/1.1\r\n\r\n"], ids=len
+)
+def test_a_frame_that_makes_no_sense_breaks_the_actor_with_an_error(process, nonsense):
+    """An answer that came another way may still count; but no message stays without an end."""
+    with process.start(actors.Do) as executor:
+        running = executor.post((actors.write_nonsense, nonsense))
+        waiting = executor.post((actors.echo, "waiting"))
+        for future, answer in ((running, "written"), (waiting, "waiting")):
+            error = future.exception(PATIENCE)
+            assert isinstance(error, BrokenProcessPool) or future.result() == answer
+        assert isinstance(refusal(executor), BrokenProcessPool)
+
+
+def test_an_answer_cut_in_half_by_death(program, gate):
+    """The parent stops reading, the child fills the pipe and is killed, the parent reads on."""
+    parent = program(
+        """if True:
+        import sys
+        import actors
+        executor = actors.ProcessDo.executor()
+        print(executor.post((actors.get_pid,)).result(30))
+        future = executor.post((actors.answer_big, 1 << 22, actors.Gate(sys.argv[1])))
+        waiting = executor.post((actors.echo, 1))
+        for one in (future, waiting):
+            print(type(one.exception(30)).__name__)
+        executor.shutdown()
+        """,
+        gate.path,
+    )
+    child = int(parent.line())
+    gate.reached()
+    parent.signal(signal.SIGSTOP)
+    gate.open()
+    programs.seconds_until(lambda: programs.bytes_in_pipes(child) > 4096, PATIENCE)
+    os.kill(child, signal.SIGKILL)
+    parent.signal(signal.SIGCONT)
+    assert [parent.line(), parent.line()] == ["ActorDied", "ActorDied"]
+    assert parent.wait() == 0
+    assert parent.errors() == ""
+
+
+def test_a_message_cut_in_half_by_the_parents_death(program, gate):
+    """The child's constructor is at work while the parent writes, and dies."""
+    parent = program(
+        """if True:
+        import os, sys, threading, time
+        import actors
+        executor = actors.ProcessWaits.executor(actors.Gate(sys.argv[1]))
+        threading.Timer(0.3, os._exit, (0,)).start()
+        executor.post(bytes(1 << 24))
+        time.sleep(30)
+        """,
+        gate.path,
+    )
+    gate.reached()
+    assert programs.others_of_session(parent.pid)
+    assert parent.wait() == 0
+    programs.seconds_until(lambda: not programs.others_of_session(parent.pid), 2)
