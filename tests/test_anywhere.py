@@ -14,7 +14,7 @@ from actors import PATIENCE
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TESTS_ON_PATH = f"import sys\nsys.path.insert(0, {str(programs.TESTS)!r})\n"
-END = "\nprint('reached', 'the end')\n"
+END = "\nprint('reached ' + 'the end')\n"
 
 
 @pytest.fixture(params=programs.MEANS)

@@ -240,7 +240,7 @@ def test_a_frame_that_makes_no_sense_breaks_the_actor_with_an_error(process, non
         for future, answer in ((running, "written"), (waiting, "waiting")):
             error = future.exception(PATIENCE)
             assert isinstance(error, BrokenProcessPool) or future.result() == answer
-        assert isinstance(refusal(executor), BrokenProcessPool)
+        assert "link broke" in str(refusal(executor))
 
 
 def test_an_answer_cut_in_half_by_death(program, gate):

@@ -326,3 +326,34 @@ def run_with_descriptors(command, folder):
     import subprocess
 
     return subprocess.check_output(command, close_fds=False, cwd=folder, text=True)
+
+
+def test_a_name_that_cannot_be_preloaded_is_an_error_once(script):
+    source = """if True:
+        import actors, futures_actors
+        futures_actors.set_start_method("forkserver")
+        futures_actors.preload("json")
+        with actors.ProcessDo.executor() as executor:
+            assert executor.post((actors.loaded, "json")).result(20) == ["json"]
+        futures_actors.preload("no_such_module_here")
+        try:
+            actors.ProcessDo.executor()
+        except ImportError as error:
+            assert "no_such_module_here" in str(error)
+        else:
+            raise AssertionError("no ImportError")
+        with actors.ProcessDo.executor() as executor:
+            assert executor.post((actors.loaded, "json")).result(20) == ["json"]
+    """
+    script(source).check()
+
+
+def test_interrupting_the_pickling_is_the_callers_affair(process):
+    class Interrupts:
+        def __reduce__(self):
+            raise KeyboardInterrupt
+
+    with process.start(actors.Echo) as executor:
+        with pytest.raises(KeyboardInterrupt):
+            executor.post(Interrupts())
+        assert executor.post(1).result(PATIENCE) == 1

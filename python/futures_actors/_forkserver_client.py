@@ -14,13 +14,16 @@ from ._spawn import GRACE, plain_path, start_interpreter
 _lock = threading.Lock()
 _server: "_Connection | None" = None
 _names: list[str] = []
+#: Those of the names that a server has imported.
+_imported: list[str] = []
 
 
 def preload(*names: str) -> None:
     """Have the fork server import these modules, so that children need not.
 
-    A name that cannot be imported, or whose import starts a thread, is an error when the next
-    process actor is started. Actors that run already are not touched.
+    If one cannot be imported, or its import starts a thread, the next start of a process actor
+    raises `ImportError`, and what was named since the last start is forgotten. Actors that run
+    already are not touched.
     """
     for name in names:
         if not isinstance(name, str):
@@ -51,7 +54,12 @@ def _connection() -> "_Connection":
         _server.close()
         _server = None
     if _server is None:
-        _server = _Connection(_names)
+        try:
+            _server = _Connection(_names)
+        except ImportError:
+            _names[:] = _imported
+            raise
+        _imported[:] = _names
     return _server
 
 

@@ -34,7 +34,8 @@ def send(
     rights = b"".join(map(_INT.pack, descriptors))
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if rights else []
     sent = connection.sendmsg([data], ancillary)
-    connection.sendall(data[sent:])
+    if sent < len(data):
+        connection.sendall(data[sent:])
 
 
 def receive(connection: _socket.socket) -> "tuple[Any, list[int]] | None":

@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle, ThreadId};
 use std::time::Instant;
 
 use once_cell::sync::OnceCell;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple, PyType};
 
@@ -133,6 +133,8 @@ impl Host {
                 }
                 self.transport.rouse(py);
             }
+            // Ctrl-C, say: that is the caller's.
+            Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
             Err(error) => {
                 future::settle_attached(
                     py,
