@@ -1,5 +1,5 @@
-"""The rows of the table, those of DESIGN section 4: who does which work, how often, and what is to
-be reached. Data only: the work is in `workloads.py`, the contenders are in `contenders.py`.
+"""The rows of the table: who does which work, how often, and what the project has set itself to
+reach. Data only: the work is in `workloads.py`, the contenders are in `contenders.py`.
 
 The first contender of a row is its subject. Ratios are the subject's figure divided by the other's.
 """
@@ -13,7 +13,7 @@ import peers
 import workloads as work
 
 MIB = 1 << 20
-UPSTREAM_OF_POOL = 1_855 / 1_989  # bytes a queued message, measured in one run (issue 3)
+UPSTREAM_OF_POOL = 1_855 / 1_989  # bytes a queued message, measured in one run
 
 
 class Unit(NamedTuple):
@@ -233,7 +233,7 @@ def start_rows():
             "start-forkserver",
             "fork server",
             (who.ProcessActorBy("forkserver"), *pools[:2], who.BareInterpreter()),
-            Target("<=", 8, note="on the machine of DESIGN"),
+            Target("<=", 8, note="on the quiet two-core machine where it was set"),
             Target("<=", 0.6, FORK),
         ),
         start_row(

@@ -1,6 +1,8 @@
 """Actors that live in a process of their own."""
 
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
 
 from . import _core
 from ._base_actor import ActorExecutor
@@ -9,5 +11,24 @@ from ._core import ProcessActor
 __all__ = ["BrokenProcessPool", "ProcessActor", "ProcessActorExecutor"]
 
 
+_T = TypeVar("_T")
+
+
 class ProcessActorExecutor(_core.ProcessExecutorCore, ActorExecutor):
     """The executor of a `ProcessActor`."""
+
+    def map(
+        self,
+        fn: Callable[..., _T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **options: Any,  # noqa: ANN401 - what newer versions of Python have
+    ) -> Iterator[_T]:
+        """Do what `concurrent.futures.Executor.map` does, in the actor's process.
+
+        `chunksize` is checked as a pool checks it; calls go ahead in batches whatever it is.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)
