@@ -1,0 +1,170 @@
+//! Makes the seeds, from encoded frames: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use futures_actors::engine::frame::{Kind, MAX_BODY_BYTES, encode};
+use futures_actors::engine::shared::SPILL_BYTES;
+use fuzz::{Piece, RESERVE_BYTES, script};
+
+/// `pickle.dumps(("key", 1))` and `pickle.dumps(ValueError("no"))`, protocol 5.
+const MESSAGE: &[u8] = b"\x80\x05\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x03key\x94K\x01\x86\x94.";
+const ERROR: &[u8] =
+    b"\x80\x05\x95\x24\x00\x00\x00\x00\x00\x00\x00\x8c\x08builtins\x94\x8c\nValueError\
+    \x94\x93\x94\x8c\x02no\x94\x85\x94R\x94.";
+const LAST_SEQUENCE: u64 = (1 << 56) - 1;
+
+type Seeds = Vec<(&'static str, Vec<u8>)>;
+
+fn to_child() -> Vec<u8> {
+    [
+        encode(Kind::Start, 0, MESSAGE),
+        encode(Kind::Message, 1, MESSAGE),
+        encode(Kind::Message, 2, b""),
+        encode(Kind::Call, 3, MESSAGE),
+        encode(Kind::Stop, 0, b""),
+    ]
+    .concat()
+}
+
+fn to_parent() -> Vec<u8> {
+    [
+        encode(Kind::Answer, 1, MESSAGE),
+        encode(Kind::Error, 2, ERROR),
+        encode(Kind::Skipped, 3, b""),
+        encode(Kind::Answer, LAST_SEQUENCE, b"x"),
+    ]
+    .concat()
+}
+
+/// A frame's header; whoever asks supplies the body.
+fn header(len_bytes: u64) -> Vec<u8> {
+    let mut bytes = encode(Kind::Answer, 1, b"");
+    bytes[..8].copy_from_slice(&len_bytes.to_le_bytes());
+    bytes
+}
+
+fn of_kind(kind: u8) -> Vec<u8> {
+    let mut bytes = encode(Kind::Answer, 1, b"");
+    bytes[15] = kind;
+    bytes
+}
+
+fn piece(taken_bytes: u16, zeros_kib: u8) -> Piece {
+    Piece {
+        taken_bytes,
+        zeros_kib,
+        lazy: false,
+    }
+}
+
+fn lazy(taken_bytes: u16, zeros_kib: u8) -> Piece {
+    Piece {
+        lazy: true,
+        ..piece(taken_bytes, zeros_kib)
+    }
+}
+
+fn decoder() -> Seeds {
+    let large = RESERVE_BYTES as u64;
+    let (down, up) = (to_child(), to_parent());
+    let large_and_more = [header(large), up.clone()].concat();
+    let just_small = [header(large - 1), vec![7; 1023], up.clone()].concat();
+    let three_large = header(3 * large).repeat(2);
+    vec![
+        ("nothing", script(&[], b"")),
+        ("to_child", script(&[], &down)),
+        ("to_parent", script(&[], &up)),
+        ("byte_by_byte", script(&[piece(1, 0); 200], &down)),
+        (
+            "cut_in_headers",
+            script(&[piece(8, 0), piece(8, 0), piece(9, 0)], &up),
+        ),
+        ("ends_in_header", script(&[], &up[..9])),
+        ("ends_in_body", script(&[piece(20, 0)], &up[..20])),
+        (
+            "undrained",
+            script(&[lazy(30, 0), lazy(30, 0), piece(9, 0)], &up),
+        ),
+        ("just_small", script(&[piece(16 + 1023, 63)], &just_small)),
+        ("large", script(&[piece(16, 64)], &large_and_more)),
+        (
+            "large_in_pieces",
+            script(&[piece(16, 1), piece(0, 60), piece(0, 3)], &large_and_more),
+        ),
+        (
+            "large_grows",
+            script(&[piece(16, 100), piece(0, 92), piece(16, 0)], &three_large),
+        ),
+        (
+            "large_undrained",
+            script(&[piece(16, 1), lazy(0, 63), lazy(5, 0)], &large_and_more),
+        ),
+        (
+            "longest_claim",
+            script(&[piece(16, 1)], &header(MAX_BODY_BYTES)),
+        ),
+        (
+            "too_long",
+            script(&[], &[&up[..], &header(MAX_BODY_BYTES + 1)].concat()),
+        ),
+        ("far_too_long", script(&[piece(20, 0)], &header(u64::MAX))),
+        ("unknown_kind", script(&[], &[up, of_kind(99)].concat())),
+    ]
+}
+
+/// The length word, and what follows it.
+fn spill(len_bytes: usize, words: &[u8]) -> Vec<u8> {
+    [&(len_bytes as u64).to_le_bytes(), words].concat()
+}
+
+/// Frames as `Spill::push` lays them out.
+fn aligned(frames: &[Vec<u8>]) -> Vec<u8> {
+    let pad = |frame: &Vec<u8>| {
+        let mut frame = frame.clone();
+        frame.resize(frame.len().next_multiple_of(8), 0);
+        frame
+    };
+    frames.iter().flat_map(pad).collect()
+}
+
+fn spills() -> Seeds {
+    let answers = aligned(&[
+        encode(Kind::Answer, 1, MESSAGE),
+        encode(Kind::Error, 2, ERROR),
+        encode(Kind::Skipped, 3, b""),
+        encode(Kind::Answer, LAST_SEQUENCE, b"12345678"),
+    ]);
+    let len = answers.len();
+    let many = aligned(&vec![encode(Kind::Skipped, 9, b""); 100]);
+    let nonsense = aligned(&[encode(Kind::Answer, 1, MESSAGE), of_kind(0), header(8)]);
+    let full = header(SPILL_BYTES as u64 - 16);
+    vec![
+        ("nothing", spill(0, b"")),
+        ("answers", spill(len, &answers)),
+        ("length_inside_word", spill(len - 3, &answers)),
+        ("length_inside_frame", spill(len - 16, &answers)),
+        ("length_beyond_all", spill(usize::MAX, &answers)),
+        ("many", spill(many.len(), &many)),
+        ("nonsense", spill(nonsense.len(), &nonsense)),
+        ("full", spill(SPILL_BYTES, &full)),
+        (
+            "frame_beyond_all",
+            spill(SPILL_BYTES, &header(SPILL_BYTES as u64)),
+        ),
+        ("too_long", spill(SPILL_BYTES, &header(u64::MAX))),
+    ]
+}
+
+fn main() -> io::Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    for (target, seeds) in [("decoder", decoder()), ("spill", spills())] {
+        let folder = folder.join(target);
+        fs::create_dir_all(&folder)?;
+        for (name, bytes) in seeds {
+            fs::write(folder.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}

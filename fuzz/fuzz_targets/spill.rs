@@ -1,0 +1,63 @@
+//! What a dead child may have left in the memory that it shared. Checked: no panic; what decodes
+//! encodes to the same bytes, up to the first nonsense; memory grows with the length that is there
+//! and not with what is claimed; what is pushed comes back.
+//!
+//! An input is the length word and what follows it; the rest is zeros.
+
+#![no_main]
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::LazyLock;
+
+use futures_actors::engine::claims::SLOTS;
+use futures_actors::engine::frame::encode;
+use futures_actors::engine::shared::{SPILL_BYTES, Shared};
+use fuzz::decode_whole;
+use libfuzzer_sys::fuzz_target;
+
+const WORD_BYTES: usize = 8;
+
+static MEMORY: LazyLock<(Shared, File)> = LazyLock::new(|| {
+    let (shared, fd) = Shared::create().expect("memory");
+    (shared, File::from(fd))
+});
+
+/// The memory from the length word on, for this input.
+fn image(input: &[u8]) -> Vec<u8> {
+    let mut image = vec![0; WORD_BYTES + SPILL_BYTES];
+    let len = input.len().min(image.len());
+    image[..len].copy_from_slice(&input[..len]);
+    image
+}
+
+/// The whole words that the length word covers.
+fn spilled(image: &[u8]) -> &[u8] {
+    let (len, bytes) = image.split_first_chunk().expect("a length word");
+    let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
+    &bytes[..len.min(SPILL_BYTES) / WORD_BYTES * WORD_BYTES]
+}
+
+fuzz_target!(|input: &[u8]| {
+    let (shared, file) = &*MEMORY;
+    let image = image(input);
+    let start = (SLOTS * WORD_BYTES) as u64;
+    file.write_all_at(&image, start).expect("as large as that");
+
+    let spill = shared.spill();
+    let (expected, _) = decode_whole(spilled(&image), WORD_BYTES);
+    let mut frames = Vec::new();
+    let memory = allocation_counter::measure(|| frames = spill.frames());
+    assert!(frames == expected);
+    // The shortest frame is 16 bytes there and 40 here, in a vector that doubles as it grows.
+    assert!(memory.bytes_max <= 10 * spilled(&image).len() as u64 + 1024);
+
+    spill.clear();
+    assert!(spill.frames().is_empty());
+    for frame in &frames {
+        let bytes = encode(frame.kind, frame.sequence, &frame.body);
+        assert!(spill.has_room(bytes.len()), "they were all in it before");
+        spill.push(&bytes);
+    }
+    assert!(spill.frames() == frames);
+});
