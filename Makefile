@@ -88,6 +88,7 @@ test-free-threaded: ## The package's tests without the GIL, on $(PYTHON_FT) or w
 target/tools/bin/cargo-fuzz:
 	cargo install cargo-fuzz --version '^0.13' --locked --quiet --root target/tools
 
+FUZZ := --manifest-path fuzz/Cargo.toml
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: target/tools/bin/cargo-fuzz ## Fuzz the frame decoder for FUZZ_SECONDS, and show what was reached
@@ -96,8 +97,10 @@ fuzz: target/tools/bin/cargo-fuzz ## Fuzz the frame decoder for FUZZ_SECONDS, an
 .PHONY: lint
 lint: $(VENV)/.built ## Formatting, clippy with and without Python, ruff, mypy, stubtest
 	cargo fmt --check
+	cargo fmt --check $(FUZZ)
 	cargo clippy --locked --all-targets --quiet -- -D warnings
 	cargo clippy --locked --all-targets --quiet --no-default-features -- -D warnings
+	cargo clippy --all-targets --quiet --no-default-features $(FUZZ) --target-dir target/fuzz -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -106,6 +109,7 @@ lint: $(VENV)/.built ## Formatting, clippy with and without Python, ruff, mypy, 
 .PHONY: format
 format: $(VENV)/.tools ## Format Rust and Python
 	cargo fmt
+	cargo fmt $(FUZZ)
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 

@@ -38,6 +38,11 @@ fn to_parent() -> Vec<u8> {
     .concat()
 }
 
+fn of_every_length() -> Vec<u8> {
+    let frame = |len| encode(Kind::Message, 1, &[7; 20][..len]);
+    (0..20).flat_map(frame).collect()
+}
+
 /// A frame's header; whoever asks supplies the body.
 fn header(len_bytes: u64) -> Vec<u8> {
     let mut bytes = encode(Kind::Answer, 1, b"");
@@ -76,6 +81,7 @@ fn decoder() -> Seeds {
         ("nothing", script(&[], b"")),
         ("to_child", script(&[], &down)),
         ("to_parent", script(&[], &up)),
+        ("of_every_length", script(&[], &of_every_length())),
         ("byte_by_byte", script(&[piece(1, 0); 200], &down)),
         (
             "cut_in_headers",
@@ -103,7 +109,7 @@ fn decoder() -> Seeds {
         ),
         (
             "longest_claim",
-            script(&[piece(16, 1)], &header(MAX_BODY_BYTES)),
+            script(&[piece(16, 1), piece(0, 1)], &header(MAX_BODY_BYTES)),
         ),
         (
             "too_long",

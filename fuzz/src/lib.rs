@@ -139,7 +139,8 @@ fn is_less_than_a_frame(bytes: &[u8]) -> bool {
     let Some((header, body)) = bytes.split_first_chunk() else {
         return true;
     };
-    claimed_bytes(header) > body.len() as u64
+    let claimed_bytes = claimed_bytes(header);
+    claimed_bytes <= MAX_BODY_BYTES && claimed_bytes > body.len() as u64
 }
 
 /// What a fault names, and says, is what the bytes say.

@@ -158,6 +158,10 @@ impl Decoder {
     pub fn space(&mut self) -> Result<&mut Vec<u8>, Fault> {
         let (vec, wanted) = if let Some((header, body)) = &mut self.large {
             let missing = header.len_bytes.saturating_sub(body.len());
+            // Room for a read is enough; else each read would move the memory again.
+            if body.capacity() - body.len() >= missing.clamp(1, LARGE_BYTES) {
+                return Ok(body);
+            }
             // At most doubles what has come, whatever the length claims.
             let wanted = missing.min(body.len().max(LARGE_BYTES)).max(1);
             (body, wanted)
