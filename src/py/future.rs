@@ -469,10 +469,8 @@ impl FutureCore {
             Cancel::NeedsCondition => Self::with_condition(slf, |stdlib| {
                 let ended = cell.cancel(Hold::Condition);
                 if let Cancel::Cancelled { .. } = ended {
-                    let told = cell.phase() == Phase::Notified;
-                    let waiters = if told { "add_cancelled" } else { "" };
-                    if told {
-                        Self::tell_waiters(slf, stdlib, waiters)?;
+                    if cell.phase() == Phase::Notified {
+                        Self::tell_waiters(slf, stdlib, "add_cancelled")?;
                     } else {
                         let condition = stdlib.condition.bind(slf.py());
                         condition.call_method0("notify_all")?;
