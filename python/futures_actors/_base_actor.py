@@ -1,23 +1,24 @@
 """`ActorExecutor`: what the executors of thread and process actors have in common."""
 
 from concurrent.futures import Executor
-from typing import Any
+from typing import Generic
 
 from . import _core
 from ._core import Actor
 from ._future import ActorFuture
+from ._types import Answer, Message
 
 __all__ = ["Actor", "ActorExecutor"]
 
 
-class ActorExecutor(Executor):
+class ActorExecutor(Executor, Generic[Message, Answer]):
     """Manages one actor: sends messages to it and returns futures of its answers.
 
     Start an actor by its class's `executor(...)`; this class is what the executors of
     `ThreadActor` and `ProcessActor` share.
     """
 
-    def post(self, message: Any) -> ActorFuture[Any]:  # noqa: ANN401
+    def post(self, message: Message) -> ActorFuture[Answer]:
         """Send a message to the actor and return the future of its answer."""
         raise NotImplementedError("use ProcessActorExecutor or ThreadActorExecutor")
 

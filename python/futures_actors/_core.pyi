@@ -9,10 +9,12 @@ from threading import Condition
 from types import GenericAlias
 from typing import Any, Final, Generic, NoReturn, SupportsIndex, TypeVar
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
+from ._base_actor import ActorExecutor
 from ._future import ActorFuture
 from ._options import Options
+from ._types import Answer, Message, P
 from .process_actor import ProcessActorExecutor
 from .thread_actor import ThreadActorExecutor
 
@@ -38,61 +40,87 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-class Actor:
+# Of `executor` and `options`: `cls` is what makes an actor, so that `P` is the constructor's.
+# pyright: reportArgumentType=false
+
+class Actor(Generic[Message, Answer]):
     """What an actor is: a class that handles messages one at a time.
 
     Extend `ThreadActor` or `ProcessActor`.
     """
 
-    def __new__(cls, /, *args: Any, **kwargs: Any) -> Actor: ...
     @classmethod
-    def executor(cls, /, *args: Any, **kwargs: Any) -> Any:
+    def executor(
+        cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs
+    ) -> ActorExecutor[Message, Answer]:
         """Start an actor of this class and return its executor.
 
         Every argument goes to the constructor, which runs in the actor's own thread or process.
         """
     @classmethod
-    def options(cls, **options: Any) -> Options:
+    def options(
+        cls: Callable[P, Actor[Message, Answer]], *, start_method: str | None = None
+    ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
         `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
         unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
         """
-    def handle(self, message: Any) -> Any:
+    def handle(self, message: Message) -> Answer:
         """Answer a message: what this returns, or raises, goes to the message's future."""
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
-class ThreadActor(Actor):
+class ThreadActor(Actor[Message, Answer]):
     """Base class of actors that live in a thread of their own."""
 
-    def __new__(cls, /, *args: Any, **kwargs: Any) -> ThreadActor: ...
     @classmethod
-    def executor(cls, /, *args: Any, **kwargs: Any) -> ThreadActorExecutor:
+    def executor(
+        cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs
+    ) -> ThreadActorExecutor[Message, Answer]:
         """Start an actor of this class in a thread of its own and return its executor.
 
         Every argument goes to the constructor, which runs in that thread, at once. If it raises,
         every message fails with `ActorInitError`.
         """
+    @classmethod
+    def options(
+        cls: Callable[P, Actor[Message, Answer]], *, start_method: str | None = None
+    ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
+        """Return an object whose `executor(...)` starts actors of this class with options.
 
-class ProcessActor(Actor):
+        `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
+        unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
+        """
+
+class ProcessActor(Actor[Message, Answer]):
     """Base class of actors that live in a process of their own."""
 
-    def __new__(cls, /, *args: Any, **kwargs: Any) -> ProcessActor: ...
     @classmethod
-    def executor(cls, /, *args: Any, **kwargs: Any) -> ProcessActorExecutor:
+    def executor(
+        cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs
+    ) -> ProcessActorExecutor[Message, Answer]:
         """Start an actor of this class in a process of its own and return its executor.
 
         Every argument goes to the constructor, which runs in that process, at once. Class and
         arguments are pickled; raises `TypeError` or `pickle.PicklingError` if they cannot be. If
         the constructor raises, every message fails with `ActorInitError`.
         """
+    @classmethod
+    def options(
+        cls: Callable[P, Actor[Message, Answer]], *, start_method: str | None = None
+    ) -> Options[P, ProcessActorExecutor[Message, Answer]]:
+        """Return an object whose `executor(...)` starts actors of this class with options.
+
+        `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
+        unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
+        """
 
 @disjoint_base
-class ExecutorCore:
+class ExecutorCore(Generic[Message, Answer]):
     """The core of an executor: one actor and its mailbox."""
 
-    def post(self, message: Any) -> ActorFuture[Any]:
+    def post(self, message: Message) -> ActorFuture[Answer]:
         """Send a message to the actor and return the future of its answer.
 
         Messages of one thread are handled in the order they were posted. Raises `RuntimeError`
@@ -109,18 +137,18 @@ class ExecutorCore:
         With `wait`, return when it has ended. With `cancel_futures`, cancel every message that
         `handle` has not begun.
         """
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
-class ThreadExecutorCore(ExecutorCore):
+class ThreadExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ThreadActorExecutor`."""
 
-    def __new__(cls, actor_class: type, /, *args: Any, **kwargs: Any) -> ThreadExecutorCore: ...
+    def __new__(cls, actor_class: type, /, *args: Any, **kwargs: Any) -> Self: ...
 
-class ProcessExecutorCore(ExecutorCore):
+class ProcessExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ProcessActorExecutor`."""
 
-    def __new__(
-        cls, actor: type | Options, /, *args: Any, **kwargs: Any
-    ) -> ProcessExecutorCore: ...
+    def __new__(cls, actor: type | Options[..., Any], /, *args: Any, **kwargs: Any) -> Self: ...
 
 @disjoint_base
 class FutureCore(Generic[_T]):

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from . import _core
 from ._base_actor import ActorExecutor
 from ._core import ProcessActor
+from ._types import Answer, Message
 
 __all__ = ["BrokenProcessPool", "ProcessActor", "ProcessActorExecutor"]
 
@@ -14,7 +15,9 @@ __all__ = ["BrokenProcessPool", "ProcessActor", "ProcessActorExecutor"]
 _T = TypeVar("_T")
 
 
-class ProcessActorExecutor(_core.ProcessExecutorCore, ActorExecutor):
+class ProcessActorExecutor(
+    _core.ProcessExecutorCore[Message, Answer], ActorExecutor[Message, Answer]
+):
     """The executor of a `ProcessActor`."""
 
     def map(

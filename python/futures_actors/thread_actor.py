@@ -5,11 +5,14 @@ import threading
 from . import _core
 from ._base_actor import ActorExecutor
 from ._core import ThreadActor
+from ._types import Answer, Message
 
 __all__ = ["ThreadActor", "ThreadActorExecutor"]
 
 
-class ThreadActorExecutor(_core.ThreadExecutorCore, ActorExecutor):
+class ThreadActorExecutor(
+    _core.ThreadExecutorCore[Message, Answer], ActorExecutor[Message, Answer]
+):
     """The executor of a `ThreadActor`."""
 
 

@@ -12,8 +12,8 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::error::{Fault, Sealed, Started, shut_down, to_error};
 use super::future::{self, ActorCell, Message, Outcome};
-use super::lifecycle;
 use super::wait::wait_for;
+use super::{imports, lifecycle};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
 
@@ -278,5 +278,13 @@ impl ExecutorCore {
             self.host.wait(py, None)?;
         }
         Ok(())
+    }
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::generic_alias(cls.py())?.call1((cls, item))
     }
 }

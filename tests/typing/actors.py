@@ -1,0 +1,193 @@
+"""What the type checkers say of actors: a line that ends in `# E` is an error to both, one in
+`# E mypy` to mypy alone, no other is."""
+
+from abc import ABC, abstractmethod
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from typing_extensions import assert_type
+
+from futures_actors import (
+    Actor,
+    ActorExecutor,
+    ActorFuture,
+    Options,
+    ProcessActor,
+    ProcessActorExecutor,
+    ThreadActor,
+    ThreadActorExecutor,
+)
+
+T = TypeVar("T")
+
+
+class Counter(ThreadActor[int, int]):
+    def __init__(self, start: int = 0, *, step: int = 1) -> None:
+        self.total = start
+        self.step = step
+
+    def handle(self, message: int) -> int:
+        self.total += message * self.step
+        return self.total
+
+
+class Far(ProcessActor[str, bytes]):
+    def handle(self, message: str) -> bytes:
+        return message.encode()
+
+
+async def the_types_of_the_class_are_those_of_its_executor() -> None:
+    counter = Counter.executor(100, step=2)
+    assert_type(counter, ThreadActorExecutor[int, int])
+    assert_type(counter.post(3), ActorFuture[int])
+    assert_type(counter.post(3).result(), int)
+    assert_type(await counter.post(3), int)
+    counter.post("3")  # E
+    assert_type(Far.executor(), ProcessActorExecutor[str, bytes])
+    Far.executor().post(b"")  # E
+    with Counter.executor() as same:
+        assert_type(same, ThreadActorExecutor[int, int])
+
+
+class TakesWhatItSaysNot(ThreadActor[int, int]):
+    def handle(self, message: str) -> int:  # E
+        return 0
+
+
+class AnswersWhatItSaysNot(ThreadActor[int, int]):
+    def handle(self, message: int) -> str:  # E
+        return ""
+
+
+def the_constructors_arguments_are_checked() -> None:
+    Counter.executor("100")  # E
+    Counter.executor(start="100")  # E
+    Counter.executor(step="2")  # E
+    Counter.executor(1, 2)  # E
+    Counter.executor(stop=1)  # E
+    Far.executor(1)  # E
+
+
+class Untyped(ThreadActor):
+    def __init__(self, start: int) -> None:
+        self.total = start
+
+    def handle(self, message: int) -> int:
+        return message
+
+
+class UntypedToo(ProcessActor):
+    def handle(self, message):  # type: ignore[no-untyped-def]
+        return message
+
+
+def a_class_that_names_no_types_takes_and_answers_any() -> None:
+    assert_type(Untyped.executor(1), ThreadActorExecutor[Any, Any])
+    assert_type(Untyped.executor(1).post("anything").result(), Any)
+    assert_type(UntypedToo.executor().post(object()).result(), Any)
+    Untyped.executor()  # E
+    UntypedToo.executor(1)  # E
+
+
+@dataclass
+class Data(ProcessActor[int, str]):
+    name: str
+    size: int = 1
+
+    def handle(self, message: int) -> str:
+        return self.name * message
+
+
+class Box(ThreadActor[T, list[T]], Generic[T]):
+    def __init__(self, first: T) -> None:
+        self.held = [first]
+
+    def handle(self, message: T) -> list[T]:
+        return [*self.held, message]
+
+
+class Base(ThreadActor[int, int], ABC):
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    @abstractmethod
+    def handle(self, message: int) -> int: ...
+
+
+class Derived(Base):
+    def handle(self, message: int) -> int:
+        return message + self.size
+
+
+class New(ThreadActor[int, int]):
+    def __new__(cls, size: int) -> "New":
+        return super().__new__(cls)
+
+
+def classes_of_every_make_are_checked() -> None:
+    assert_type(Data.executor("a", size=2), ProcessActorExecutor[int, str])
+    Data.executor(1)  # E
+    assert_type(Box[int].executor(1), ThreadActorExecutor[int, list[int]])
+    Box[int].executor("1")  # E
+    assert_type(Derived.executor(1), ThreadActorExecutor[int, int])
+    Derived.executor("1")  # E
+    assert_type(New.executor(1), ThreadActorExecutor[int, int])
+    New.executor("1")  # E
+
+
+def options_keep_the_types() -> None:
+    quick = Far.options(start_method="forkserver")
+    assert_type(quick.executor(), ProcessActorExecutor[str, bytes])
+    quick.executor(1)  # E
+    Far.options(start_methods="spawn")  # E
+    Far.options(start_method=1)  # E
+    assert_type(Counter.options().executor(1).post(2), ActorFuture[int])
+    Counter.options().executor("1")  # E
+
+
+def start(cls: type[ThreadActor[int, T]]) -> T:
+    """Through a variable that holds a class, the types of messages are known."""
+    return cls.executor().post(1).result()
+
+
+assert_type(start(Counter), int)
+
+
+def mypy_does_not_see_a_constructor_through_a_variable(cls: type[Counter]) -> None:
+    cls.executor(1)  # E mypy
+
+
+def executors_of_more_messages_and_fewer_answers_fit() -> None:
+    class Wide(ThreadActor[object, bool]):
+        def handle(self, message: object) -> bool:
+            return bool(message)
+
+    narrow: ActorExecutor[int, int] = Wide.executor()
+    narrow.post(1)
+    wide: ActorExecutor[object, int] = Counter.executor()  # E
+    wide.post("1")
+
+
+def use(executor: Executor, future: Future[int]) -> None:
+    future.add_done_callback(lambda done: print(done.result()))
+    assert_type(executor.submit(len, "abc"), Future[int])
+
+
+def it_is_an_executor_and_they_are_futures() -> None:
+    use(Counter.executor(), Counter.executor().post(1))
+    assert_type(Counter.executor().submit(len, "abc"), ActorFuture[int])
+    assert_type(list(Counter.executor().map(str, [1, 2])), list[str])
+
+
+def the_base_is_typed_too(cls: type[Actor[int, str]]) -> None:
+    options: Options[[], ProcessActorExecutor[str, bytes]] = Far.options()
+    assert_type(options.executor().post("").result(), bytes)
+    assert_type(cls.executor(), ActorExecutor[int, str])
+
+
+class Handles(Protocol):
+    def handle(self, message: int) -> int: ...
+
+
+handler: Handles = Counter()
