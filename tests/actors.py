@@ -84,6 +84,37 @@ class Counter:
         return self.total
 
 
+class Account:
+    """Has methods, and no `handle`."""
+
+    currency = "EUR"
+
+    def __init__(self, balance=0):
+        self.balance = balance
+
+    def add(self, amount, *, fee=0):
+        self.balance += amount - fee
+        return self.balance
+
+    def take(self, amount):
+        if amount > self.balance:
+            raise ValueError(f"there is only {self.balance}")
+        return self.add(-amount)
+
+    def call(self, function, *args, **kw):
+        return function(*args, **kw)
+
+    def get(self, **kw):
+        return self.balance, kw
+
+    @property
+    def is_empty(self):
+        return not self.balance
+
+    def _secret(self):
+        return "secret"
+
+
 class Echo:
     def handle(self, message):
         return message

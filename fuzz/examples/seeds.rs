@@ -23,6 +23,7 @@ fn to_child() -> Vec<u8> {
         encode(Kind::Message, 1, MESSAGE),
         encode(Kind::Message, 2, b""),
         encode(Kind::Call, 3, MESSAGE),
+        encode(Kind::Method, 4, MESSAGE),
         encode(Kind::Stop, 0, b""),
     ]
     .concat()

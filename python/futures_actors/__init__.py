@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._forkserver_client import preload
     from ._future import ActorFuture
     from ._options import Options
+    from ._proxy import Proxy
     from ._spawn import get_start_method, set_start_method
     from .process_actor import ProcessActorExecutor
     from .thread_actor import ThreadActorExecutor
@@ -32,6 +33,7 @@ __all__ = [
     "Options",
     "ProcessActor",
     "ProcessActorExecutor",
+    "Proxy",
     "RemoteError",
     "ThreadActor",
     "ThreadActorExecutor",
@@ -50,6 +52,7 @@ _LATE = {
     "MailboxFull": "_errors",
     "Options": "_options",
     "ProcessActorExecutor": "process_actor",
+    "Proxy": "_proxy",
     "RemoteError": "_errors",
     "ThreadActorExecutor": "thread_actor",
     "get_start_method": "_spawn",

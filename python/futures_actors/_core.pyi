@@ -7,13 +7,14 @@ This is the reference manual of the classes that the core defines. Its texts are
 from collections.abc import Callable, Generator
 from threading import Condition
 from types import GenericAlias
-from typing import Any, Final, Generic, NoReturn, SupportsIndex, TypeVar
+from typing import Any, Final, Generic, NoReturn, SupportsIndex
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import Self, TypeVar, disjoint_base
 
 from ._base_actor import ActorExecutor
 from ._future import ActorFuture
 from ._options import Options
+from ._proxy import Proxy
 from ._types import Answer, Message, P
 from .process_actor import ProcessActorExecutor
 from .thread_actor import ThreadActorExecutor
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_Proxy = TypeVar("_Proxy", default=Proxy)
 
 # Of `executor` and `options`: `cls` is what makes an actor, so that `P` is the constructor's.
 # pyright: reportArgumentType=false
@@ -131,6 +133,15 @@ class ExecutorCore(Generic[Message, Answer]):
 
         Returns the future of its result; raises as `post` does.
         """
+    def proxy(self) -> _Proxy:  # type: ignore[type-var] # the context tells, or the default
+        """Return an object whose method calls are messages: `proxy.name(...)` returns a future.
+
+        It calls the actor's methods of that name, in mailbox order, for classes that have no
+        `handle`. A name that starts with "_", and one that is no method of the actor's class, is an
+        `AttributeError`. Annotate the result with a protocol to have calls type-checked.
+        """
+    def _call_method(self, name: str, /, *args: Any, **kwargs: Any) -> ActorFuture[Any]:
+        """For proxies: call the actor's method `name`, in mailbox order, and return the future."""
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more messages, and let the actor end when it has handled those it has.
 

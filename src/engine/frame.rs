@@ -33,6 +33,8 @@ pub enum Kind {
     Call = 3,
     /// To the child, last: there is no more.
     Stop = 4,
+    /// To the child: the name of a method of the actor, and its arguments.
+    Method = 5,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled, and not begun.
@@ -48,6 +50,7 @@ impl Kind {
             Self::Message,
             Self::Call,
             Self::Stop,
+            Self::Method,
             Self::Answer,
             Self::Error,
             Self::Skipped,

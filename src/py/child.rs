@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 
@@ -95,7 +95,7 @@ struct Child<'py> {
     dump_error: Bound<'py, PyAny>,
 }
 
-/// Something to call, and with what.
+/// Something to call, or the name of a method, and with what.
 type Call<'py> = (
     Bound<'py, PyAny>,
     Bound<'py, PyTuple>,
@@ -220,11 +220,18 @@ fn handle<'py>(actor: &Bound<'py, PyAny>, frame: Frame) -> PyResult<Bound<'py, P
     let py = actor.py();
     let message = pickle::loads(py, &frame.body)?;
     drop(frame.body);
-    if frame.kind == Kind::Call {
-        let (function, args, kwargs): Call<'_> = message.extract()?;
-        return give_control(|| function.call(args, kwargs.as_ref()));
+    match frame.kind {
+        Kind::Call => {
+            let (function, args, kwargs): Call<'_> = message.extract()?;
+            give_control(|| function.call(args, kwargs.as_ref()))
+        }
+        Kind::Method => {
+            let (name, args, kwargs): Call<'_> = message.extract()?;
+            let name = name.cast_into::<PyString>()?;
+            give_control(|| actor.call_method(name, args, kwargs.as_ref()))
+        }
+        _ => give_control(|| actor.call_method1(intern!(py, "handle"), (message,))),
     }
-    give_control(|| actor.call_method1(intern!(py, "handle"), (message,)))
 }
 
 /// Runs the object's own code: in there, Ctrl-C raises.

@@ -26,7 +26,9 @@ pub(super) enum Message {
     Object(Py<PyAny>),
     /// For `submit`: a function and its arguments.
     Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
-    /// Either of them, encoded for a child.
+    /// For a proxy: the name of a method of the actor, and its arguments.
+    Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
+    /// Any of them, encoded for a child.
     Frame(Kind, Vec<u8>),
     /// Stands for a frame that a child has.
     Ticket(Ticket),

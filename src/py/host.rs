@@ -8,7 +8,7 @@ use std::time::Instant;
 use once_cell::sync::OnceCell;
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::error::{Fault, Sealed, Started, shut_down, to_error};
 use super::future::{self, ActorCell, Message, Outcome};
@@ -26,6 +26,14 @@ pub(super) trait Transport: Send + Sync {
     fn call(
         &self,
         function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message>;
+
+    /// Makes a message that calls a method of the actor.
+    fn call_method(
+        &self,
+        name: &Bound<'_, PyString>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Message>;
@@ -51,7 +59,9 @@ pub(super) enum Ended {
 }
 
 pub(super) struct Host {
-    /// The name of the actor's class.
+    /// The actor's class.
+    class: Py<PyType>,
+    /// Its name.
     pub(super) name: String,
     pub(super) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     transport: Box<dyn Transport>,
@@ -71,6 +81,7 @@ impl Host {
         transport: Box<dyn Transport>,
     ) -> PyResult<Self> {
         Ok(Self {
+            class: class.clone().unbind(),
             name: class.name()?.to_string(),
             mailbox,
             transport,
@@ -260,6 +271,29 @@ impl ExecutorCore {
         let transport = &self.host.transport;
         self.host
             .accept(r#fn.py(), || transport.call(r#fn, args, kwargs))
+    }
+
+    /// Return an object whose method calls are messages: `proxy.name(...)` returns a future.
+    ///
+    /// It calls the actor's methods of that name, in mailbox order, for classes that have no
+    /// `handle`. A name that starts with "_", and one that is no method of the actor's class, is an
+    /// `AttributeError`. Annotate the result with a protocol to have calls type-checked.
+    fn proxy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        imports::proxy(py)?.call1((slf, &slf.get().host.class))
+    }
+
+    /// For proxies: call the actor's method `name`, in mailbox order, and return the future.
+    #[pyo3(signature = (name, /, *args, **kwargs))]
+    fn _call_method<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let transport = &self.host.transport;
+        self.host
+            .accept(name.py(), || transport.call_method(name, args, kwargs))
     }
 
     /// Accept no more messages, and let the actor end when it has handled those it has.

@@ -23,6 +23,7 @@ lazy! {
     thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";
     thread_leave: PyAny = "futures_actors.thread_actor", "leave_thread";
     leave_at_once: PyAny = "futures_actors._base_actor", "leave_at_once";
+    proxy: PyType = "futures_actors._proxy", "Proxy";
     options: PyType = "futures_actors._options", "Options";
     start_child: PyAny = "futures_actors._spawn", "start_child";
     load_error: PyAny = "futures_actors._errors", "load_error";

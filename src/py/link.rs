@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -478,6 +478,16 @@ impl Transport for Arc<Link> {
     ) -> PyResult<Message> {
         let call = (function, args, kwargs).into_pyobject(function.py())?;
         self.message(Kind::Call, call.as_any())
+    }
+
+    fn call_method(
+        &self,
+        name: &Bound<'_, PyString>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        let call = (name, args, kwargs).into_pyobject(name.py())?;
+        self.message(Kind::Method, call.as_any())
     }
 
     fn rouse(&self, py: Python<'_>) {

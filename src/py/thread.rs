@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::error::Fault;
 use super::future::{self, ActorCell, Message, Outcome};
@@ -31,6 +31,19 @@ impl Transport for SameProcess {
     ) -> PyResult<Message> {
         Ok(Message::Call(
             function.clone().unbind(),
+            args.clone().unbind(),
+            kwargs.map(|kwargs| kwargs.clone().unbind()),
+        ))
+    }
+
+    fn call_method(
+        &self,
+        name: &Bound<'_, PyString>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        Ok(Message::Method(
+            name.clone().unbind(),
             args.clone().unbind(),
             kwargs.map(|kwargs| kwargs.clone().unbind()),
         ))
@@ -136,6 +149,10 @@ fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'p
             function
                 .into_bound(py)
                 .call(args.into_bound(py), kwargs.as_ref())
+        }
+        Message::Method(name, args, kwargs) => {
+            let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
+            actor.call_method(name.bind(py), args.into_bound(py), kwargs.as_ref())
         }
         Message::Frame(..) | Message::Ticket(_) => unreachable!("frames are for children"),
     }

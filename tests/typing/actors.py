@@ -15,6 +15,7 @@ from futures_actors import (
     Options,
     ProcessActor,
     ProcessActorExecutor,
+    Proxy,
     ThreadActor,
     ThreadActorExecutor,
 )
@@ -184,6 +185,29 @@ def the_base_is_typed_too(cls: type[Actor[int, str]]) -> None:
     options: Options[[], ProcessActorExecutor[str, bytes]] = Far.options()
     assert_type(options.executor().post("").result(), bytes)
     assert_type(cls.executor(), ActorExecutor[int, str])
+
+
+class Adder(Protocol):
+    def add(self, amount: int, /) -> ActorFuture[int]: ...
+
+
+class Account(ProcessActor):
+    def add(self, amount: int, /) -> int:
+        return amount
+
+
+def calls_through_a_proxy_are_checked_against_a_protocol() -> None:
+    adder: Adder = Account.executor().proxy()
+    assert_type(adder.add(1).result(), int)
+    adder.add("1")  # E
+    adder.subtract(1)  # E
+
+
+def calls_through_a_bare_proxy_are_not_checked() -> None:
+    proxy = Account.executor().proxy()
+    assert_type(proxy, Proxy)
+    assert_type(proxy.anything("goes"), ActorFuture[Any])
+    assert_type(Account.executor().proxy().add(1).result(), Any)
 
 
 class Handles(Protocol):
