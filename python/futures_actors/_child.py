@@ -4,9 +4,17 @@ It must import nothing heavy: what is imported here is paid for at each start.
 """
 
 import _signal  # type: ignore[import-not-found] # signal itself imports enum
+import faulthandler  # noqa: F401 - _core.serve uses it; a fork server has loaded it then
 import sys
 
 from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any
 
 
 def main(descriptors: list[int], parent: int) -> None:
@@ -22,7 +30,54 @@ def main(descriptors: list[int], parent: int) -> None:
     # `_spawn` has held it back until now.
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
     request, answer, shared = descriptors
-    _core.serve(request, answer, shared, parent, dump_error)
+    _core.serve(request, answer, shared, parent, _prepare, dump_error)
+
+
+def _prepare(argv: list[str], levels: dict[str, int]) -> None:
+    """Take on what the parent looks like, before anything of the user's is loaded.
+
+    `levels` are those of the parent's loggers.
+    """
+    sys.argv = argv
+    if "logging" in sys.modules:
+        # A fork server has preloaded it.
+        from . import _logging
+
+        _logging.send_to_parent(levels)
+    else:
+        sys.meta_path.insert(0, _WhenLogging(levels))
+
+
+class _WhenLogging:
+    """Finder and loader of the module `logging`, which sets it up when it is first imported."""
+
+    def __init__(self, levels: dict[str, int]) -> None:
+        self._levels = levels
+        self._loader: Any = None
+
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, _target: object = None
+    ) -> "ModuleSpec | None":
+        if name != "logging":
+            return None
+        sys.meta_path.remove(self)
+        specs = (finder.find_spec(name, path) for finder in sys.meta_path)
+        spec = next(filter(None, specs), None)
+        if spec is not None:
+            self._loader, spec.loader = spec.loader, self  # type: ignore[assignment]
+        return spec
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        created: ModuleType | None = self._loader.create_module(spec)
+        return created
+
+    def exec_module(self, module: "ModuleType") -> None:
+        # As if this had never been here.
+        vars(module)["__spec__"].loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        from . import _logging
+
+        _logging.send_to_parent(self._levels)
 
 
 def _on_interrupt(_signum: int, _frame: object) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "dumps",
     "handling",
     "loads",
+    "log_to_parent",
     "serve",
     "start_logging",
 ]
@@ -148,6 +149,14 @@ class ExecutorCore(Generic[Message, Answer]):
         With `wait`, return when it has ended. With `cancel_futures`, cancel every message that
         `handle` has not begun.
         """
+    def dump_traceback(self, *, timeout: float | None = None) -> str:
+        """Return where the actor is at this moment: the stacks of its threads, as text.
+
+        A process actor is interrupted for it by a signal, so it works while `handle` hangs, in C
+        code too; Linux alone. Of a thread actor it is the stack of its thread. `timeout` is in
+        seconds; None waits without end. Raises `TimeoutError` when it has passed, `BrokenActor` if
+        the actor could not start or has died, and `RuntimeError` if it has ended.
+        """
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
@@ -228,18 +237,23 @@ def loads(pickle: bytes) -> Any:
 def handling() -> bool:
     """Return whether the constructor or `handle` runs at this moment."""
 
+def log_to_parent(record: bytes) -> None:
+    """Send an encoded log record to the parent, before any answer that is given after it."""
+
 def serve(
     request: int,
     answer: int,
     shared: int,
     parent: int,
+    prepare: Callable[[list[str], dict[str, int]], object],
     dump_error: Callable[[BaseException], bytes],
 ) -> None:
     """Serve the parent until it says that there is no more.
 
     `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-    shared memory; `parent` is the pid of the process that started it; `dump_error(exception)`
-    returns the bytes of what is raised.
+    shared memory; `parent` is the pid of the process that started it; `prepare(argv, levels)` is
+    called before anything of the user's; `dump_error(exception)` returns the bytes of what is
+    raised.
     """
 
 def drain() -> None:

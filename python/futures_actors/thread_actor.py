@@ -1,5 +1,6 @@
 """Actors that live in a thread of their own."""
 
+import sys
 import threading
 
 from . import _core
@@ -16,9 +17,26 @@ class ThreadActorExecutor(
     """The executor of a `ThreadActor`."""
 
 
-def enter_thread(name: str) -> None:
-    """Make the calling thread, which the core has started, known to `threading` by `name`."""
+def enter_thread(name: str) -> int:
+    """Make the calling thread, which the core has started, known to `threading` by `name`.
+
+    Returns what `threading` knows it by.
+    """
     threading.current_thread().name = name
+    return threading.get_ident()
+
+
+def dump_thread(ident: int | None) -> str:
+    """Return the stack of a thread as text, the most recent call last."""
+    import traceback
+
+    thread = threading._active.get(ident)  # type: ignore[attr-defined] # noqa: SLF001
+    frame = None if ident is None else sys._current_frames().get(ident)  # noqa: SLF001 - documented
+    name = "a thread that starts" if thread is None else f"thread {thread.name}"
+    lines = ["  it waits, and runs no Python code\n"]
+    if frame is not None:
+        lines = traceback.format_stack(frame)
+    return f"{name} (most recent call last):\n" + "".join(lines)
 
 
 def leave_thread() -> None:

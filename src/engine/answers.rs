@@ -61,6 +61,7 @@ pub enum Haste {
     Soon,
 }
 
+#[derive(Clone)]
 pub struct Answers(Arc<Desk>);
 
 impl Answers {

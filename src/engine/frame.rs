@@ -41,6 +41,8 @@ pub enum Kind {
     Skipped = 19,
     /// To the parent: what `handle`, or for sequence 0 the constructor, raised.
     Error = 18,
+    /// To the parent: a log record. It is about no message, so its sequence is 0.
+    Log = 20,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Self::Answer,
             Self::Error,
             Self::Skipped,
+            Self::Log,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

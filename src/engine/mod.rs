@@ -19,3 +19,5 @@ pub mod link;
 pub mod shared;
 #[cfg(not(loom))]
 pub mod sys;
+#[cfg(not(loom))]
+pub mod trace;

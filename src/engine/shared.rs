@@ -1,9 +1,10 @@
-//! The memory that a parent shares with one child: the claims of the messages in the window, and
-//! the spill, which holds answers that are still to leave the child.
+//! The memory that a parent shares with one child: the claims of the messages in the window, the
+//! spill, which holds answers that are still to leave the child, and a count for `trace`, whose
+//! text follows in the same file.
 //!
 //! ```text
-//! words:  0          512    513                    513 + SPILL_WORDS
-//!         ├─ claims ──┼─ len ─┼─ spilled frames ──────┤
+//! words:  0          512    513               513 + SPILL_WORDS
+//!         ├─ claims ──┼─ len ─┼─ spilled frames ──┼─ traces ─┤
 //! ```
 
 use std::ops::Deref;
@@ -18,7 +19,10 @@ use super::sys::SharedWords;
 
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 pub const SPILL_BYTES: usize = 32 * 1024;
-const LEN_WORDS: usize = SLOTS + 1 + SPILL_BYTES / WORD_BYTES;
+const SPILL_WORDS: usize = 1 + SPILL_BYTES / WORD_BYTES;
+const LEN_WORDS: usize = SLOTS + SPILL_WORDS + 1;
+/// How long the file is that holds it.
+pub const LEN_BYTES: u64 = (LEN_WORDS * WORD_BYTES) as u64;
 
 #[derive(Debug)]
 pub struct Shared(SharedWords);
@@ -39,7 +43,12 @@ impl Shared {
     }
 
     pub fn spill(&self) -> Spill<&[AtomicU64]> {
-        Spill(&self.0[SLOTS..])
+        Spill(&self.0[SLOTS..SLOTS + SPILL_WORDS])
+    }
+
+    /// Counts for `trace`.
+    pub fn traces(&self) -> &AtomicU64 {
+        &self.0[LEN_WORDS - 1]
     }
 }
 

@@ -3,13 +3,14 @@
 //! Every descriptor made here is close-on-exec.
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::pipe::PipeFlags;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicU64;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A pipe: the end to read from, the end to write to. Both block.
@@ -214,6 +215,113 @@ pub fn end_now() {
     _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
+/// The signal that asks a child for its traceback: one that no library is known to use.
+#[cfg(target_os = "linux")]
+pub fn trace_signal() -> i32 {
+    libc::SIGRTMAX() - 3
+}
+
+/// Sends it to a process of one's own, by its descriptor.
+#[cfg(target_os = "linux")]
+pub fn ask_for_trace(process: BorrowedFd<'_>) -> Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open, and the call only reads its arguments.
+    #[expect(unsafe_code)]
+    let sent = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            trace_signal(),
+            no_info,
+            0,
+        )
+    };
+    if sent == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+#[cfg(target_os = "linux")]
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
+}
+
+/// What the handler of the trace signal calls, and where it counts.
+#[cfg(target_os = "linux")]
+static TRACING: OnceLock<(extern "C" fn(i32), &'static AtomicU64)> = OnceLock::new();
+
+/// Calls the handler that was there, and counts. It runs at any moment on any thread, so it does
+/// nothing that is not safe in a signal's handler.
+#[cfg(target_os = "linux")]
+extern "C" fn trace(signal: i32) {
+    if let Some((write, count)) = TRACING.get() {
+        write(signal);
+        count.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Has `count` go up by one after each run of the handler that the trace signal has. Once.
+#[cfg(target_os = "linux")]
+pub fn count_traces(count: &'static AtomicU64) -> Result<()> {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: it writes the action that is in force to where it is told.
+    #[expect(unsafe_code)]
+    let got = unsafe { libc::sigaction(trace_signal(), std::ptr::null(), action.as_mut_ptr()) };
+    if got != 0 {
+        return Err(last_error());
+    }
+    // SAFETY: the call above has written it.
+    #[expect(unsafe_code)]
+    let mut action = unsafe { action.assume_init() };
+    let plain = action.sa_flags & libc::SA_SIGINFO == 0;
+    if !plain || [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: without SA_SIGINFO, and neither of the two constants, it is a handler's address.
+    #[expect(unsafe_code)]
+    let write = unsafe { std::mem::transmute::<usize, extern "C" fn(i32)>(action.sa_sigaction) };
+    TRACING.set((write, count)).map_err(|_| Errno::ALREADY)?;
+    action.sa_sigaction = trace as extern "C" fn(i32) as usize;
+    // SAFETY: the handler is of the kind that the flags say, and does only what one may do.
+    #[expect(unsafe_code)]
+    let set = unsafe { libc::sigaction(trace_signal(), &raw const action, std::ptr::null_mut()) };
+    if set == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn ask_for_trace(_process: BorrowedFd<'_>) -> Result<()> {
+    Err(Errno::NOSYS)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn count_traces(_count: &'static AtomicU64) -> Result<()> {
+    Err(Errno::NOSYS)
+}
+
+/// Has every write to the file go to its end.
+pub fn set_append(file: impl AsFd) -> Result<()> {
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags | rustix::fs::OFlags::APPEND)
+}
+
+/// Cuts the file, or lengthens it by zeros.
+pub fn set_len(file: impl AsFd, len_bytes: u64) -> Result<()> {
+    rustix::fs::ftruncate(file, len_bytes)
+}
+
+/// What a file holds from `at` to its end.
+pub fn read_from(file: BorrowedFd<'_>, mut at: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match retry(|| rustix::io::pread(file, &mut buffer[..], at))? {
+            0 => return Ok(bytes),
+            read => {
+                bytes.extend_from_slice(&buffer[..read]);
+                at += read as u64;
+            }
+        }
+    }
+}
+
 /// What to wait for on a descriptor.
 #[derive(Clone, Copy)]
 pub struct Interest<'a> {
@@ -276,7 +384,6 @@ mod tests {
 
     #[test]
     fn words_are_shared_by_who_maps_the_same_descriptor() {
-        use std::sync::atomic::Ordering;
         let (here, fd) = SharedWords::create(512).expect("memory");
         let there = SharedWords::map(&fd, 512).expect("memory");
         assert_eq!(there[511].load(Ordering::SeqCst), 0);

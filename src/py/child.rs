@@ -3,15 +3,15 @@
 //! It reads frames, calls the object, and writes answers; it waits detached. A thread of its own
 //! watches the parent, and ends the child when that is gone, whatever Python does at the moment.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::pickle;
 use crate::engine::answers::{Answers, Haste};
@@ -19,6 +19,7 @@ use crate::engine::frame::{Frame, Kind, encode};
 use crate::engine::link::{Fill, Reader, Writer};
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Interest};
+use crate::engine::trace;
 
 /// Whether the object has control, so that Ctrl-C is its business.
 static HANDLING: AtomicBool = AtomicBool::new(false);
@@ -29,11 +30,25 @@ pub(super) fn handling() -> bool {
     HANDLING.load(Ordering::SeqCst)
 }
 
+/// The way out, for log records too. It stays until this process ends, when the kernel closes the
+/// answer pipe: that is how the parent knows.
+static ANSWERS: OnceLock<Answers> = OnceLock::new();
+
+/// Send an encoded log record to the parent, before any answer that is given after it.
+#[pyfunction]
+pub(super) fn log_to_parent(py: Python<'_>, record: &[u8]) -> PyResult<()> {
+    let Some(answers) = ANSWERS.get() else {
+        return Err(PyRuntimeError::new_err("this process has no parent yet"));
+    };
+    send(py, answers, encode(Kind::Log, 0, record), Haste::Now)
+}
+
 /// Serve the parent until it says that there is no more.
 ///
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-/// shared memory; `parent` is the pid of the process that started it; `dump_error(exception)`
-/// returns the bytes of what is raised.
+/// shared memory; `parent` is the pid of the process that started it; `prepare(argv, levels)` is
+/// called before anything of the user's; `dump_error(exception)` returns the bytes of what is
+/// raised.
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,
@@ -41,24 +56,43 @@ pub(super) fn serve(
     answer: i32,
     shared: i32,
     parent: i32,
+    prepare: Bound<'_, PyAny>,
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     let io = |error: rustix::io::Errno| std::io::Error::from(error);
     let request = sys::inherited(request).map_err(io)?;
     let answer = sys::inherited(answer).map_err(io)?;
-    let shared = sys::inherited(shared).map_err(io)?;
-    let shared = Arc::new(Shared::map(&shared).map_err(io)?);
+    let file = sys::inherited(shared).map_err(io)?;
+    let shared = Arc::new(Shared::map(&file).map_err(io)?);
     watch_parent(request.try_clone()?, parent)?;
+    offer_traces(py, &shared, file)?;
+    let answers = Answers::new(Writer::new(answer), Arc::clone(&shared));
     let mut child = Child {
         reader: Reader::new(request),
-        answers: Answers::new(Writer::new(answer), Arc::clone(&shared)),
+        answers: ANSWERS.get_or_init(|| answers),
         shared,
+        prepare,
         dump_error,
     };
-    let served = child.serve(py);
-    // The kernel closes the answer pipe when this process ends: that is how the parent knows.
-    std::mem::forget(child.answers);
-    served
+    child.serve(py)
+}
+
+/// Has the parent's signal for it write the stacks of all threads to `file`.
+#[cfg(target_os = "linux")]
+fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: OwnedFd) -> PyResult<()> {
+    // The file, for all threads, and without the handler that was there.
+    let how = (sys::trace_signal(), file.as_raw_fd(), true, false);
+    py.import("faulthandler")?.call_method1("register", how)?;
+    // Both for good: the handler may run at any moment.
+    let shared = Box::leak(Box::new(Arc::clone(shared)));
+    trace::offer(shared, &file).map_err(std::io::Error::from)?;
+    std::mem::forget(file);
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn offer_traces(_py: Python<'_>, _shared: &Arc<Shared>, _file: OwnedFd) -> PyResult<()> {
+    Ok(())
 }
 
 /// Ends this process as soon as the parent is gone: its end of the request pipe is closed then,
@@ -90,8 +124,10 @@ fn watch_parent(request: OwnedFd, parent: i32) -> PyResult<()> {
 
 struct Child<'py> {
     reader: Reader,
-    answers: Answers,
+    answers: &'static Answers,
     shared: Arc<Shared>,
+    /// Called with `sys.argv` and the levels of loggers.
+    prepare: Bound<'py, PyAny>,
     dump_error: Bound<'py, PyAny>,
 }
 
@@ -110,7 +146,7 @@ impl<'py> Child<'py> {
         let Some(start) = self.wait_for_frame(py)? else {
             return Ok(());
         };
-        let (actor, name) = match Self::construct(py, &start.body) {
+        let (actor, name) = match self.construct(py, &start.body) {
             Ok(constructed) => constructed,
             Err(error) => {
                 let body = self.encode_error(py, error)?;
@@ -146,10 +182,10 @@ impl<'py> Child<'py> {
         Ok(())
     }
 
-    fn construct(py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, String)> {
-        let (sys_argv, start): (Bound<'_, PyAny>, Bound<'_, PyBytes>) =
+    fn construct(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, String)> {
+        let (sys_argv, levels, start): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyBytes>) =
             pickle::loads(py, body)?.extract()?;
-        py.import("sys")?.setattr("argv", sys_argv)?;
+        self.prepare.call1((sys_argv, levels))?;
         let (class, args, kwargs): Call<'_> = pickle::loads(py, start.as_bytes())?.extract()?;
         let name = class.getattr(intern!(py, "__name__"))?.to_string();
         let actor = give_control(|| class.call(args, kwargs.as_ref()))?;
@@ -196,11 +232,13 @@ impl<'py> Child<'py> {
         body: &[u8],
         haste: Haste,
     ) -> PyResult<()> {
-        let frame = encode(kind, sequence, body);
-        let answers = &self.answers;
-        let sent = py.detach(|| answers.send(frame, haste));
-        sent.map_err(|error| std::io::Error::from(error).into())
+        send(py, self.answers, encode(kind, sequence, body), haste)
     }
+}
+
+fn send(py: Python<'_>, answers: &Answers, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
+    let sent = py.detach(|| answers.send(frame, haste));
+    sent.map_err(|error| std::io::Error::from(error).into())
 }
 
 /// Runs the handlers of signals that came between messages. Ctrl-C means nothing there; what

@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle, ThreadId};
 use std::time::Instant;
 
 use once_cell::sync::OnceCell;
-use pyo3::exceptions::{PyException, PyRuntimeError};
+use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
@@ -44,6 +44,21 @@ pub(super) trait Transport: Send + Sync {
 
     /// Messages that have left the mailbox although they may not have begun.
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>>;
+
+    /// Whether the calling thread is one that ends before the host's own does.
+    fn is_own_thread(&self) -> bool {
+        false
+    }
+
+    /// Says where the actor is, as text.
+    fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump>;
+}
+
+/// What a transport knows of where an actor is.
+pub(super) enum Dump {
+    Text(String),
+    TimedOut(&'static str),
+    Ended,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,11 +203,15 @@ impl Host {
         Ok(())
     }
 
+    /// Whether the actor's end waits for the calling thread.
+    fn is_own_thread(&self) -> bool {
+        self.thread_id.get() == Some(&std::thread::current().id()) || self.transport.is_own_thread()
+    }
+
     /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
     /// thread does not wait for itself.
     pub(super) fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended> {
-        let own = self.thread_id.get() == Some(&std::thread::current().id());
-        if own || self.generation != lifecycle::generation() {
+        if self.is_own_thread() || self.generation != lifecycle::generation() {
             return Ok(Ended::Yes);
         }
         if !wait_for(py, &self.ended, deadline)? {
@@ -202,6 +221,34 @@ impl Host {
         // It has nothing left to do but to end, and it cannot panic there.
         py.detach(|| thread.map(JoinHandle::join).map(drop));
         Ok(Ended::Yes)
+    }
+
+    fn dump_traceback(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<String> {
+        let deadline = future::deadline(timeout)?;
+        if self.generation != lifecycle::generation() {
+            return Err(lifecycle::forked_error());
+        }
+        let dump = if self.ended.is_set() || self.fault.get().is_some() {
+            Dump::Ended
+        } else {
+            self.transport.dump_traceback(py, deadline)?
+        };
+        if matches!(dump, Dump::Ended) && self.fault.get().is_none() && !self.is_own_thread() {
+            // Then it is known why.
+            wait_for(py, &self.ended, deadline)?;
+        }
+        let name = &self.name;
+        match (dump, self.fault.get()) {
+            (Dump::Text(text), _) => Ok(text),
+            (Dump::TimedOut(why), _) => Err(PyTimeoutError::new_err(format!(
+                "no traceback of actor {name} in {} s: {why}",
+                timeout.unwrap_or_default()
+            ))),
+            (Dump::Ended, Some(fault)) => Err(to_error(py, name, fault, Started::No)),
+            (Dump::Ended, None) => Err(PyRuntimeError::new_err(format!(
+                "actor {name} has ended: it has no traceback"
+            ))),
+        }
     }
 
     /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and
@@ -313,6 +360,18 @@ impl ExecutorCore {
         }
         Ok(())
     }
+
+    /// Return where the actor is at this moment: the stacks of its threads, as text.
+    ///
+    /// A process actor is interrupted for it by a signal, so it works while `handle` hangs, in C
+    /// code too; Linux alone. Of a thread actor it is the stack of its thread. `timeout` is in
+    /// seconds; None waits without end. Raises `TimeoutError` when it has passed, `BrokenActor` if
+    /// the actor could not start or has died, and `RuntimeError` if it has ended.
+    #[pyo3(signature = (*, timeout=None))]
+    fn dump_traceback(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<String> {
+        self.host.dump_traceback(py, timeout)
+    }
+
     #[classmethod]
     #[pyo3(signature = (item, /))]
     fn __class_getitem__<'py>(

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -21,7 +21,8 @@ use rustix::io::Errno;
 
 use super::error::Sealed;
 use super::future::{self, ActorCell, Message, Outcome};
-use super::host::Transport;
+use super::host::{Dump, Transport};
+use super::logs::Logs;
 use super::{pickle, wait};
 use crate::engine::cell::Begin;
 use crate::engine::claims::SLOTS;
@@ -30,6 +31,7 @@ use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest};
+use crate::engine::trace::{Trace, Traces};
 
 /// How many messages may be ahead at most: each has a claim's slot.
 pub(super) const WINDOW_MESSAGES: usize = SLOTS;
@@ -181,7 +183,7 @@ impl From<Broken> for Over {
 /// A message that has left the child, and what it came to unless it was skipped.
 pub(super) type Gone = (Arc<ActorCell>, Option<Sealed>);
 
-pub(super) fn settle_all(gone: Vec<Gone>) {
+fn settle_all(gone: Vec<Gone>) {
     for (cell, outcome) in gone {
         if let Some(outcome) = outcome {
             future::settle(&cell, Outcome::Sealed(outcome));
@@ -211,6 +213,9 @@ pub(super) struct Link {
     /// is to hear of an answer without waiting takes it back (`attend`), and where nobody does,
     /// the I/O thread's next tick.
     by_waiter: AtomicBool,
+    logs: Logs,
+    /// `None` once the child is gone.
+    traces: Mutex<Option<Traces>>,
 }
 
 impl Link {
@@ -221,6 +226,7 @@ impl Link {
         wire: Wire,
         reader: Reader,
         ended: Option<Arc<OwnedFd>>,
+        traces: Option<Traces>,
     ) -> Self {
         let intake = Intake {
             reader,
@@ -228,6 +234,8 @@ impl Link {
             over: None,
         };
         Self {
+            logs: Logs::new(name.clone()),
+            traces: Mutex::new(traces),
             name,
             mailbox,
             shared,
@@ -256,6 +264,11 @@ impl Link {
     pub(super) fn close_intake(&self) {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         drop(intake.take());
+        drop(self.traces().take());
+    }
+
+    fn traces(&self) -> MutexGuard<'_, Option<Traces>> {
+        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn ahead_messages(&self) -> usize {
@@ -335,7 +348,11 @@ impl Link {
         let fill = intake.reader.fill()?;
         let before = gone.len();
         while let Some(frame) = intake.reader.next_frame()? {
-            gone.push(self.receive(frame)?);
+            if frame.kind == Kind::Log {
+                self.logs.take(frame.body);
+            } else {
+                gone.push(self.receive(frame)?);
+            }
         }
         if gone.len() > before {
             // There is room: the child gets its next messages before callbacks of these run.
@@ -371,8 +388,20 @@ impl Link {
         let mut gone = Vec::new();
         let read = self.read_as_waiter(until, &mut gone);
         // Without the lock: callbacks may run.
-        settle_all(gone);
+        self.settle(gone);
         read
+    }
+
+    /// Ends messages, once the records that came with their answers are handled. Detached, and
+    /// without a lock.
+    pub(super) fn settle(&self, gone: Vec<Gone>) {
+        self.logs.wait();
+        settle_all(gone);
+    }
+
+    /// There are no more records to come.
+    pub(super) fn close_logs(&self) {
+        self.logs.close();
     }
 
     fn read_as_waiter(self: &Arc<Self>, until: Option<Instant>, gone: &mut Vec<Gone>) -> bool {
@@ -507,5 +536,37 @@ impl Transport for Arc<Link> {
         let wire = self.wire();
         let cells = wire.iter().flat_map(|wire| &wire.ahead);
         cells.map(|ahead| Arc::clone(&ahead.cell)).collect()
+    }
+
+    fn is_own_thread(&self) -> bool {
+        self.logs.is_own_thread()
+    }
+
+    fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        let mut request = None;
+        loop {
+            let polled = py.detach(|| {
+                let mut traces = self.traces();
+                let polled = traces
+                    .as_mut()
+                    .map(|traces| traces.poll(&self.shared, &mut request));
+                polled.transpose()
+            });
+            let why = match polled {
+                Ok(Some(Trace::Text(text))) => return Ok(Dump::Text(text)),
+                Ok(Some(Trace::NotReady)) => "its process has not started yet",
+                Ok(Some(Trace::Pending)) => "its process does not react, not even to a signal",
+                // The child is gone, and the I/O thread knows it or is about to.
+                Ok(None) | Err(Errno::SRCH) => return Ok(Dump::Ended),
+                Err(error) => return Err(std::io::Error::from(error).into()),
+            };
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Ok(Dump::TimedOut(why));
+            }
+            // Nobody rings when it is done: it was written by the handler of a signal.
+            py.detach(|| std::thread::sleep(PAUSE));
+            py.check_signals()?;
+        }
     }
 }

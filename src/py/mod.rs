@@ -10,6 +10,7 @@ mod host;
 mod imports;
 mod lifecycle;
 mod link;
+mod logs;
 mod pickle;
 mod process;
 mod thread;
@@ -25,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use super::actor::{Actor, ProcessActor, ThreadActor};
     #[pymodule_export]
-    use super::child::{handling, serve};
+    use super::child::{handling, log_to_parent, serve};
     #[pymodule_export]
     use super::future::FutureCore;
     #[pymodule_export]

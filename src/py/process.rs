@@ -15,13 +15,14 @@ use rustix::io::Errno;
 use super::error::{Fault, Started};
 use super::future::ActorCell;
 use super::host::{ExecutorCore, Host};
-use super::link::{Gone, Link, Over, Phase, Wire, settle_all};
+use super::link::{Gone, Link, Over, Phase, Wire};
 use super::{imports, pickle};
 use crate::engine::cell;
 use crate::engine::frame::{Kind, encode};
 use crate::engine::link::{Broken, Fill, Reader, Writer};
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest};
+use crate::engine::trace::Traces;
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
 const TICK: Duration = Duration::from_millis(5);
@@ -61,7 +62,8 @@ impl ProcessExecutorCore {
         let start = pickle::dumps(start.as_any(), &what)?;
         // Apart, since unpickling the class may run code that reads `sys.argv`.
         let sys_argv = py.import("sys")?.getattr("argv")?;
-        let start = (sys_argv, start).into_pyobject(py)?;
+        let levels = imports::log_levels(py)?.call0()?;
+        let start = (sys_argv, levels, start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let (child, ends) = start_child(py, &start, start_method)?;
 
@@ -74,8 +76,10 @@ impl ProcessExecutorCore {
             reader,
             writer,
             shared,
+            shared_fd,
             bell,
         } = ends;
+        let traces = ended.clone().map(|process| Traces::new(shared_fd, process));
         let wire = Wire::new(writer, Arc::clone(&bell));
         let answers = reader.fd();
         let link = Link::new(
@@ -85,6 +89,7 @@ impl ProcessExecutorCore {
             wire,
             reader,
             ended.clone(),
+            traces,
         );
         let link = Arc::new(link);
         let host = Arc::new(Host::new(
@@ -122,6 +127,7 @@ struct Ends {
     reader: Reader,
     writer: Writer,
     shared: Shared,
+    shared_fd: OwnedFd,
     bell: Arc<Bell>,
 }
 
@@ -150,6 +156,7 @@ fn start_child(
             reader,
             writer,
             shared,
+            shared_fd,
             bell,
         },
     ))
@@ -193,7 +200,9 @@ impl Side<'_> {
                 Err(over) => break over,
             }
         };
+        let link = Arc::clone(&self.link);
         self.end(over);
+        link.close_logs();
     }
 
     /// Waits for something to do and does it.
@@ -264,10 +273,14 @@ impl Side<'_> {
     }
 
     fn settle(&mut self, gone: Vec<Gone>) {
-        if gone.is_empty() {
-            return;
+        if !gone.is_empty() {
+            self.count_streak(&gone);
         }
-        let one_by_one = match &gone[..] {
+        self.link.settle(gone);
+    }
+
+    fn count_streak(&mut self, gone: &[Gone]) {
+        let one_by_one = match gone {
             [(cell, Some(_))] => cell.done().is_awaited() && self.link.ahead_messages() == 0,
             _ => false,
         };
@@ -277,7 +290,6 @@ impl Side<'_> {
             self.idle = 0;
             self.link.set_by_waiter(true);
         }
-        settle_all(gone);
     }
 
     /// Reaps the child and fails what it leaves behind.
@@ -285,7 +297,7 @@ impl Side<'_> {
         self.link.set_by_waiter(false);
         let mut gone = Vec::new();
         self.link.read_spilled(&mut gone);
-        settle_all(gone);
+        self.link.settle(gone);
         // Kept until the child is reaped: it ends at once when its request pipe hangs up.
         let Some(mut wire) = self.link.close_wire() else {
             return;

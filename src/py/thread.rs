@@ -4,19 +4,24 @@
 //! thread state for its whole life, so thread-local data lives as long as the actor.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use once_cell::sync::OnceCell;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::error::Fault;
 use super::future::{self, ActorCell, Message, Outcome};
-use super::host::{ExecutorCore, Host, Transport};
+use super::host::{Dump, ExecutorCore, Host, Transport};
 use super::imports;
 use crate::engine::mailbox::Take;
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.
-struct SameProcess;
+struct SameProcess {
+    /// What `threading.get_ident` says in the actor's thread, once that has started.
+    ident: Arc<OnceCell<u64>>,
+}
 
 impl Transport for SameProcess {
     fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
@@ -54,6 +59,11 @@ impl Transport for SameProcess {
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
         Vec::new()
     }
+
+    fn dump_traceback(&self, py: Python<'_>, _deadline: Option<Instant>) -> PyResult<Dump> {
+        let dump = imports::dump_thread(py)?.call1((self.ident.get(),))?;
+        Ok(Dump::Text(dump.extract()?))
+    }
 }
 
 /// The core of a `ThreadActorExecutor`.
@@ -69,17 +79,20 @@ impl ThreadExecutorCore {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
+        let ident = Arc::new(OnceCell::new());
         let host = Arc::new(Host::new(
             actor_class,
             Arc::default(),
-            Box::new(SameProcess),
+            Box::new(SameProcess {
+                ident: Arc::clone(&ident),
+            }),
         )?);
         let constructor = Constructor {
             class: actor_class.clone().unbind(),
             args: args.clone().unbind(),
             kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
         };
-        host.start(move |host| Python::attach(|py| run(py, host, constructor)))?;
+        host.start(move |host| Python::attach(|py| run(py, host, &ident, constructor)))?;
         Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
     }
 }
@@ -98,10 +111,12 @@ impl Constructor {
     }
 }
 
-fn run(py: Python<'_>, host: &Arc<Host>, constructor: Constructor) {
-    let named = imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,)));
-    if let Err(error) = named {
-        error.write_unraisable(py, None);
+fn run(py: Python<'_>, host: &Arc<Host>, ident: &OnceCell<u64>, constructor: Constructor) {
+    let entered = imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,))?.extract());
+    match entered {
+        // Nobody else sets it.
+        Ok(number) => _ = ident.set(number),
+        Err(error) => error.write_unraisable(py, None),
     }
     match constructor.construct(py) {
         Ok(actor) => handle_all(&actor, host),

@@ -1,0 +1,127 @@
+//! Tracebacks of a child that may hang: asked for by a signal, written by its handler, which needs
+//! neither the GIL nor memory, to the end of the file that parent and child share.
+//!
+//! A word in that memory counts: 0 until the child has a handler, then one more than the
+//! tracebacks that are complete.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+
+use super::shared::{LEN_BYTES, Shared};
+use super::sys;
+
+/// The child's half. A handler that writes tracebacks to `file` is in place for
+/// `sys::trace_signal()`; from here on it also counts them, and the parent may ask.
+pub fn offer(shared: &'static Shared, file: &OwnedFd) -> Result<(), Errno> {
+    sys::set_append(file)?;
+    sys::count_traces(shared.traces())?;
+    shared.traces().store(1, Ordering::SeqCst);
+    Ok(())
+}
+
+/// What has become of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// The child has not come so far that it could be asked.
+    NotReady,
+    /// It was asked, and is not done.
+    Pending,
+    Text(String),
+}
+
+/// The parent's half.
+///
+/// Invariant: `collected <= asked <= collected + 1`, and the word is at most `asked + 1`: a new
+/// traceback is asked for only when the text of the one before has been read.
+#[derive(Debug)]
+pub struct Traces {
+    file: OwnedFd,
+    process: Arc<OwnedFd>,
+    asked: u64,
+    collected: u64,
+    text: String,
+}
+
+impl Traces {
+    /// `file` is the one that `Shared::create` gave, `process` the child's descriptor.
+    pub fn new(file: OwnedFd, process: Arc<OwnedFd>) -> Self {
+        Self {
+            file,
+            process,
+            asked: 0,
+            collected: 0,
+            text: String::new(),
+        }
+    }
+
+    /// Asks if this `request` has not yet, and looks what has become of it. One that comes while
+    /// another is pending joins that. Never blocks.
+    pub fn poll(&mut self, shared: &Shared, request: &mut Option<u64>) -> Result<Trace, Errno> {
+        self.collect(shared)?;
+        if request.is_none() && !self.ask(shared)? {
+            return Ok(Trace::NotReady);
+        }
+        let number = *request.get_or_insert(self.asked);
+        Ok(if number <= self.collected {
+            Trace::Text(self.text.clone())
+        } else {
+            Trace::Pending
+        })
+    }
+
+    /// False: the child is not ready.
+    fn ask(&mut self, shared: &Shared) -> Result<bool, Errno> {
+        let is_ready = shared.traces().load(Ordering::SeqCst) > 0;
+        if is_ready && self.asked == self.collected {
+            sys::ask_for_trace(self.process.as_fd())?;
+            self.asked += 1;
+        }
+        Ok(is_ready)
+    }
+
+    fn collect(&mut self, shared: &Shared) -> Result<(), Errno> {
+        let is_done = shared.traces().load(Ordering::SeqCst) > self.asked;
+        if is_done && self.asked > self.collected {
+            let text = sys::read_from(self.file.as_fd(), LEN_BYTES)?;
+            sys::set_len(&self.file, LEN_BYTES)?;
+            self.text = String::from_utf8_lossy(&text).into_owned();
+            self.collected = self.asked;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    #[test]
+    fn a_child_that_has_no_handler_yet_is_not_asked() {
+        let (shared, file) = Shared::create().expect("memory");
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("cat");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let process = sys::watch_process(pid).expect("pidfd");
+        let mut traces = Traces::new(file, Arc::new(process));
+        let mut request = None;
+        let mut poll = || traces.poll(&shared, &mut request);
+        assert_eq!(poll(), Ok(Trace::NotReady));
+        child.kill().expect("it runs");
+        child.wait().expect("reaped");
+        // Ready to be asked, and no more.
+        shared.traces().store(1, Ordering::SeqCst);
+        assert_eq!(poll(), Err(Errno::SRCH));
+    }
+
+    #[test]
+    fn without_a_handler_there_is_nothing_to_count() {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        assert_eq!(sys::count_traces(&COUNT), Err(Errno::INVAL));
+    }
+}
