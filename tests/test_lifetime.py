@@ -2,6 +2,8 @@
 nothing is kept alive longer than it is of use."""
 
 import gc
+import signal
+import time
 import weakref
 
 import pytest
@@ -277,56 +279,112 @@ def test_unused_executors_do_not_keep_a_program(kind, script):
     script(f"import actors; executor = actors.{kind.base}Do.executor()").check()
 
 
-# Forks.
+# The interpreter's end.
 
-FORK = """
-import os, sys, warnings
-import actors
-warnings.simplefilter("ignore")
-executor = actors.KINDDo.executor()
-executor.post((actors.echo, 1)).result(30)
-pending = executor.post((actors.nap, 0.5))
-pid = os.fork()
-if pid == 0:
-FORKED
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-print(pending.result(30), executor.post((actors.echo, "alive")).result(30))
-"""
-
-FORKED = {
-    "posts": """
-        try:
-            executor.post((actors.echo, 1)).result(5)
-        except RuntimeError:
-            os._exit(0)
-        os._exit(1)
+ENDS = {
+    "futures in globals": """
+        import actors
+        executors = [actors.KINDDo.executor() for _ in range(2)]
+        futures = [e.post((actors.remember, n)) for n in range(50) for e in executors]
+        actors.kept = futures
     """,
-    "waits": """
-        try:
-            pending.result(5)
-        except RuntimeError:
-            os._exit(0)
-        os._exit(1)
+    "a cycle": """
+        import actors
+        class Owner:
+            def __init__(self):
+                self.executor = actors.KINDDo.executor()
+                self.future = self.executor.post((actors.nap, 0.1))
+                self.future.add_done_callback(lambda _: self)
+                self.me = self
+            def __del__(self):
+                self.executor.shutdown(wait=False)
+        owner = Owner()
     """,
-    "shuts down": """
-        executor.shutdown()
-        os._exit(0)
+    "a dropped cycle": """
+        import actors
+        def make():
+            cycle = [actors.KINDDo.executor()]
+            cycle += [cycle, cycle[0].post((actors.nap, 0.1))]
+        make()
     """,
-    "drops": """
-        del executor
-        os._exit(0)
+    "a daemon thread that posts": """
+        import threading, actors
+        executor = actors.KINDCounter.executor()
+        executor.post(0).result()
+        begun = threading.Event()
+        def post():
+            while True:
+                try:
+                    executor.post(1).result()
+                except RuntimeError:
+                    return
+                begun.set()
+        threading.Thread(target=post, daemon=True).start()
+        begun.wait()
     """,
-    "exits": """
-        sys.exit(0)
+    "a daemon thread that waits": """
+        import threading, actors
+        executor = actors.KINDDo.executor()
+        future = executor.post((actors.nap, 0.3))
+        for wait in (future.result, executor.shutdown, lambda: executor.dump_traceback()):
+            threading.Thread(target=wait, daemon=True).start()
     """,
-    "starts its own": """
-        with actors.KINDDo.executor() as own:
-            os._exit(own.post((actors.echo, 0)).result(10))
+    "a daemon thread that starts actors": """
+        import threading, actors
+        begun = threading.Event()
+        def start():
+            while True:
+                try:
+                    executor = actors.KINDCounter.executor()
+                    executor.post(1).result()
+                except RuntimeError:
+                    return
+                begun.set()
+        threading.Thread(target=start, daemon=True).start()
+        begun.wait()
+    """,
+    "a callback that posts": """
+        import actors
+        executor = actors.KINDCounter.executor()
+        def again(future):
+            try:
+                executor.post(1).add_done_callback(again)
+            except RuntimeError:
+                pass
+        executor.post(1).add_done_callback(again)
+    """,
+    "logging": """
+        import logging, actors, loggers
+        logging.basicConfig(level="INFO", stream=open("log", "w"))
+        executor = actors.KINDDo.executor()
+        for n in range(200):
+            executor.post((loggers.log, "a", "info", "%d", n))
     """,
 }
 
 
-@pytest.mark.parametrize("forked", FORKED.values(), ids=FORKED)
-def test_a_forked_parent_has_no_actors_and_does_not_hang(kind, script, forked):
-    source = FORK.replace("FORKED", forked.strip("\n").rstrip()).replace("KIND", kind.base)
-    assert script(source, timeout=20).check().out == "0\n0.5 alive\n"
+@pytest.mark.parametrize("source", ENDS.values(), ids=ENDS)
+def test_the_interpreter_ends_without_a_fault(kind, script, source):
+    script("if True:" + source.replace("KIND", kind.base), timeout=20).check()
+
+
+def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):
+    one = program(f"""if True:
+        import actors
+        executor = actors.{kind.base}Do.executor()
+        executor.post((actors.say, "handling")).result(30)
+        executor.post((actors.spin, 3600))
+        print("ending")
+    """)
+    lines = {one.line(), one.line()}
+    assert lines == {"handling", "ending"}
+    # It is asleep in `drain` when all of its threads but the actor's sleep.
+    time.sleep(0.3)
+    one.signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert not programs.is_gone(one.pid)
+    start = time.monotonic()
+    one.signal(signal.SIGINT)
+    one.wait(5)
+    assert time.monotonic() - start < 1.5
+    programs.seconds_until(lambda: not programs.others_of_session(one.pid), 5)

@@ -37,7 +37,7 @@ pub(super) enum Message {
 impl Message {
     fn link(&self) -> Option<Arc<Link>> {
         match self {
-            Self::Ticket(ticket) => Some(ticket.link()),
+            Self::Ticket(ticket) => ticket.link(),
             _ => None,
         }
     }
@@ -466,6 +466,10 @@ impl FutureCore {
     /// True means that `handle` will never see the message. Callbacks run before this returns.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
+        if slf.get().generation != lifecycle::generation() {
+            // `os.fork` has copied it: the message is the other process's business.
+            return Ok(slf.get().cancelled());
+        }
         attend(slf.py(), cell);
         let ended = match cell.cancel(Hold::Attached) {
             Cancel::NeedsCondition => Self::with_condition(slf, |stdlib| {

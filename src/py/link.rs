@@ -23,7 +23,7 @@ use super::error::Sealed;
 use super::future::{self, ActorCell, Message, Outcome};
 use super::host::{Dump, Transport};
 use super::logs::Logs;
-use super::{pickle, wait};
+use super::{lifecycle, pickle, wait};
 use crate::engine::cell::Begin;
 use crate::engine::claims::SLOTS;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
@@ -56,8 +56,10 @@ impl Ticket {
         self.link.shared.claims().has_started(self.sequence)
     }
 
-    pub(super) fn link(&self) -> Arc<Link> {
-        Arc::clone(&self.link)
+    /// `None` in a process that `os.fork` made: there nobody lets go of the link's locks, and its
+    /// descriptors and memory are still the other process's.
+    pub(super) fn link(&self) -> Option<Arc<Link>> {
+        (self.link.generation == lifecycle::generation()).then(|| Arc::clone(&self.link))
     }
 }
 
@@ -216,6 +218,7 @@ pub(super) struct Link {
     logs: Logs,
     /// `None` once the child is gone.
     traces: Mutex<Option<Traces>>,
+    generation: u32,
 }
 
 impl Link {
@@ -236,6 +239,7 @@ impl Link {
         Self {
             logs: Logs::new(name.clone()),
             traces: Mutex::new(traces),
+            generation: lifecycle::generation(),
             name,
             mailbox,
             shared,

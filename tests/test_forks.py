@@ -1,0 +1,208 @@
+"""Actors where processes and threads come and go: forks, multiprocessing, pytest-xdist."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import actors
+import programs
+from actors import PATIENCE
+
+FORK = """
+import os, sys, warnings
+import actors
+warnings.simplefilter("ignore")
+executor = actors.KINDDo.executor()
+executor.post((actors.echo, 1)).result(30)
+pending = executor.post((actors.nap, 0.5))
+queued = [executor.post((actors.remember, number)) for number in range(2000)][-1]
+pid = os.fork()
+if pid == 0:
+FORKED
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(pending.result(30), queued.result(30), executor.post((actors.echo, "alive")).result(30))
+"""
+
+FORKED = {
+    "posts": """
+        try:
+            executor.post((actors.echo, 1)).result(5)
+        except RuntimeError:
+            os._exit(0)
+        os._exit(1)
+    """,
+    "waits": """
+        try:
+            pending.result(5)
+        except RuntimeError:
+            os._exit(0)
+        os._exit(1)
+    """,
+    "shuts down": """
+        executor.shutdown()
+        os._exit(0)
+    """,
+    "drops": """
+        del executor
+        os._exit(0)
+    """,
+    "exits": """
+        sys.exit(0)
+    """,
+    "cancels": """
+        # It would be the parent's message that is never handled.
+        os._exit(executor.shutdown(cancel_futures=True) or pending.cancel() or queued.cancel())
+    """,
+    "adds a callback": """
+        pending.add_done_callback(print)
+        os._exit(0)
+    """,
+    "collects": """
+        import gc
+        del executor, pending, queued
+        gc.collect()
+        sys.exit(0)
+    """,
+    "awaits": """
+        import asyncio
+        async def main():
+            await asyncio.wait_for(asyncio.wrap_future(pending), 0.2)
+        try:
+            asyncio.run(main())
+        except TimeoutError:
+            os._exit(0)
+        except asyncio.TimeoutError:
+            os._exit(0)
+    """,
+    "forks again": """
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(0)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """,
+    "starts its own": """
+        with actors.KINDDo.executor() as own:
+            os._exit(own.post((actors.echo, 0)).result(10))
+    """,
+}
+
+
+@pytest.mark.parametrize("forked", FORKED.values(), ids=FORKED)
+def test_a_forked_parent_has_no_actors_and_does_not_hang(kind, script, forked):
+    source = FORK.replace("FORKED", forked.strip("\n").rstrip()).replace("KIND", kind.base)
+    assert script(source, timeout=20).check().out == "0\n0.5 2000 alive\n"
+
+
+def test_a_fork_while_messages_fly_harms_neither(process, script):
+    """Again and again, at whatever moment of the link's threads."""
+    source = """if True:
+        import os, sys, threading, warnings
+        import actors
+        warnings.simplefilter("ignore")
+        executor = actors.ProcessCounter.executor()
+        def send():
+            for _ in range(200):
+                [executor.post(1) for _ in range(10)][-1].result(30)
+        threads = [threading.Thread(target=send) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        statuses = []
+        while any(thread.is_alive() for thread in threads):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    executor.post(1)
+                except RuntimeError:
+                    executor.shutdown()
+                    sys.exit(0)
+                os._exit(1)
+            statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        print(set(statuses), executor.post(0).result(30))
+    """
+    assert script(source).check().out == "{0} 4000\n"
+
+
+# Actors in surroundings that start and end processes and threads of their own.
+
+MULTIPROCESSING = """
+import multiprocessing, sys
+import actors
+
+def work(path):
+    executor = actors.KINDDo.executor()
+    assert executor.post((actors.echo, "answer")).result(20) == "answer"
+    # Not waited for: the end of the process is what handles it.
+    executor.post((actors.nap, 0.2))
+    executor.post((actors.append_to, path, "handled"))
+
+if __name__ == "__main__":
+    if sys.argv[2] == "fork":
+        import warnings
+        warnings.simplefilter("ignore")
+    mine = actors.KINDDo.executor()
+    mine.post((actors.echo, 1)).result(20)
+    process = multiprocessing.get_context(sys.argv[2]).Process(target=work, args=sys.argv[1:2])
+    process.start()
+    process.join()
+    print(process.exitcode, mine.post((actors.echo, "mine")).result(20))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_child_of_multiprocessing_has_actors_of_its_own(kind, script, tmp_path, method):
+    path = tmp_path / "handled"
+    ended = script(MULTIPROCESSING.replace("KIND", kind.base), args=[str(path), method])
+    assert ended.check().out == "0 mine\n"
+    assert path.read_text() == "handled"
+
+
+def test_an_actor_outlives_the_thread_that_started_it(kind):
+    box = []
+
+    def start():
+        box.append(kind.start(actors.Counter))
+        box.append(box[0].post(1))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join(PATIENCE)
+    executor, future = box
+    assert future.result(PATIENCE) == 1
+    # The kernel may tell a child that its parent's *thread* has ended; ours do not listen to that.
+    assert executor.post(1).result(PATIENCE) == 2
+    executor.shutdown()
+
+
+def test_actors_work_inside_pytest_xdist(tmp_path):
+    pytest.importorskip("xdist")
+    (tmp_path / "test_inside.py").write_text(INSIDE_XDIST)
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, str(tmp_path)],
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=tmp_path,
+        env=programs.environment(),
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 passed" in done.stdout
+
+
+INSIDE_XDIST = """
+import pytest
+import actors
+
+@pytest.fixture(scope="module", params=["Thread", "Process"])
+def executor(request):
+    with actors.actor_class(actors.Do, request.param).executor() as executor:
+        yield executor
+
+@pytest.mark.parametrize("number", range(4))
+def test_answer(executor, number, capfd):
+    assert executor.post((actors.echo, number)).result(20) == number
+    executor.post((actors.say, "output")).result(20)
+"""
