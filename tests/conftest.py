@@ -8,6 +8,7 @@ end, `program` starts one.
 import gc
 import multiprocessing.resource_tracker
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A shell that starts this in the background has it ignored, also in every program started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     futures_actors.set_start_method(config.getoption("--start-method"))
 
 

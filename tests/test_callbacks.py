@@ -1,7 +1,9 @@
 """`add_done_callback`: who runs callbacks, when, in which order, and what they may do."""
 
 import os
+import statistics
 import threading
+import time
 
 import pytest
 
@@ -71,6 +73,79 @@ def test_a_callback_of_a_finished_future_runs_at_once(any_kind):
         where = []
         future.add_done_callback(lambda _: where.append(threading.get_ident()))
         assert where == [threading.get_ident()]
+
+
+def test_callbacks_have_run_when_result_returns(kind):
+    """With or without a GIL, and although this one lets go of it: sleeping waiters are woken when
+    the future is done, and let its callbacks go first."""
+    early = 0
+    with kind.start(actors.Do) as executor:
+        for number in range(100):
+            called = []
+
+            def call(future, called=called):
+                time.sleep(0.0005)
+                called.append(future)
+
+            future = executor.post((actors.nap, 0.002 * (number % 2)))
+            future.add_done_callback(call)
+            future.result(PATIENCE)
+            early += not called
+    assert early <= 10  # where the callback takes long in spite of itself
+
+
+def test_a_callback_may_wait_for_whoever_waits_in_result(any_kind, gate):
+    returned = threading.Event()
+    bell = Bell(lambda _: waited.append(returned.wait(PATIENCE)))
+    waited = []
+    with any_kind.start(actors.Do) as executor:
+        future = executor.post((actors.pause, gate))
+        future.add_done_callback(bell)
+        threading.Timer(0.02, gate.open).start()
+        assert future.result(PATIENCE) == "passed"
+        assert future.exception(PATIENCE) is None
+        returned.set()
+        bell.wait()
+    assert waited == [True]
+
+
+@pytest.mark.parametrize("where", ["here", "in another thread"])
+def test_a_callback_may_ask_its_own_future(any_kind, gate, where):
+    answers = []
+
+    def ask(future):
+        answers.append(future.result(PATIENCE))
+
+    def ask_elsewhere(future):
+        thread = threading.Thread(target=ask, args=(future,))
+        thread.start()
+        thread.join(PATIENCE)
+
+    bell = Bell(ask if where == "here" else ask_elsewhere)
+    with any_kind.start(actors.Do) as executor:
+        future = executor.post((actors.pause, gate))
+        future.add_done_callback(bell)
+        gate.open()
+        bell.wait()
+    assert answers == ["passed"]
+
+
+def test_a_callback_that_asks_its_own_future_is_not_kept(kind, gate):
+    took = []
+
+    def ask(future):
+        start = time.monotonic()
+        future.result()
+        took.append(time.monotonic() - start)
+
+    with kind.start(actors.Do) as executor:
+        future = executor.post((actors.pause, gate))
+        bell = Bell()
+        for callback in [*[ask] * 20, bell]:
+            future.add_done_callback(callback)
+        gate.open()
+        bell.wait()
+    assert statistics.median(took) < 0.003
 
 
 def test_a_callback_runs_without_anyone_asking_for_the_answer(any_kind):

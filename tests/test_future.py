@@ -533,7 +533,6 @@ gate.reached()
 @pytest.mark.parametrize("ask", ["result", "exception"])
 def test_ctrl_c_interrupts_a_wait_at_once(kind, gate, program, ask):
     source = """
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started us may ignore it
 for _ in range(5):
     try:
         print("waits")

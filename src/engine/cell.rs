@@ -125,7 +125,8 @@ pub enum Hold {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Settle<R, W> {
-    /// Done; the watch, if there is one, is the caller's to serve, holding no lock.
+    /// Done; the watch, if there is one, is the caller's to serve, holding no lock, and then
+    /// [`Cell::served`] to set.
     Settled(Option<Box<W>>),
     /// The cell was done before: nothing changed, and the outcome comes back.
     TooLate(R),
@@ -163,6 +164,10 @@ pub struct Cell<M, R, W> {
     inner: Mutex<Inner<M, R, W>>,
     /// Set after the state is done, by whoever did it.
     done: Latch,
+    /// Set when the watch has been served too; with `done`, if there was none. Who is woken by
+    /// `done` can give the callbacks a head start by waiting for this, but not count on it: a
+    /// callback may itself wait for whoever waits here.
+    served: Latch,
 }
 
 impl<M, R, W> Default for Cell<M, R, W> {
@@ -176,6 +181,7 @@ impl<M, R, W> Default for Cell<M, R, W> {
                 watch: None,
             }),
             done: Latch::default(),
+            served: Latch::default(),
         }
     }
 }
@@ -200,6 +206,20 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
 
     pub fn done(&self) -> &Latch {
         &self.done
+    }
+
+    /// To be set by whoever has got the watch from this cell, once it is served.
+    pub fn served(&self) -> &Latch {
+        &self.served
+    }
+
+    /// Says that the state is done. Who finds `done` set, and nothing was watching, finds `served`
+    /// set.
+    fn announce(&self, watch: Option<&W>) {
+        if watch.is_none() {
+            self.served.set();
+        }
+        self.done.set();
     }
 
     /// Pending -> Running, by the engine that has the message.
@@ -239,7 +259,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         let before = std::mem::replace(&mut inner.state, State::Finished(outcome));
         let watch = inner.watch.take();
         drop(inner);
-        self.done.set();
+        self.announce(watch.as_deref());
         drop(before);
         Settle::Settled(watch)
     }
@@ -262,7 +282,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         };
         let watch = inner.watch.take();
         drop(inner);
-        self.done.set();
+        self.announce(watch.as_deref());
         Cancel::Cancelled { message, watch }
     }
 
@@ -345,7 +365,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         let before = std::mem::replace(&mut inner.state, next);
         drop(inner);
         if phase.is_done() {
-            self.done.set();
+            self.announce(None);
         }
         match before {
             State::Finished(outcome) => Some(outcome),
@@ -450,6 +470,24 @@ mod tests {
     fn the_latch_is_set_exactly_when_the_cell_is_done() {
         for phase in PHASES {
             assert_eq!(cell_in(phase).done().is_set(), phase.is_done());
+            assert_eq!(cell_in(phase).served().is_set(), phase.is_done());
+        }
+    }
+
+    #[test]
+    fn a_watched_cell_is_served_by_whoever_ends_it() {
+        for end in [
+            |cell: &TestCell| assert!(matches!(cell.settle(1, Hold::Attached), Settle::Settled(_))),
+            |cell: &TestCell| assert_ne!(cell.cancel(Hold::Attached), Cancel::Already),
+        ] {
+            let cell = cell_in(Phase::Pending);
+            cell.watch(|_, watch| *watch = Some(Box::new("w")));
+            end(&cell);
+            assert!(cell.done().is_set() && !cell.served().is_set());
+
+            let cell = cell_in(Phase::Pending);
+            end(&cell);
+            assert!(cell.done().is_set() && cell.served().is_set());
         }
     }
 
@@ -540,6 +578,7 @@ mod loom_tests {
     use super::*;
     use crate::engine::latch::Wait;
     use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicBool, Ordering};
     use loom::thread;
 
     type TestCell = Cell<u8, u8, u8>;
@@ -595,6 +634,43 @@ mod loom_tests {
             };
             while cell.done().wait(None) != Wait::Set {}
             assert_eq!(cell.outcome(|outcome| *outcome), Some(5));
+            actor.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_who_waits_for_the_callbacks_finds_their_work() {
+        loom::model(|| {
+            let cell = posted();
+            let called = Arc::new(AtomicBool::new(false));
+            let watched = cell.watch(|_, watch| *watch = Some(Box::new(1)));
+            assert_eq!(watched, Some(()));
+            let actor = {
+                let (cell, called) = (Arc::clone(&cell), Arc::clone(&called));
+                thread::spawn(move || {
+                    assert!(matches!(cell.settle(5, Hold::Attached), Settle::Settled(_)));
+                    called.store(true, Ordering::Relaxed);
+                    cell.served().set();
+                })
+            };
+            while cell.done().wait(None) != Wait::Set {}
+            while cell.served().wait(None) != Wait::Set {}
+            assert!(called.load(Ordering::Relaxed));
+            actor.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_cell_found_done_without_a_watch_is_served() {
+        loom::model(|| {
+            let cell = posted();
+            let actor = {
+                let cell = Arc::clone(&cell);
+                thread::spawn(move || {
+                    assert_eq!(cell.settle(5, Hold::Nothing), Settle::Settled(None));
+                })
+            };
+            assert!(!cell.done().is_set() || cell.served().is_set());
             actor.join().unwrap();
         });
     }

@@ -85,6 +85,10 @@ struct Stdlib {
     waiters: Py<PyList>,
 }
 
+/// How long callbacks may take before the thread that waits in `result()` goes on without them:
+/// as long as a thread may keep the GIL.
+const HEAD_START: Duration = Duration::from_millis(5);
+
 /// Who runs the callbacks, which decides where an exception that is no `Exception` goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Runner {
@@ -132,7 +136,7 @@ pub(super) fn settle(cell: &ActorCell, outcome: Outcome) {
 /// As `settle`, for a thread that is attached.
 pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) {
     let served = match cell.settle(outcome, Hold::Attached) {
-        Settle::Settled(watch) => serve(py, watch, Runner::Engine),
+        Settle::Settled(watch) => serve(py, cell, None, watch, Runner::Engine),
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
             match watching_future(py, cell) {
                 Some(future) => FutureCore::finish(&future, outcome, Runner::Engine).map(drop),
@@ -160,7 +164,7 @@ pub(super) fn cancel(py: Python<'_>, cell: &ActorCell) -> PyResult<bool> {
     match cell.cancel(Hold::Attached) {
         Cancel::Cancelled { message, watch } => {
             drop(message);
-            serve(py, watch, Runner::Caller)?;
+            serve(py, cell, None, watch, Runner::Caller)?;
             Ok(true)
         }
         Cancel::Already => Ok(true),
@@ -178,19 +182,61 @@ fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, 
     Some(found??.into_bound(py))
 }
 
-/// Runs the callbacks of a cell that has just ended, for one that was posted.
-fn serve(py: Python<'_>, watch: Option<Box<Watch>>, runner: Runner) -> PyResult<()> {
-    let Some(mut watch) = watch else {
+/// Serves the watch of a cell that has just ended: runs the callbacks.
+fn serve(
+    py: Python<'_>,
+    cell: &ActorCell,
+    future: Option<&Bound<'_, FutureCore>>,
+    watch: Option<Box<Watch>>,
+    runner: Runner,
+) -> PyResult<()> {
+    let Some(watch) = watch else {
         return Ok(());
     };
-    let Some(future) = watch.future.take() else {
-        return Ok(());
-    };
-    run_callbacks(
-        future.bind(py),
-        std::mem::take(&mut watch.callbacks),
-        runner,
-    )
+    let Watch {
+        future: kept,
+        callbacks,
+    } = *watch;
+    let kept = kept.map(|kept| kept.into_bound(py));
+    let _serving = Serving::begin(cell);
+    match future.or(kept.as_ref()) {
+        Some(future) => run_callbacks(future, callbacks, runner),
+        None => Ok(()),
+    }
+}
+
+/// While it lives this thread runs the callbacks of a cell; its end lets go whoever waits for that.
+struct Serving<'a>(&'a ActorCell);
+
+thread_local! {
+    static SERVING: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+impl<'a> Serving<'a> {
+    fn begin(cell: &'a ActorCell) -> Self {
+        SERVING.set(SERVING.get() + 1);
+        Self(cell)
+    }
+
+    /// Lets the callbacks of a cell that is done run before this thread goes on: for as long as
+    /// they would have if the thread that runs them had the GIL, whether or not it has one. They
+    /// may block, and wait for this very thread. A thread that runs callbacks itself does not wait:
+    /// it may be its own future that it asks.
+    fn wait_for_end(py: Python<'_>, cell: &ActorCell, deadline: Option<Instant>) -> PyResult<()> {
+        if SERVING.get() == 0 && !cell.served().is_set() {
+            let last = Instant::now() + HEAD_START;
+            let last = deadline.map_or(last, |deadline| deadline.min(last));
+            wait_for(py, cell.served(), Some(last))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        SERVING.set(SERVING.get() - 1);
+        self.0.served().set();
+    }
 }
 
 /// An `Exception` of a callback is logged; what else it raises goes to whoever made the callback
@@ -345,8 +391,7 @@ impl FutureCore {
         };
         match settled {
             Settle::Settled(watch) => {
-                let callbacks = watch.map(|watch| watch.callbacks).unwrap_or_default();
-                run_callbacks(slf, callbacks, runner)?;
+                serve(slf.py(), cell, Some(slf), watch, runner)?;
                 Ok(Ok(()))
             }
             Settle::TooLate(outcome)
@@ -367,23 +412,30 @@ impl FutureCore {
         ))
     }
 
-    /// Waits until the future is done; an error if `timeout` passes before, or if the thread is
-    /// the main one and a signal's handler raises.
+    /// Waits until the future is done and its callbacks have had their head start; an error if
+    /// `timeout` passes before, or if the thread is the main one and a signal's handler raises.
     fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let done = this.cell.done();
-        if done.is_set() {
+        let cell = &slf.get().cell;
+        if cell.served().is_set() {
             return Ok(());
         }
         let deadline = deadline(timeout)?;
+        if !cell.done().is_set() {
+            Self::wait_until_done(slf, deadline)?;
+        }
+        Serving::wait_for_end(slf.py(), cell, deadline)
+    }
+
+    fn wait_until_done(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
         if this.generation != lifecycle::generation() {
             return Err(lifecycle::forked_error());
         }
         if let Some(link) = this.cell.message(Message::link).flatten() {
             link.read_for(py, &this.cell, deadline)?;
         }
-        if !wait_for(py, done, deadline)? {
+        if !wait_for(py, this.cell.done(), deadline)? {
             let error = imports::timeout_error(py)?.clone();
             return Err(PyErr::from_type(error, ()));
         }
@@ -489,8 +541,7 @@ impl FutureCore {
         match ended {
             Cancel::Cancelled { message, watch } => {
                 drop(message);
-                let callbacks = watch.map(|watch| watch.callbacks).unwrap_or_default();
-                run_callbacks(slf, callbacks, Runner::Caller)?;
+                serve(slf.py(), cell, Some(slf), watch, Runner::Caller)?;
                 Ok(true)
             }
             Cancel::Already => Ok(true),
