@@ -1,0 +1,77 @@
+"""What tests see of objects and of threads without asking them: whether an object has gone, whether
+a thread sleeps and how often it was woken."""
+
+import gc
+import sys
+import sysconfig
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import programs
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+class Thing:
+    """Can be referred to weakly."""
+
+
+#: On a build that can do without the GIL, what a thread has made and another one lets go waits for
+#: the thread that made it to run Python, or for the collector.
+_COUNTS_LATE = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def is_let_go(seen):
+    """Whether an object goes by reference counts alone."""
+
+    def gone():
+        if _COUNTS_LATE:
+            gc.collect()
+        return seen() is None
+
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return programs.seconds_until(gone, 5) < 5
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def is_collected(*seen):
+    """Whether all of these go once the garbage collector has looked."""
+
+    def gone():
+        gc.collect()
+        return all(one() is None for one in seen)
+
+    return programs.seconds_until(gone, 5) < 5
+
+
+def tasks_of(pid):
+    """Return {thread: (state, CPU time in ticks, switches)} of a process."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = (task / "stat").read_text().rpartition(")")[2].split()
+        lines = (task / "status").read_text().splitlines()
+        switches = [line.split()[1] for line in lines if "ctxt_switches" in line]
+        found[int(task.name)] = fields[0], int(fields[11]) + int(fields[12]), switches
+    return found
+
+
+def wait_until_asleep(pid, task):
+    """Return when a thread has been asleep between two looks."""
+    before = None
+    while (now := tasks_of(pid)[task]) != before or now[0] != "S":
+        before = now
+        time.sleep(0.02)
+
+
+def in_thread(function):
+    """Start a function in a thread that the test joins."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread

@@ -1,0 +1,215 @@
+"""Waiting, and being idle: signals end it at once, and it costs no CPU, no wake-ups and little
+memory."""
+
+import os
+import signal
+import statistics
+import time
+
+import pytest
+
+import actors
+import programs
+from actors import PATIENCE
+from observe import on_linux, tasks_of, wait_until_asleep
+
+# Signals.
+
+
+WAITS = """
+import signal, time
+import actors
+
+gate = actors.Gate({path!r})
+executor = actors.actor_class(actors.Do, {base!r}).executor()
+future = executor.post((actors.pause, gate))
+gate.reached()
+"""
+
+
+@on_linux
+@pytest.mark.parametrize("ask", ["result", "exception"])
+def test_ctrl_c_interrupts_a_wait_at_once(kind, gate, program, ask):
+    source = """
+for _ in range(5):
+    try:
+        print("waits")
+        future.ASK(20)
+    except KeyboardInterrupt:
+        print("interrupted")
+gate.open()
+print(future.result(20))
+executor.shutdown()
+"""
+    source = WAITS + source.replace("ASK", ask)
+    running = program(source.format(path=gate.path, base=kind.base))
+    took = []
+    for _ in range(5):
+        assert running.line() == "waits"
+        wait_until_asleep(running.pid, running.pid)
+        start = time.monotonic()
+        running.signal(signal.SIGINT)
+        assert running.line() == "interrupted"
+        took.append(time.monotonic() - start)
+    assert statistics.median(took) < 0.3, took
+    assert running.line() == "passed"
+    assert running.wait() == 0
+    assert running.errors() == ""
+
+
+def test_a_signal_s_handler_can_end_a_wait(kind, gate, script):
+    source = """
+class Alarm(Exception):
+    pass
+
+def ring(number, frame):
+    raise Alarm
+
+signal.signal(signal.SIGALRM, ring)
+took = []
+for _ in range(5):
+    start = time.monotonic()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        future.result()
+    except Alarm:
+        took.append(time.monotonic() - start)
+gate.open()
+print(future.result(20), sorted(took)[2])
+executor.shutdown()
+"""
+    ended = script((WAITS + source).format(path=gate.path, base=kind.base)).check()
+    answer, took = ended.out.split()
+    assert answer == "passed"
+    assert 0.1 <= float(took) < 0.5
+
+
+def test_a_signal_s_handler_that_returns_lets_the_wait_go_on(kind, gate, script):
+    source = """
+rung = []
+signal.signal(signal.SIGALRM, lambda number, frame: rung.append(time.monotonic()))
+signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+start = time.monotonic()
+try:
+    future.result(1)
+except TimeoutError:
+    took = time.monotonic() - start
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(rung), took)
+gate.open()
+future.result(20)
+executor.shutdown()
+"""
+    source = WAITS + "from concurrent.futures import TimeoutError" + source
+    ended = script(source.format(path=gate.path, base=kind.base)).check()
+    times, took = ended.out.split()
+    assert int(times) >= 10
+    assert 1 <= float(took) < 1.5
+
+
+# What waiting costs.
+
+
+MEASURE = """
+import resource, time
+from concurrent.futures import TimeoutError
+
+def measure(future):
+    usage = resource.getrusage(resource.RUSAGE_THREAD)
+    cpu = time.thread_time()
+    try:
+        future.result(1)
+    except TimeoutError:
+        pass
+    cpu = time.thread_time() - cpu
+    return cpu, resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - usage.ru_nvcsw
+"""
+
+
+@on_linux
+@pytest.mark.parametrize("where", ["main", "another"])
+def test_a_second_of_waiting_costs_nothing(kind, gate, script, where):
+    """The thread sleeps once, and is woken by the end of the time: no look in between. The main
+    thread may look at signals once a second; going to and from Python can cost a switch each."""
+    source = """
+if WHERE == "main":
+    print(*measure(future))
+else:
+    import threading
+    thread = threading.Thread(target=lambda: print(*measure(future)))
+    thread.start()
+    thread.join()
+gate.open()
+future.result(20)
+executor.shutdown()
+"""
+    source = WAITS.format(path=gate.path, base=kind.base) + MEASURE + source
+    ended = script(source.replace("WHERE", repr(where))).check()
+    cpu, switches = ended.out.split()
+    assert float(cpu) < 0.02
+    assert int(switches) <= 4
+
+
+@on_linux
+def test_an_idle_actor_uses_no_cpu(kind):
+    """Over a second none of its threads runs at all: its own, those that serve it, its child's."""
+
+    def usage():
+        own = tasks_of(os.getpid())
+        own = {task: used for task, used in own.items() if task not in before}
+        return own | (tasks_of(pid) if kind.is_process else {})
+
+    before = tasks_of(os.getpid())
+    with kind.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        time.sleep(0.2)  # the thread that answered goes back to sleep
+        first = usage()
+        time.sleep(1)
+        assert usage() == first
+        assert len(first) >= (3 if kind.is_process else 1)
+
+
+@on_linux
+def test_a_thousand_thread_actors_live_at_once(thread):
+    before = len(programs.threads_of_this_process())
+    executors = [thread.start(actors.Counter, number) for number in range(1000)]
+    posted = [executor.post(1) for executor in executors]
+    assert [future.result(PATIENCE) for future in posted] == list(range(1, 1001))
+    assert len(programs.threads_of_this_process()) - before == 1000
+    for executor in executors:
+        executor.shutdown()
+
+
+@on_linux
+def test_a_queued_message_takes_a_quarter_of_upstream_s_memory(script):
+    """With its future, which the program keeps; upstream's took 1,855 bytes."""
+    source = """
+import gc, os, threading
+from pathlib import Path
+from futures_actors import ThreadActor
+
+COUNT = 100_000
+opened = threading.Event()
+
+class Held(ThreadActor):
+    def handle(self, message):
+        opened.wait()
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+executor = Held.executor()
+message = object()
+kept = [executor.post(message) for _ in range(1000)]
+kept += [None] * COUNT
+gc.collect()
+before = resident()
+for index in range(1000, 1000 + COUNT):
+    kept[index] = executor.post(message)
+print((resident() - before) / COUNT)
+opened.set()
+kept[-1].result(20)
+executor.shutdown()
+"""
+    took = float(script(source).check().out)
+    assert 0 < took <= 463
