@@ -13,8 +13,10 @@ import json
 import os
 import pkgutil
 import sys
+import time
 import types
 from concurrent import futures
+from pickle import UnpicklingError
 
 from futures_actors import ActorFuture, ProcessActor, ThreadActor
 from futures_actors.process_actor import ProcessActorExecutor
@@ -44,12 +46,31 @@ class ProcessWorker(_Worker, ProcessActor):
     pass
 
 
-class ThreadPoolExecutor(ThreadActorExecutor):
+class _BeginsBeforeShutdown:
+    """A pool has begun on what was submitted when `shutdown` is called, or some tests take it so.
+    An actor may not have, and then cancels all of it."""
+
+    first = ()
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = super().submit(fn, *args, **kwargs)
+        if self.first == ():
+            first = self.first = [future]
+            future.add_done_callback(lambda _: first.clear())
+        return future
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        while cancel_futures and not all(future.running() for future in self.first):
+            time.sleep(0.001)
+        super().shutdown(wait, cancel_futures=cancel_futures)
+
+
+class ThreadPoolExecutor(_BeginsBeforeShutdown, ThreadActorExecutor):
     def __new__(cls, max_workers=None, thread_name_prefix="", initializer=None, initargs=()):
         return super().__new__(cls, ThreadWorker, initializer, initargs)
 
 
-class ProcessPoolExecutor(ProcessActorExecutor):
+class ProcessPoolExecutor(_BeginsBeforeShutdown, ProcessActorExecutor):
     def __new__(cls, max_workers=None, mp_context=None, initializer=None, initargs=()):
         return super().__new__(cls, ProcessWorker, initializer, initargs)
 
@@ -63,11 +84,8 @@ KINDS = {"ThreadPoolMixin": "thread", "ProcessPoolSpawnMixin": "process", "Futur
 
 _SEVERAL = "presupposes several workers: an actor is one"
 _FIELDS = "looks into private fields of a pool: "
-_BREAKS = "expects all to break where we promise that this message alone fails, by what was raised"
-_BEGUN = "expects that a pool has begun a message before shutdown() is called: here none has"
 
-#: (kind, name of a test or of a class) -> why it is skipped. Nothing else is. Those of
-#: _BREAKS and _BEGUN contradict this package's contract: `test_faults` and `test_shutdown` hold it.
+#: (kind, name of a test or of a class) -> why it is skipped. Nothing else is.
 SKIPPED = {
     ("thread", "test_max_workers_negative"): _SEVERAL,
     ("thread", "test_default_workers"): _FIELDS + "_max_workers",
@@ -80,7 +98,6 @@ SKIPPED = {
     ("thread", "test_thread_names_assigned"): _FIELDS + "_threads",
     ("thread", "test_thread_names_default"): _FIELDS + "_threads",
     ("thread", "ThreadPoolFailingInitializerTest"): _FIELDS + "_broken",
-    ("thread", "test_cancel_futures"): _BEGUN,
     ("process", "test_max_workers_negative"): _SEVERAL,
     ("process", "test_saturation"): _SEVERAL,
     ("process", "test_idle_process_reuse_one"): _SEVERAL,
@@ -98,15 +115,16 @@ SKIPPED = {
     ("process", "ProcessPoolSpawnFailingInitializerTest"): _FIELDS + "_broken",
     ("process", "test_shutdown_deadlock_pickle"): _FIELDS + "_executor_manager_thread",
     ("process", "test_gh105829_should_not_deadlock_if_wakeup_pipe_full"): _FIELDS + "_ThreadWakeup",
-    ("process", "test_cancel_futures"): _BEGUN,
-    ("process", "test_exit_at_task_unpickle"): _BREAKS,
-    ("process", "test_error_at_task_unpickle"): _BREAKS,
-    ("process", "test_error_during_result_unpickle_in_result_handler"): _BREAKS,
-    ("process", "test_exit_during_result_unpickle_in_result_handler"): _BREAKS,
 }
 
-if sys.version_info < (3, 13):  # since then it takes either (gh-116682)
-    SKIPPED["thread", "test_cancel_futures_wait_false"] = _BEGUN
+#: Tests that a pool does not hang but breaks when a message or an answer cannot be unpickled. Nor
+#: does an actor hang, but that message alone fails, by what was raised.
+RAISED = {
+    "test_exit_at_task_unpickle": SystemExit,
+    "test_error_at_task_unpickle": UnpicklingError,
+    "test_exit_during_result_unpickle_in_result_handler": SystemExit,
+    "test_error_during_result_unpickle_in_result_handler": UnpicklingError,
+}
 
 
 def listing():
@@ -196,6 +214,14 @@ def _patch(module, kind):
             value.executor_type = ProcessPoolExecutor
         if name == "ExecutorDeadlockTest":
             value.TIMEOUT = PATIENCE / 2
+            value._check_crash = _expecting_what_was_raised(value._check_crash)
+
+
+def _expecting_what_was_raised(check):
+    def check_crash(self, error, *args, **kwargs):
+        return check(self, RAISED.get(self._testMethodName, error), *args, **kwargs)
+
+    return check_crash
 
 
 def _standing_in(kind):

@@ -278,6 +278,12 @@ def seconds_until(condition, timeout):
     return time.monotonic() - start
 
 
+def resident_bytes():
+    """Return how much memory this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def threads_of_this_process():
     return [int(task.name) for task in Path("/proc/self/task").iterdir()]
 

@@ -8,6 +8,7 @@ import pytest
 
 import actors
 from actors import PATIENCE
+from futures_actors import ActorInitError
 
 
 def test_executor_constructs_and_handle_answers(any_kind):
@@ -57,9 +58,9 @@ def test_an_actor_without_arguments_is_constructed_before_anything_is_posted(
 
 
 def test_a_class_without_a_constructor_takes_no_arguments(kind):
-    with kind.start(actors.Echo, 1) as executor:
-        error = executor.post(None).exception(PATIENCE)
-    assert isinstance(error.__cause__, TypeError)
+    with kind.start(actors.Echo, 1) as executor, pytest.raises(ActorInitError) as caught:
+        executor.post(None).result(PATIENCE)  # `post` says it if the constructor was quick
+    assert isinstance(caught.value.__cause__, TypeError)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from concurrent import futures
 import pytest
 
 import actors
+import programs
 from actors import PATIENCE
 from futures_actors import ActorFuture
 from observe import Thing, in_thread, on_linux, wait_until_asleep
@@ -218,6 +219,21 @@ def test_a_cancelled_message_is_released_while_the_actor_is_held(thread, gate, w
         assert all(future.cancel() for future in posted)
         assert [one() for one in seen] == [None, None]
         assert not running.done()
+        gate.open()
+
+
+@on_linux
+def test_the_bytes_of_a_cancelled_message_are_released_while_the_actor_is_held(process, gate):
+    size = 40 << 20  # so much, malloc gives back to the system at once
+    with process.start(actors.Do) as executor:
+        executor.post((actors.pause, gate))
+        gate.reached()
+        before = programs.resident_bytes()
+        posted = [executor.post((actors.echo, b"x" * size)) for _ in range(4)]
+        assert programs.resident_bytes() - before > 3.5 * size
+        assert all(future.cancel() for future in posted)
+        # What has begun to go to the child goes on.
+        assert programs.resident_bytes() - before < 1.5 * size
         gate.open()
 
 

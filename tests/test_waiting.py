@@ -151,6 +151,35 @@ executor.shutdown()
 
 
 @on_linux
+def test_no_thread_wakes_while_another_thread_than_the_main_one_waits(kind, gate, program):
+    """Neither the one that waits, nor those that serve it, in a whole second."""
+    source = """
+import threading
+
+def wait():
+    print("waits")
+    print(future.result(60))
+
+thread = threading.Thread(target=wait)
+thread.start()
+thread.join()
+executor.shutdown()
+"""
+    running = program(WAITS.format(path=gate.path, base=kind.base) + source)
+    assert running.line() == "waits"
+    time.sleep(0.2)
+    for task in tasks_of(running.pid):
+        wait_until_asleep(running.pid, task)
+    first = tasks_of(running.pid)
+    time.sleep(1)
+    assert tasks_of(running.pid) == first
+    assert len(first) >= 3
+    gate.open()
+    assert running.line() == "passed"
+    assert running.wait() == 0
+
+
+@on_linux
 def test_an_idle_actor_uses_no_cpu(kind):
     """Over a second none of its threads runs at all: its own, those that serve it, its child's."""
 
