@@ -59,6 +59,7 @@ def test_wait_for_the_first_failure_of_ours_and_of_the_standard_library(
     other, gate = gates(), gates()
     with kind.start(actors.Do) as executor, kind.start(actors.Do) as second:
         answered = executor.post((actors.echo, 1))
+        assert answered.result(PATIENCE) == 1
         error = ValueError("expected")
         held = executor.post((actors.pause, gate))
         future = executor.post((actors.fail, error)) if failing == "ours" else held
