@@ -247,9 +247,33 @@ def descendants_of(ancestor):
 
 def _command_line(pid):
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")[:200]
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:
         return "ended"
+
+
+def spares_of(ancestor):
+    """Return the pids of its fork servers' children that nobody has asked for yet.
+
+    They are forks of their servers, and have one thread where a child has two.
+    """
+    servers = {}
+    for pid, command in descendants_of(ancestor):
+        if "_forkserver.main" in command:
+            servers[pid] = command
+    parents = {pid: int(fields[1]) for pid, fields in _processes()}
+    return {
+        pid
+        for pid, command in servers.items()
+        if servers.get(parents.get(pid)) == command and _threads_of(pid) == 1
+    }
+
+
+def _threads_of(pid):
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except OSError:
+        return 0
 
 
 def others_of_session(leader):

@@ -240,6 +240,9 @@ def handling() -> bool:
 def log_to_parent(record: bytes) -> None:
     """Send an encoded log record to the parent, before any answer that is given after it."""
 
+def unshare_pages() -> None:
+    """Copy what memory this process shares with the one that forked it, before it is needed."""
+
 def serve(
     request: int,
     answer: int,

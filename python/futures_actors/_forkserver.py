@@ -1,17 +1,22 @@
 """The fork server: a helper process with one thread that forks a child for each actor.
 
-It has imported this package and what `preload` names, so that a child does not have to. Parent and
-server talk over a pair of sockets that have no name; `_forkserver_client` is the parent's half.
+It has imported this package and what `preload` names, so that a child does not have to. It forks
+before anybody asks: that child, the spare, waits to be told what it is, so that who asks waits
+neither for the fork nor for the pages that come with it. Parent and server talk over a pair of
+sockets that have no name, as do server and spare; `_forkserver_client` is the parent's half.
 
-    parent ── request, descriptors ─▶ server ── fork ─▶ child
-           ◀─ the child's pid ───────
+    parent ── request, descriptors ─▶ server ── the same ─▶ spare: a child from now on
+           ◀─ the child's pid ───────        ── fork ─▶ the next spare
            ◀─ exit status, over a pipe for that child, which is closed if the server dies
 
 It imports nothing heavy, since every child would have it too.
 """
 
+import _pickle  # noqa: F401 - each child's first need
 import _signal  # type: ignore[import-not-found] # signal itself imports enum
 import _socket
+import contextlib
+import fcntl
 import gc
 import os
 import select
@@ -19,7 +24,10 @@ import sys
 import warnings
 from importlib import import_module
 
-from . import _child, _messages
+from . import _child, _core, _messages
+
+#: Milliseconds that a child has the processors for itself to start, before the next is forked.
+_LULL = 2
 
 
 def main(descriptors: list[int], parent: int, names: list[str]) -> None:
@@ -27,8 +35,12 @@ def main(descriptors: list[int], parent: int, names: list[str]) -> None:
 
     `descriptors` has one, a socket; `names` are the modules to import before the first fork.
     """
-    connection = _socket.socket(fileno=descriptors[0])
-    os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - the name says it
+    # Where the parent has no standard streams, other descriptors have their numbers.
+    connection = _socket.socket(fileno=fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, 3))
+    os.close(descriptors[0])
+    while (empty := os.open(os.devnull, os.O_RDWR)) < 3:  # noqa: PLR2004 - they are three
+        pass
+    os.close(empty)
     # Ctrl-C reaches the whole group; the server ends when its parent does.
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
@@ -36,11 +48,11 @@ def main(descriptors: list[int], parent: int, names: list[str]) -> None:
     # What is here now is here for good: no collection need touch it, in no child.
     gc.collect()
     gc.freeze()
-    mine = _Server(connection, parent).serve()
+    spare = _Server(connection, parent).serve()
     connection.close()
-    if mine is not None:
+    if spare is not None:
         # As in a fresh interpreter: from here to the end of its main module.
-        _child.main(mine, parent)
+        _child.main(_become_child(spare), parent)
 
 
 def _preload(names: list[str]) -> str:
@@ -61,6 +73,12 @@ class _Server:
         self._connection = connection
         # By pid, where the exit status is to be written.
         self._statuses: dict[int, int] = {}
+        # A child that nobody has asked for yet: its pid, and the socket to it.
+        self._spare: tuple[int, _socket.socket] | None = None
+        # Whether the next spare is to be forked when nothing else is to be done.
+        self._due = True
+        # Why there is no spare.
+        self._fault = ""
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
@@ -69,29 +87,38 @@ class _Server:
         # Somebody may have a copy of the parent's socket, so its process is watched too.
         self._parent = os.pidfd_open(parent)
 
-    def serve(self) -> list[int] | None:
-        """Fork as asked. Return None when the parent is gone, and in a child its descriptors."""
+    def serve(self) -> _socket.socket | None:
+        """Fork as asked. Return None when the parent is gone, and in a child the socket to here."""
         poll = select.poll()
         socket = self._connection.fileno()
         for descriptor in (socket, self._bell, self._parent):
             poll.register(descriptor, select.POLLIN)
         retired = False
-        while not (retired and not self._statuses):
-            ready = {descriptor for descriptor, _ in poll.poll()}
+        while not retired or self._statuses or self._spare:
+            ready = {descriptor for descriptor, _ in poll.poll(_LULL if self._due else None)}
+            if not ready and (spare := self._fork_spare()) is not None:
+                # There is time for what would otherwise take time when it is needed.
+                _core.unshare_pages()
+                return spare
             if self._parent in ready:
                 break
             if self._bell in ready:
                 self._reap()
             if socket in ready:
+                # Should there be none yet. Before the request is read, whose descriptors it would
+                # have copies of.
+                if (spare := self._fork_spare()) is not None:
+                    return spare
                 message = _messages.receive(self._connection)
-                if message is None:
-                    # The parent has another server; this one only tells how its children end.
-                    poll.unregister(socket)
-                    retired = True
+                if message is not None:
+                    self._hand_over(*message)
                     continue
-                mine = self._fork(*message)
-                if mine is not None:
-                    return mine
+                # The parent has another server; this one only tells how its children end.
+                poll.unregister(socket)
+                retired = True
+                self._due = False
+                if self._spare is not None:
+                    self._spare[1].close()
         return None
 
     def _reap(self) -> None:
@@ -100,52 +127,91 @@ class _Server:
                 os.read(self._bell, 4096)
             except BlockingIOError:
                 break
-        while self._statuses:
+        while self._statuses or self._spare:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            if self._spare is not None and pid == self._spare[0]:
+                self._spare[1].close()
+                self._spare = None
             answer = self._statuses.pop(pid, None)
             if answer is not None:
                 _messages.write(answer, str(os.waitstatus_to_exitcode(status)).encode())
                 os.close(answer)
 
-    def _fork(self, request: _messages.Request, descriptors: list[int]) -> list[int] | None:
-        """In the child, return what it is to serve on."""
+    def _fork_spare(self) -> _socket.socket | None:
+        """Have a spare. In it, return the socket over which it will be told what to be."""
+        if self._spare is not None:
+            return None
+        self._due = False
+        try:
+            return self._fork()
+        except OSError as error:
+            self._fault = str(error)
+            return None
+
+    def _fork(self) -> _socket.socket | None:
+        here, there = _socket.socketpair()
         try:
             with warnings.catch_warnings():
                 # That a preloaded module has threads of its own, of which Python knows nothing.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
-        except OSError as error:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            _messages.send(self._connection, str(error))
+        except OSError:
+            here.close()
+            there.close()
+            raise
+        if pid != 0:
+            there.close()
+            self._spare = pid, here
             return None
-        if pid == 0:
-            return self._become_child(request, descriptors)
-        self._statuses[pid] = descriptors.pop()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        _messages.send(self._connection, pid)
-        return None
-
-    def _become_child(self, request: _messages.Request, descriptors: list[int]) -> list[int]:
-        """Take on what the parent looked like when it asked."""
-        path, environ, umask, ignores_interrupt = request
+        here.close()
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        if not ignores_interrupt:
-            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
-        *mine, out, err, directory, status = descriptors
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        os.fchdir(directory)
-        theirs = (self._bell, self._ring, self._parent, *self._statuses.values())
-        for descriptor in (out, err, directory, status, *theirs):
+        for descriptor in (self._bell, self._ring, self._parent, *self._statuses.values()):
             os.close(descriptor)
-        os.umask(umask)
-        if dict(os.environb) != environ:
-            os.environb.clear()
-            os.environb.update(environ)
-        sys.path[:] = path
-        return mine
+        return there
+
+    def _hand_over(self, request: _messages.Request, descriptors: list[int]) -> None:
+        """Make the spare a child of the parent's, and tell the parent its pid."""
+        *theirs, status = descriptors
+        if self._spare is None:
+            theirs.append(status)
+            answer: int | str = self._fault
+        else:
+            (answer, spare), self._spare = self._spare, None
+            self._due = True
+            self._statuses[answer] = status
+            # It may have been killed a moment ago: its exit status will tell.
+            with contextlib.suppress(OSError):
+                _messages.send(spare, request, tuple(theirs))
+            spare.close()
+        for descriptor in theirs:
+            os.close(descriptor)
+        # The parent may be gone: the next poll will tell.
+        with contextlib.suppress(OSError):
+            _messages.send(self._connection, answer)
+
+
+def _become_child(spare: _socket.socket) -> list[int]:
+    """Wait for a request, and take on what the parent looks like at that moment."""
+    message = _messages.receive(spare)
+    if message is None:
+        # No actor needed it.
+        os._exit(0)
+    spare.close()
+    (path, environ, umask, ignores_interrupt), descriptors = message
+    if not ignores_interrupt:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    *mine, out, err, directory = descriptors
+    os.dup2(out, 1)
+    os.dup2(err, 2)
+    os.fchdir(directory)
+    for descriptor in (out, err, directory):
+        os.close(descriptor)
+    os.umask(umask)
+    if dict(os.environb) != environ:
+        os.environb.clear()
+        os.environb.update(environ)
+    sys.path[:] = path
+    return mine

@@ -17,8 +17,8 @@ _LEN = struct.Struct("!Q")
 _INT = struct.Struct("i")
 
 #: What a child is to look like: `sys.path`, environment, umask, and whether Ctrl-C is ignored.
-#: With it go seven descriptors: the three of `_child.main`, standard output and error, the working
-#: directory, and where the exit status is to be written.
+#: With it go the three descriptors of `_child.main`, standard output and error, and the working
+#: directory; as far as the server a seventh too, where the exit status is to be written.
 Request = tuple[list[str], dict[bytes, bytes], int, bool]
 
 #: More than any message has.
@@ -41,14 +41,12 @@ def send(
 def receive(connection: _socket.socket) -> "tuple[Any, list[int]] | None":
     """Return the next message and its descriptors; None if the other side has closed."""
     room = _socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
-    data, ancillary, _, _ = connection.recvmsg(_LEN.size, room)
+    data, ancillary, _, _ = connection.recvmsg(_LEN.size, room, _socket.MSG_CMSG_CLOEXEC)
     descriptors = [
         descriptor
         for _, _, rights in ancillary
         for (descriptor,) in _INT.iter_unpack(rights[: len(rights) // _INT.size * _INT.size])
     ]
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)  # noqa: FBT003 - the name says it
     if not data:
         return None
     (length,) = _LEN.unpack(data + _receive_exactly(connection, _LEN.size - len(data)))

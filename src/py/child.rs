@@ -43,6 +43,12 @@ pub(super) fn log_to_parent(py: Python<'_>, record: &[u8]) -> PyResult<()> {
     send(py, answers, encode(Kind::Log, 0, record), Haste::Now)
 }
 
+/// Copy what memory this process shares with the one that forked it, before it is needed.
+#[pyfunction]
+pub(super) fn unshare_pages() {
+    sys::unshare_pages();
+}
+
 /// Serve the parent until it says that there is no more.
 ///
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the

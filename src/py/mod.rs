@@ -26,7 +26,7 @@ mod _core {
     #[pymodule_export]
     use super::actor::{Actor, ProcessActor, ThreadActor};
     #[pymodule_export]
-    use super::child::{handling, log_to_parent, serve};
+    use super::child::{handling, log_to_parent, serve, unshare_pages};
     #[pymodule_export]
     use super::future::FutureCore;
     #[pymodule_export]

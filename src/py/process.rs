@@ -143,12 +143,14 @@ fn start_child(
     let bell = Arc::new(Bell::new().map_err(io)?);
     sys::set_nonblocking(&request_write).map_err(io)?;
     sys::set_nonblocking(&answer_read).map_err(io)?;
+    let mut writer = Writer::new(request_write);
+    writer.push(encode(Kind::Start, 0, start.as_bytes()));
+    // The child finds it there; what the pipe does not take, the I/O thread writes.
+    _ = writer.flush().map_err(io)?;
     let theirs = [&request_read, &answer_write, &shared_fd].map(AsRawFd::as_raw_fd);
     let object = imports::start_child(py)?.call1((theirs.to_vec(), start_method))?;
     let pid = object.getattr(intern!(py, "pid"))?.extract()?;
     let object = object.unbind();
-    let mut writer = Writer::new(request_write);
-    writer.push(encode(Kind::Start, 0, start.as_bytes()));
     let reader = Reader::new(answer_read);
     Ok((
         Child { object, pid },

@@ -1,0 +1,134 @@
+"""The fork server: the child that it keeps ready, and what becomes of it and of actors when one of
+them, or the server, is killed or replaced."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+import actors
+import programs
+from actors import PATIENCE
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
+
+
+def start(process, body=actors.Do):
+    return process.actor(body).options(start_method="forkserver").executor()
+
+
+def spare():
+    """Return the pid of the child that is ready, once there is one."""
+    programs.seconds_until(lambda: len(programs.spares_of(os.getpid())) == 1, PATIENCE)
+    (pid,) = programs.spares_of(os.getpid())
+    return pid
+
+
+def test_an_actor_is_the_child_that_was_ready(process):
+    with start(process) as first:
+        first.post((actors.get_pid,)).result(PATIENCE)
+        ready = spare()
+        with start(process) as second:
+            assert second.post((actors.get_pid,)).result(PATIENCE) == ready
+            assert spare() != ready
+
+
+def test_actors_that_start_faster_than_children_are_forked(process):
+    executors = [start(process) for _ in range(8)]
+    pids = {executor.post((actors.get_pid,)).result(PATIENCE) for executor in executors}
+    assert len(pids) == 8
+    for executor in executors:
+        executor.shutdown()
+
+
+def test_the_child_that_is_ready_has_no_descriptor_of_anybody(process):
+    """Else the end of a pipe or of a process would not be seen."""
+    with start(process) as executor:
+        executor.post((actors.get_pid,)).result(PATIENCE)
+        open_files = list(Path(f"/proc/{spare()}/fd").iterdir())
+        assert len(open_files) == 4, [file.readlink() for file in open_files]
+
+
+def test_a_start_does_not_miss_the_child_that_was_ready(process):
+    with start(process):
+        pass
+    ready = spare()
+    os.kill(ready, signal.SIGKILL)
+    programs.seconds_until(lambda: programs.is_gone(ready), PATIENCE)
+    with start(process) as executor:
+        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+
+
+def test_a_killed_server_is_replaced_and_its_actors_go_on(script):
+    source = """if True:
+        import os, signal
+        import actors, futures_actors, programs
+        futures_actors.set_start_method("forkserver")
+        old = actors.ProcessDo.executor()
+        pid = old.post((actors.get_pid,)).result(30)
+        me = os.getpid()
+        programs.seconds_until(lambda: programs.spares_of(me), 30)
+        (ready,) = programs.spares_of(me)
+        (server,) = {pid for pid, _ in programs.descendants_of(me)} - {ready, pid}
+        os.kill(server, signal.SIGKILL)
+        programs.seconds_until(lambda: programs.is_gone(ready), 30)
+        with actors.ProcessDo.executor() as new:
+            assert new.post((actors.echo, "alive")).result(30) == "alive"
+            assert old.post((actors.get_pid,)).result(30) == pid
+        # Nobody is left who could know the exit code.
+        died = old.post((actors.exit_at_once, 3)).exception(30)
+        assert type(died) is futures_actors.ActorDied
+        assert (died.pid, died.exitcode, died.started) == (pid, None, True)
+    """
+    script(source).check()
+
+
+def test_a_replaced_server_tells_how_its_actors_end_and_then_ends(script):
+    source = """if True:
+        import os, sys
+        import actors, futures_actors, programs
+        futures_actors.set_start_method("forkserver")
+        executor = actors.ProcessDo.executor()
+        executor.post((actors.echo, 1)).result(30)
+        before = {pid for pid, _ in programs.descendants_of(os.getpid())}
+        futures_actors.preload("json")
+        with actors.ProcessDo.executor() as other:
+            assert other.post((actors.loaded, "json")).result(30) == ["json"]
+        assert executor.post((actors.exit_at_once, 3)).exception(30).exitcode == 3
+        programs.seconds_until(lambda: all(map(programs.is_gone, before)), 30)
+    """
+    script(source).check()
+
+
+def test_a_server_that_cannot_fork_says_so_and_is_asked_again(script, tmp_path):
+    """Its system has had enough of processes for a while."""
+    (tmp_path / "no_forks.py").write_text("""if True:
+        import os, sys
+        fork = os.fork
+        def maybe():
+            if os.path.exists(os.path.join(os.path.dirname(__file__), "full")):
+                raise BlockingIOError(11, "too many processes")
+            return fork()
+        os.fork = maybe
+    """)
+    source = """if True:
+        import os
+        import actors, futures_actors
+        futures_actors.set_start_method("forkserver")
+        futures_actors.preload("no_forks")
+        open("full", "w").close()
+        for _ in range(2):
+            try:
+                actors.ProcessDo.executor()
+            except RuntimeError as error:
+                assert "cannot start a process" in str(error), error
+                assert "too many processes" in str(error), error
+            else:
+                raise AssertionError("no error")
+        os.remove("full")
+        with actors.ProcessDo.executor() as executor:
+            assert executor.post((actors.echo, "alive")).result(30) == "alive"
+    """
+    script(source).check()
