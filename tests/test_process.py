@@ -1,10 +1,13 @@
 """What a process actor finds around it: environment, arguments, flags, standard streams, its main
 thread, processes of its own, and no descriptor that is not its own."""
 
+import multiprocessing
+import operator
 import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -246,6 +249,29 @@ def actors_process_pool():
 
     with futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(abs, -3).result(PATIENCE)
+
+
+def test_a_managers_proxy_connects_from_the_child(do):
+    """Which takes the parent's key, whether the child has loaded multiprocessing before or not."""
+    with multiprocessing.get_context("spawn").Manager() as manager:
+        shared = manager.dict()
+        do(actors.call, operator.setitem, shared, "first", 1)
+        do(actors.call, operator.setitem, shared, "second", 2)
+        assert shared.copy() == {"first": 1, "second": 2}
+
+
+def test_the_key_is_that_of_the_moment_and_nowhere_to_be_read(process, monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "authkey", b"secret of the moment")
+    with process.start(actors.Do) as executor:
+        assert executor.post((actors.loaded, "multiprocessing")).result(PATIENCE) == []
+        assert executor.post((actors.call, read_key)).result(PATIENCE) == b"secret of the moment"
+        for pid, command in programs.descendants_of(os.getpid()):
+            assert "secret of" not in command
+            assert b"secret of" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def read_key():
+    return bytes(multiprocessing.current_process().authkey)
 
 
 def test_it_can_start_threads(do):

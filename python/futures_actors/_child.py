@@ -11,7 +11,7 @@ from . import _core
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
     from typing import Any
@@ -33,32 +33,48 @@ def main(descriptors: list[int], parent: int) -> None:
     _core.serve(request, answer, shared, parent, _prepare, dump_error)
 
 
-def _prepare(argv: list[str], levels: dict[str, int]) -> None:
+def _prepare(argv: list[str], levels: dict[str, int], authkey: bytes | None) -> None:
     """Take on what the parent looks like, before anything of the user's is loaded.
 
-    `levels` are those of the parent's loggers.
+    `levels` are those of the parent's loggers, `authkey` is its key of `multiprocessing`.
     """
     sys.argv = argv
-    if "logging" in sys.modules:
-        # A fork server has preloaded it.
-        from . import _logging
+    _when_loaded("logging", lambda: _log_to_parent(levels))
+    if authkey is not None:
+        _when_loaded("multiprocessing.process", lambda: _set_authkey(authkey))
 
-        _logging.send_to_parent(levels)
+
+def _log_to_parent(levels: dict[str, int]) -> None:
+    from . import _logging
+
+    _logging.send_to_parent(levels)
+
+
+def _set_authkey(authkey: bytes) -> None:
+    """Let this process talk to those of the parent's `multiprocessing`: to managers, say."""
+    sys.modules["multiprocessing.process"].current_process().authkey = authkey
+
+
+def _when_loaded(name: str, then: "Callable[[], None]") -> None:
+    """Call `then` once the module `name` is loaded: now, if a fork server has done so."""
+    if name in sys.modules:
+        then()
     else:
-        sys.meta_path.insert(0, _WhenLogging(levels))
+        sys.meta_path.insert(0, _WhenLoaded(name, then))
 
 
-class _WhenLogging:
-    """Finder and loader of the module `logging`, which sets it up when it is first imported."""
+class _WhenLoaded:
+    """Finder and loader of a module, which has something done when it is first imported."""
 
-    def __init__(self, levels: dict[str, int]) -> None:
-        self._levels = levels
+    def __init__(self, name: str, then: "Callable[[], None]") -> None:
+        self._name = name
+        self._then = then
         self._loader: Any = None
 
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, _target: object = None
     ) -> "ModuleSpec | None":
-        if name != "logging":
+        if name != self._name:
             return None
         sys.meta_path.remove(self)
         specs = (finder.find_spec(name, path) for finder in sys.meta_path)
@@ -75,9 +91,7 @@ class _WhenLogging:
         # As if this had never been here.
         vars(module)["__spec__"].loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        from . import _logging
-
-        _logging.send_to_parent(self._levels)
+        self._then()
 
 
 def _on_interrupt(_signum: int, _frame: object) -> None:

@@ -38,6 +38,7 @@ __all__ = [
     "log_to_parent",
     "serve",
     "start_logging",
+    "unshare_pages",
 ]
 
 _T = TypeVar("_T")
@@ -248,15 +249,15 @@ def serve(
     answer: int,
     shared: int,
     parent: int,
-    prepare: Callable[[list[str], dict[str, int]], object],
+    prepare: Callable[[list[str], dict[str, int], bytes | None], object],
     dump_error: Callable[[BaseException], bytes],
 ) -> None:
     """Serve the parent until it says that there is no more.
 
     `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-    shared memory; `parent` is the pid of the process that started it; `prepare(argv, levels)` is
-    called before anything of the user's; `dump_error(exception)` returns the bytes of what is
-    raised.
+    shared memory; `parent` is the pid of the process that started it;
+    `prepare(argv, levels, authkey)` is called before anything of the user's;
+    `dump_error(exception)` returns the bytes of what is raised.
     """
 
 def drain() -> None:

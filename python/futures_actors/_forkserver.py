@@ -102,8 +102,8 @@ class _Server:
                 return spare
             if self._parent in ready:
                 break
-            if self._bell in ready:
-                self._reap()
+            # Always: the spare may have been killed just before the request came.
+            self._reap()
             if socket in ready:
                 # Should there be none yet. Before the request is read, whose descriptors it would
                 # have copies of.

@@ -130,6 +130,15 @@ def _flags() -> list[str]:
     return flags
 
 
+def authkey() -> bytes | None:
+    """Return what lets other processes talk to this one's `multiprocessing`, if it is loaded.
+
+    It is a secret: it goes to a child through its pipe alone.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    return None if process is None else bytes(process.current_process().authkey)
+
+
 def plain_path() -> list[str]:
     """Return `sys.path` without entries that the import system itself would pass over."""
     return [entry for entry in sys.path if isinstance(entry, str)]

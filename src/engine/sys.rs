@@ -222,14 +222,15 @@ pub fn unshare_pages() {
     {
         // SAFETY: populating changes no content, and the kernel checks the range.
         #[expect(unsafe_code)]
-        // Best effort: an older kernel does not know the advice.
-        let _ = unsafe {
+        let populated = unsafe {
             rustix::mm::madvise(
                 std::ptr::without_provenance_mut(mapping.start),
                 mapping.len(),
                 rustix::mm::Advice::LinuxPopulateWrite,
             )
         };
+        // Best effort: an older kernel does not know the advice.
+        _ = populated;
     }
 }
 
@@ -435,7 +436,7 @@ mod tests {
     fn pages_are_there_once_unshared() {
         let resident_pages = || {
             let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
-            let mut fields = statm.split(' ').map(|field| field.parse::<usize>());
+            let mut fields = statm.split(' ').map(str::parse::<usize>);
             fields.nth(1).expect("a field").expect("a number")
         };
         // A mapping of its own, of pages that nobody has touched.

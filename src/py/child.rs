@@ -52,9 +52,9 @@ pub(super) fn unshare_pages() {
 /// Serve the parent until it says that there is no more.
 ///
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-/// shared memory; `parent` is the pid of the process that started it; `prepare(argv, levels)` is
-/// called before anything of the user's; `dump_error(exception)` returns the bytes of what is
-/// raised.
+/// shared memory; `parent` is the pid of the process that started it;
+/// `prepare(argv, levels, authkey)` is called before anything of the user's;
+/// `dump_error(exception)` returns the bytes of what is raised.
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,
@@ -189,9 +189,9 @@ impl<'py> Child<'py> {
     }
 
     fn construct(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, String)> {
-        let (sys_argv, levels, start): (Bound<'_, PyAny>, Bound<'_, PyAny>, Bound<'_, PyBytes>) =
+        let (surroundings, start): (Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
             pickle::loads(py, body)?.extract()?;
-        self.prepare.call1((sys_argv, levels))?;
+        self.prepare.call1(surroundings)?;
         let (class, args, kwargs): Call<'_> = pickle::loads(py, start.as_bytes())?.extract()?;
         let name = class.getattr(intern!(py, "__name__"))?.to_string();
         let actor = give_control(|| class.call(args, kwargs.as_ref()))?;

@@ -28,6 +28,7 @@ lazy! {
     log_levels: PyAny = "futures_actors._logging", "levels";
     handle_record: PyAny = "futures_actors._logging", "handle";
     dump_thread: PyAny = "futures_actors.thread_actor", "dump_thread";
+    authkey: PyAny = "futures_actors._spawn", "authkey";
     start_child: PyAny = "futures_actors._spawn", "start_child";
     load_error: PyAny = "futures_actors._errors", "load_error";
     init_error: PyAny = "futures_actors._errors", "init_error";

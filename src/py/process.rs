@@ -63,7 +63,8 @@ impl ProcessExecutorCore {
         // Apart, since unpickling the class may run code that reads `sys.argv`.
         let sys_argv = py.import("sys")?.getattr("argv")?;
         let levels = imports::log_levels(py)?.call0()?;
-        let start = (sys_argv, levels, start).into_pyobject(py)?;
+        let authkey = imports::authkey(py)?.call0()?;
+        let start = ((sys_argv, levels, authkey), start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let (child, ends) = start_child(py, &start, start_method)?;
 
