@@ -1,6 +1,7 @@
 """`ActorExecutor`: what the executors of thread and process actors have in common."""
 
 from concurrent.futures import Executor
+from types import TracebackType
 from typing import Generic
 
 from . import _core
@@ -21,6 +22,16 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
     def post(self, message: Message) -> ActorFuture[Answer]:
         """Send a message to the actor and return the future of its answer."""
         raise NotImplementedError("use ProcessActorExecutor or ThreadActorExecutor")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Shut down and wait; on `KeyboardInterrupt` or `SystemExit` cancel what has not begun."""
+        leaves = kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit))
+        self.shutdown(wait=True, cancel_futures=leaves)
 
 
 def leave_at_once() -> None:

@@ -63,15 +63,25 @@ class Actor(Generic[Message, Answer]):
         """
     @classmethod
     def options(
-        cls: Callable[P, Actor[Message, Answer]], *, start_method: str | None = None
+        cls: Callable[P, Actor[Message, Answer]],
+        *,
+        name: str | None = None,
+        start_method: str | None = None,
     ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
-        `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
-        unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
+        What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
+        `TypeError` or `ValueError`, which names it.
         """
     def handle(self, message: Message) -> Answer:
         """Answer a message: what this returns, or raises, goes to the message's future."""
+    def on_stop(self) -> None:
+        """Do what is to be done after the last message, in the actor's thread or process.
+
+        Called after `shutdown`, when the executor is dropped, and at the interpreter's exit; not
+        after `terminate` or `kill`, nor if the constructor raised. What it raises is logged on
+        logger `futures_actors`.
+        """
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
@@ -89,12 +99,15 @@ class ThreadActor(Actor[Message, Answer]):
         """
     @classmethod
     def options(
-        cls: Callable[P, Actor[Message, Answer]], *, start_method: str | None = None
+        cls: Callable[P, Actor[Message, Answer]],
+        *,
+        name: str | None = None,
+        start_method: str | None = None,
     ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
-        `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
-        unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
+        What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
+        `TypeError` or `ValueError`, which names it.
         """
 
 class ProcessActor(Actor[Message, Answer]):
@@ -112,12 +125,15 @@ class ProcessActor(Actor[Message, Answer]):
         """
     @classmethod
     def options(
-        cls: Callable[P, Actor[Message, Answer]], *, start_method: str | None = None
+        cls: Callable[P, Actor[Message, Answer]],
+        *,
+        name: str | None = None,
+        start_method: str | None = None,
     ) -> Options[P, ProcessActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
-        `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
-        unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
+        What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
+        `TypeError` or `ValueError`, which names it.
         """
 
 @disjoint_base
@@ -144,12 +160,30 @@ class ExecutorCore(Generic[Message, Answer]):
         """
     def _call_method(self, name: str, /, *args: Any, **kwargs: Any) -> ActorFuture[Any]:
         """For proxies: call the actor's method `name`, in mailbox order, and return the future."""
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    def shutdown(
+        self, wait: bool = True, *, cancel_futures: bool = False, timeout: float | None = None
+    ) -> None:
         """Accept no more messages, and let the actor end when it has handled those it has.
 
-        With `wait`, return when it has ended. With `cancel_futures`, cancel every message that
-        `handle` has not begun.
+        With `wait`, return when it has ended; raises `TimeoutError` if that takes more than
+        `timeout` seconds, and it goes on to end. With `cancel_futures`, cancel every message that
+        `handle` has not begun. It can be called again, from any thread; the actor's own, in
+        `handle` or in a callback, does not wait for itself.
         """
+    def terminate(self) -> None:
+        """Shut down without waiting for what the actor has: a process gets SIGTERM.
+
+        No message begins after this. When the process has ended, every pending future fails with
+        `ActorDied`; if it catches the signal, it first handles the message that it has begun. A
+        thread cannot be ended from outside: the message that runs is handled to its end, and the
+        others fail at once with `BrokenActor`. `on_stop` is not called. Never waits.
+        """
+    def kill(self) -> None:
+        """Shut down as `terminate` does, but a process gets SIGKILL, which it cannot catch."""
+    def terminate_workers(self) -> None:
+        """Do what `terminate` does, by the name that process pools have for it."""
+    def kill_workers(self) -> None:
+        """Do what `kill` does, by the name that process pools have for it."""
     def dump_traceback(self, *, timeout: float | None = None) -> str:
         """Return where the actor is at this moment: the stacks of its threads, as text.
 
@@ -164,7 +198,7 @@ class ExecutorCore(Generic[Message, Answer]):
 class ThreadExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ThreadActorExecutor`."""
 
-    def __new__(cls, actor_class: type, /, *args: Any, **kwargs: Any) -> Self: ...
+    def __new__(cls, actor: type | Options[..., Any], /, *args: Any, **kwargs: Any) -> Self: ...
 
 class ProcessExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ProcessActorExecutor`."""

@@ -4,6 +4,7 @@ Each extends the exception of the standard library that a caller of an executor 
 All can be pickled and copied.
 """
 
+import logging
 import queue
 import signal
 from concurrent.futures import BrokenExecutor
@@ -119,20 +120,25 @@ def actor_died(
     pid: int,
     exitcode: int | None,
     started: bool,  # noqa: FBT001 - called by the core
-    broken: str | None,
+    reason: str | None,
 ) -> ActorDied:
     """Make the error of a message to a process actor that is no more."""
     text = f"the process of actor {name} (pid {pid}) terminated abruptly: "
-    if broken is not None:
-        text += f"its link broke ({broken}), and it was ended"
-    else:
-        text += _how(exitcode)
+    text += f"{reason}, and " if reason else ""
+    text += _how(exitcode)
     text += (
         ", while this message was being handled"
         if started
         else ", before this message was begun; start another actor and post it again"
     )
     return ActorDied(text, pid, exitcode, started)
+
+
+def log_failure(name: str, what: str, error: BaseException) -> None:
+    """Log what an actor raised where there is no future to take it: in `what`."""
+    logging.getLogger("futures_actors").error(
+        "actor %s: %s raised an exception", name, what, exc_info=error
+    )
 
 
 def _how(exitcode: int | None) -> str:

@@ -1,6 +1,11 @@
-"""`Options`: what `MyActor.options(...)` returns, to start an actor with them."""
+"""`Options`: what `MyActor.options(...)` returns, to start an actor with them.
 
-from typing import Any, Generic
+An option is a line of the table `_OPTIONS`, and an attribute that `src/py/options.rs` reads.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, NamedTuple
 
 from ._core import ProcessActor, ThreadActor
 from ._spawn import check_start_method
@@ -8,21 +13,32 @@ from ._types import P, Started
 
 
 class Options(Generic[P, Started]):
-    """An actor class, and how its actors are to be started."""
+    """An actor class, and how its actors are to be started; None stands for the default.
+
+    `name`: what threads, errors and the log call the actor instead of its class's name.
+    `start_method`: "forkserver" or "spawn", for process actors; see `set_start_method`.
+    """
+
+    name: str | None
+    start_method: str | None
 
     def __init__(self, actor_class: type[Any], given: dict[str, object]) -> None:
-        """Check what was given; an unknown option is a `TypeError` that names it."""
+        """Check what was given; what is wrong is an error that names option and value."""
         self.actor_class = actor_class
-        self.start_method: str | None = None
-        for name, value in given.items():
-            if name != "start_method":
+        self._given = given
+        for name in given:
+            if name not in _OPTIONS:
                 raise TypeError(
                     f"{actor_class.__name__}.options() has no option {name!r}; "
-                    "there is start_method"
+                    f"there are {', '.join(_OPTIONS)}"
                 )
-            if not issubclass(actor_class, ProcessActor):
-                raise TypeError(f"option {name!r} is for process actors; this is a thread's")
-            self.start_method = None if value is None else check_start_method(value)
+            if _OPTIONS[name].process_only and not issubclass(actor_class, ProcessActor):
+                raise TypeError(
+                    f"option {name!r} is for process actors, and {actor_class.__name__} is none"
+                )
+        for name, option in _OPTIONS.items():
+            value = given.get(name)
+            setattr(self, name, None if value is None else option.check(name, value))
 
     def executor(self, /, *args: P.args, **kwargs: P.kwargs) -> Started:
         """Start an actor with these options and return its executor.
@@ -30,16 +46,45 @@ class Options(Generic[P, Started]):
         Every argument goes to the constructor.
         """
         # Of the type that `Actor.options` says.
-        executor: Any
-        if issubclass(self.actor_class, ThreadActor):
-            start: Any = self.actor_class.executor
-            executor = start(*args, **kwargs)
-        else:
+        start: Any
+        if issubclass(self.actor_class, ProcessActor):
             from .process_actor import ProcessActorExecutor
 
-            executor = ProcessActorExecutor(self, *args, **kwargs)
-        return executor  # type: ignore[no-any-return]
+            start = partial(ProcessActorExecutor, self)
+        elif issubclass(self.actor_class, ThreadActor):
+            from .thread_actor import ThreadActorExecutor
+
+            start = partial(ThreadActorExecutor, self)
+        else:
+            start = self.actor_class.executor
+        return start(*args, **kwargs)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         """Show the call that makes it."""
-        return f"{self.actor_class.__name__}.options(start_method={self.start_method!r})"
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
+        return f"{self.actor_class.__name__}.options({given})"
+
+
+def _name(option: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{option} must be a str, not {type(value).__name__}")
+    if not value or not value.isprintable():
+        raise ValueError(f"{option} must be printable text, not {value!r}")
+    return value
+
+
+def _start_method(_option: str, value: object) -> str:
+    return check_start_method(value)
+
+
+class _Option(NamedTuple):
+    """How a value that is not None is checked, and whether thread actors lack the option."""
+
+    check: Callable[[str, object], object]
+    process_only: bool = False
+
+
+_OPTIONS = {
+    "name": _Option(_name),
+    "start_method": _Option(_start_method, process_only=True),
+}

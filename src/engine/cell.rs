@@ -244,6 +244,17 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
+    /// Pending -> Pending, with `revoked` in the message's place, if nobody has begun the message
+    /// and now nobody ever will; that is handed back.
+    pub fn revoke(&self, revoked: M) -> Option<M> {
+        match &mut self.lock().state {
+            State::Pending(Some(message)) if message.withdraw() => {
+                Some(std::mem::replace(message, revoked))
+            }
+            _ => None,
+        }
+    }
+
     /// Pending | Running -> Finished, by anyone.
     pub fn settle(&self, outcome: R, hold: Hold) -> Settle<R, W> {
         let mut inner = self.lock();

@@ -7,6 +7,8 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::pipe::PipeFlags;
+use rustix::process::Pid;
+pub use rustix::process::Signal;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
@@ -182,13 +184,28 @@ impl AsFd for Bell {
 pub fn watch_process(pid: i32) -> Option<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
-        let pid = rustix::process::Pid::from_raw(pid)?;
+        let pid = Pid::from_raw(pid)?;
         rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
     }
     #[cfg(not(target_os = "linux"))]
     {
         _ = pid;
         None
+    }
+}
+
+/// Sends a signal to a process; nothing if it has ended. `watch` is what `watch_process` gave for
+/// it; without one, `pid` must not have been reaped.
+pub fn signal_process(watch: Option<&OwnedFd>, pid: i32, signal: Signal) -> Result<()> {
+    let sent = match (watch, Pid::from_raw(pid)) {
+        #[cfg(target_os = "linux")]
+        (Some(watch), _) => rustix::process::pidfd_send_signal(watch, signal),
+        (_, Some(pid)) => rustix::process::kill_process(pid, signal),
+        (_, None) => Err(Errno::SRCH),
+    };
+    match sent {
+        Err(Errno::SRCH) => Ok(()),
+        sent => sent,
     }
 }
 
@@ -246,7 +263,7 @@ fn writable_mapping(line: &str) -> Option<std::ops::Range<usize>> {
 /// Ends this process at once, whatever its other threads do.
 pub fn end_now() {
     // It cannot fail for the process itself, and there is nobody left to tell.
-    _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
 }
 
 /// The signal that asks a child for its traceback: one that no library is known to use.

@@ -84,8 +84,8 @@ impl Actor {
 
     /// Return an object whose `executor(...)` starts actors of this class with options.
     ///
-    /// `start_method` is for process actors: "forkserver" or "spawn", see `set_start_method`. An
-    /// unknown option is a `TypeError`, a bad value a `TypeError` or `ValueError`, which names it.
+    /// What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
+    /// `TypeError` or `ValueError`, which names it.
     #[classmethod]
     #[pyo3(signature = (**options))]
     fn options<'py>(
@@ -109,6 +109,14 @@ impl Actor {
             )),
         }
     }
+
+    /// Do what is to be done after the last message, in the actor's thread or process.
+    ///
+    /// Called after `shutdown`, when the executor is dropped, and at the interpreter's exit; not
+    /// after `terminate` or `kill`, nor if the constructor raised. What it raises is logged on
+    /// logger `futures_actors`.
+    #[allow(clippy::unused_self)]
+    fn on_stop(&self) {}
 
     #[classmethod]
     #[pyo3(signature = (item, /))]

@@ -13,7 +13,9 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 
+use super::error::log_failure;
 use super::pickle;
+use super::thread::on_stop;
 use crate::engine::answers::{Answers, Haste};
 use crate::engine::frame::{Frame, Kind, encode};
 use crate::engine::link::{Fill, Reader, Writer};
@@ -160,9 +162,11 @@ impl<'py> Child<'py> {
             }
         };
         let mut next = self.wait_for_frame(py)?;
+        let mut stopped = false;
         while let Some(frame) = next {
             let sequence = frame.sequence;
             if frame.kind == Kind::Stop {
+                stopped = true;
                 break;
             }
             // One that came before this message is not for it.
@@ -185,15 +189,17 @@ impl<'py> Child<'py> {
                 next = self.wait_for_frame(py)?;
             }
         }
+        if stopped && let Err(error) = give_control(|| on_stop(&actor)) {
+            log_failure(py, &name, "on_stop", error);
+        }
         Ok(())
     }
 
     fn construct(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, String)> {
-        let (surroundings, start): (Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
+        let (name, surroundings, start): (String, Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
             pickle::loads(py, body)?.extract()?;
         self.prepare.call1(surroundings)?;
         let (class, args, kwargs): Call<'_> = pickle::loads(py, start.as_bytes())?.extract()?;
-        let name = class.getattr(intern!(py, "__name__"))?.to_string();
         let actor = give_control(|| class.call(args, kwargs.as_ref()))?;
         Ok((actor, name))
     }

@@ -6,6 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::stop::Force;
 use super::{imports, lifecycle, pickle};
 use crate::engine::link::Broken;
 
@@ -24,7 +25,11 @@ pub(super) enum Fault {
         exitcode: Option<i32>,
         /// What was wrong with the link, if it was not the child's death.
         broken: Option<Broken>,
+        /// What the executor did to end it, if anything.
+        force: Option<Force>,
     },
+    /// It was told to end at once, and could not be ended from outside.
+    Forced(Force),
     /// A fault of this package.
     Panicked,
 }
@@ -48,11 +53,18 @@ pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Start
             pid,
             exitcode,
             broken,
+            force,
         } => imports::actor_died(py).and_then(|make| {
             let started = matches!(started, Started::Yes);
-            let broken = broken.map(|broken| broken.to_string());
-            make.call1((name, *pid, *exitcode, started, broken))
+            let broken = broken.map(|broken| format!("its link broke ({broken})"));
+            let forced = force.map(|force| format!("{}() was called", force.method()));
+            make.call1((name, *pid, *exitcode, started, broken.or(forced)))
         }),
+        Fault::Forced(force) => {
+            let method = force.method();
+            let text = format!("{method}() ended actor {name} before this message was begun");
+            return BrokenActor::new_err(text);
+        }
         Fault::Panicked => {
             let text =
                 format!("actor {name} was ended by a fault inside futures_actors; see the log");
@@ -90,6 +102,14 @@ impl Sealed {
 
 fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     imports::load_error(py)?.call1((PyBytes::new(py, bytes),))
+}
+
+/// Logs what an actor raised that is no future's.
+pub(super) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
+    let log = imports::log_failure(py);
+    if let Err(error) = log.and_then(|log| log.call1((name, what, error.into_value(py)))) {
+        error.write_unraisable(py, None);
+    }
 }
 
 /// Why a `post` is refused by an executor that was shut down.

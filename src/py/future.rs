@@ -32,6 +32,8 @@ pub(super) enum Message {
     Frame(Kind, Vec<u8>),
     /// Stands for a frame that a child has.
     Ticket(Ticket),
+    /// Stands for a message that nobody will ever begin.
+    Revoked,
 }
 
 impl Message {

@@ -34,6 +34,7 @@ lazy! {
     init_error: PyAny = "futures_actors._errors", "init_error";
     process_init_error: PyAny = "futures_actors._errors", "process_init_error";
     actor_died: PyAny = "futures_actors._errors", "actor_died";
+    log_failure: PyAny = "futures_actors._errors", "log_failure";
     pickle_dumps: PyAny = "_pickle", "dumps";
     pickle_loads: PyAny = "_pickle", "loads";
     dump_by_value: PyAny = "futures_actors._by_value", "dumps";

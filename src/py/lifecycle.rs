@@ -12,8 +12,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::error::BrokenActor;
-use super::host::{CancelFutures, Ended, Host};
+use super::host::Host;
 use super::imports;
+use super::stop::{CancelFutures, Ended};
 
 /// Counts the forks between this process and the first that loaded the core.
 static GENERATION: AtomicU32 = AtomicU32::new(0);

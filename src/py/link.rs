@@ -23,6 +23,7 @@ use super::error::Sealed;
 use super::future::{self, ActorCell, Message, Outcome};
 use super::host::{Dump, Transport};
 use super::logs::Logs;
+use super::stop::{Force, Signalled};
 use super::{lifecycle, pickle, wait};
 use crate::engine::cell::Begin;
 use crate::engine::claims::SLOTS;
@@ -30,7 +31,7 @@ use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::shared::Shared;
-use crate::engine::sys::{self, Bell, Interest};
+use crate::engine::sys::{self, Bell, Interest, Signal};
 use crate::engine::trace::{Trace, Traces};
 
 /// How many messages may be ahead at most: each has a claim's slot.
@@ -82,6 +83,8 @@ pub(super) struct Wire {
     ahead_bytes: usize,
     next_sequence: u64,
     pub(super) phase: Phase,
+    /// Messages that the child skips, and that fail when it has ended.
+    pub(super) revoked: Vec<Arc<ActorCell>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,6 +103,15 @@ impl Wire {
             ahead_bytes: 0,
             next_sequence: 1,
             phase: Phase::Open,
+            revoked: Vec::new(),
+        }
+    }
+
+    /// Tells the child that there is no more.
+    fn stop(&mut self) {
+        if self.phase == Phase::Open {
+            self.writer.push(encode(Kind::Stop, 0, b""));
+            self.phase = Phase::Stopping;
         }
     }
 
@@ -108,10 +120,7 @@ impl Wire {
         while self.phase == Phase::Open && self.has_room(limit) {
             match link.mailbox.try_take() {
                 Take::Item(cell) => self.send(link, cell),
-                Take::Closed => {
-                    self.writer.push(encode(Kind::Stop, 0, b""));
-                    self.phase = Phase::Stopping;
-                }
+                Take::Closed => self.stop(),
                 Take::Empty => break,
             }
         }
@@ -182,6 +191,13 @@ impl From<Broken> for Over {
     }
 }
 
+/// The child, as long as it can get signals.
+pub(super) struct Process {
+    pub(super) pid: u32,
+    /// Readable once it has ended; `None` where the system has no such descriptor.
+    pub(super) watch: Option<Arc<OwnedFd>>,
+}
+
 /// A message that has left the child, and what it came to unless it was skipped.
 pub(super) type Gone = (Arc<ActorCell>, Option<Sealed>);
 
@@ -204,6 +220,8 @@ pub(super) struct Link {
     name: String,
     mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     shared: Shared,
+    /// `None` once the child has been reaped.
+    process: Mutex<Option<Process>>,
     /// How many are ahead. Stored under the wire's lock, and after an answer before the mailbox
     /// is looked into for the next: so who has put a message there and then reads
     /// `AHEAD_BY_POSTING` or more here knows that it will be found.
@@ -228,12 +246,12 @@ impl Link {
         shared: Shared,
         wire: Wire,
         reader: Reader,
-        ended: Option<Arc<OwnedFd>>,
+        process: Process,
         traces: Option<Traces>,
     ) -> Self {
         let intake = Intake {
             reader,
-            ended,
+            ended: process.watch.clone(),
             over: None,
         };
         Self {
@@ -243,6 +261,7 @@ impl Link {
             name,
             mailbox,
             shared,
+            process: Mutex::new(Some(process)),
             ahead_messages: AtomicUsize::new(0),
             wire: Mutex::new(Some(wire)),
             intake: Mutex::new(Some(intake)),
@@ -262,6 +281,28 @@ impl Link {
     /// Takes the sending side away; its descriptor is closed with it.
     pub(super) fn close_wire(&self) -> Option<Wire> {
         self.wire().take()
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The child has been reaped: its number may be another's from now on.
+    pub(super) fn forget_process(&self) {
+        drop(self.process().take());
+    }
+
+    /// Has the child begin none of the messages that it has, nor get any more. They stay pending.
+    fn revoke_all(&self) {
+        let mut wire = self.wire();
+        let Some(wire) = wire.as_mut() else { return };
+        // The latest first, so that none begins because an earlier one is gone.
+        for ahead in wire.ahead.iter().rev() {
+            // A ticket holds nothing of Python's.
+            drop(ahead.cell.revoke(Message::Revoked));
+        }
+        wire.stop();
+        self.ring(wire);
     }
 
     /// Takes the receiving side away. Blocks while another thread reads.
@@ -467,6 +508,9 @@ impl Link {
         let cell = wire.answered(frame.sequence)?;
         self.ahead_messages
             .store(wire.ahead.len(), Ordering::SeqCst);
+        if outcome.is_none() && !cell.phase().is_done() {
+            wire.revoked.push(Arc::clone(&cell));
+        }
         Ok((cell, outcome))
     }
 
@@ -572,5 +616,22 @@ impl Transport for Arc<Link> {
             py.detach(|| std::thread::sleep(PAUSE));
             py.check_signals()?;
         }
+    }
+
+    fn signal(&self, force: Force) -> Result<Signalled, Errno> {
+        self.revoke_all();
+        if let Some(process) = self.process().as_ref() {
+            let signal = match force {
+                Force::Terminate => Signal::TERM,
+                Force::Kill => Signal::KILL,
+            };
+            let pid = i32::try_from(process.pid).unwrap_or_default();
+            sys::signal_process(process.watch.as_deref(), pid, signal)?;
+        }
+        Ok(Signalled::Yes)
+    }
+
+    fn pid(&self) -> Option<u32> {
+        Some(self.process().as_ref()?.pid)
     }
 }

@@ -5,14 +5,18 @@
 mod actor;
 mod child;
 mod error;
+mod executor;
 mod future;
 mod host;
 mod imports;
 mod lifecycle;
 mod link;
 mod logs;
+mod options;
 mod pickle;
 mod process;
+mod stats;
+mod stop;
 mod thread;
 mod wait;
 
@@ -28,9 +32,9 @@ mod _core {
     #[pymodule_export]
     use super::child::{handling, log_to_parent, serve, unshare_pages};
     #[pymodule_export]
-    use super::future::FutureCore;
+    use super::executor::ExecutorCore;
     #[pymodule_export]
-    use super::host::ExecutorCore;
+    use super::future::FutureCore;
     #[pymodule_export]
     use super::lifecycle::{after_fork_in_child, drain, start_logging};
     #[pymodule_export]

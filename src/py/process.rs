@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::error::{Fault, Started};
+use super::executor::ExecutorCore;
 use super::future::ActorCell;
-use super::host::{ExecutorCore, Host};
-use super::link::{Gone, Link, Over, Phase, Wire};
+use super::host::Host;
+use super::link::{Gone, Link, Over, Phase, Process, Wire};
+use super::options::Options;
 use super::{imports, pickle};
 use crate::engine::cell;
 use crate::engine::frame::{Kind, encode};
@@ -48,25 +50,18 @@ impl ProcessExecutorCore {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let py = actor.py();
-        // A class, or a class with options.
-        let (actor_class, start_method) = match actor.cast::<PyType>() {
-            Ok(class) => (class.clone(), None),
-            Err(_) => (
-                actor.getattr(intern!(py, "actor_class"))?.cast_into()?,
-                actor.getattr(intern!(py, "start_method"))?.extract()?,
-            ),
-        };
-        let name = actor_class.name()?.to_string();
+        let options = Options::of(actor)?;
+        let name = options.name.clone();
         let what = format!("class or constructor arguments of actor {name}");
-        let start = (&actor_class, args, kwargs).into_pyobject(py)?;
+        let start = (&options.class, args, kwargs).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), &what)?;
         // Apart, since unpickling the class may run code that reads `sys.argv`.
         let sys_argv = py.import("sys")?.getattr("argv")?;
         let levels = imports::log_levels(py)?.call0()?;
         let authkey = imports::authkey(py)?.call0()?;
-        let start = ((sys_argv, levels, authkey), start).into_pyobject(py)?;
+        let start = (&name, (sys_argv, levels, authkey), start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
-        let (child, ends) = start_child(py, &start, start_method)?;
+        let (child, ends) = start_child(py, &start, options.start_method.as_deref())?;
 
         let ended = i32::try_from(child.pid)
             .ok()
@@ -89,15 +84,15 @@ impl ProcessExecutorCore {
             shared,
             wire,
             reader,
-            ended.clone(),
+            Process {
+                pid: child.pid,
+                watch: ended.clone(),
+            },
             traces,
         );
         let link = Arc::new(link);
-        let host = Arc::new(Host::new(
-            &actor_class,
-            mailbox,
-            Box::new(Arc::clone(&link)),
-        )?);
+        let transport = Box::new(Arc::clone(&link));
+        let host = Arc::new(Host::new(&options, mailbox, transport));
         // On failure the ends of the pipes are closed, by which the child ends.
         host.start(move |host| {
             let side = Side {
@@ -135,7 +130,7 @@ struct Ends {
 fn start_child(
     py: Python<'_>,
     start: &Bound<'_, PyBytes>,
-    start_method: Option<String>,
+    start_method: Option<&str>,
 ) -> PyResult<(Child, Ends)> {
     let io = |error: Errno| std::io::Error::from(error);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
@@ -306,12 +301,15 @@ impl Side<'_> {
             return;
         };
         let ahead = std::mem::take(&mut wire.ahead);
-        let stopped = wire.phase == Phase::Stopping && ahead.is_empty();
+        let revoked = std::mem::take(&mut wire.revoked);
+        let force = self.host.force.get();
+        let stopped = wire.phase == Phase::Stopping && ahead.is_empty() && force.is_none();
         let (host, pid) = (self.host, self.child.pid);
         let fail = |fault| {
-            let taken = ahead.into_iter().map(|ahead| {
-                let started = has_started(&ahead.cell);
-                (ahead.cell, started)
+            let ahead = ahead.into_iter().map(|ahead| ahead.cell);
+            let taken = ahead.chain(revoked).map(|cell| {
+                let started = has_started(&cell);
+                (cell, started)
             });
             host.fail(fault, taken.collect());
         };
@@ -334,6 +332,7 @@ impl Side<'_> {
             pid,
             exitcode,
             broken,
+            force,
         });
     }
 
@@ -347,6 +346,7 @@ impl Side<'_> {
         });
         // Who reads in this thread's place has let go of it, since the child has ended.
         self.link.close_intake();
+        self.link.forget_process();
         reaped.unwrap_or_else(|error: PyErr| {
             let name = &self.host.name;
             log::error!(target: "futures_actors", "actor {name}: cannot reap its child: {error}");

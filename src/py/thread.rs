@@ -10,11 +10,15 @@ use once_cell::sync::OnceCell;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use rustix::io::Errno;
 
-use super::error::Fault;
+use super::error::{Fault, log_failure};
+use super::executor::ExecutorCore;
 use super::future::{self, ActorCell, Message, Outcome};
-use super::host::{Dump, ExecutorCore, Host, Transport};
+use super::host::{Dump, Host, Transport};
 use super::imports;
+use super::options::Options;
+use super::stop::{Force, Signalled};
 use crate::engine::mailbox::Take;
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.
@@ -64,6 +68,14 @@ impl Transport for SameProcess {
         let dump = imports::dump_thread(py)?.call1((self.ident.get(),))?;
         Ok(Dump::Text(dump.extract()?))
     }
+
+    fn signal(&self, _force: Force) -> Result<Signalled, Errno> {
+        Ok(Signalled::No)
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
 }
 
 /// The core of a `ThreadActorExecutor`.
@@ -73,22 +85,20 @@ pub(super) struct ThreadExecutorCore;
 #[pymethods]
 impl ThreadExecutorCore {
     #[new]
-    #[pyo3(signature = (actor_class, /, *args, **kwargs))]
+    #[pyo3(signature = (actor, /, *args, **kwargs))]
     fn new(
-        actor_class: &Bound<'_, PyType>,
+        actor: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
+        let options = Options::of(actor)?;
         let ident = Arc::new(OnceCell::new());
-        let host = Arc::new(Host::new(
-            actor_class,
-            Arc::default(),
-            Box::new(SameProcess {
-                ident: Arc::clone(&ident),
-            }),
-        )?);
+        let transport = SameProcess {
+            ident: Arc::clone(&ident),
+        };
+        let host = Arc::new(Host::new(&options, Arc::default(), Box::new(transport)));
         let constructor = Constructor {
-            class: actor_class.clone().unbind(),
+            class: options.class.unbind(),
             args: args.clone().unbind(),
             kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
         };
@@ -119,7 +129,14 @@ fn run(py: Python<'_>, host: &Arc<Host>, ident: &OnceCell<u64>, constructor: Con
         Err(error) => error.write_unraisable(py, None),
     }
     match constructor.construct(py) {
-        Ok(actor) => handle_all(&actor, host),
+        Ok(actor) => {
+            handle_all(&actor, host);
+            if host.force.get().is_none()
+                && let Err(error) = on_stop(&actor)
+            {
+                log_failure(py, &host.name, "on_stop", error);
+            }
+        }
         Err(error) => {
             let error = error.into_value(py).into_any();
             host.fail(Fault::InitRaised(Arc::new(error)), Vec::new());
@@ -153,6 +170,15 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
     }
 }
 
+/// Runs what the object has to do at its end.
+pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
+    // Executors take classes that are no actors, as upstream's did.
+    match actor.getattr_opt(intern!(actor.py(), "on_stop"))? {
+        Some(on_stop) => on_stop.call0().map(drop),
+        None => Ok(()),
+    }
+}
+
 fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'py, PyAny>> {
     let py = actor.py();
     match message {
@@ -169,6 +195,8 @@ fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'p
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
             actor.call_method(name.bind(py), args.into_bound(py), kwargs.as_ref())
         }
-        Message::Frame(..) | Message::Ticket(_) => unreachable!("frames are for children"),
+        Message::Frame(..) | Message::Ticket(_) | Message::Revoked => {
+            unreachable!("frames are for children")
+        }
     }
 }

@@ -1,0 +1,165 @@
+//! `ExecutorCore`: an actor's face to Python, whatever kind it is.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTimeoutError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+
+use super::future;
+use super::host::Host;
+use super::stop::{CancelFutures, Ended, Force};
+use super::{imports, lifecycle};
+
+/// The core of an executor: one actor and its mailbox.
+#[pyclass(subclass, frozen, module = "futures_actors._core")]
+pub(super) struct ExecutorCore {
+    pub(super) host: Arc<Host>,
+}
+
+impl Drop for ExecutorCore {
+    /// An executor that nobody has any more accepts nothing, and handles what it has.
+    fn drop(&mut self) {
+        if self.host.generation == lifecycle::generation() {
+            Python::attach(|py| self.host.close(py));
+        }
+    }
+}
+
+#[pymethods]
+impl ExecutorCore {
+    /// Send a message to the actor and return the future of its answer.
+    ///
+    /// Messages of one thread are handled in the order they were posted. Raises `RuntimeError`
+    /// after `shutdown`, and `BrokenActor` if the actor could not start or has died.
+    fn post<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.host
+            .accept(message.py(), || self.host.transport.post(message))
+    }
+
+    /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
+    ///
+    /// Returns the future of its result; raises as `post` does.
+    #[pyo3(signature = (r#fn, /, *args, **kwargs))]
+    fn submit<'py>(
+        &self,
+        r#fn: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let transport = &self.host.transport;
+        self.host
+            .accept(r#fn.py(), || transport.call(r#fn, args, kwargs))
+    }
+
+    /// Return an object whose method calls are messages: `proxy.name(...)` returns a future.
+    ///
+    /// It calls the actor's methods of that name, in mailbox order, for classes that have no
+    /// `handle`. A name that starts with "_", and one that is no method of the actor's class, is an
+    /// `AttributeError`. Annotate the result with a protocol to have calls type-checked.
+    fn proxy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        imports::proxy(py)?.call1((slf, &slf.get().host.class))
+    }
+
+    /// For proxies: call the actor's method `name`, in mailbox order, and return the future.
+    #[pyo3(signature = (name, /, *args, **kwargs))]
+    fn _call_method<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let transport = &self.host.transport;
+        self.host
+            .accept(name.py(), || transport.call_method(name, args, kwargs))
+    }
+
+    /// Accept no more messages, and let the actor end when it has handled those it has.
+    ///
+    /// With `wait`, return when it has ended; raises `TimeoutError` if that takes more than
+    /// `timeout` seconds, and it goes on to end. With `cancel_futures`, cancel every message that
+    /// `handle` has not begun. It can be called again, from any thread; the actor's own, in
+    /// `handle` or in a callback, does not wait for itself.
+    #[pyo3(signature = (wait=true, *, cancel_futures=false, timeout=None))]
+    fn shutdown(
+        &self,
+        py: Python<'_>,
+        wait: bool,
+        cancel_futures: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let deadline = future::deadline(timeout)?;
+        let cancel = if cancel_futures {
+            CancelFutures::Yes
+        } else {
+            CancelFutures::No
+        };
+        self.host.shutdown(py, cancel)?;
+        if wait && self.host.wait(py, deadline)? == Ended::No {
+            let (name, seconds) = (&self.host.name, timeout.unwrap_or_default());
+            let text = format!("actor {name} has not ended within {seconds} s, and goes on to end");
+            return Err(PyTimeoutError::new_err(text));
+        }
+        Ok(())
+    }
+
+    /// Shut down without waiting for what the actor has: a process gets SIGTERM.
+    ///
+    /// No message begins after this. When the process has ended, every pending future fails with
+    /// `ActorDied`; if it catches the signal, it first handles the message that it has begun. A
+    /// thread cannot be ended from outside: the message that runs is handled to its end, and the
+    /// others fail at once with `BrokenActor`. `on_stop` is not called. Never waits.
+    fn terminate(&self, py: Python<'_>) -> PyResult<()> {
+        self.host.end_by(py, Force::Terminate)
+    }
+
+    /// Shut down as `terminate` does, but a process gets SIGKILL, which it cannot catch.
+    fn kill(&self, py: Python<'_>) -> PyResult<()> {
+        self.host.end_by(py, Force::Kill)
+    }
+
+    /// Do what `terminate` does, by the name that process pools have for it.
+    fn terminate_workers(&self, py: Python<'_>) -> PyResult<()> {
+        self.terminate(py)
+    }
+
+    /// Do what `kill` does, by the name that process pools have for it.
+    fn kill_workers(&self, py: Python<'_>) -> PyResult<()> {
+        self.kill(py)
+    }
+
+    /// Return where the actor is at this moment: the stacks of its threads, as text.
+    ///
+    /// A process actor is interrupted for it by a signal, so it works while `handle` hangs, in C
+    /// code too; Linux alone. Of a thread actor it is the stack of its thread. `timeout` is in
+    /// seconds; None waits without end. Raises `TimeoutError` when it has passed, `BrokenActor` if
+    /// the actor could not start or has died, and `RuntimeError` if it has ended.
+    #[pyo3(signature = (*, timeout=None))]
+    fn dump_traceback(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<String> {
+        self.host.dump_traceback(py, timeout)
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::generic_alias(cls.py())?.call1((cls, item))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let host = &slf.get().host;
+        let kind = slf.get_type();
+        let class = host.class.bind(slf.py()).name()?;
+        let name = match &host.name {
+            name if class == name.as_str() => String::new(),
+            name => format!(" {name:?}"),
+        };
+        let pid = host.transport.pid().map(|pid| format!(" pid={pid}"));
+        let (kind, state) = (kind.name()?, host.state().name());
+        let pid = pid.unwrap_or_default();
+        Ok(format!("<{kind} of {class}{name}{pid} {state}>"))
+    }
+}

@@ -1,0 +1,39 @@
+//! What `MyActor.options(...)` was given, as the cores take it. The checks are Python's, in
+//! `_options.py`.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+pub(super) struct Options<'py> {
+    pub(super) class: Bound<'py, PyType>,
+    /// For threads, errors and the log; the class's unless it is given.
+    pub(super) name: String,
+    pub(super) start_method: Option<String>,
+}
+
+impl<'py> Options<'py> {
+    /// `actor` is a class, or an `Options`.
+    pub(super) fn of(actor: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = actor.py();
+        if let Ok(class) = actor.cast::<PyType>() {
+            return Ok(Self {
+                class: class.clone(),
+                name: class.name()?.to_string(),
+                start_method: None,
+            });
+        }
+        let class = actor
+            .getattr(intern!(py, "actor_class"))?
+            .cast_into::<PyType>()?;
+        let name: Option<String> = actor.getattr(intern!(py, "name"))?.extract()?;
+        Ok(Self {
+            name: match name {
+                Some(name) => name,
+                None => class.name()?.to_string(),
+            },
+            class,
+            start_method: actor.getattr(intern!(py, "start_method"))?.extract()?,
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! How an actor ends: when it has handled what it has, at once by force, or by a fault.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use pyo3::prelude::*;
+
+use super::error::{Fault, Sealed, Started};
+use super::future::{self, ActorCell, Outcome};
+use super::host::Host;
+use super::wait::wait_for;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CancelFutures {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Yes,
+    No,
+}
+
+/// What ends an actor that is not waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Force {
+    /// By SIGTERM, which the actor may catch.
+    Terminate,
+    /// By SIGKILL.
+    Kill,
+}
+
+impl Force {
+    /// The method of the executor that means it.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Self::Terminate => "terminate",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// The most force that was used on an actor so far.
+#[derive(Default)]
+pub(super) struct ForceSlot(AtomicU8);
+
+impl ForceSlot {
+    const TERMINATE: u8 = 1;
+    const KILL: u8 = 2;
+
+    fn raise(&self, force: Force) {
+        let value = match force {
+            Force::Terminate => Self::TERMINATE,
+            Force::Kill => Self::KILL,
+        };
+        self.0.fetch_max(value, Ordering::SeqCst);
+    }
+
+    pub(super) fn get(&self) -> Option<Force> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => None,
+            Self::TERMINATE => Some(Force::Terminate),
+            _ => Some(Force::Kill),
+        }
+    }
+}
+
+/// Whether the actor is one that can be ended from outside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signalled {
+    Yes,
+    No,
+}
+
+impl Host {
+    /// Refuses new messages; what is in the mailbox will be handled.
+    pub(super) fn close(&self, py: Python<'_>) {
+        self.mailbox.close();
+        self.transport.rouse(py);
+    }
+
+    pub(super) fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {
+        if self.is_forked() {
+            return Ok(());
+        }
+        self.mailbox.close();
+        if cancel == CancelFutures::Yes {
+            // The mailbox first: what leaves it meanwhile is among those sent ahead.
+            let waiting: Vec<_> = self.mailbox.drain().collect();
+            let sent_ahead = py.detach(|| self.transport.sent_ahead());
+            // The latest first, so that none begins because an earlier one is gone.
+            for cell in sent_ahead.iter().chain(&waiting).rev() {
+                future::cancel(py, cell)?;
+            }
+        }
+        self.transport.rouse(py);
+        Ok(())
+    }
+
+    /// Shuts the actor down without waiting for what it has: a process by a signal, and its
+    /// messages fail when it has ended. A thread cannot be ended from outside: what it has not
+    /// begun fails now, and it ends when it has handled the one that runs.
+    pub(super) fn end_by(&self, py: Python<'_>, force: Force) -> PyResult<()> {
+        if self.is_forked() || self.ended.is_set() {
+            return Ok(());
+        }
+        self.force.raise(force);
+        self.mailbox.close();
+        let signalled = py.detach(|| self.transport.signal(force));
+        if signalled.map_err(std::io::Error::from)? == Signalled::No {
+            self.fail(Fault::Forced(force), Vec::new());
+        }
+        Ok(())
+    }
+
+    /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
+    /// thread does not wait for itself.
+    pub(super) fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended> {
+        if self.is_own_thread() || self.is_forked() {
+            return Ok(Ended::Yes);
+        }
+        if !wait_for(py, &self.ended, deadline)? {
+            return Ok(Ended::No);
+        }
+        let thread = self.thread().take();
+        // It has nothing left to do but to end, and it cannot panic there.
+        py.detach(|| thread.map(JoinHandle::join).map(drop));
+        Ok(Ended::Yes)
+    }
+
+    /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and
+    /// what is in the mailbox.
+    pub(super) fn fail(&self, fault: Fault, taken: Vec<(Arc<ActorCell>, Started)>) {
+        // The first fault is the cause of the others.
+        let fault = self.fault.get_or_init(|| fault).clone();
+        self.mailbox.close();
+        let waiting = self.mailbox.drain().map(|cell| (cell, Started::No));
+        for (cell, started) in taken.into_iter().chain(waiting) {
+            let fault = Arc::new((self.name.clone(), fault.clone(), started));
+            future::settle(&cell, Outcome::Sealed(Sealed::Fault(fault)));
+        }
+    }
+}
