@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_FT ?= .venv-ft
 VENV_PEERS ?= .venv-peers
+VENV_STRESS ?= .venv-stress
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 CONTRACT := callbacks cancel contract errors faults one_by_one post process shutdown submit
@@ -99,6 +100,7 @@ lint: $(VENV)/.built ## Formatting, clippy with and without Python, ruff, mypy, 
 	cargo fmt --check
 	cargo fmt --check $(FUZZ)
 	cargo clippy --locked --all-targets --quiet -- -D warnings
+	cargo clippy --locked --all-targets --quiet --features faults -- -D warnings
 	cargo clippy --locked --all-targets --quiet --no-default-features -- -D warnings
 	cargo clippy --all-targets --quiet --no-default-features $(FUZZ) --target-dir target/fuzz -- -D warnings
 	$(BIN)/ruff check
@@ -112,6 +114,19 @@ format: $(VENV)/.tools ## Format Rust and Python
 	cargo fmt $(FUZZ)
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
+
+$(VENV_STRESS)/.built: $(VENV)/.tools $(SOURCES)
+	$(PYTHON) -m venv --clear $(VENV_STRESS)
+	$(VENV_STRESS)/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(VENV_STRESS)/bin/pip install -q --group test 'cloudpickle>=3.0'
+	$(BIN)/maturin build --release --locked --quiet --features faults --target-dir target/stress \
+	    --interpreter $(VENV_STRESS)/bin/python --out $(VENV_STRESS)/wheel
+	$(VENV_STRESS)/bin/pip install -q --no-deps --force-reinstall $(VENV_STRESS)/wheel/*.whl
+	touch $@
+
+.PHONY: stress
+stress: $(VENV_STRESS)/.built ## Faults, random histories, signals and a soak: minutes; ARGS=--short: seconds
+	$(VENV_STRESS)/bin/python -X faulthandler stress/run.py $(ARGS)
 
 RUST_PIPE := target/bench/rust-pipe
 LIMITS := --limit '$(RUST_PIPE) threads' --limit '$(RUST_PIPE) processes'
@@ -150,4 +165,4 @@ endif
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(VENV) $(VENV_FT) $(VENV_PEERS) target
+	rm -rf $(VENV) $(VENV_FT) $(VENV_PEERS) $(VENV_STRESS) target

@@ -9,10 +9,13 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::event::PollFlags;
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
-use super::link::Writer;
+use super::link::{Flush, Writer};
 use super::shared::Shared as Memory;
+use super::sys::{self, Interest};
 
 /// How long an answer may wait for company.
 const TICK: Duration = Duration::from_micros(200);
@@ -34,9 +37,21 @@ enum Ticker {
 impl Due {
     /// Blocks until the pipe has taken everything.
     fn flush(&mut self) -> Result<(), Errno> {
-        let flushed = self.writer.flush().map(drop);
+        while self.writer.flush()? == Flush::Blocked {
+            // Somebody who has the same pipe has set it non-blocking.
+            self.wait_for_room()?;
+        }
         self.shared.spill().clear();
-        flushed
+        Ok(())
+    }
+
+    fn wait_for_room(&self) -> Result<(), Errno> {
+        let fd = self.writer.fd();
+        let room = Interest {
+            fd: fd.as_fd(),
+            flags: PollFlags::OUT,
+        };
+        sys::retry(|| sys::poll([Some(room)], None)).map(drop)
     }
 }
 
@@ -91,10 +106,7 @@ impl Answers {
         }
         if due.ticker == Ticker::NotStarted {
             let desk = Arc::clone(&self.0);
-            let ticker = std::thread::Builder::new()
-                .name("answers".to_owned())
-                .stack_size(64 << 10);
-            if ticker.spawn(move || tick(&desk)).is_err() {
+            if sys::spawn("answers".to_owned(), 64 << 10, move || tick(&desk)).is_err() {
                 // No thread to be had: then nothing is held back.
                 return due.flush();
             }
@@ -120,8 +132,9 @@ fn tick(desk: &Desk) {
         let mut due = desk.due();
         if due.writer.is_empty() {
             due.ticker = Ticker::Asleep;
-        } else if due.flush().is_err() {
-            // The parent is gone, which is for the thread that watches it.
+        } else if due.flush() == Err(Errno::PIPE) {
+            // The parent is gone, which is for the thread that watches it. After any other error
+            // the next tick tries again.
             return;
         }
     }
@@ -133,7 +146,6 @@ mod tests {
     use crate::engine::frame::{Kind, encode};
     use crate::engine::link::{Fill, Reader};
     use crate::engine::shared::SPILL_BYTES;
-    use crate::engine::sys;
 
     fn answers() -> (Reader, Answers) {
         let (read, write) = sys::pipe().expect("a pipe");

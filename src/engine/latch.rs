@@ -84,8 +84,8 @@ impl Latch {
 
 #[cfg(all(target_os = "linux", not(loom)))]
 mod bed {
+    use crate::engine::sys;
     use rustix::io::Errno;
-    use rustix::thread::futex;
     use std::sync::atomic::AtomicU32;
     use std::time::Duration;
 
@@ -105,16 +105,14 @@ mod bed {
     impl Bed {
         #[allow(clippy::unused_self)]
         pub(super) fn wake_all(&self, word: &AtomicU32) {
-            // It can fail for a bad address alone, and `word` is a reference.
-            let woken = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
-            debug_assert!(woken.is_ok());
+            sys::futex_wake(word);
         }
 
         #[allow(clippy::unused_self)]
         pub(super) fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Woken {
             // A wait too long for the kernel's type is a wait without end.
             let left = left.and_then(|left| left.try_into().ok());
-            match futex::wait(word, futex::Flags::PRIVATE, value, left.as_ref()) {
+            match sys::futex_wait(word, value, left.as_ref()) {
                 Err(Errno::INTR) => Woken::BySignal,
                 _ => Woken::Perhaps,
             }

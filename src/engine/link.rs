@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::frame::{Decoder, Fault, Frame, Kind};
-use super::sys::retry;
+use super::sys::{self, retry};
 
 /// Why a link ended other than by the stream's end between two frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ impl Writer {
             *slice = IoSlice::new(&frame[skip..]);
             count += 1;
         }
-        rustix::io::writev(&self.fd, &slices[..count])
+        sys::write(&self.fd, &slices[..count])
     }
 
     fn forget(&mut self, written: usize) {
@@ -167,7 +167,7 @@ impl Reader {
     pub fn fill(&mut self) -> Result<Fill, Broken> {
         let space = self.decoder.space()?;
         let room = space.capacity() - space.len();
-        match rustix::io::read(&self.fd, spare_capacity(space)) {
+        match sys::read(&self.fd, spare_capacity(space)) {
             Ok(0) if self.decoder.is_between_frames() => Ok(Fill::End),
             Ok(0) => Err(Broken::Cut),
             Ok(read) if read < room => Ok(Fill::Some),
@@ -188,7 +188,6 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::engine::frame::{Kind, encode};
-    use crate::engine::sys;
 
     fn link() -> (Reader, Writer) {
         let (read, write) = sys::pipe().expect("a pipe");

@@ -11,6 +11,8 @@ pub mod mailbox;
 
 #[cfg(not(loom))]
 pub mod answers;
+#[cfg(all(not(loom), any(test, feature = "faults")))]
+pub mod faults;
 #[cfg(not(loom))]
 pub mod frame;
 #[cfg(not(loom))]

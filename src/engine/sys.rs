@@ -1,7 +1,9 @@
 //! The system calls that the engine makes, and the only file that may hold `unsafe`.
 //!
-//! Every descriptor made here is close-on-exec.
+//! Every descriptor made here is close-on-exec. Each call goes through [`attempt`], where tests
+//! make it fail.
 
+use rustix::buffer::Buffer;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
@@ -9,19 +11,70 @@ use rustix::mm::{MapFlags, ProtFlags};
 use rustix::pipe::PipeFlags;
 use rustix::process::Pid;
 pub use rustix::process::Signal;
+#[cfg(target_os = "linux")]
+use rustix::thread::futex;
+use std::io::IoSlice;
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+
+/// What `faults` tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Makes a descriptor.
+    Open,
+    /// Changes or asks something of a descriptor.
+    Control,
+    Map,
+    /// Of a blocking descriptor, or of one that `poll` says is readable.
+    Read,
+    /// Of either kind of descriptor; the reader may have gone.
+    Write,
+    /// To a pipe of which both ends are ours.
+    Ring,
+    Poll,
+    /// Waits for a word in memory.
+    Sleep,
+    Spawn,
+    Signal,
+}
+
+#[cfg(any(test, feature = "faults"))]
+impl Call {
+    /// What it can fail with that says nothing of a fault of ours.
+    pub fn errors(self) -> &'static [Errno] {
+        match self {
+            Self::Open => &[Errno::MFILE, Errno::NOMEM],
+            Self::Control | Self::Map => &[Errno::NOMEM],
+            Self::Read | Self::Ring | Self::Poll => &[Errno::INTR, Errno::AGAIN, Errno::NOMEM],
+            Self::Write => &[Errno::INTR, Errno::AGAIN, Errno::PIPE, Errno::NOMEM],
+            Self::Sleep => &[Errno::INTR, Errno::AGAIN],
+            Self::Spawn | Self::Signal => &[Errno::AGAIN],
+        }
+    }
+}
+
+/// Makes a system call, unless a test has it fail.
+#[inline]
+fn attempt<T>(call: Call, make: impl FnOnce() -> Result<T>) -> Result<T> {
+    #[cfg(any(test, feature = "faults"))]
+    if let Some(error) = super::faults::strike(call) {
+        return Err(error);
+    }
+    _ = call;
+    make()
+}
 
 /// A pipe: the end to read from, the end to write to. Both block.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     #[cfg(target_os = "linux")]
-    return rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
+    return attempt(Call::Open, || rustix::pipe::pipe_with(PipeFlags::CLOEXEC));
     #[cfg(not(target_os = "linux"))]
     {
-        let (read, write) = rustix::pipe::pipe()?;
+        let (read, write) = attempt(Call::Open, rustix::pipe::pipe)?;
         for end in [&read, &write] {
             rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
         }
@@ -30,7 +83,7 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
 }
 
 pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
-    rustix::io::ioctl_fionbio(fd, true)
+    attempt(Call::Control, || rustix::io::ioctl_fionbio(fd, true))
 }
 
 /// Takes over a descriptor that this process was given by its parent, and keeps it from the
@@ -40,7 +93,9 @@ pub fn inherited(fd: RawFd) -> Result<OwnedFd> {
     // that is not open is an error of the next line and is never closed.
     #[expect(unsafe_code)]
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?;
+    attempt(Call::Control, || {
+        rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)
+    })?;
     // SAFETY: it is open, as the line above has shown, and nobody else in this process owns it:
     // the entry runs once, first.
     #[expect(unsafe_code)]
@@ -67,30 +122,32 @@ impl SharedWords {
     /// anybody could open.
     pub fn create(len_words: usize) -> Result<(Self, OwnedFd)> {
         let fd = anonymous_file()?;
-        rustix::fs::ftruncate(&fd, (len_words * size_of::<AtomicU64>()) as u64)?;
+        set_len(&fd, (len_words * size_of::<AtomicU64>()) as u64)?;
         Ok((Self::map(&fd, len_words)?, fd))
     }
 
     /// Maps the memory of a descriptor that `create` gave; its size is checked.
     pub fn map(fd: &OwnedFd, len_words: usize) -> Result<Self> {
         let len_bytes = len_words * size_of::<AtomicU64>();
-        let size = rustix::fs::fstat(fd)?.st_size;
+        let size = attempt(Call::Control, || rustix::fs::fstat(fd))?.st_size;
         if u64::try_from(size).is_ok_and(|size| size < len_bytes as u64) {
             return Err(Errno::INVAL);
         }
-        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory; the
-        // file is large enough, as checked above, and nobody shrinks it.
-        #[expect(unsafe_code)]
-        let start = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                len_bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                fd,
-                0,
-            )
-        }?;
+        let start = attempt(Call::Map, || {
+            // SAFETY: a new mapping at an address of the kernel's choice touches no other memory;
+            // the file is large enough, as checked above, and nobody shrinks it.
+            #[expect(unsafe_code)]
+            unsafe {
+                rustix::mm::mmap(
+                    std::ptr::null_mut(),
+                    len_bytes,
+                    ProtFlags::READ | ProtFlags::WRITE,
+                    MapFlags::SHARED,
+                    fd,
+                    0,
+                )
+            }
+        })?;
         let start = NonNull::new(start.cast()).ok_or(Errno::INVAL)?;
         Ok(Self { start, len_words })
     }
@@ -121,7 +178,9 @@ impl Drop for SharedWords {
 
 #[cfg(target_os = "linux")]
 fn anonymous_file() -> Result<OwnedFd> {
-    rustix::fs::memfd_create("futures_actors", rustix::fs::MemfdFlags::CLOEXEC)
+    attempt(Call::Open, || {
+        rustix::fs::memfd_create("futures_actors", rustix::fs::MemfdFlags::CLOEXEC)
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -154,7 +213,17 @@ impl Bell {
     }
 
     pub fn ring(&self) -> Result<()> {
-        match retry(|| rustix::io::write(&self.write, &[1])) {
+        // A ring that is lost may be a thread that sleeps for ever.
+        const TRIES: u32 = 1000;
+        let mut rung = Ok(1);
+        for _ in 0..TRIES {
+            rung = retry(|| attempt(Call::Ring, || rustix::io::write(&self.write, &[1])));
+            if rung != Err(Errno::NOMEM) {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        match rung {
             // Full: it has been rung and not heard yet.
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
             Err(error) => Err(error),
@@ -165,7 +234,7 @@ impl Bell {
     pub fn quiet(&self) -> Result<()> {
         let mut rings = [0; 64];
         loop {
-            match retry(|| rustix::io::read(&self.read, &mut rings[..])) {
+            match retry(|| read(&self.read, &mut rings[..])) {
                 Ok(64) => {}
                 Ok(_) | Err(Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error),
@@ -185,7 +254,10 @@ pub fn watch_process(pid: i32) -> Option<OwnedFd> {
     #[cfg(target_os = "linux")]
     {
         let pid = Pid::from_raw(pid)?;
-        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+        attempt(Call::Open, || {
+            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        })
+        .ok()
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -197,12 +269,12 @@ pub fn watch_process(pid: i32) -> Option<OwnedFd> {
 /// Sends a signal to a process; nothing if it has ended. `watch` is what `watch_process` gave for
 /// it; without one, `pid` must not have been reaped.
 pub fn signal_process(watch: Option<&OwnedFd>, pid: i32, signal: Signal) -> Result<()> {
-    let sent = match (watch, Pid::from_raw(pid)) {
+    let sent = attempt(Call::Signal, || match (watch, Pid::from_raw(pid)) {
         #[cfg(target_os = "linux")]
         (Some(watch), _) => rustix::process::pidfd_send_signal(watch, signal),
         (_, Some(pid)) => rustix::process::kill_process(pid, signal),
         (_, None) => Err(Errno::SRCH),
-    };
+    });
     match sent {
         Err(Errno::SRCH) => Ok(()),
         sent => sent,
@@ -237,15 +309,17 @@ pub fn unshare_pages() {
         .filter_map(writable_mapping)
         .filter(|mapping| mapping.len() <= 4 << 20)
     {
-        // SAFETY: populating changes no content, and the kernel checks the range.
-        #[expect(unsafe_code)]
-        let populated = unsafe {
-            rustix::mm::madvise(
-                std::ptr::without_provenance_mut(mapping.start),
-                mapping.len(),
-                rustix::mm::Advice::LinuxPopulateWrite,
-            )
-        };
+        let populated = attempt(Call::Map, || {
+            // SAFETY: populating changes no content, and the kernel checks the range.
+            #[expect(unsafe_code)]
+            unsafe {
+                rustix::mm::madvise(
+                    std::ptr::without_provenance_mut(mapping.start),
+                    mapping.len(),
+                    rustix::mm::Advice::LinuxPopulateWrite,
+                )
+            }
+        });
         // Best effort: an older kernel does not know the advice.
         _ = populated;
     }
@@ -276,18 +350,20 @@ pub fn trace_signal() -> i32 {
 #[cfg(target_os = "linux")]
 pub fn ask_for_trace(process: BorrowedFd<'_>) -> Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: the descriptor is open, and the call only reads its arguments.
-    #[expect(unsafe_code)]
-    let sent = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            process.as_raw_fd(),
-            trace_signal(),
-            no_info,
-            0,
-        )
-    };
-    if sent == 0 { Ok(()) } else { Err(last_error()) }
+    attempt(Call::Signal, || {
+        // SAFETY: the descriptor is open, and the call only reads its arguments.
+        #[expect(unsafe_code)]
+        let sent = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                process.as_raw_fd(),
+                trace_signal(),
+                no_info,
+                0,
+            )
+        };
+        if sent == 0 { Ok(()) } else { Err(last_error()) }
+    })
 }
 
 #[cfg(target_os = "linux")]
@@ -313,12 +389,12 @@ extern "C" fn trace(signal: i32) {
 #[cfg(target_os = "linux")]
 pub fn count_traces(count: &'static AtomicU64) -> Result<()> {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: it writes the action that is in force to where it is told.
-    #[expect(unsafe_code)]
-    let got = unsafe { libc::sigaction(trace_signal(), std::ptr::null(), action.as_mut_ptr()) };
-    if got != 0 {
-        return Err(last_error());
-    }
+    attempt(Call::Control, || {
+        // SAFETY: it writes the action that is in force to where it is told.
+        #[expect(unsafe_code)]
+        let got = unsafe { libc::sigaction(trace_signal(), std::ptr::null(), action.as_mut_ptr()) };
+        if got == 0 { Ok(()) } else { Err(last_error()) }
+    })?;
     // SAFETY: the call above has written it.
     #[expect(unsafe_code)]
     let mut action = unsafe { action.assume_init() };
@@ -331,10 +407,13 @@ pub fn count_traces(count: &'static AtomicU64) -> Result<()> {
     let write = unsafe { std::mem::transmute::<usize, extern "C" fn(i32)>(action.sa_sigaction) };
     TRACING.set((write, count)).map_err(|_| Errno::ALREADY)?;
     action.sa_sigaction = trace as extern "C" fn(i32) as usize;
-    // SAFETY: the handler is of the kind that the flags say, and does only what one may do.
-    #[expect(unsafe_code)]
-    let set = unsafe { libc::sigaction(trace_signal(), &raw const action, std::ptr::null_mut()) };
-    if set == 0 { Ok(()) } else { Err(last_error()) }
+    attempt(Call::Control, || {
+        // SAFETY: the handler is of the kind that the flags say, and does only what one may do.
+        #[expect(unsafe_code)]
+        let set =
+            unsafe { libc::sigaction(trace_signal(), &raw const action, std::ptr::null_mut()) };
+        if set == 0 { Ok(()) } else { Err(last_error()) }
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -349,13 +428,14 @@ pub fn count_traces(_count: &'static AtomicU64) -> Result<()> {
 
 /// Has every write to the file go to its end.
 pub fn set_append(file: impl AsFd) -> Result<()> {
-    let flags = rustix::fs::fcntl_getfl(&file)?;
-    rustix::fs::fcntl_setfl(&file, flags | rustix::fs::OFlags::APPEND)
+    let flags = attempt(Call::Control, || rustix::fs::fcntl_getfl(&file))?;
+    let flags = flags | rustix::fs::OFlags::APPEND;
+    attempt(Call::Control, || rustix::fs::fcntl_setfl(&file, flags))
 }
 
 /// Cuts the file, or lengthens it by zeros.
 pub fn set_len(file: impl AsFd, len_bytes: u64) -> Result<()> {
-    rustix::fs::ftruncate(file, len_bytes)
+    retry(|| attempt(Call::Control, || rustix::fs::ftruncate(&file, len_bytes)))
 }
 
 /// What a file holds from `at` to its end.
@@ -363,7 +443,8 @@ pub fn read_from(file: BorrowedFd<'_>, mut at: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        match retry(|| rustix::io::pread(file, &mut buffer[..], at))? {
+        let read = || attempt(Call::Read, || rustix::io::pread(file, &mut buffer[..], at));
+        match retry(read)? {
             0 => return Ok(bytes),
             read => {
                 bytes.extend_from_slice(&buffer[..read]);
@@ -391,13 +472,58 @@ pub fn poll<const N: usize>(
         fds.push(PollFd::from_borrowed_fd(interest.fd, interest.flags));
     }
     let timeout: Option<Timespec> = timeout.and_then(|timeout| timeout.try_into().ok());
-    rustix::event::poll(&mut fds, timeout.as_ref())?;
+    attempt(Call::Poll, || {
+        rustix::event::poll(&mut fds, timeout.as_ref())
+    })?;
     let mut ready = fds.into_iter().map(|fd| fd.revents());
     Ok(interests.map(|interest| {
         interest
             .and_then(|_| ready.next())
             .unwrap_or(PollFlags::empty())
     }))
+}
+
+/// One read of what is there into spare capacity, or a slice.
+pub fn read<B: Buffer<u8>>(fd: impl AsFd, buffer: B) -> Result<B::Output> {
+    attempt(Call::Read, || rustix::io::read(fd, buffer))
+}
+
+/// One write, of as much as the other side takes.
+pub fn write(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Result<usize> {
+    attempt(Call::Write, || rustix::io::writev(fd, slices))
+}
+
+/// Another descriptor of the same, close-on-exec too.
+pub fn duplicate(fd: &OwnedFd) -> Result<OwnedFd> {
+    attempt(Call::Open, || rustix::io::fcntl_dupfd_cloexec(fd, 0))
+}
+
+/// Sleeps until `word` is woken, if it has `value`; as long as `left` at most.
+#[cfg(target_os = "linux")]
+pub fn futex_wait(word: &AtomicU32, value: u32, left: Option<&Timespec>) -> Result<()> {
+    attempt(Call::Sleep, || {
+        futex::wait(word, futex::Flags::PRIVATE, value, left)
+    })
+}
+
+/// Wakes everyone who sleeps on `word`. It can fail for a bad address alone, which none is.
+#[cfg(target_os = "linux")]
+pub fn futex_wake(word: &AtomicU32) {
+    let woken = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
+    debug_assert!(woken.is_ok());
+}
+
+/// Starts a thread.
+pub fn spawn<T: Send + 'static>(
+    name: String,
+    stack_bytes: usize,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    attempt(Call::Spawn, || {
+        let thread = Builder::new().name(name).stack_size(stack_bytes);
+        let started = thread.spawn(run);
+        started.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+    })
 }
 
 /// Repeats a call that a signal interrupted.

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyRuntimeError};
 use pyo3::intern;
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
 
 use super::error::log_failure;
 use super::pickle;
@@ -67,12 +69,14 @@ pub(super) fn serve(
     prepare: Bound<'_, PyAny>,
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
-    let io = |error: rustix::io::Errno| std::io::Error::from(error);
+    #[cfg(feature = "faults")]
+    super::faults::plan_from_environment();
+    let io = |error: Errno| std::io::Error::from(error);
     let request = sys::inherited(request).map_err(io)?;
     let answer = sys::inherited(answer).map_err(io)?;
     let file = sys::inherited(shared).map_err(io)?;
     let shared = Arc::new(Shared::map(&file).map_err(io)?);
-    watch_parent(request.try_clone()?, parent)?;
+    watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
     offer_traces(py, &shared, file)?;
     let answers = Answers::new(Writer::new(answer), Arc::clone(&shared));
     let mut child = Child {
@@ -105,29 +109,29 @@ fn offer_traces(_py: Python<'_>, _shared: &Arc<Shared>, _file: OwnedFd) -> PyRes
 
 /// Ends this process as soon as the parent is gone: its end of the request pipe is closed then,
 /// or, should somebody have a copy of that, its process has ended.
-fn watch_parent(request: OwnedFd, parent: i32) -> PyResult<()> {
+fn watch_parent(request: OwnedFd, parent: i32) -> Result<(), Errno> {
+    const PAUSE: Duration = Duration::from_millis(100);
     // Should the parent have ended before this, the pipe says so.
     let process = sys::watch_process(parent);
-    std::thread::Builder::new()
-        .name("parent watch".to_owned())
-        .stack_size(64 << 10)
-        .spawn(move || {
-            let interests = || {
-                let hung_up = Interest {
-                    fd: request.as_fd(),
-                    flags: PollFlags::empty(),
-                };
-                let ended = process.as_ref().map(|fd| Interest {
-                    fd: fd.as_fd(),
-                    flags: PollFlags::IN,
-                });
-                [Some(hung_up), ended]
+    sys::spawn("parent watch".to_owned(), 64 << 10, move || {
+        let interests = || {
+            let hung_up = Interest {
+                fd: request.as_fd(),
+                flags: PollFlags::empty(),
             };
-            if sys::retry(|| sys::poll(interests(), None)).is_ok() {
-                sys::end_now();
-            }
-        })?;
-    Ok(())
+            let ended = process.as_ref().map(|fd| Interest {
+                fd: fd.as_fd(),
+                flags: PollFlags::IN,
+            });
+            [Some(hung_up), ended]
+        };
+        while sys::retry(|| sys::poll(interests(), None)).is_err() {
+            // No memory, say: the watch must not end before the parent does.
+            std::thread::sleep(PAUSE);
+        }
+        sys::end_now();
+    })
+    .map(drop)
 }
 
 struct Child<'py> {

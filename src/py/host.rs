@@ -3,7 +3,7 @@
 //! Python in `executor`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle, ThreadId};
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Instant;
 
 use once_cell::sync::OnceCell;
@@ -20,6 +20,7 @@ use super::stop::{Force, ForceSlot, Signalled};
 use super::wait::wait_for;
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
+use crate::engine::sys;
 
 /// How messages get from a mailbox to the actor.
 pub(super) trait Transport: Send + Sync {
@@ -119,15 +120,12 @@ impl Host {
         const STACK_BYTES: usize = 8 << 20;
         lifecycle::register(self)?;
         let host = Arc::clone(self);
-        let started = Builder::new()
-            .name(self.name.clone())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                // Nobody else sets it.
-                _ = host.thread_id.set(std::thread::current().id());
-                let end = End(&host);
-                serve(end.0);
-            });
+        let started = sys::spawn(self.name.clone(), STACK_BYTES, move || {
+            // Nobody else sets it.
+            _ = host.thread_id.set(std::thread::current().id());
+            let end = End(&host);
+            serve(end.0);
+        });
         let thread = started.map_err(|error| {
             self.ended.set();
             PyRuntimeError::new_err(format!("no thread for actor {}: {error}", self.name))
@@ -195,14 +193,16 @@ impl Host {
         if self.is_forked() {
             return Err(lifecycle::forked_error());
         }
-        let dump = if self.ended.is_set() || self.fault.get().is_some() {
+        let mut dump = if self.ended.is_set() || self.fault.get().is_some() {
             Dump::Ended
         } else {
             self.transport.dump_traceback(py, deadline)?
         };
         if matches!(dump, Dump::Ended) && self.fault.get().is_none() && !self.is_own_thread() {
             // Then it is known why.
-            wait_for(py, &self.ended, deadline)?;
+            if !wait_for(py, &self.ended, deadline)? {
+                dump = Dump::TimedOut("its process has ended and is not reaped yet");
+            }
         }
         let name = &self.name;
         match (dump, self.fault.get()) {

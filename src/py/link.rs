@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use rustix::event::PollFlags;
@@ -85,6 +86,8 @@ pub(super) struct Wire {
     pub(super) phase: Phase,
     /// Messages that the child skips, and that fail when it has ended.
     pub(super) revoked: Vec<Arc<ActorCell>>,
+    /// The child reads no more: it is gone, or is about to be.
+    has_hung_up: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,6 +107,7 @@ impl Wire {
             next_sequence: 1,
             phase: Phase::Open,
             revoked: Vec::new(),
+            has_hung_up: false,
         }
     }
 
@@ -124,8 +128,11 @@ impl Wire {
                 Take::Empty => break,
             }
         }
-        // On an error the child is gone: the I/O thread sees that by itself, and says why.
-        self.writer.flush().unwrap_or(Flush::Done)
+        if self.has_hung_up {
+            return Flush::Done;
+        }
+        // The child is gone, or the system is short of something: the I/O thread finds out.
+        self.writer.flush().unwrap_or(Flush::Blocked)
     }
 
     fn has_room(&self, limit: usize) -> bool {
@@ -236,6 +243,7 @@ pub(super) struct Link {
     logs: Logs,
     /// `None` once the child is gone.
     traces: Mutex<Option<Traces>>,
+    has_traces: bool,
     generation: u32,
 }
 
@@ -256,6 +264,7 @@ impl Link {
         };
         Self {
             logs: Logs::new(name.clone()),
+            has_traces: traces.is_some(),
             traces: Mutex::new(traces),
             generation: lifecycle::generation(),
             name,
@@ -337,7 +346,14 @@ impl Link {
     pub(super) fn unsent(&self) -> Option<Arc<OwnedFd>> {
         let wire = self.wire();
         let wire = wire.as_ref()?;
-        (!wire.writer.is_empty()).then(|| wire.writer.fd())
+        (!wire.writer.is_empty() && !wire.has_hung_up).then(|| wire.writer.fd())
+    }
+
+    /// The child has closed its end: nothing is written any more. The I/O thread will see its end.
+    pub(super) fn hang_up(&self) {
+        if let Some(wire) = self.wire().as_mut() {
+            wire.has_hung_up = true;
+        }
     }
 
     /// Sends from the mailbox while fewer than `limit` are ahead. Of what the pipe does not take,
@@ -605,6 +621,10 @@ impl Transport for Arc<Link> {
                 Ok(Some(Trace::Text(text))) => return Ok(Dump::Text(text)),
                 Ok(Some(Trace::NotReady)) => "its process has not started yet",
                 Ok(Some(Trace::Pending)) => "its process does not react, not even to a signal",
+                Ok(None) if !self.has_traces => {
+                    let text = "the system gives no handle on the process to ask for it";
+                    return Err(PyNotImplementedError::new_err(text));
+                }
                 // The child is gone, and the I/O thread knows it or is about to.
                 Ok(None) | Err(Errno::SRCH) => return Ok(Dump::Ended),
                 Err(error) => return Err(std::io::Error::from(error).into()),

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::imports;
+use crate::engine::sys;
 
 /// How long messages wait for the records that were logged before their answers.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -98,10 +99,8 @@ impl Logs {
     fn open(&self) -> Desk {
         let (sender, records) = unbounded();
         let (actor, count) = (self.actor.clone(), Arc::clone(&self.count));
-        let thread = Builder::new()
-            .name(format!("{actor} log"))
-            .stack_size(8 << 20)
-            .spawn(move || handle_all(&actor, &records, &count));
+        let name = format!("{actor} log");
+        let thread = sys::spawn(name, 8 << 20, move || handle_all(&actor, &records, &count));
         // With no thread to be had this record is lost; the next one tries again.
         thread.map_or(Desk::Unused, |thread| Desk::Open(sender, thread))
     }

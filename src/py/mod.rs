@@ -6,6 +6,8 @@ mod actor;
 mod child;
 mod error;
 mod executor;
+#[cfg(feature = "faults")]
+mod faults;
 mod future;
 mod host;
 mod imports;
@@ -33,6 +35,9 @@ mod _core {
     use super::child::{handling, log_to_parent, serve, unshare_pages};
     #[pymodule_export]
     use super::executor::ExecutorCore;
+    #[cfg(feature = "faults")]
+    #[pymodule_export]
+    use super::faults::{end_fault_plan, plan_fault};
     #[pymodule_export]
     use super::future::FutureCore;
     #[pymodule_export]

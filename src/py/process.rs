@@ -93,8 +93,8 @@ impl ProcessExecutorCore {
         let link = Arc::new(link);
         let transport = Box::new(Arc::clone(&link));
         let host = Arc::new(Host::new(&options, mailbox, transport));
-        // On failure the ends of the pipes are closed, by which the child ends.
-        host.start(move |host| {
+        let object = child.object.clone_ref(py);
+        let started = host.start(move |host| {
             let side = Side {
                 host,
                 link,
@@ -107,7 +107,13 @@ impl ProcessExecutorCore {
                 last: 0,
             };
             side.serve();
-        })?;
+        });
+        if let Err(error) = started {
+            // The ends of the pipes are closed with it, by which the child ends.
+            drop(host);
+            object.call_method1(py, intern!(py, "reap"), (true,))?;
+            return Err(error);
+        }
         Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
     }
 }
@@ -224,6 +230,9 @@ impl Side<'_> {
         };
         let polled = sys::retry(|| sys::poll(interests, timeout));
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
+        if room.contains(PollFlags::ERR) {
+            self.link.hang_up();
+        }
         if !bell.is_empty() || !room.is_empty() {
             self.link.refill();
         }

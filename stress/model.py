@@ -1,0 +1,265 @@
+"""Random actors, posts, cancels, kills, shutdowns from several threads, against a simple model:
+whatever comes, every future ends, cancelled messages are never handled, the others are handled once
+each and in the order that their thread posted them, and nothing is left."""
+
+import contextlib
+import gc
+import os
+import pickle
+import signal
+import threading
+from concurrent import futures
+
+import hypothesis
+from hypothesis import stateful, strategies
+
+import actors
+from futures_actors import ActorDied, BrokenActor
+from residents import leaks_since, snapshot
+
+PATIENCE = 60
+
+
+class Figures:
+    def __init__(self):
+        self.machines = self.actors = self.messages = self.cancelled = self.killed = 0
+        self.failed = self.refused = 0
+        self.lock = threading.Lock()
+
+    def add(self, **more):
+        with self.lock:
+            for name, count in more.items():
+                setattr(self, name, getattr(self, name) + count)
+
+    def __str__(self):
+        return (
+            f"{self.machines} random histories, {self.actors} actors: {self.messages} messages, "
+            f"{self.cancelled} cancelled, {self.failed} failed by {self.killed} SIGKILL, "
+            f"{self.refused} refused after shutdown; lost 0, leaks 0"
+        )
+
+
+FIGURES = Figures()
+
+
+class Modelled:
+    """An actor, and what is known of it."""
+
+    def __init__(self, kind, method):
+        options = {"start_method": method} if kind == "Process" else {}
+        self.executor = actors.actor_class(actors.Do, kind).options(**options).executor()
+        self.is_process = kind == "Process"
+        # By posting thread, in its order.
+        self.posted = {}
+        self.cancelled = set()
+        self.bad = []
+        self.closed = self.killed = False
+        self.pid = self.executor.post((actors.get_pid,)).result(PATIENCE)
+        FIGURES.add(actors=1)
+
+    def post(self, count, thread="main"):
+        for _ in range(count):
+            future = self.try_post((actors.remember, thread))
+            if future is None:
+                return
+            self.posted.setdefault(thread, []).append(future)
+
+    def try_post(self, message):
+        try:
+            future = self.executor.post(message)
+        except BrokenActor:
+            assert self.killed
+        except RuntimeError:
+            if not self.closed:
+                raise
+            FIGURES.add(refused=1)
+        else:
+            FIGURES.add(messages=1)
+            return future
+        return None
+
+    def cancel(self, position):
+        every = [future for posted in list(self.posted.values()) for future in list(posted)]
+        if every:
+            future = every[position % len(every)]
+            if future.cancel():
+                self.cancelled.add(future)
+
+    def kill(self):
+        self.killed = True
+        with contextlib.suppress(ProcessLookupError):  # it is dead already
+            os.kill(self.pid, signal.SIGKILL)
+            FIGURES.add(killed=1)
+
+    def close(self, *, wait, cancel):
+        self.closed = True
+        # What `handle` has not begun is cancelled; which that is, the futures will say.
+        self.cancels_all = cancel or getattr(self, "cancels_all", False)
+        self.executor.shutdown(wait=wait, cancel_futures=cancel)
+
+    def check(self):
+        every = [future for posted in self.posted.values() for future in posted]
+        _, waiting = futures.wait([*every, *self.bad], PATIENCE)
+        assert not waiting, f"{len(waiting)} futures never end"
+        for future in self.bad:
+            error = future.exception()
+            assert isinstance(error, TypeError | pickle.PicklingError | ActorDied), error
+        answers = []
+        started = 0
+        for posted in self.posted.values():
+            mine = [self.answer(future) for future in posted]
+            handled = [answer for answer in mine if isinstance(answer, int)]
+            assert handled == sorted(handled), "out of order"
+            answers += handled
+            started += sum(getattr(answer, "started", False) for answer in mine)
+        # Each was handled once, and nothing in between that nobody knows of.
+        assert sorted(answers) == list(range(1, len(answers) + 1)), sorted(answers)
+        assert started <= 1
+
+    def answer(self, future):
+        """Return the answer, an `ActorDied`, or None for one that was cancelled."""
+        if future.cancelled():
+            assert future in self.cancelled or self.cancels_all
+            FIGURES.add(cancelled=1)
+            return None
+        assert future not in self.cancelled, "cancel() was True, and it is not cancelled"
+        error = future.exception()
+        if error is None:
+            return future.result()
+        assert self.killed
+        assert isinstance(error, ActorDied), error
+        FIGURES.add(failed=1)
+        return error
+
+
+class Machine(stateful.RuleBasedStateMachine):
+    modelled = stateful.Bundle("modelled")
+
+    def __init__(self):
+        super().__init__()
+        self.before = snapshot()
+        self.every = []
+        FIGURES.add(machines=1)
+
+    @stateful.rule(
+        target=modelled,
+        kind=strategies.sampled_from(["Thread", "Process", "Process"]),
+        method=strategies.sampled_from(["forkserver"] * 7 + ["spawn"]),
+    )
+    def start(self, kind, method):
+        self.every.append(Modelled(kind, method))
+        return self.every[-1]
+
+    @stateful.rule(one=modelled, count=strategies.integers(1, 700))
+    def post(self, one, count):
+        one.post(count)
+
+    @stateful.rule(one=modelled)
+    def post_what_cannot_be_pickled(self, one):
+        if one.is_process:
+            future = one.try_post((actors.echo, threading.Lock()))
+            one.bad += [future] if future else []
+
+    @stateful.rule(one=modelled, positions=strategies.lists(strategies.integers(0), max_size=20))
+    def cancel(self, one, positions):
+        for position in positions:
+            one.cancel(position)
+
+    @stateful.rule(one=modelled)
+    def kill(self, one):
+        if one.is_process and not one.closed:
+            one.kill()
+
+    @stateful.rule(one=modelled, wait=strategies.booleans(), cancel=strategies.booleans())
+    def shutdown(self, one, wait, cancel):
+        one.close(wait=wait, cancel=cancel)
+
+    @stateful.rule(one=modelled)
+    def look(self, one):
+        try:
+            assert one.executor.dump_traceback(timeout=PATIENCE)
+        except BrokenActor:
+            assert one.killed
+        except RuntimeError:
+            assert one.closed
+
+    @stateful.rule(one=modelled)
+    def wait(self, one):
+        futures.wait([future for posted in one.posted.values() for future in posted], PATIENCE)
+
+    @stateful.rule(
+        one=modelled,
+        deeds=strategies.lists(
+            strategies.sampled_from(["post", "post", "post", "cancel", "kill", "shutdown", "look"]),
+            min_size=2,
+            max_size=5,
+        ),
+    )
+    def race(self, one, deeds):
+        """Do several things at once."""
+        failures = []
+
+        def body(number, deed):
+            try:
+                self.do(one, number, deed)
+            except BaseException as error:
+                failures.append(error)
+
+        if "shutdown" in deeds:
+            one.closed = one.cancels_all = True
+        if "kill" in deeds and one.is_process:
+            one.killed = True
+        threads = [
+            threading.Thread(target=body, args=(number, deed)) for number, deed in enumerate(deeds)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), f"one of {deeds} hangs"
+        if failures:
+            raise failures[0]
+
+    def do(self, one, number, deed):
+        if deed == "post":
+            # Of each thread of each race the order is known.
+            one.post(150, thread=(len(one.posted), number))
+        elif deed == "cancel":
+            for position in range(0, 300, 7):
+                one.cancel(position)
+        elif deed == "kill" and one.is_process:
+            one.kill()
+        elif deed == "shutdown":
+            one.close(wait=False, cancel=True)
+        elif deed == "look":
+            self.look(one)
+
+    def teardown(self):
+        for one in self.every:
+            one.executor.shutdown()
+            one.check()
+        self.every.clear()
+        # Rules hold what they were given until the machine is gone.
+        self.bundles.clear()
+        self.names_to_values.clear()
+        gc.collect()
+        left = leaks_since(self.before)
+        assert not left, left
+
+
+def run(*, histories=200, steps=30):
+    FIGURES.__init__()
+    with actors.ProcessEcho.executor() as warm:
+        warm.post(1).result(PATIENCE)
+    settings = hypothesis.settings(
+        max_examples=histories,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        # A failure depends on the moment: looking for a smaller one would find none.
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    stateful.run_state_machine_as_test(Machine, settings=settings)
+    return FIGURES

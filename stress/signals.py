@@ -1,0 +1,100 @@
+"""SIGKILL, and SIGSTOP with SIGCONT, at random moments: every future ends, what was answered is
+right, `started` is never a lie, and nothing is left."""
+
+import os
+import random
+import signal
+import threading
+import time
+from concurrent import futures
+from pathlib import Path
+
+import actors
+from futures_actors import ActorDied
+from residents import leaks_since, snapshot
+
+PATIENCE = 60
+MESSAGES = 300
+
+
+class Figures:
+    def __init__(self):
+        self.rounds = self.kills = self.stops = self.answered = self.died = self.begun = 0
+
+    def __str__(self):
+        return (
+            f"{self.kills} SIGKILL and {self.stops} SIGSTOP in {self.rounds} rounds: "
+            f"{self.answered} right answers, {self.died} ActorDied ({self.begun} had begun); "
+            "lost 0, leaks 0"
+        )
+
+
+def run(folder, *, rounds=400, seed=None):
+    """Let an actor write down what it begins, and end it at some moment."""
+    seed = random.randrange(2**32) if seed is None else seed
+    print(f"  seed {seed}")
+    figures = Figures()
+    dice = random.Random(seed)
+    with actors.ProcessEcho.executor() as warm:
+        warm.post(1).result(PATIENCE)
+    before = snapshot()
+    for number in range(rounds):
+        one_round(figures, dice, Path(folder) / f"begun{number}")
+    left = leaks_since(before)
+    assert not left, left
+    return figures
+
+
+def one_round(figures, dice, begun):
+    begun.touch()
+    with actors.ProcessDo.executor() as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        sender = threading.Thread(target=disturb, args=(figures, dice, pid))
+        sender.start()
+        posted = []
+        for number in range(MESSAGES):
+            try:
+                posted.append(executor.post((actors.append_to, begun, f"{number}\n")))
+            except ActorDied:
+                break
+        _, waiting = futures.wait(posted, PATIENCE)
+        sender.join()
+        assert not waiting, f"{len(waiting)} of {len(posted)} futures do not end"
+        check(figures, posted, begun.read_text().splitlines())
+    figures.rounds += 1
+    begun.unlink()
+
+
+def disturb(figures, dice, pid):
+    time.sleep(dice.random() * 0.012)
+    if dice.random() < 0.4:
+        os.kill(pid, signal.SIGSTOP)
+        figures.stops += 1
+        time.sleep(dice.random() * 0.01)
+        os.kill(pid, dice.choice([signal.SIGCONT, signal.SIGKILL]))
+        time.sleep(dice.random() * 0.01)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        figures.kills += 1
+    except ProcessLookupError:
+        pass
+
+
+def check(figures, posted, begun):
+    """Compare what each future says with what the actor has written down."""
+    begun = {int(line) for line in begun if line}
+    for number, future in enumerate(posted):
+        error = future.exception()
+        if error is None:
+            assert number in begun, f"{number} is answered and was never begun"
+            figures.answered += 1
+            continue
+        assert isinstance(error, ActorDied), error
+        assert error.exitcode == -signal.SIGKILL, error
+        # It may have begun and not have come to write that down; the other way is a lie.
+        assert error.started or number not in begun, f"{number} had begun"
+        figures.died += 1
+        figures.begun += error.started
+    assert (
+        sum(future.exception() is not None and future.exception().started for future in posted) <= 1
+    )
