@@ -1,0 +1,114 @@
+"""Messages sent ahead of what `handle` is at: who gets one that is cancelled, what is known of each
+after a crash, and a child that stops reading."""
+
+import os
+import random
+import signal
+import threading
+import time
+from concurrent import futures
+
+import actors
+import futures_actors
+from actors import PATIENCE
+
+MESSAGES = 100_000
+
+
+def test_cancel_is_exact_over_100_000_messages(kind):
+    """Handled and cancelled are disjoint, and together they are all."""
+    with kind.start(actors.Do) as executor:
+        posted = []
+        said = []
+        chosen = random.Random(11)
+
+        def cancel():
+            """Follow who posts, and race `handle` for what was posted last."""
+            while len(said) < MESSAGES:
+                for future in posted[len(said) :]:
+                    said.append(chosen.random() < 0.5 and future.cancel())
+
+        canceller = threading.Thread(target=cancel)
+        canceller.start()
+        for number in range(MESSAGES):
+            posted.append(executor.post((actors.remember, number)))
+        canceller.join()
+        assert futures.wait(posted, PATIENCE).not_done == set()
+        handled = executor.post((actors.recall,)).result(PATIENCE)
+    assert handled == [number for number in range(MESSAGES) if not said[number]]
+    assert [future.cancelled() for future in posted] == said
+    # A race that one side always wins would show nothing.
+    assert MESSAGES * 0.1 < sum(said) < MESSAGES * 0.9
+
+
+def test_started_is_exact_whenever_the_process_is_killed(tmp_path):
+    """The child's own notes tell: it writes one as the first thing that it does with a message."""
+    moments = random.Random(13)
+    begun = 0
+    for attempt in range(20):
+        path = tmp_path / f"notes{attempt}"
+        with Notes.executor(str(path)) as executor:
+            pid = executor.post(None).result(PATIENCE)
+            posted = [executor.post(number) for number in range(2000)]
+            time.sleep(moments.uniform(0, 0.01))
+            os.kill(pid, signal.SIGKILL)
+            errors = [future.exception(PATIENCE) for future in posted]
+        noted = len(path.read_bytes())
+        answered = errors.count(None)
+        died = errors[answered:]
+        assert all(type(error) is futures_actors.ActorDied for error in died)
+        started = [error.started for error in died]
+        # One at a time, so at most one had begun; its note may have been cut off by the end.
+        assert started in ([True] + [False] * (len(died) - 1), [False] * len(died))
+        assert noted in ({answered, answered + 1} if True in started else {answered})
+        begun += True in started
+    assert begun, "no kill came while `handle` had a message"
+
+
+class Notes(futures_actors.ProcessActor):
+    def __init__(self, path):
+        self.notes = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def handle(self, message):
+        if message is None:
+            return os.getpid()
+        os.write(self.notes, b".")
+        return message
+
+
+def test_a_child_that_stops_reading_costs_memory_and_no_wait(process):
+    """Far more is posted than its pipe takes, by a thread that nothing holds up."""
+    with process.start(actors.Do) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            large = bytes(1 << 20)
+            begin = time.monotonic()
+            posted = [executor.post((actors.call, len, large)) for _ in range(40)]
+            posted += [executor.post((actors.call, len, b"")) for _ in range(2000)]
+            took = time.monotonic() - begin
+            assert not any(future.done() for future in posted)
+            assert posted[-1].cancel()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert took < PATIENCE / 3
+        lengths = [future.result(PATIENCE) for future in posted[:-1]]
+        assert lengths == [1 << 20] * 40 + [0] * 1999
+
+
+def test_a_slow_callback_delays_no_other_actor(process):
+    held, called = threading.Event(), threading.Event()
+
+    def hold(_future):
+        called.set()
+        held.wait(PATIENCE)
+
+    with process.start(actors.Do) as slow, process.start(actors.Do) as other:
+        slow.post((actors.echo, 1)).add_done_callback(hold)
+        assert called.wait(PATIENCE)
+        try:
+            for number in range(200):
+                assert other.post((actors.echo, number)).result(PATIENCE) == number
+            assert not held.is_set()
+        finally:
+            held.set()
