@@ -1,8 +1,10 @@
 """The command line: which rows, how much, where to. Must not measure or format anything itself."""
 
 import argparse
+import importlib.util
 import json
 import os
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -71,7 +73,19 @@ def main(argv=None):
     return 0
 
 
+def compile_modules():
+    """Write bytecode, as an installer does, and Python at an import unless it is told not to.
+
+    Else each child that is measured would compile what it imports. In a process of its own, so that
+    no contender forks what this loads.
+    """
+    package = importlib.util.find_spec("futures_actors")
+    folders = [Path(__file__).parent, *(package.submodule_search_locations if package else ())]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-l", *folders], check=False)
+
+
 def run(arguments):
+    compile_modules()
     described = report.machine(peers.PACKAGES if arguments.peers else ())
     report.print_machine(described)
     if arguments.fast:
