@@ -19,9 +19,19 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
     `ThreadActor` and `ProcessActor` share.
     """
 
-    def post(self, message: Message) -> ActorFuture[Answer]:
+    def post(self, message: Message, *, timeout: float | None = None) -> ActorFuture[Answer]:
         """Send a message to the actor and return the future of its answer."""
         raise NotImplementedError("use ProcessActorExecutor or ThreadActorExecutor")
+
+    async def apost(self, message: Message) -> ActorFuture[Answer]:
+        """Do what `post` does, but wait for room in a full mailbox without blocking the event loop.
+
+        It returns the future, so `await (await executor.apost(message))` is the answer. If the
+        waiting task is cancelled, nothing is posted. Raises as `post` does.
+        """
+        from ._apost import apost
+
+        return await apost(self, message)
 
     def __exit__(
         self,

@@ -66,6 +66,7 @@ class Actor(Generic[Message, Answer]):
         cls: Callable[P, Actor[Message, Answer]],
         *,
         name: str | None = None,
+        mailbox_size: int | None = None,
         start_method: str | None = None,
     ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
@@ -102,6 +103,7 @@ class ThreadActor(Actor[Message, Answer]):
         cls: Callable[P, Actor[Message, Answer]],
         *,
         name: str | None = None,
+        mailbox_size: int | None = None,
         start_method: str | None = None,
     ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
@@ -128,6 +130,7 @@ class ProcessActor(Actor[Message, Answer]):
         cls: Callable[P, Actor[Message, Answer]],
         *,
         name: str | None = None,
+        mailbox_size: int | None = None,
         start_method: str | None = None,
     ) -> Options[P, ProcessActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
@@ -140,16 +143,24 @@ class ProcessActor(Actor[Message, Answer]):
 class ExecutorCore(Generic[Message, Answer]):
     """The core of an executor: one actor and its mailbox."""
 
-    def post(self, message: Message) -> ActorFuture[Answer]:
+    def post(self, message: Message, *, timeout: float | None = None) -> ActorFuture[Answer]:
         """Send a message to the actor and return the future of its answer.
 
-        Messages of one thread are handled in the order they were posted. Raises `RuntimeError`
-        after `shutdown`, and `BrokenActor` if the actor could not start or has died.
+        Messages of one thread are handled in the order they were posted. With option
+        `mailbox_size`, it waits while so many messages have not begun; raises `MailboxFull` if that
+        takes more than `timeout` seconds, and at once in the actor's own thread. Raises
+        `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
         """
+    def _wait_for_room(self) -> ActorFuture[None]:
+        """For `apost`: return a future that is done when there is room for the caller's message."""
+    def _post_into_room(self, message: Message) -> ActorFuture[Answer]:
+        """For `apost`: post into the room that was waited for."""
+    def _leave_room(self, room: ActorFuture[None]) -> None:
+        """For `apost`: wait no longer for `room`, or leave it to the next."""
     def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> ActorFuture[_T]:
         """Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
 
-        Returns the future of its result; raises as `post` does.
+        Returns the future of its result; waits and raises as `post` does.
         """
     def proxy(self) -> _Proxy:  # type: ignore[type-var] # the context tells, or the default
         """Return an object whose method calls are messages: `proxy.name(...)` returns a future.

@@ -3,9 +3,11 @@
 An option is a line of the table `_OPTIONS`, and an attribute that `src/py/options.rs` reads.
 """
 
+import operator
+import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, NamedTuple
+from typing import Any, Generic, NamedTuple, SupportsIndex
 
 from ._core import ProcessActor, ThreadActor
 from ._spawn import check_start_method
@@ -16,10 +18,12 @@ class Options(Generic[P, Started]):
     """An actor class, and how its actors are to be started; None stands for the default.
 
     `name`: what threads, errors and the log call the actor instead of its class's name.
+    `mailbox_size`: how many messages may be accepted and not begun; without it, any number.
     `start_method`: "forkserver" or "spawn", for process actors; see `set_start_method`.
     """
 
     name: str | None
+    mailbox_size: int | None
     start_method: str | None
 
     def __init__(self, actor_class: type[Any], given: dict[str, object]) -> None:
@@ -73,6 +77,16 @@ def _name(option: str, value: object) -> str:
     return value
 
 
+def _count(option: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{option} must be an int, not {type(value).__name__}")
+    count = operator.index(value)
+    if count < 1:
+        raise ValueError(f"{option} must be at least 1, not {count}")
+    # No machine holds more.
+    return min(count, sys.maxsize)
+
+
 def _start_method(_option: str, value: object) -> str:
     return check_start_method(value)
 
@@ -86,5 +100,6 @@ class _Option(NamedTuple):
 
 _OPTIONS = {
     "name": _Option(_name),
+    "mailbox_size": _Option(_count),
     "start_method": _Option(_start_method, process_only=True),
 }

@@ -235,13 +235,18 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Pending -> Pending, with a `ticket` in the message's place: the engine sends it ahead, and
-    /// who begins it is decided by the ticket's claim.
-    pub fn send_ahead(&self, ticket: M) -> Begin<M> {
-        match &mut self.lock().state {
-            State::Pending(Some(message)) => Begin::Message(std::mem::replace(message, ticket)),
-            _ => Begin::Gone,
-        }
+    /// Pending -> Pending, with another message in the message's place: a ticket when the engine
+    /// sends it ahead, so that who begins it is decided by the ticket's claim. Runs `exchange`
+    /// under the lock, as careful as in [`watch`], and returns what that makes besides.
+    ///
+    /// [`watch`]: Self::watch
+    pub fn exchange<T>(&self, exchange: impl FnOnce(M) -> (M, T)) -> Option<T> {
+        let State::Pending(slot) = &mut self.lock().state else {
+            return None;
+        };
+        let (message, more) = exchange(slot.take()?);
+        *slot = Some(message);
+        Some(more)
     }
 
     /// Pending -> Pending, with `revoked` in the message's place, if nobody has begun the message
@@ -317,8 +322,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     /// [`watch`].
     ///
     /// [`watch`]: Self::watch
-    pub fn message<T>(&self, look: impl FnOnce(&M) -> T) -> Option<T> {
-        match &self.lock().state {
+    pub fn message<T>(&self, look: impl FnOnce(&mut M) -> T) -> Option<T> {
+        match &mut self.lock().state {
             State::Pending(Some(message)) => Some(look(message)),
             _ => None,
         }
@@ -532,7 +537,10 @@ mod tests {
     #[test]
     fn a_message_sent_ahead_is_cancelled_only_if_it_can_be_withdrawn() {
         let cell = cell_in(Phase::Pending);
-        assert_eq!(cell.send_ahead("ticket"), Begin::Message("message"));
+        assert_eq!(
+            cell.exchange(|message| ("ticket", message)),
+            Some("message")
+        );
         assert_eq!(cell.phase(), Phase::Pending);
         assert!(matches!(
             cell.cancel(Hold::Nothing),
@@ -541,13 +549,13 @@ mod tests {
 
         let cell = cell_in(Phase::Pending);
         assert_eq!(
-            cell.send_ahead("begun elsewhere"),
-            Begin::Message("message")
+            cell.exchange(|message| ("begun elsewhere", message)),
+            Some("message")
         );
         assert_eq!(cell.phase(), Phase::Running);
         assert_eq!(cell.cancel(Hold::Nothing), Cancel::TooLate);
         assert_eq!(cell.settle(1, Hold::Nothing), Settle::Settled(None));
-        assert_eq!(cell.send_ahead("ticket"), Begin::Gone);
+        assert_eq!(cell.exchange(|message| ("ticket", message)), None);
     }
 
     #[test]

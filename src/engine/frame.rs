@@ -43,6 +43,8 @@ pub enum Kind {
     Error = 18,
     /// To the parent: a log record. It is about no message, so its sequence is 0.
     Log = 20,
+    /// To the parent, if it has asked for that: the message has begun.
+    Begun = 21,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Self::Error,
             Self::Skipped,
             Self::Log,
+            Self::Begun,
         ]
         .into_iter()
         .find(|kind| *kind as u8 == byte)

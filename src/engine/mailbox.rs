@@ -1,10 +1,14 @@
 //! The mailbox: what is posted and not begun, first in, first out.
 //!
 //! Any thread puts; the engine takes. Closing it refuses what comes later and keeps what is inside,
-//! so an engine that takes until [`Take::Closed`] has drained it.
+//! so an engine that takes until [`Take::Closed`] has drained it. A bounded one has a [`Room`], which
+//! who puts has entered before.
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
-use std::sync::{Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::room::Room;
 
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -21,6 +25,8 @@ pub enum Take<T> {
 pub struct Mailbox<T> {
     gate: Mutex<Option<Sender<T>>>,
     queue: Receiver<T>,
+    /// Those who wait for room are of the same type.
+    room: Option<Arc<Room<T>>>,
 }
 
 impl<T> Default for Mailbox<T> {
@@ -29,11 +35,24 @@ impl<T> Default for Mailbox<T> {
         Self {
             gate: Mutex::new(Some(sender)),
             queue,
+            room: None,
         }
     }
 }
 
 impl<T> Mailbox<T> {
+    /// One for at most `size` messages that have not begun; `None`: without a bound.
+    pub fn new(size: Option<usize>) -> Self {
+        Self {
+            room: size.map(|size| Arc::new(Room::new(size))),
+            ..Self::default()
+        }
+    }
+
+    pub fn room(&self) -> Option<&Arc<Room<T>>> {
+        self.room.as_ref()
+    }
+
     /// Never blocks. A closed mailbox hands the item back.
     pub fn put(&self, item: T) -> Result<(), T> {
         let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,7 +62,9 @@ impl<T> Mailbox<T> {
         }
     }
 
-    pub fn close(&self) {
+    /// Returns who waited for room, and has to be told that there is none.
+    #[must_use]
+    pub fn close(&self) -> VecDeque<T> {
         let sender = self
             .gate
             .lock()
@@ -51,6 +72,8 @@ impl<T> Mailbox<T> {
             .take();
         // Dropped outside the lock: it wakes the taker.
         drop(sender);
+        let room = self.room.as_ref();
+        room.map(|room| room.close()).unwrap_or_default()
     }
 
     pub fn is_closed(&self) -> bool {
@@ -89,7 +112,7 @@ mod tests {
         assert_eq!(mailbox.try_take(), Take::Empty);
         assert_eq!(mailbox.put(1), Ok(()));
         assert_eq!(mailbox.put(2), Ok(()));
-        mailbox.close();
+        assert!(mailbox.close().is_empty());
         assert!(mailbox.is_closed());
         assert_eq!(mailbox.put(3), Err(3));
         assert_eq!(mailbox.take(), Some(1));
@@ -103,9 +126,20 @@ mod tests {
         let mailbox = Mailbox::<u8>::default();
         std::thread::scope(|scope| {
             let taker = scope.spawn(|| mailbox.take());
-            mailbox.close();
+            assert!(mailbox.close().is_empty());
             assert_eq!(taker.join().expect("the taker never panics"), None);
         });
+    }
+
+    #[test]
+    fn closing_a_bounded_mailbox_hands_out_who_waits() {
+        let mailbox = Mailbox::new(Some(1));
+        let room = mailbox.room().expect("it has a bound");
+        assert!(room.try_enter());
+        assert_eq!(room.wait(7), None);
+        assert_eq!(mailbox.close(), [7]);
+        assert!(room.try_enter(), "to be refused by the mailbox");
+        assert_eq!(mailbox.put(8), Err(8));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod cell;
 pub mod claims;
 pub mod latch;
 pub mod mailbox;
+pub mod room;
 
 #[cfg(not(loom))]
 pub mod answers;

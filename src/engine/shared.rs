@@ -3,8 +3,8 @@
 //! text follows in the same file.
 //!
 //! ```text
-//! words:  0          512    513               513 + SPILL_WORDS
-//!         ├─ claims ──┼─ len ─┼─ spilled frames ──┼─ traces ─┤
+//! words:  0          512    513               512 + SPILL_WORDS
+//!         ├─ claims ──┼─ len ─┼─ spilled frames ──┼─ traces ─┼─ curious ─┤
 //! ```
 
 use std::ops::Deref;
@@ -20,7 +20,9 @@ use super::sys::SharedWords;
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 pub const SPILL_BYTES: usize = 32 * 1024;
 const SPILL_WORDS: usize = 1 + SPILL_BYTES / WORD_BYTES;
-const LEN_WORDS: usize = SLOTS + SPILL_WORDS + 1;
+const TRACES: usize = SLOTS + SPILL_WORDS;
+const CURIOUS: usize = TRACES + 1;
+const LEN_WORDS: usize = CURIOUS + 1;
 /// How long the file is that holds it.
 pub const LEN_BYTES: u64 = (LEN_WORDS * WORD_BYTES) as u64;
 
@@ -48,7 +50,17 @@ impl Shared {
 
     /// Counts for `trace`.
     pub fn traces(&self) -> &AtomicU64 {
-        &self.0[LEN_WORDS - 1]
+        &self.0[TRACES]
+    }
+
+    /// Whether the parent wants to hear of each message that begins. The child looks after a claim,
+    /// and the parent looks at the claims after it has said so: one of them sees the other.
+    pub fn is_curious(&self) -> bool {
+        self.0[CURIOUS].load(Ordering::SeqCst) != 0
+    }
+
+    pub fn set_curious(&self, curious: bool) {
+        self.0[CURIOUS].store(u64::from(curious), Ordering::SeqCst);
     }
 }
 

@@ -175,19 +175,20 @@ impl<'py> Child<'py> {
             }
             // One that came before this message is not for it.
             see_to_signals(py)?;
+            next = None;
             let (kind, body) = if self.shared.claims().claim(sequence) {
+                if self.shared.is_curious() {
+                    next = self.reader.next_frame().map_err(broken)?;
+                    self.send(py, Kind::Begun, sequence, b"", haste(next.as_ref()))?;
+                }
                 self.answer(&actor, &name, frame)?
             } else {
                 (Kind::Skipped, PyBytes::new(py, b""))
             };
-            next = self.reader.next_frame().map_err(broken)?;
-            // With no message to go on with, nothing would come to keep the answer company.
-            let haste = if next.is_some() {
-                Haste::Soon
-            } else {
-                Haste::Now
-            };
-            self.send(py, kind, sequence, body.as_bytes(), haste)?;
+            if next.is_none() {
+                next = self.reader.next_frame().map_err(broken)?;
+            }
+            self.send(py, kind, sequence, body.as_bytes(), haste(next.as_ref()))?;
             drop(body);
             if next.is_none() {
                 next = self.wait_for_frame(py)?;
@@ -249,6 +250,14 @@ impl<'py> Child<'py> {
         haste: Haste,
     ) -> PyResult<()> {
         send(py, self.answers, encode(kind, sequence, body), haste)
+    }
+}
+
+/// With no message to go on with, nothing would come to keep what is sent now company.
+fn haste(next: Option<&Frame>) -> Haste {
+    match next {
+        Some(_) => Haste::Soon,
+        None => Haste::Now,
     }
 }
 

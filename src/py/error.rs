@@ -11,6 +11,7 @@ use super::{imports, lifecycle, pickle};
 use crate::engine::link::Broken;
 
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
+pyo3::import_exception!(futures_actors._errors, MailboxFull);
 
 /// Why an actor handles no more messages.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::future;
+use super::future::{self, FutureCore};
 use super::host::Host;
 use super::stop::{CancelFutures, Ended, Force};
 use super::{imports, lifecycle};
@@ -30,16 +30,43 @@ impl Drop for ExecutorCore {
 impl ExecutorCore {
     /// Send a message to the actor and return the future of its answer.
     ///
-    /// Messages of one thread are handled in the order they were posted. Raises `RuntimeError`
-    /// after `shutdown`, and `BrokenActor` if the actor could not start or has died.
-    fn post<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    /// Messages of one thread are handled in the order they were posted. With option
+    /// `mailbox_size`, it waits while so many messages have not begun; raises `MailboxFull` if that
+    /// takes more than `timeout` seconds, and at once in the actor's own thread. Raises
+    /// `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
+    #[pyo3(signature = (message, *, timeout=None))]
+    fn post<'py>(
+        &self,
+        message: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let deadline = future::deadline(timeout)?;
+        let transport = &self.host.transport;
         self.host
-            .accept(message.py(), || self.host.transport.post(message))
+            .accept(message.py(), deadline, || transport.post(message))
+    }
+
+    /// For `apost`: return a future that is done when there is room for the caller's message.
+    fn _wait_for_room<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.host.wait_for_room(py)
+    }
+
+    /// For `apost`: post into the room that was waited for.
+    fn _post_into_room<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let permit = self.host.enter_waited();
+        let transport = &self.host.transport;
+        self.host
+            .accept_with(message.py(), permit, || transport.post(message))
+    }
+
+    /// For `apost`: wait no longer for `room`, or leave it to the next.
+    fn _leave_room(&self, room: &Bound<'_, FutureCore>) -> PyResult<()> {
+        self.host.leave(room.py(), &room.get().cell)
     }
 
     /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
     ///
-    /// Returns the future of its result; raises as `post` does.
+    /// Returns the future of its result; waits and raises as `post` does.
     #[pyo3(signature = (r#fn, /, *args, **kwargs))]
     fn submit<'py>(
         &self,
@@ -49,7 +76,7 @@ impl ExecutorCore {
     ) -> PyResult<Bound<'py, PyAny>> {
         let transport = &self.host.transport;
         self.host
-            .accept(r#fn.py(), || transport.call(r#fn, args, kwargs))
+            .accept(r#fn.py(), None, || transport.call(r#fn, args, kwargs))
     }
 
     /// Return an object whose method calls are messages: `proxy.name(...)` returns a future.
@@ -71,8 +98,9 @@ impl ExecutorCore {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let transport = &self.host.transport;
-        self.host
-            .accept(name.py(), || transport.call_method(name, args, kwargs))
+        self.host.accept(name.py(), None, || {
+            transport.call_method(name, args, kwargs)
+        })
     }
 
     /// Accept no more messages, and let the actor end when it has handled those it has.

@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use super::error::Sealed;
 use super::link::{Link, Ticket};
+use super::permit::Permit;
 use super::wait::wait_for;
 use super::{imports, lifecycle};
 use crate::engine::cell::{Begin, Cancel, Cell, Claimable, Hold, Origin, Phase, Settle};
@@ -34,10 +35,20 @@ pub(super) enum Message {
     Ticket(Ticket),
     /// Stands for a message that nobody will ever begin.
     Revoked,
+    /// Any of them, and its place in a bounded mailbox.
+    Bounded(Box<Message>, Permit),
 }
 
 impl Message {
-    fn link(&self) -> Option<Arc<Link>> {
+    /// The place of a message that a child has, for who knows that it has begun there.
+    pub(super) fn take_permit(&mut self) -> Option<Permit> {
+        match self {
+            Self::Ticket(ticket) => ticket.permit.take(),
+            _ => None,
+        }
+    }
+
+    fn link(&mut self) -> Option<Arc<Link>> {
         match self {
             Self::Ticket(ticket) => ticket.link(),
             _ => None,
@@ -101,7 +112,7 @@ enum Runner {
 /// The state of an `ActorFuture`.
 #[pyclass(subclass, frozen, weakref, module = "futures_actors._core")]
 pub(super) struct FutureCore {
-    cell: Arc<ActorCell>,
+    pub(super) cell: Arc<ActorCell>,
     stdlib: OnceBox<Stdlib>,
     /// The lifecycle's generation: a process made by `os.fork` has no actors to wait for.
     generation: u32,
@@ -124,33 +135,40 @@ pub(super) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc<Acto
 
 /// Ends a message by what an engine has found. Attaches only if somebody watches; call it holding
 /// no lock.
-pub(super) fn settle(cell: &ActorCell, outcome: Outcome) {
+///
+/// False: it was done before, as when somebody has called `set_result` on its future.
+pub(super) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
     match cell.settle(outcome, Hold::Nothing) {
-        Settle::Settled(_) => {}
+        Settle::Settled(_) => true,
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
-            Python::attach(|py| settle_attached(py, cell, outcome));
+            Python::attach(|py| settle_attached(py, cell, outcome))
         }
-        // Somebody called `set_result` on it. Python objects are dropped attached.
-        Settle::TooLate(outcome) => Python::attach(|_| drop(outcome)),
+        // Python objects are dropped attached.
+        Settle::TooLate(outcome) => {
+            Python::attach(|_| drop(outcome));
+            false
+        }
     }
 }
 
 /// As `settle`, for a thread that is attached.
-pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) {
-    let served = match cell.settle(outcome, Hold::Attached) {
-        Settle::Settled(watch) => serve(py, cell, None, watch, Runner::Engine),
+pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
+    let settled = match cell.settle(outcome, Hold::Attached) {
+        Settle::Settled(watch) => serve(py, cell, None, watch, Runner::Engine).map(|()| true),
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
             match watching_future(py, cell) {
-                Some(future) => FutureCore::finish(&future, outcome, Runner::Engine).map(drop),
+                Some(future) => FutureCore::finish(&future, outcome, Runner::Engine)
+                    .map(|finished| finished.is_ok()),
                 // Done meanwhile.
-                None => Ok(()),
+                None => Ok(false),
             }
         }
-        Settle::TooLate(_) => Ok(()),
+        Settle::TooLate(_) => Ok(false),
     };
-    if let Err(error) = served {
+    settled.unwrap_or_else(|error| {
         error.write_unraisable(py, None);
-    }
+        true
+    })
 }
 
 /// Somebody is to hear of a message's end without reading its answer, or ends it by hand.
@@ -830,6 +848,8 @@ impl FutureCore {
 /// The message, unless it was cancelled or its future settled by hand.
 pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
     match cell.begin() {
+        // Which lets who waits for room have its place.
+        Begin::Message(Message::Bounded(message, _)) => Some(*message),
         Begin::Message(message) => Some(message),
         Begin::Gone => None,
     }

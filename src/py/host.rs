@@ -16,6 +16,7 @@ use super::error::{Fault, Started, shut_down, to_error};
 use super::future::{self, ActorCell, Message, Outcome};
 use super::lifecycle;
 use super::options::Options;
+use super::permit::Permit;
 use super::stop::{Force, ForceSlot, Signalled};
 use super::wait::wait_for;
 use crate::engine::latch::Latch;
@@ -57,6 +58,12 @@ pub(super) trait Transport: Send + Sync {
 
     /// Says where the actor is, as text.
     fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump>;
+
+    /// Finds out which messages that have left the mailbox have begun, and gives back their places.
+    /// If somebody waits for room, it goes on to do so by itself. Detached; holds locks for a moment.
+    fn begun(&self) -> Vec<Permit> {
+        Vec::new()
+    }
 
     /// Ends the actor without regard to what it does, if it can be: then what it leaves behind is
     /// failed once it has ended. The mailbox is closed. Makes system calls alone.
@@ -149,16 +156,29 @@ impl Host {
     }
 
     /// Puts a message into the mailbox and returns its future.
+    /// It waits for room until `deadline`.
     pub(super) fn accept<'py>(
         &self,
         py: Python<'py>,
+        deadline: Option<Instant>,
         message: impl FnOnce() -> PyResult<Message>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.admit(py)?;
+        let permit = self.enter(py, deadline)?;
+        self.accept_with(py, permit, message)
+    }
+
+    /// As `accept`, for who has a place in the mailbox if it has a bound.
+    pub(super) fn accept_with<'py>(
+        &self,
+        py: Python<'py>,
+        permit: Option<Permit>,
+        message: impl FnOnce() -> PyResult<Message>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let (future, cell) = future::new_future(py)?;
         match message() {
             Ok(message) => {
-                cell.post(message);
+                cell.post(Permit::give_to(permit, message));
                 if self.mailbox.put(cell).is_err() {
                     return Err(self.refusal(py));
                 }
@@ -238,7 +258,7 @@ impl Drop for End<'_> {
             log::error!(target: "futures_actors", "actor {} ended by a fault inside", self.0.name);
             self.0.fail(Fault::Panicked, Vec::new());
         }
-        self.0.mailbox.close();
+        self.0.close_mailbox();
         self.0.ended.set();
     }
 }

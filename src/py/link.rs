@@ -24,9 +24,10 @@ use super::error::Sealed;
 use super::future::{self, ActorCell, Message, Outcome};
 use super::host::{Dump, Transport};
 use super::logs::Logs;
+use super::permit::Permit;
 use super::stop::{Force, Signalled};
 use super::{lifecycle, pickle, wait};
-use crate::engine::cell::Begin;
+use crate::engine::cell;
 use crate::engine::claims::SLOTS;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
@@ -47,6 +48,8 @@ const AHEAD_BY_POSTING: usize = 16;
 pub(super) struct Ticket {
     link: Arc<Link>,
     sequence: u64,
+    /// Its place in a bounded mailbox, until it is known to have begun.
+    pub(super) permit: Option<Permit>,
 }
 
 impl Ticket {
@@ -144,8 +147,19 @@ impl Wire {
         // Before anybody can withdraw it, and before the child can see it.
         link.shared.claims().offer(sequence);
         let link = Arc::clone(link);
-        let ticket = Message::Ticket(Ticket { link, sequence });
-        let Begin::Message(Message::Frame(kind, mut frame)) = cell.send_ahead(ticket) else {
+        let sent = cell.exchange(|message| {
+            let (message, permit) = match message {
+                Message::Bounded(message, permit) => (*message, Some(permit)),
+                message => (message, None),
+            };
+            let ticket = Ticket {
+                link,
+                sequence,
+                permit,
+            };
+            (Message::Ticket(ticket), message)
+        });
+        let Some(Message::Frame(kind, mut frame)) = sent else {
             return;
         };
         renumber(&mut frame, kind, sequence);
@@ -205,13 +219,27 @@ pub(super) struct Process {
     pub(super) watch: Option<Arc<OwnedFd>>,
 }
 
-/// A message that has left the child, and what it came to unless it was skipped.
-pub(super) type Gone = (Arc<ActorCell>, Option<Sealed>);
+/// What a frame has told. Holds what is dropped without a lock.
+pub(super) enum Event {
+    /// The message has left the child with an outcome; its place is another's.
+    Ended(Arc<ActorCell>, Sealed, Option<Permit>),
+    /// It has left the child, which did not begin it.
+    Skipped(Arc<ActorCell>),
+    /// It has begun; its place is another's.
+    Begun(Option<Permit>),
+}
 
-fn settle_all(gone: Vec<Gone>) {
-    for (cell, outcome) in gone {
-        if let Some(outcome) = outcome {
-            future::settle(&cell, Outcome::Sealed(outcome));
+/// Ends messages and runs their callbacks.
+fn settle_all(events: Vec<Event>) {
+    for event in events {
+        match event {
+            Event::Ended(cell, outcome, permit) => {
+                // First, so that who hears of the end finds room.
+                drop(permit);
+                future::settle(&cell, Outcome::Sealed(outcome));
+            }
+            Event::Skipped(cell) => drop(cell),
+            Event::Begun(permit) => drop(permit),
         }
     }
 }
@@ -302,16 +330,19 @@ impl Link {
     }
 
     /// Has the child begin none of the messages that it has, nor get any more. They stay pending.
-    fn revoke_all(&self) {
+    /// What is returned is to be dropped without a lock.
+    fn revoke_all(&self) -> Vec<Message> {
         let mut wire = self.wire();
-        let Some(wire) = wire.as_mut() else { return };
+        let Some(wire) = wire.as_mut() else {
+            return Vec::new();
+        };
         // The latest first, so that none begins because an earlier one is gone.
-        for ahead in wire.ahead.iter().rev() {
-            // A ticket holds nothing of Python's.
-            drop(ahead.cell.revoke(Message::Revoked));
-        }
+        let cells = wire.ahead.iter().rev();
+        let revoked = cells.filter_map(|ahead| ahead.cell.revoke(Message::Revoked));
+        let revoked: Vec<Message> = revoked.collect();
         wire.stop();
         self.ring(wire);
+        revoked
     }
 
     /// Takes the receiving side away. Blocks while another thread reads.
@@ -400,22 +431,22 @@ impl Link {
         }
     }
 
-    /// Takes in what one read gives; the messages that are gone are the caller's to end.
+    /// Takes in what one read gives; what it tells is the caller's to settle.
     pub(super) fn read(
         self: &Arc<Self>,
         intake: &mut Intake,
-        gone: &mut Vec<Gone>,
+        events: &mut Vec<Event>,
     ) -> Result<Fill, Over> {
         let fill = intake.reader.fill()?;
-        let before = gone.len();
+        let before = events.len();
         while let Some(frame) = intake.reader.next_frame()? {
             if frame.kind == Kind::Log {
                 self.logs.take(frame.body);
             } else {
-                gone.push(self.receive(frame)?);
+                events.push(self.receive(frame)?);
             }
         }
-        if gone.len() > before {
+        if events.len() > before {
             // There is room: the child gets its next messages before callbacks of these run.
             self.refill();
         }
@@ -446,18 +477,18 @@ impl Link {
     /// Waits for answers, and ends their messages. False: there may be a signal to see to, or the
     /// time is over.
     fn read_once(self: &Arc<Self>, until: Option<Instant>) -> bool {
-        let mut gone = Vec::new();
-        let read = self.read_as_waiter(until, &mut gone);
+        let mut events = Vec::new();
+        let read = self.read_as_waiter(until, &mut events);
         // Without the lock: callbacks may run.
-        self.settle(gone);
+        self.settle(events);
         read
     }
 
     /// Ends messages, once the records that came with their answers are handled. Detached, and
     /// without a lock.
-    pub(super) fn settle(&self, gone: Vec<Gone>) {
+    pub(super) fn settle(&self, events: Vec<Event>) {
         self.logs.wait();
-        settle_all(gone);
+        settle_all(events);
     }
 
     /// There are no more records to come.
@@ -465,7 +496,7 @@ impl Link {
         self.logs.close();
     }
 
-    fn read_as_waiter(self: &Arc<Self>, until: Option<Instant>, gone: &mut Vec<Gone>) -> bool {
+    fn read_as_waiter(self: &Arc<Self>, until: Option<Instant>, events: &mut Vec<Event>) -> bool {
         let mut intake = self.try_intake();
         let Some(intake) = intake.as_mut().and_then(|intake| intake.as_mut()) else {
             // Two wait: the I/O thread serves both.
@@ -489,7 +520,7 @@ impl Link {
         match sys::poll(interests, timeout) {
             Ok(ready) if ready.iter().all(PollFlags::is_empty) => false,
             Ok([answers, ended, _]) if !answers.is_empty() && ended.is_empty() => {
-                match self.read(intake, gone) {
+                match self.read(intake, events) {
                     Ok(Fill::End) => self.give_back(),
                     Ok(_) => {}
                     Err(over) => {
@@ -509,10 +540,11 @@ impl Link {
     }
 
     /// The message that a frame is about has left the child.
-    fn receive(&self, frame: Frame) -> Result<Gone, Over> {
+    fn receive(&self, frame: Frame) -> Result<Event, Over> {
         let body = frame.body;
         let outcome = match frame.kind {
             Kind::Error if frame.sequence == 0 => return Err(Over::InitFailed(body)),
+            Kind::Begun => return self.receive_begun(frame.sequence),
             Kind::Skipped => None,
             Kind::Answer => Some(Sealed::Answer(Arc::new(body))),
             Kind::Error => Some(Sealed::Error(Arc::new(body))),
@@ -524,18 +556,38 @@ impl Link {
         let cell = wire.answered(frame.sequence)?;
         self.ahead_messages
             .store(wire.ahead.len(), Ordering::SeqCst);
-        if outcome.is_none() && !cell.phase().is_done() {
+        if let Some(outcome) = outcome {
+            let is_bounded = self.mailbox.room().is_some();
+            let permit = is_bounded.then(|| cell.message(Message::take_permit));
+            return Ok(Event::Ended(cell, outcome, permit.flatten().flatten()));
+        }
+        if !cell.phase().is_done() {
             wire.revoked.push(Arc::clone(&cell));
         }
-        Ok((cell, outcome))
+        Ok(Event::Skipped(cell))
+    }
+
+    fn receive_begun(&self, sequence: u64) -> Result<Event, Over> {
+        let wire = self.wire();
+        let wire = wire.as_ref().ok_or(Over::Ended)?;
+        let first = wire.ahead.front();
+        let Some(ahead) = first.filter(|ahead| ahead.sequence == sequence) else {
+            return Err(Broken::OutOfOrder(sequence).into());
+        };
+        let permit = ahead.cell.message(Message::take_permit).flatten();
+        // Who begins to wait from now on says so under the wire's lock.
+        if self.mailbox.room().is_none_or(|room| !room.has_waiters()) {
+            self.shared.set_curious(false);
+        }
+        Ok(Event::Begun(permit))
     }
 
     /// Takes in the answers that the child had given when it died and that were still to leave it.
-    pub(super) fn read_spilled(&self, gone: &mut Vec<Gone>) {
+    pub(super) fn read_spilled(&self, events: &mut Vec<Event>) {
         for frame in self.shared.spill().frames() {
             // Some may have left the child before it died; then another message is the next.
             if self.next_ahead() == Some(frame.sequence) {
-                gone.extend(self.receive(frame).ok());
+                events.extend(self.receive(frame).ok());
             }
         }
     }
@@ -602,6 +654,31 @@ impl Transport for Arc<Link> {
         cells.map(|ahead| Arc::clone(&ahead.cell)).collect()
     }
 
+    fn begun(&self) -> Vec<Permit> {
+        // Somebody wants to hear of what happens.
+        self.give_back();
+        let wire = self.wire();
+        let Some(wire) = wire.as_ref() else {
+            return Vec::new();
+        };
+        if self.mailbox.room().is_some_and(|room| room.has_waiters()) {
+            self.shared.set_curious(true);
+        }
+        let mut begun = Vec::new();
+        for ahead in &wire.ahead {
+            // In this order: the child may begin it between the two.
+            match ahead.cell.phase() {
+                cell::Phase::Pending => break,
+                cell::Phase::Running => {
+                    begun.extend(ahead.cell.message(Message::take_permit).flatten());
+                }
+                // Cancelled: it has no place any more.
+                _ => {}
+            }
+        }
+        begun
+    }
+
     fn is_own_thread(&self) -> bool {
         self.logs.is_own_thread()
     }
@@ -639,7 +716,7 @@ impl Transport for Arc<Link> {
     }
 
     fn signal(&self, force: Force) -> Result<Signalled, Errno> {
-        self.revoke_all();
+        drop(self.revoke_all());
         if let Some(process) = self.process().as_ref() {
             let signal = match force {
                 Force::Terminate => Signal::TERM,

@@ -15,6 +15,7 @@ mod lifecycle;
 mod link;
 mod logs;
 mod options;
+mod permit;
 mod pickle;
 mod process;
 mod stats;

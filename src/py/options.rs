@@ -9,6 +9,8 @@ pub(super) struct Options<'py> {
     pub(super) class: Bound<'py, PyType>,
     /// For threads, errors and the log; the class's unless it is given.
     pub(super) name: String,
+    /// How many messages may be accepted and not begun; `None`: any number.
+    pub(super) mailbox_size: Option<usize>,
     pub(super) start_method: Option<String>,
 }
 
@@ -20,6 +22,7 @@ impl<'py> Options<'py> {
             return Ok(Self {
                 class: class.clone(),
                 name: class.name()?.to_string(),
+                mailbox_size: None,
                 start_method: None,
             });
         }
@@ -33,6 +36,7 @@ impl<'py> Options<'py> {
                 None => class.name()?.to_string(),
             },
             class,
+            mailbox_size: actor.getattr(intern!(py, "mailbox_size"))?.extract()?,
             start_method: actor.getattr(intern!(py, "start_method"))?.extract()?,
         })
     }

@@ -16,12 +16,13 @@ use super::error::{Fault, Started};
 use super::executor::ExecutorCore;
 use super::future::ActorCell;
 use super::host::Host;
-use super::link::{Gone, Link, Over, Phase, Process, Wire};
+use super::link::{Event, Link, Over, Phase, Process, Wire};
 use super::options::Options;
 use super::{imports, pickle};
 use crate::engine::cell;
 use crate::engine::frame::{Kind, encode};
 use crate::engine::link::{Broken, Fill, Reader, Writer};
+use crate::engine::mailbox::Mailbox;
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest};
 use crate::engine::trace::Traces;
@@ -67,7 +68,7 @@ impl ProcessExecutorCore {
             .ok()
             .and_then(sys::watch_process)
             .map(Arc::new);
-        let mailbox = Arc::default();
+        let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let Ends {
             reader,
             writer,
@@ -196,9 +197,9 @@ impl Side<'_> {
         self.link.refill();
         let mut next = Next::Wait;
         let over = loop {
-            let mut gone = Vec::new();
-            let turned = self.turn(next, &mut gone);
-            self.settle(gone);
+            let mut events = Vec::new();
+            let turned = self.turn(next, &mut events);
+            self.settle(events);
             match turned {
                 Ok(then) => next = then,
                 Err(over) => break over,
@@ -210,7 +211,7 @@ impl Side<'_> {
     }
 
     /// Waits for something to do and does it.
-    fn turn(&mut self, next: Next, gone: &mut Vec<Gone>) -> Result<Next, Over> {
+    fn turn(&mut self, next: Next, events: &mut Vec<Event>) -> Result<Next, Over> {
         let by_waiter = self.link.is_by_waiter();
         let unsent = self.link.unsent();
         let reads = !by_waiter && next == Next::Wait;
@@ -257,12 +258,12 @@ impl Side<'_> {
         if let Some(over) = intake.take_over() {
             return Err(over);
         }
-        if !answers.is_empty() && self.link.read(intake, gone)? == Fill::End {
+        if !answers.is_empty() && self.link.read(intake, events)? == Fill::End {
             return Err(Over::Ended);
         }
         if !ended.is_empty() {
             // What the child wrote before its end, whoever else holds the pipe.
-            while matches!(self.link.read(intake, gone)?, Fill::Some | Fill::Full) {}
+            while matches!(self.link.read(intake, events)?, Fill::Some | Fill::Full) {}
             return Err(Over::Ended);
         }
         Ok(Next::Wait)
@@ -279,16 +280,16 @@ impl Side<'_> {
         }
     }
 
-    fn settle(&mut self, gone: Vec<Gone>) {
-        if !gone.is_empty() {
-            self.count_streak(&gone);
+    fn settle(&mut self, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.count_streak(&events);
         }
-        self.link.settle(gone);
+        self.link.settle(events);
     }
 
-    fn count_streak(&mut self, gone: &[Gone]) {
-        let one_by_one = match gone {
-            [(cell, Some(_))] => cell.done().is_awaited() && self.link.ahead_messages() == 0,
+    fn count_streak(&mut self, events: &[Event]) {
+        let one_by_one = match events {
+            [Event::Ended(cell, ..)] => cell.done().is_awaited() && self.link.ahead_messages() == 0,
             _ => false,
         };
         self.streak = if one_by_one { self.streak + 1 } else { 0 };
@@ -302,9 +303,9 @@ impl Side<'_> {
     /// Reaps the child and fails what it leaves behind.
     fn end(self, over: Over) {
         self.link.set_by_waiter(false);
-        let mut gone = Vec::new();
-        self.link.read_spilled(&mut gone);
-        self.link.settle(gone);
+        let mut events = Vec::new();
+        self.link.read_spilled(&mut events);
+        self.link.settle(events);
         // Kept until the child is reaped: it ends at once when its request pipe hangs up.
         let Some(mut wire) = self.link.close_wire() else {
             return;

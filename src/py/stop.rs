@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use super::error::{Fault, Sealed, Started};
 use super::future::{self, ActorCell, Outcome};
 use super::host::Host;
+use super::permit::wake_all;
 use super::wait::wait_for;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,9 +77,13 @@ pub(super) enum Signalled {
 }
 
 impl Host {
+    pub(super) fn close_mailbox(&self) {
+        wake_all(self.mailbox.close());
+    }
+
     /// Refuses new messages; what is in the mailbox will be handled.
     pub(super) fn close(&self, py: Python<'_>) {
-        self.mailbox.close();
+        self.close_mailbox();
         self.transport.rouse(py);
     }
 
@@ -86,7 +91,7 @@ impl Host {
         if self.is_forked() {
             return Ok(());
         }
-        self.mailbox.close();
+        self.close_mailbox();
         if cancel == CancelFutures::Yes {
             // The mailbox first: what leaves it meanwhile is among those sent ahead.
             let waiting: Vec<_> = self.mailbox.drain().collect();
@@ -108,7 +113,7 @@ impl Host {
             return Ok(());
         }
         self.force.raise(force);
-        self.mailbox.close();
+        self.close_mailbox();
         let signalled = py.detach(|| self.transport.signal(force));
         if signalled.map_err(std::io::Error::from)? == Signalled::No {
             self.fail(Fault::Forced(force), Vec::new());
@@ -136,7 +141,7 @@ impl Host {
     pub(super) fn fail(&self, fault: Fault, taken: Vec<(Arc<ActorCell>, Started)>) {
         // The first fault is the cause of the others.
         let fault = self.fault.get_or_init(|| fault).clone();
-        self.mailbox.close();
+        self.close_mailbox();
         let waiting = self.mailbox.drain().map(|cell| (cell, Started::No));
         for (cell, started) in taken.into_iter().chain(waiting) {
             let fault = Arc::new((self.name.clone(), fault.clone(), started));

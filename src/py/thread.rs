@@ -19,7 +19,7 @@ use super::host::{Dump, Host, Transport};
 use super::imports;
 use super::options::Options;
 use super::stop::{Force, Signalled};
-use crate::engine::mailbox::Take;
+use crate::engine::mailbox::{Mailbox, Take};
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.
 struct SameProcess {
@@ -92,11 +92,12 @@ impl ThreadExecutorCore {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let options = Options::of(actor)?;
+        let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let ident = Arc::new(OnceCell::new());
         let transport = SameProcess {
             ident: Arc::clone(&ident),
         };
-        let host = Arc::new(Host::new(&options, Arc::default(), Box::new(transport)));
+        let host = Arc::new(Host::new(&options, mailbox, Box::new(transport)));
         let constructor = Constructor {
             class: options.class.unbind(),
             args: args.clone().unbind(),
@@ -195,8 +196,8 @@ fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'p
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
             actor.call_method(name.bind(py), args.into_bound(py), kwargs.as_ref())
         }
-        Message::Frame(..) | Message::Ticket(_) | Message::Revoked => {
-            unreachable!("frames are for children")
+        Message::Frame(..) | Message::Ticket(_) | Message::Revoked | Message::Bounded(..) => {
+            unreachable!("frames are for children, and `begin` unwraps")
         }
     }
 }

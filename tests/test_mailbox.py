@@ -1,0 +1,416 @@
+"""A mailbox with a bound: `post` waits for room, `MailboxFull`, `apost`; and who is woken."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from concurrent import futures
+
+import pytest
+
+import actors
+import futures_actors
+import programs
+from actors import PATIENCE
+from futures_actors import MailboxFull
+
+
+def start(kind, size, body=actors.Do, /, *args):
+    return kind.actor(body).options(mailbox_size=size).executor(*args)
+
+
+def fill(executor, gate, size):
+    """Have the actor wait at the gate, and as many messages behind as there is room for."""
+    running = executor.post((actors.pause, gate))
+    gate.reached()
+    return [running, *(executor.post((actors.echo, number), timeout=0) for number in range(size))]
+
+
+def post_from_thread(executor, *messages, **options):
+    """Post from another thread; return it, and a list that gets each future or error."""
+    got = []
+
+    def post():
+        for message in messages:
+            try:
+                got.append(executor.post(message, **options))
+            except Exception as error:
+                got.append(error)
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    return thread, got
+
+
+@pytest.mark.parametrize("size", [1, 2, 20, 600])
+def test_as_many_messages_as_said_are_accepted_and_not_begun(kind, gate, size):
+    with start(kind, size) as executor:
+        posted = fill(executor, gate, size)
+        text = f"the mailbox of actor {kind.base}Do is full: {size} messages have not begun"
+        for _ in range(2):
+            with pytest.raises(MailboxFull, match=text):
+                executor.post((actors.echo, "too many"), timeout=0)
+        gate.open()
+        assert [future.result(PATIENCE) for future in posted] == ["passed", *range(size)]
+        assert executor.post((actors.echo, "more"), timeout=0).result(PATIENCE) == "more"
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_what_waits_for_the_constructor_has_not_begun(kind, gate, size):
+    with start(kind, size, actors.Waits, gate) as executor:
+        gate.reached()
+        posted = [executor.post(number, timeout=0) for number in range(size)]
+        with pytest.raises(MailboxFull):
+            executor.post("too many", timeout=0)
+        gate.open()
+        assert [future.result(PATIENCE) for future in posted] == list(range(size))
+
+
+@pytest.mark.parametrize("bad", [0, -1, True, 1.5, "7"])
+def test_a_bad_size_is_refused(kind, bad):
+    with pytest.raises((TypeError, ValueError), match="mailbox_size must be"):
+        start(kind, bad)
+
+
+def test_post_waits_for_room(kind, gate):
+    with start(kind, 2) as executor:
+        fill(executor, gate, 2)
+        thread, got = post_from_thread(executor, *((actors.echo, number) for number in range(50)))
+        thread.join(0.1)
+        assert thread.is_alive()
+        gate.open()
+        thread.join(PATIENCE)
+        assert [future.result(PATIENCE) for future in got] == list(range(50))
+
+
+def test_room_is_made_when_a_message_begins(kind, gates):
+    """And not only when it is answered."""
+    first, second = gates(), gates()
+    with start(kind, 1) as executor:
+        executor.post((actors.pause, first))
+        first.reached()
+        executor.post((actors.pause, second))
+        thread, got = post_from_thread(executor, (actors.echo, "third"))
+        thread.join(0.1)
+        assert thread.is_alive()
+        first.open()
+        second.reached()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        assert not got[0].done()
+        second.open()
+        assert got[0].result(PATIENCE) == "third"
+
+
+def test_a_post_that_comes_when_room_was_made_finds_it(kind, gates):
+    first, second = gates(), gates()
+    with start(kind, 1) as executor:
+        executor.post((actors.pause, first))
+        first.reached()
+        executor.post((actors.pause, second))
+        first.open()
+        second.reached()
+        assert not executor.post((actors.echo, 1), timeout=0).done()
+        second.open()
+
+
+def test_room_is_made_by_a_cancellation(kind, gate):
+    with start(kind, 2) as executor:
+        posted = fill(executor, gate, 2)
+        thread, got = post_from_thread(executor, (actors.echo, "third"))
+        thread.join(0.05)
+        assert posted[1].cancel()
+        thread.join(PATIENCE)
+        assert posted[2].cancel()
+        late = executor.post((actors.echo, "late"), timeout=0)
+        gate.open()
+        assert got[0].result(PATIENCE) == "third"
+        assert late.result(PATIENCE) == "late"
+
+
+def test_a_message_that_cannot_be_sent_takes_no_room(process, gate):
+    with start(process, 1) as executor:
+        executor.post((actors.pause, gate))
+        gate.reached()
+        for _ in range(3):
+            assert executor.post(threading.Lock(), timeout=0).exception(0) is not None
+        executor.post((actors.echo, 1), timeout=0)
+        gate.open()
+
+
+def test_functions_share_the_room(kind, gate):
+    with start(kind, 1) as executor:
+        executor.post((actors.pause, gate))
+        gate.reached()
+        executor.submit(abs, -1)
+        with pytest.raises(MailboxFull):
+            executor.post(1, timeout=0)
+        gate.open()
+        assert list(executor.map(abs, range(20))) == list(range(20))
+
+
+def test_post_gives_up_after_its_timeout(kind, gate):
+    with start(kind, 1) as executor:
+        fill(executor, gate, 1)
+        start_time = time.monotonic()
+        with pytest.raises(MailboxFull, match="has been for as long as was waited"):
+            executor.post(1, timeout=0.1)
+        assert 0.1 <= time.monotonic() - start_time < PATIENCE / 4
+        gate.open()
+        assert executor.post((actors.echo, 1), timeout=PATIENCE).result(PATIENCE) == 1
+
+
+def test_who_gave_up_is_passed_over(kind, gate):
+    with start(kind, 1) as executor:
+        fill(executor, gate, 1)
+        impatient, _ = post_from_thread(executor, (actors.echo, 1), timeout=0.05)
+        patient, got = post_from_thread(executor, (actors.echo, 2))
+        impatient.join(PATIENCE)
+        gate.open()
+        patient.join(PATIENCE)
+        assert got[0].result(PATIENCE) == 2
+
+
+def test_those_who_wait_are_served_in_turn(kind, gate):
+    with start(kind, 1) as executor:
+        executor.post((actors.pause, gate))
+        gate.reached()
+        executor.post((actors.remember, "first"))
+        threads = []
+        for number in range(5):
+            threads.append(post_from_thread(executor, (actors.remember, number))[0])
+            time.sleep(0.05)  # until it waits: nothing can tell
+        gate.open()
+        for thread in threads:
+            thread.join(PATIENCE)
+        log = executor.post((actors.recall,)).result(PATIENCE)
+    assert log == ["first", *range(5)]
+
+
+@pytest.mark.parametrize("wait", [True, False])
+def test_shutdown_refuses_those_who_wait(kind, gate, wait):
+    with start(kind, 1) as executor:
+        posted = fill(executor, gate, 1)
+        thread, got = post_from_thread(executor, (actors.echo, 1))
+        thread.join(0.05)
+        closer = threading.Thread(target=executor.shutdown, args=(wait,))
+        closer.start()
+        thread.join(PATIENCE)
+        assert str(got[0]) == "cannot schedule new futures after shutdown"
+        gate.open()
+        closer.join(PATIENCE)
+        assert posted[-1].result(PATIENCE) == 0
+
+
+def test_death_refuses_those_who_wait(process, gate):
+    with start(process, 1) as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        fill(executor, gate, 1)
+        thread, got = post_from_thread(executor, (actors.echo, 1))
+        thread.join(0.05)
+        os.kill(pid, signal.SIGKILL)
+        thread.join(PATIENCE)
+        assert isinstance(got[0], futures_actors.ActorDied)
+
+
+def test_a_failed_constructor_refuses_those_who_wait(kind, gate):
+    executor = start(kind, 1, actors.Fails, KeyError("k"), gate)
+    gate.reached()
+    executor.post(1)
+    thread, got = post_from_thread(executor, 2)
+    thread.join(0.05)
+    gate.open()
+    thread.join(PATIENCE)
+    assert isinstance(got[0], futures_actors.ActorInitError)
+    executor.shutdown()
+
+
+def post_to_itself(actor, box):
+    errors = []
+    for number in range(3):
+        try:
+            box[0].post((actors.echo, number), timeout=PATIENCE)
+        except MailboxFull as error:
+            errors.append(str(error))
+    return errors
+
+
+def test_an_actor_that_posts_to_itself_does_not_wait_for_itself(thread):
+    with start(thread, 2) as executor:
+        (error,) = executor.post((post_to_itself, [executor])).result(PATIENCE)
+        assert "its own thread cannot wait for room" in error
+
+
+def test_a_callback_that_posts_to_its_actor_does_not_wait_for_it(kind, gates):
+    first, second = gates(), gates()
+    got = []
+
+    def post_more(_):
+        for number in range(4):
+            try:
+                got.append(executor.post((actors.echo, number)))
+            except MailboxFull as error:
+                got.append(error)
+
+    with start(kind, 2) as executor:
+        future = executor.post((actors.pause, first))
+        future.add_done_callback(post_more)
+        executor.post((actors.pause, second))
+        first.reached()
+        first.open()
+        programs.seconds_until(lambda: len(got) == 4, PATIENCE)
+        second.open()
+    # Whether the second message has begun by then depends on whose thread runs callbacks.
+    full = [type(one) is MailboxFull for one in got]
+    assert full in ([False, True, True, True], [False, False, True, True])
+
+
+def test_ctrl_c_interrupts_who_waits_for_room(kind, program):
+    parent = program(f"""if True:
+        import os, actors
+        executor = actors.{kind.base}Do.options(mailbox_size=1).executor()
+        executor.post((actors.nap, 60))
+        executor.post((actors.echo, 1), timeout=20)
+        print("waiting")
+        try:
+            executor.post((actors.echo, 2))
+        except KeyboardInterrupt:
+            print("interrupted")
+        os._exit(0)
+    """)
+    assert parent.line() == "waiting"
+    time.sleep(0.3)  # until it waits: nothing can tell
+    parent.signal(signal.SIGINT)
+    start_time = time.monotonic()
+    assert parent.line() == "interrupted"
+    assert time.monotonic() - start_time < 0.5
+
+
+def test_other_threads_run_while_one_waits_for_room(kind, gate):
+    with start(kind, 1) as executor:
+        fill(executor, gate, 1)
+        thread, _ = post_from_thread(executor, (actors.echo, 1))
+        assert sum(range(100_000)) == 4999950000
+        gate.open()
+        thread.join(PATIENCE)
+
+
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_many_senders_race_for_little_room(kind, size):
+    """Nothing is lost and nobody sleeps on, whoever cancels, gives up or is served."""
+    with start(kind, size, actors.Echo) as executor:
+
+        def send(sender):
+            kept = []
+            for number in range(150):
+                try:
+                    future = executor.post(
+                        (sender, number), timeout=[None, 0.0005][number % 3 == 0]
+                    )
+                except MailboxFull:
+                    continue
+                if number % 5 or not future.cancel():
+                    kept.append((future, (sender, number)))
+            return kept
+
+        with futures.ThreadPoolExecutor(6) as pool:
+            kept = [one for found in pool.map(send, range(6)) for one in found]
+        assert len(kept) > 100
+        assert all(future.result(PATIENCE) == message for future, message in kept)
+        # As much room as in the beginning.
+        executor.post(0).result(PATIENCE)
+
+
+# apost.
+
+
+def test_apost_returns_the_future_of_the_answer(kind):
+    async def main():
+        with start(kind, 1) as executor:
+            future = await executor.apost((actors.echo, 1))
+            assert type(future) is futures_actors.ActorFuture
+            return await future
+
+    assert asyncio.run(main()) == 1
+
+
+def test_apost_waits_without_blocking_the_loop(kind, gate):
+    async def main():
+        with start(kind, 1) as executor:
+            fill(executor, gate, 1)
+            tasks = [asyncio.create_task(ask(executor, number)) for number in range(20)]
+            for _ in range(10):
+                await asyncio.sleep(0.01)
+            assert not any(task.done() for task in tasks)
+            gate.open()
+            return await asyncio.gather(*tasks)
+
+    async def ask(executor, number):
+        return await (await executor.apost((actors.echo, number)))
+
+    assert asyncio.run(main()) == list(range(20))
+
+
+def test_a_cancelled_apost_posts_nothing_and_keeps_no_room(kind, gate):
+    async def main():
+        with start(kind, 1) as executor:
+            fill(executor, gate, 1)
+            tasks = [
+                asyncio.create_task(executor.apost((actors.remember, number)))
+                for number in range(9)
+            ]
+            await asyncio.sleep(0.05)
+            for task in tasks[::2]:
+                task.cancel()
+            gate.open()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            return await executor.post((actors.recall,))
+
+    assert asyncio.run(main()) == [1, 3, 5, 7]
+
+
+def test_aposts_cancelled_while_room_is_made_keep_no_room(kind):
+    async def main():
+        with start(kind, 1, actors.Echo) as executor:
+            for turn in range(60):
+                tasks = [asyncio.create_task(executor.apost(n)) for n in range(4)]
+                await asyncio.sleep(0.001 * (turn % 3))
+                for task in tasks[turn % 2 :: 2]:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            return await asyncio.to_thread(lambda: executor.post("end", timeout=PATIENCE).result(5))
+
+    assert asyncio.run(main()) == "end"
+
+
+def test_shutdown_refuses_an_apost_that_waits(kind, gate):
+    async def main():
+        with start(kind, 1) as executor:
+            fill(executor, gate, 1)
+            task = asyncio.create_task(executor.apost(1))
+            await asyncio.sleep(0.05)
+            executor.shutdown(wait=False)
+            with pytest.raises(RuntimeError, match="after shutdown"):
+                await task
+            gate.open()
+
+    asyncio.run(main())
+
+
+def test_apost_in_the_actors_own_thread_does_not_wait_for_it(thread):
+    with start(thread, 1) as executor:
+        future = executor.post((run_aposts, [executor]))
+        assert "its own thread cannot wait" in future.result(PATIENCE)
+
+
+def run_aposts(actor, box):
+    async def main():
+        await box[0].apost((actors.echo, 1))
+        await box[0].apost((actors.echo, 2))
+
+    try:
+        asyncio.run(main())
+    except MailboxFull as error:
+        return str(error)
+    return "posted"
