@@ -4,6 +4,8 @@ VENV ?= .venv
 VENV_FT ?= .venv-ft
 VENV_PEERS ?= .venv-peers
 VENV_STRESS ?= .venv-stress
+VENV_VALGRIND ?= .venv-valgrind
+PYTHON_STRESS ?= $(PYTHON)
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 CONTRACT := callbacks cancel contract errors faults one_by_one post process shutdown submit
@@ -116,7 +118,7 @@ format: $(VENV)/.tools ## Format Rust and Python
 	$(BIN)/ruff format
 
 $(VENV_STRESS)/.built: $(VENV)/.tools $(SOURCES)
-	$(PYTHON) -m venv --clear $(VENV_STRESS)
+	$(PYTHON_STRESS) -m venv --clear $(VENV_STRESS)
 	$(VENV_STRESS)/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(VENV_STRESS)/bin/pip install -q --group test 'cloudpickle>=3.0'
 	$(BIN)/maturin build --release --locked --quiet --features faults --target-dir target/stress \
@@ -127,6 +129,13 @@ $(VENV_STRESS)/.built: $(VENV)/.tools $(SOURCES)
 .PHONY: stress
 stress: $(VENV_STRESS)/.built ## Faults, random histories, signals and a soak: minutes; ARGS=--short: seconds
 	$(VENV_STRESS)/bin/python -X faulthandler stress/run.py $(ARGS)
+
+# It knows what CPython 3.11 to 3.13 do, and the last of them without a word.
+.PHONY: valgrind
+valgrind: ## A little of the stress suite under valgrind's memcheck, on Python 3.13 if it is there
+	@set -eu; python=$$($(GET_PYTHON) 3.13 2>/dev/null || command -v python3.13 || echo $(PYTHON)); \
+	$(MAKE) VENV_STRESS=$(VENV_VALGRIND) PYTHON_STRESS="$$python" $(VENV_VALGRIND)/.built; \
+	$(VENV_VALGRIND)/bin/python stress/memcheck.py $(ARGS)
 
 RUST_PIPE := target/bench/rust-pipe
 LIMITS := --limit '$(RUST_PIPE) threads' --limit '$(RUST_PIPE) processes'
@@ -165,4 +174,4 @@ endif
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(VENV) $(VENV_FT) $(VENV_PEERS) $(VENV_STRESS) target
+	rm -rf $(VENV) $(VENV_FT) $(VENV_PEERS) $(VENV_STRESS) $(VENV_VALGRIND) target

@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import programs
 
-PATIENCE = 10  # seconds that what is ending may take
+#: Seconds that anything may take before it counts as hung.
+PATIENCE = int(os.environ.get("STRESS_PATIENCE", "60"))
 
 
 def snapshot():

@@ -1,6 +1,6 @@
 """`make stress`: everything that is random or long, with its figures at the end.
 
-`--short` is what `make test` does of it. Parts can be named: faults, model, signals, soak.
+`--short` is what `make test` does of it, `--tiny` is for valgrind. Parts can be named.
 """
 
 import argparse
@@ -9,34 +9,44 @@ import tempfile
 import time
 from pathlib import Path
 
+import futures_actors
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 
-def run_faults(short):
+def run_faults(size):
     import faults
 
     if not faults.available():
         return "skipped: this extension was built without the feature `faults`"
-    return faults.run(step=17, start_methods=["forkserver"]) if short else faults.run()
+    if size == "long":
+        return faults.run()
+    methods = [futures_actors.get_start_method()]
+    return faults.run(step=17 if size == "short" else 31, start_methods=methods)
 
 
-def run_model(short):
+def run_model(size):
     import model
 
-    return model.run(histories=8 if short else 300)
+    steps = 12 if size == "tiny" else 30
+    return model.run(histories={"long": 300, "short": 8, "tiny": 3}[size], steps=steps)
 
 
-def run_signals(short):
+def run_signals(size):
     import signals
 
     with tempfile.TemporaryDirectory() as folder:
-        return signals.run(folder, rounds=25 if short else 1000)
+        return signals.run(folder, rounds={"long": 1000, "short": 25, "tiny": 2}[size])
 
 
-def run_soak(short):
+def run_soak(size):
     import soak
 
-    return soak.run(starts=60, messages=60_000) if short else soak.run()
+    if size == "long":
+        return soak.run()
+    if size == "short":
+        return soak.run(starts=60, messages=60_000)
+    return soak.run(warm=0, starts=4, messages=4_000, threads=2)
 
 
 PARTS = {"faults": run_faults, "model": run_model, "signals": run_signals, "soak": run_soak}
@@ -45,15 +55,19 @@ PARTS = {"faults": run_faults, "model": run_model, "signals": run_signals, "soak
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", default=[], help=", ".join(PARTS))
-    parser.add_argument("--short", action="store_true", help="seconds instead of minutes")
+    for size in ("short", "tiny"):
+        parser.add_argument(f"--{size}", dest="size", action="store_const", const=size)
+    parser.add_argument("--start-method", help="which to use")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    size = arguments.size or "long"
+    futures_actors.set_start_method(arguments.start_method)
     lines = []
     for name in arguments.parts or PARTS:
         print(f"{name} ...", flush=True)
         start = time.monotonic()
-        figures = PARTS[name](arguments.short)
+        figures = PARTS[name](size)
         lines.append(f"{name:8} {figures} [{time.monotonic() - start:.0f} s]")
     print("\n".join(lines))
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import actors
 from futures_actors import ActorDied
-from residents import leaks_since, snapshot
+from residents import PATIENCE, leaks_since, snapshot
 
-PATIENCE = 60
 MESSAGES = 300
 
 

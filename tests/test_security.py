@@ -93,6 +93,7 @@ def test_every_descriptor_is_closed_when_a_program_is_started(busy):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of os.fork with threads
 def test_another_user_is_refused(busy):
     others = sorted(busy - {os.getpid()})
     assert others

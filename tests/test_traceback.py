@@ -164,6 +164,7 @@ def test_of_a_failed_constructor_it_says_so(kind):
             executor.dump_traceback(timeout=PATIENCE)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of os.fork with threads
 def test_a_forked_copy_refuses(process):
     with process.start(actors.Do) as executor:
         executor.post((actors.echo, 1)).result(PATIENCE)

@@ -105,6 +105,8 @@ impl<T> Mailbox<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
 
     #[test]
     fn a_closed_mailbox_refuses_but_keeps_what_it_has() {
@@ -159,5 +161,64 @@ mod tests {
             seen[sender] += 1;
         }
         assert_eq!(seen, [1_000; 4]);
+    }
+
+    #[derive(Clone, Debug)]
+    enum Event {
+        Put,
+        TryTake,
+        /// Not where it would block.
+        Take,
+        Drain(usize),
+        Close,
+    }
+
+    fn events() -> impl Strategy<Value = Vec<Event>> {
+        let event = prop_oneof![
+            8 => Just(Event::Put),
+            4 => Just(Event::TryTake),
+            3 => Just(Event::Take),
+            1 => (0..5_usize).prop_map(Event::Drain),
+            1 => Just(Event::Close),
+        ];
+        proptest::collection::vec(event, 1..100)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_it_agrees_with_a_list(events in events()) {
+            let mailbox = Mailbox::default();
+            let mut model = VecDeque::new();
+            let mut is_open = true;
+            for (number, event) in events.into_iter().enumerate() {
+                match event {
+                    Event::Put => {
+                        prop_assert_eq!(mailbox.put(number).is_ok(), is_open);
+                        model.extend(is_open.then_some(number));
+                    }
+                    Event::TryTake => {
+                        let expected = match model.pop_front() {
+                            Some(item) => Take::Item(item),
+                            None if is_open => Take::Empty,
+                            None => Take::Closed,
+                        };
+                        prop_assert_eq!(mailbox.try_take(), expected);
+                    }
+                    Event::Take if is_open && model.is_empty() => {}
+                    Event::Take => prop_assert_eq!(mailbox.take(), model.pop_front()),
+                    Event::Drain(count) => {
+                        for item in mailbox.drain().take(count) {
+                            prop_assert_eq!(Some(item), model.pop_front());
+                        }
+                    }
+                    Event::Close => {
+                        mailbox.close();
+                        is_open = false;
+                    }
+                }
+                prop_assert_eq!(mailbox.is_closed(), !is_open);
+            }
+            prop_assert_eq!(mailbox.drain().collect::<VecDeque<_>>(), model);
+        }
     }
 }
