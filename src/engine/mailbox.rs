@@ -212,7 +212,7 @@ mod tests {
                         }
                     }
                     Event::Close => {
-                        mailbox.close();
+                        prop_assert!(mailbox.close().is_empty());
                         is_open = false;
                     }
                 }
