@@ -1,113 +1,25 @@
 //! `FutureCore`: the half of `ActorFuture` that holds a cell, and how a cell is ended.
 //!
-//! The standard library reaches into a future's private attributes (`_condition`, `_waiters`,
-//! `_state`, ...). They are served on demand; a future that nobody looks into has none of them.
+//! First what engines and executors call, then the class. Of what the standard library reaches for
+//! (`_condition`, `_waiters`, `_state`, ...) the getters are here and the rest in `stdlib`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
-use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyList, PyString, PyType};
 
+use super::callbacks::{Runner, Watch, let_callbacks_go_first, run_callbacks, serve};
 use super::error::Sealed;
-use super::link::{Link, Ticket};
-use super::permit::Permit;
+use super::message::{ActorCell, Message, Opened, Outcome};
+use super::stdlib::{Stdlib, phase_named, state_name};
 use super::wait::wait_for;
 use super::{imports, lifecycle};
-use crate::engine::cell::{Begin, Cancel, Cell, Claimable, Hold, Origin, Phase, Settle};
-use crate::engine::frame::Kind;
-
-/// What is posted.
-pub(super) enum Message {
-    /// For `handle`.
-    Object(Py<PyAny>),
-    /// For `submit`: a function and its arguments.
-    Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
-    /// For a proxy: the name of a method of the actor, and its arguments.
-    Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
-    /// Any of them, encoded for a child.
-    Frame(Kind, Vec<u8>),
-    /// Stands for a frame that a child has.
-    Ticket(Ticket),
-    /// Stands for a message that nobody will ever begin.
-    Revoked,
-    /// Any of them, and its place in a bounded mailbox.
-    Bounded(Box<Message>, Permit),
-}
-
-impl Message {
-    /// The place of a message that a child has, for who knows that it has begun there.
-    pub(super) fn take_permit(&mut self) -> Option<Permit> {
-        match self {
-            Self::Ticket(ticket) => ticket.permit.take(),
-            _ => None,
-        }
-    }
-
-    fn link(&mut self) -> Option<Arc<Link>> {
-        match self {
-            Self::Ticket(ticket) => ticket.link(),
-            _ => None,
-        }
-    }
-}
-
-impl Claimable for Message {
-    fn withdraw(&self) -> bool {
-        match self {
-            Self::Ticket(ticket) => ticket.withdraw(),
-            _ => true,
-        }
-    }
-
-    fn has_begun(&self) -> bool {
-        match self {
-            Self::Ticket(ticket) => ticket.has_begun(),
-            _ => false,
-        }
-    }
-}
-
-/// How a message ended.
-pub(super) enum Outcome {
-    Value(Py<PyAny>),
-    Raised(Py<PyAny>),
-    /// Becomes one of the above when somebody asks.
-    Sealed(Sealed),
-    /// Taken away by the garbage collector.
-    Nothing,
-}
-
-/// Who else is to be told of a cell's end.
-#[derive(Default)]
-pub(super) struct Watch {
-    /// What callbacks get. A bare future is not kept alive by what watches it.
-    future: Option<Py<FutureCore>>,
-    callbacks: Vec<Py<PyAny>>,
-}
-
-pub(super) type ActorCell = Cell<Message, Outcome, Watch>;
-
-/// What `concurrent.futures.wait` and `as_completed` reach for.
-struct Stdlib {
-    condition: Py<PyAny>,
-    waiters: Py<PyList>,
-}
-
-/// How long callbacks may take before the thread that waits in `result()` goes on without them:
-/// as long as a thread may keep the GIL.
-const HEAD_START: Duration = Duration::from_millis(5);
-
-/// Who runs the callbacks, which decides where an exception that is no `Exception` goes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Runner {
-    Caller,
-    Engine,
-}
+use crate::engine::cell::{Begin, Cancel, Hold, Origin, Phase, Settle};
 
 /// The state of an `ActorFuture`.
 #[pyclass(subclass, frozen, weakref, module = "futures_actors._core")]
@@ -202,120 +114,20 @@ fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, 
     Some(found??.into_bound(py))
 }
 
-/// Serves the watch of a cell that has just ended: runs the callbacks.
-fn serve(
-    py: Python<'_>,
-    cell: &ActorCell,
-    future: Option<&Bound<'_, FutureCore>>,
-    watch: Option<Box<Watch>>,
-    runner: Runner,
-) -> PyResult<()> {
-    let Some(watch) = watch else {
-        return Ok(());
-    };
-    let Watch {
-        future: kept,
-        callbacks,
-    } = *watch;
-    let kept = kept.map(|kept| kept.into_bound(py));
-    let _serving = Serving::begin(cell);
-    match future.or(kept.as_ref()) {
-        Some(future) => run_callbacks(future, callbacks, runner),
-        None => Ok(()),
-    }
-}
-
-/// While it lives this thread runs the callbacks of a cell; its end lets go whoever waits for that.
-struct Serving<'a>(&'a ActorCell);
-
-thread_local! {
-    static SERVING: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
-impl<'a> Serving<'a> {
-    fn begin(cell: &'a ActorCell) -> Self {
-        SERVING.set(SERVING.get() + 1);
-        Self(cell)
-    }
-
-    /// Lets the callbacks of a cell that is done run before this thread goes on: for as long as
-    /// they would have if the thread that runs them had the GIL, whether or not it has one. They
-    /// may block, and wait for this very thread. A thread that runs callbacks itself does not wait:
-    /// it may be its own future that it asks.
-    fn wait_for_end(py: Python<'_>, cell: &ActorCell, deadline: Option<Instant>) -> PyResult<()> {
-        if SERVING.get() == 0 && !cell.served().is_set() {
-            let last = Instant::now() + HEAD_START;
-            let last = deadline.map_or(last, |deadline| deadline.min(last));
-            wait_for(py, cell.served(), Some(last))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Serving<'_> {
-    fn drop(&mut self) {
-        SERVING.set(SERVING.get() - 1);
-        self.0.served().set();
-    }
-}
-
-/// An `Exception` of a callback is logged; what else it raises goes to whoever made the callback
-/// run, unless that is an engine, which has nobody to give it to.
-fn run_callbacks(
-    future: &Bound<'_, FutureCore>,
-    callbacks: Vec<Py<PyAny>>,
-    runner: Runner,
-) -> PyResult<()> {
-    let py = future.py();
-    if !callbacks.is_empty() {
-        // Opened here, so that no callback can be blamed for the time it takes.
-        future.get().opened(py);
-    }
-    for callback in callbacks {
-        let Err(error) = callback.call1(py, (future,)) else {
-            continue;
-        };
-        if runner == Runner::Caller && !error.is_instance_of::<PyException>(py) {
-            return Err(error);
-        }
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("exc_info", error.value(py))?;
-        let text = intern!(py, "exception calling callback for %r");
-        imports::futures_logger(py)?.call_method("error", (text, future), Some(&kwargs))?;
-    }
-    Ok(())
-}
-
-impl Outcome {
-    /// Runs no Python code, so it may be called under a cell's lock.
-    fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
-        match self {
-            Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
-            Self::Raised(error) => Ok(Opened::Raised(error.clone_ref(py))),
-            Self::Sealed(sealed) => Err(sealed.clone()),
-            Self::Nothing => Ok(Opened::Value(py.None())),
-        }
-    }
-}
-
-enum Opened {
-    Value(Py<PyAny>),
-    Raised(Py<PyAny>),
-}
-
-impl Opened {
-    fn into_outcome(self) -> Outcome {
-        match self {
-            Self::Value(value) => Outcome::Value(value),
-            Self::Raised(error) => Outcome::Raised(error),
-        }
+/// The message, unless it was cancelled or its future settled by hand.
+pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
+    match cell.begin() {
+        // Which lets who waits for room have its place.
+        Begin::Message(Message::Bounded(message, _)) => Some(*message),
+        Begin::Message(message) => Some(message),
+        Begin::Gone => None,
     }
 }
 
 impl FutureCore {
     /// What the message came to, as Python objects; `None` unless it finished. The first to ask
     /// opens a sealed outcome; if two open it at once, both get what the first one stored.
-    fn opened(&self, py: Python<'_>) -> Option<Opened> {
+    pub(super) fn opened(&self, py: Python<'_>) -> Option<Opened> {
         let sealed = match self.cell.outcome(|outcome| outcome.peek(py))? {
             Ok(opened) => return Some(opened),
             Err(sealed) => sealed,
@@ -342,10 +154,7 @@ impl FutureCore {
             return Ok(stdlib);
         }
         attend(py, &this.cell);
-        let stdlib = Box::new(Stdlib {
-            condition: imports::condition(py)?.call0()?.unbind(),
-            waiters: PyList::empty(py).unbind(),
-        });
+        let stdlib = Box::new(Stdlib::new(py)?);
         // If another thread was faster, its condition is the one; ours is dropped.
         drop(this.stdlib.set(stdlib));
         let stdlib = this.stdlib.get();
@@ -360,28 +169,13 @@ impl FutureCore {
         stdlib.ok_or_else(|| PyRuntimeError::new_err("a future lost its condition"))
     }
 
-    /// Runs `body` holding the condition. Waiting for it lets other threads run.
+    /// Runs `body` holding the future's condition.
     fn with_condition<T>(
         slf: &Bound<'_, Self>,
         body: impl FnOnce(&Stdlib) -> PyResult<T>,
     ) -> PyResult<T> {
-        let py = slf.py();
         let stdlib = Self::stdlib(slf)?;
-        let condition = stdlib.condition.bind(py);
-        condition.call_method0(intern!(py, "acquire"))?;
-        let result = body(stdlib);
-        condition.call_method0(intern!(py, "release"))?;
-        result
-    }
-
-    fn tell_waiters(slf: &Bound<'_, Self>, stdlib: &Stdlib, event: &str) -> PyResult<()> {
-        let py = slf.py();
-        for waiter in stdlib.waiters.bind(py) {
-            waiter.call_method1(event, (slf,))?;
-        }
-        let condition = stdlib.condition.bind(py);
-        condition.call_method0(intern!(py, "notify_all"))?;
-        Ok(())
+        stdlib.hold(slf.py(), || body(stdlib))
     }
 
     /// Settles the cell, whatever looks on, and runs the callbacks. Hands the outcome back if the
@@ -403,7 +197,7 @@ impl FutureCore {
                 let settled = cell.settle(outcome, Hold::Condition);
                 if matches!(settled, Settle::Settled(_)) {
                     slf.get().opened(slf.py());
-                    Self::tell_waiters(slf, stdlib, event)?;
+                    stdlib.tell_waiters(slf, event)?;
                 }
                 Ok(settled)
             })?,
@@ -443,7 +237,7 @@ impl FutureCore {
         if !cell.done().is_set() {
             Self::wait_until_done(slf, deadline)?;
         }
-        Serving::wait_for_end(slf.py(), cell, deadline)
+        let_callbacks_go_first(slf.py(), cell, deadline)
     }
 
     fn wait_until_done(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
@@ -508,16 +302,6 @@ pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     }
 }
 
-fn state_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Pending => "PENDING",
-        Phase::Running => "RUNNING",
-        Phase::Cancelled => "CANCELLED",
-        Phase::Notified => "CANCELLED_AND_NOTIFIED",
-        Phase::Finished => "FINISHED",
-    }
-}
-
 #[pymethods]
 impl FutureCore {
     #[new]
@@ -548,10 +332,9 @@ impl FutureCore {
                 let ended = cell.cancel(Hold::Condition);
                 if let Cancel::Cancelled { .. } = ended {
                     if cell.phase() == Phase::Notified {
-                        Self::tell_waiters(slf, stdlib, "add_cancelled")?;
+                        stdlib.tell_waiters(slf, "add_cancelled")?;
                     } else {
-                        let condition = stdlib.condition.bind(slf.py());
-                        condition.call_method0("notify_all")?;
+                        stdlib.notify(slf.py())?;
                     }
                 }
                 Ok(ended)
@@ -650,7 +433,7 @@ impl FutureCore {
             Self::with_condition(slf, |stdlib| {
                 let found = this.cell.advance();
                 if found == Phase::Cancelled {
-                    Self::tell_waiters(slf, stdlib, "add_cancelled")?;
+                    stdlib.tell_waiters(slf, "add_cancelled")?;
                 }
                 Ok(found)
             })?
@@ -739,18 +522,7 @@ impl FutureCore {
 
     #[setter(_state)]
     fn set_state(&self, py: Python<'_>, state: &str) -> PyResult<()> {
-        let phase = match state {
-            "PENDING" => Phase::Pending,
-            "RUNNING" => Phase::Running,
-            "CANCELLED" => Phase::Cancelled,
-            "CANCELLED_AND_NOTIFIED" => Phase::Notified,
-            "FINISHED" => Phase::Finished,
-            _ => {
-                return Err(PyValueError::new_err(format!(
-                    "no state of a future: {state:?}"
-                )));
-            }
-        };
+        let phase = phase_named(state)?;
         let nothing = py.None();
         drop(self.cell.force(phase, || Outcome::Value(nothing)));
         Ok(())
@@ -842,15 +614,5 @@ impl FutureCore {
         if Arc::strong_count(&self.cell) == 1 {
             drop(self.cell.hollow(Outcome::Nothing));
         }
-    }
-}
-
-/// The message, unless it was cancelled or its future settled by hand.
-pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
-    match cell.begin() {
-        // Which lets who waits for room have its place.
-        Begin::Message(Message::Bounded(message, _)) => Some(*message),
-        Begin::Message(message) => Some(message),
-        Begin::Gone => None,
     }
 }

@@ -13,8 +13,9 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use rustix::io::Errno;
 
 use super::error::{Fault, Started, shut_down, to_error};
-use super::future::{self, ActorCell, Message, Outcome};
+use super::future;
 use super::lifecycle;
+use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
 use super::permit::Permit;
 use super::stop::{Force, ForceSlot, Signalled};

@@ -21,9 +21,10 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::error::Sealed;
-use super::future::{self, ActorCell, Message, Outcome};
+use super::future;
 use super::host::{Dump, Transport};
 use super::logs::Logs;
+use super::message::{ActorCell, Message, Outcome};
 use super::permit::Permit;
 use super::stop::{Force, Signalled};
 use super::{lifecycle, pickle, wait};

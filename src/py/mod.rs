@@ -3,6 +3,7 @@
 //! Rules: wait detached, always; call no Python and drop no Python object under a Rust lock.
 
 mod actor;
+mod callbacks;
 mod child;
 mod error;
 mod executor;
@@ -14,11 +15,13 @@ mod imports;
 mod lifecycle;
 mod link;
 mod logs;
+mod message;
 mod options;
 mod permit;
 mod pickle;
 mod process;
 mod stats;
+mod stdlib;
 mod stop;
 mod thread;
 mod wait;

@@ -9,8 +9,9 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::error::MailboxFull;
-use super::future::{self, ActorCell, Message, Outcome};
+use super::future;
 use super::host::Host;
+use super::message::{ActorCell, Message, Outcome};
 use super::wait::wait_for;
 use crate::engine::room::Room;
 

@@ -14,9 +14,9 @@ use rustix::io::Errno;
 
 use super::error::{Fault, Started};
 use super::executor::ExecutorCore;
-use super::future::ActorCell;
 use super::host::Host;
 use super::link::{Event, Link, Over, Phase, Process, Wire};
+use super::message::ActorCell;
 use super::options::Options;
 use super::{imports, pickle};
 use crate::engine::cell;

@@ -8,8 +8,9 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::error::{Fault, Sealed, Started};
-use super::future::{self, ActorCell, Outcome};
+use super::future;
 use super::host::Host;
+use super::message::{ActorCell, Outcome};
 use super::permit::wake_all;
 use super::wait::wait_for;
 

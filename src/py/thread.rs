@@ -14,9 +14,10 @@ use rustix::io::Errno;
 
 use super::error::{Fault, log_failure};
 use super::executor::ExecutorCore;
-use super::future::{self, ActorCell, Message, Outcome};
+use super::future;
 use super::host::{Dump, Host, Transport};
 use super::imports;
+use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
 use super::stop::{Force, Signalled};
 use crate::engine::mailbox::{Mailbox, Take};

@@ -1,0 +1,121 @@
+//! A future's callbacks: who runs them, and that they go ahead of the threads that wait for the
+//! future. They are called holding no lock.
+
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyException;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::future::FutureCore;
+use super::imports;
+use super::message::ActorCell;
+use super::wait::wait_for;
+
+/// How long callbacks may take before the thread that waits in `result()` goes on without them:
+/// as long as a thread may keep the GIL.
+const HEAD_START: Duration = Duration::from_millis(5);
+
+/// Who runs the callbacks, which decides where an exception that is no `Exception` goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runner {
+    Caller,
+    Engine,
+}
+
+/// Who else is to be told of a cell's end.
+#[derive(Default)]
+pub(super) struct Watch {
+    /// What callbacks get. A bare future is not kept alive by what watches it.
+    pub(super) future: Option<Py<FutureCore>>,
+    pub(super) callbacks: Vec<Py<PyAny>>,
+}
+
+/// Serves the watch of a cell that has just ended: runs the callbacks.
+pub(super) fn serve(
+    py: Python<'_>,
+    cell: &ActorCell,
+    future: Option<&Bound<'_, FutureCore>>,
+    watch: Option<Box<Watch>>,
+    runner: Runner,
+) -> PyResult<()> {
+    let Some(watch) = watch else {
+        return Ok(());
+    };
+    let Watch {
+        future: kept,
+        callbacks,
+    } = *watch;
+    let kept = kept.map(|kept| kept.into_bound(py));
+    let _serving = Serving::begin(cell);
+    match future.or(kept.as_ref()) {
+        Some(future) => run_callbacks(future, callbacks, runner),
+        None => Ok(()),
+    }
+}
+
+/// While it lives this thread runs the callbacks of a cell; its end lets go whoever waits for that.
+struct Serving<'a>(&'a ActorCell);
+
+thread_local! {
+    static SERVING: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+impl<'a> Serving<'a> {
+    fn begin(cell: &'a ActorCell) -> Self {
+        SERVING.set(SERVING.get() + 1);
+        Self(cell)
+    }
+}
+
+impl Drop for Serving<'_> {
+    fn drop(&mut self) {
+        SERVING.set(SERVING.get() - 1);
+        self.0.served().set();
+    }
+}
+
+/// An `Exception` of a callback is logged; what else it raises goes to whoever made the callback
+/// run, unless that is an engine, which has nobody to give it to.
+pub(super) fn run_callbacks(
+    future: &Bound<'_, FutureCore>,
+    callbacks: Vec<Py<PyAny>>,
+    runner: Runner,
+) -> PyResult<()> {
+    let py = future.py();
+    if !callbacks.is_empty() {
+        // Opened here, so that no callback can be blamed for the time it takes.
+        future.get().opened(py);
+    }
+    for callback in callbacks {
+        let Err(error) = callback.call1(py, (future,)) else {
+            continue;
+        };
+        if runner == Runner::Caller && !error.is_instance_of::<PyException>(py) {
+            return Err(error);
+        }
+        let kwargs = PyDict::new(py);
+        kwargs.set_item("exc_info", error.value(py))?;
+        let text = intern!(py, "exception calling callback for %r");
+        imports::futures_logger(py)?.call_method("error", (text, future), Some(&kwargs))?;
+    }
+    Ok(())
+}
+
+/// Lets the callbacks of a cell that is done run before this thread goes on: for as long as
+/// they would have if the thread that runs them had the GIL, whether or not it has one. They
+/// may block, and wait for this very thread. A thread that runs callbacks itself does not wait:
+/// it may be its own future that it asks.
+pub(super) fn let_callbacks_go_first(
+    py: Python<'_>,
+    cell: &ActorCell,
+    deadline: Option<Instant>,
+) -> PyResult<()> {
+    if SERVING.get() == 0 && !cell.served().is_set() {
+        let last = Instant::now() + HEAD_START;
+        let last = deadline.map_or(last, |deadline| deadline.min(last));
+        wait_for(py, cell.served(), Some(last))?;
+    }
+    Ok(())
+}

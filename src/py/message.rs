@@ -1,0 +1,103 @@
+//! What a cell holds of Python's: the message, and what it came to.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use super::callbacks::Watch;
+use super::error::Sealed;
+use super::link::{Link, Ticket};
+use super::permit::Permit;
+use crate::engine::cell::{Cell, Claimable};
+use crate::engine::frame::Kind;
+
+pub(super) type ActorCell = Cell<Message, Outcome, Watch>;
+
+/// What is posted.
+pub(super) enum Message {
+    /// For `handle`.
+    Object(Py<PyAny>),
+    /// For `submit`: a function and its arguments.
+    Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
+    /// For a proxy: the name of a method of the actor, and its arguments.
+    Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
+    /// Any of them, encoded for a child.
+    Frame(Kind, Vec<u8>),
+    /// Stands for a frame that a child has.
+    Ticket(Ticket),
+    /// Stands for a message that nobody will ever begin.
+    Revoked,
+    /// Any of them, and its place in a bounded mailbox.
+    Bounded(Box<Message>, Permit),
+}
+
+impl Message {
+    /// The place of a message that a child has, for who knows that it has begun there.
+    pub(super) fn take_permit(&mut self) -> Option<Permit> {
+        match self {
+            Self::Ticket(ticket) => ticket.permit.take(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn link(&mut self) -> Option<Arc<Link>> {
+        match self {
+            Self::Ticket(ticket) => ticket.link(),
+            _ => None,
+        }
+    }
+}
+
+impl Claimable for Message {
+    fn withdraw(&self) -> bool {
+        match self {
+            Self::Ticket(ticket) => ticket.withdraw(),
+            _ => true,
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        match self {
+            Self::Ticket(ticket) => ticket.has_begun(),
+            _ => false,
+        }
+    }
+}
+
+/// How a message ended.
+pub(super) enum Outcome {
+    Value(Py<PyAny>),
+    Raised(Py<PyAny>),
+    /// Becomes one of the above when somebody asks.
+    Sealed(Sealed),
+    /// Taken away by the garbage collector.
+    Nothing,
+}
+
+impl Outcome {
+    /// Runs no Python code, so it may be called under a cell's lock.
+    pub(super) fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
+        match self {
+            Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
+            Self::Raised(error) => Ok(Opened::Raised(error.clone_ref(py))),
+            Self::Sealed(sealed) => Err(sealed.clone()),
+            Self::Nothing => Ok(Opened::Value(py.None())),
+        }
+    }
+}
+
+/// What a message came to, as Python objects.
+pub(super) enum Opened {
+    Value(Py<PyAny>),
+    Raised(Py<PyAny>),
+}
+
+impl Opened {
+    pub(super) fn into_outcome(self) -> Outcome {
+        match self {
+            Self::Value(value) => Outcome::Value(value),
+            Self::Raised(error) => Outcome::Raised(error),
+        }
+    }
+}
