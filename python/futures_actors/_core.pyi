@@ -248,8 +248,9 @@ class FutureCore(Generic[_T]):
     def add_done_callback(self, fn: Callable[[ActorFuture[_T]], object], /) -> None:
         """Call `fn(future)` when the future is done, or now if it is.
 
-        Callbacks run in the order they were added, in this process. An exception that one raises
-        is logged on logger `concurrent.futures`.
+        Callbacks run in the order they were added, in this process, and before a thread that waits
+        in `result` goes on, unless they take longer than some milliseconds. An exception that one
+        raises is logged on logger `concurrent.futures`.
         """
     def set_running_or_notify_cancel(self) -> bool:
         """For executors and tests: mark the future running, or tell that it was cancelled."""

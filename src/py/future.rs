@@ -403,8 +403,9 @@ impl FutureCore {
 
     /// Call `fn(future)` when the future is done, or now if it is.
     ///
-    /// Callbacks run in the order they were added, in this process. An exception that one raises
-    /// is logged on logger `concurrent.futures`.
+    /// Callbacks run in the order they were added, in this process, and before a thread that waits
+    /// in `result` goes on, unless they take longer than some milliseconds. An exception that one
+    /// raises is logged on logger `concurrent.futures`.
     #[pyo3(signature = (r#fn, /))]
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Py<PyAny>) -> PyResult<()> {
         let mut future = Some(slf.clone().unbind());
