@@ -8,7 +8,7 @@ VENV_VALGRIND ?= .venv-valgrind
 PYTHON_STRESS ?= $(PYTHON)
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
-CONTRACT := callbacks cancel contract errors faults one_by_one post process shutdown submit
+CONTRACT := ahead callbacks cancel contract errors faults one_by_one post process shutdown submit
 GET_PYTHON ?= ../shared/pythons/get-python
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
 
