@@ -24,3 +24,5 @@ pub mod shared;
 pub mod sys;
 #[cfg(not(loom))]
 pub mod trace;
+#[cfg(not(loom))]
+pub mod window;

@@ -8,7 +8,6 @@
 //! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
 //! the thread that waits in `result()` reads, which saves a hop. See [`Link::read_for`].
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,18 +28,14 @@ use super::permit::Permit;
 use super::stop::{Force, Signalled};
 use super::{lifecycle, pickle, wait};
 use crate::engine::cell;
-use crate::engine::claims::SLOTS;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest, Signal};
 use crate::engine::trace::{Trace, Traces};
+use crate::engine::window::{WINDOW_MESSAGES, Window};
 
-/// How many messages may be ahead at most: each has a claim's slot.
-pub(super) const WINDOW_MESSAGES: usize = SLOTS;
-/// How many bytes of messages may be ahead, unless it is one message.
-const WINDOW_BYTES: usize = 1 << 20;
 /// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
 /// few writes as answers come in: a child that has so much to do does not wait for more.
 const AHEAD_BY_POSTING: usize = 16;
@@ -69,24 +64,14 @@ impl Ticket {
     }
 }
 
-/// A message that has been sent and not yet answered.
-pub(super) struct Ahead {
-    sequence: u64,
-    len_bytes: usize,
-    pub(super) cell: Arc<ActorCell>,
-}
-
 /// The sending side. Who has a message to send writes it, without a hop to another thread; the I/O
 /// thread writes what the pipe did not take.
 pub(super) struct Wire {
     writer: Writer,
     /// Rung when the I/O thread has to look at the link.
     bell: Arc<Bell>,
-    /// What the child has, oldest first. Invariant: sequence numbers go up by one, and at most
-    /// `WINDOW_MESSAGES` are here, so that each has a slot of its own.
-    pub(super) ahead: VecDeque<Ahead>,
-    ahead_bytes: usize,
-    next_sequence: u64,
+    /// What the child has.
+    pub(super) ahead: Window<Arc<ActorCell>>,
     pub(super) phase: Phase,
     /// Messages that the child skips, and that fail when it has ended.
     pub(super) revoked: Vec<Arc<ActorCell>>,
@@ -106,9 +91,7 @@ impl Wire {
         Self {
             writer,
             bell,
-            ahead: VecDeque::new(),
-            ahead_bytes: 0,
-            next_sequence: 1,
+            ahead: Window::default(),
             phase: Phase::Open,
             revoked: Vec::new(),
             has_hung_up: false,
@@ -125,7 +108,7 @@ impl Wire {
 
     /// Sends from the mailbox while fewer than `limit` messages are ahead.
     fn pump(&mut self, link: &Arc<Link>, limit: usize) -> Flush {
-        while self.phase == Phase::Open && self.has_room(limit) {
+        while self.phase == Phase::Open && self.ahead.has_room(limit) {
             match link.mailbox.try_take() {
                 Take::Item(cell) => self.send(link, cell),
                 Take::Closed => self.stop(),
@@ -139,12 +122,8 @@ impl Wire {
         self.writer.flush().unwrap_or(Flush::Blocked)
     }
 
-    fn has_room(&self, limit: usize) -> bool {
-        self.ahead.len() < limit && (self.ahead_bytes < WINDOW_BYTES || self.ahead.is_empty())
-    }
-
     fn send(&mut self, link: &Arc<Link>, cell: Arc<ActorCell>) {
-        let sequence = self.next_sequence;
+        let sequence = self.ahead.next_sequence();
         // Before anybody can withdraw it, and before the child can see it.
         link.shared.claims().offer(sequence);
         let link = Arc::clone(link);
@@ -164,29 +143,8 @@ impl Wire {
             return;
         };
         renumber(&mut frame, kind, sequence);
-        let len_bytes = frame.len();
+        self.ahead.enter(frame.len(), cell);
         self.writer.push(frame);
-        self.ahead.push_back(Ahead {
-            sequence,
-            len_bytes,
-            cell,
-        });
-        self.ahead_bytes += len_bytes;
-        self.next_sequence += 1;
-    }
-
-    /// Takes out the message that the child has answered or skipped.
-    fn answered(&mut self, sequence: u64) -> Result<Arc<ActorCell>, Broken> {
-        match self.ahead.pop_front() {
-            Some(ahead) if ahead.sequence == sequence => {
-                self.ahead_bytes -= ahead.len_bytes;
-                Ok(ahead.cell)
-            }
-            other => {
-                self.ahead.extend(other);
-                Err(Broken::OutOfOrder(sequence))
-            }
-        }
     }
 }
 
@@ -339,7 +297,7 @@ impl Link {
         };
         // The latest first, so that none begins because an earlier one is gone.
         let cells = wire.ahead.iter().rev();
-        let revoked = cells.filter_map(|ahead| ahead.cell.revoke(Message::Revoked));
+        let revoked = cells.filter_map(|cell| cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
         wire.stop();
         self.ring(wire);
@@ -363,7 +321,9 @@ impl Link {
 
     /// How many messages have been sent so far.
     pub(super) fn sent(&self) -> u64 {
-        self.wire().as_ref().map_or(0, |wire| wire.next_sequence)
+        self.wire()
+            .as_ref()
+            .map_or(0, |wire| wire.ahead.next_sequence())
     }
 
     pub(super) fn is_by_waiter(&self) -> bool {
@@ -554,7 +514,7 @@ impl Link {
         let mut wire = self.wire();
         // It is there until the I/O thread takes it, after the last read.
         let wire = wire.as_mut().ok_or(Over::Ended)?;
-        let cell = wire.answered(frame.sequence)?;
+        let cell = wire.ahead.leave(frame.sequence)?;
         self.ahead_messages
             .store(wire.ahead.len(), Ordering::SeqCst);
         if let Some(outcome) = outcome {
@@ -571,11 +531,11 @@ impl Link {
     fn receive_begun(&self, sequence: u64) -> Result<Event, Over> {
         let wire = self.wire();
         let wire = wire.as_ref().ok_or(Over::Ended)?;
-        let first = wire.ahead.front();
-        let Some(ahead) = first.filter(|ahead| ahead.sequence == sequence) else {
+        let oldest = wire.ahead.oldest();
+        let Some((_, cell)) = oldest.filter(|oldest| oldest.0 == sequence) else {
             return Err(Broken::OutOfOrder(sequence).into());
         };
-        let permit = ahead.cell.message(Message::take_permit).flatten();
+        let permit = cell.message(Message::take_permit).flatten();
         // Who begins to wait from now on says so under the wire's lock.
         if self.mailbox.room().is_none_or(|room| !room.has_waiters()) {
             self.shared.set_curious(false);
@@ -595,7 +555,7 @@ impl Link {
 
     fn next_ahead(&self) -> Option<u64> {
         let wire = self.wire();
-        Some(wire.as_ref()?.ahead.front()?.sequence)
+        wire.as_ref()?.ahead.oldest().map(|(sequence, _)| sequence)
     }
 
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
@@ -651,8 +611,8 @@ impl Transport for Arc<Link> {
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
         let wire = self.wire();
-        let cells = wire.iter().flat_map(|wire| &wire.ahead);
-        cells.map(|ahead| Arc::clone(&ahead.cell)).collect()
+        let cells = wire.iter().flat_map(|wire| wire.ahead.iter());
+        cells.map(Arc::clone).collect()
     }
 
     fn begun(&self) -> Vec<Permit> {
@@ -666,12 +626,12 @@ impl Transport for Arc<Link> {
             self.shared.set_curious(true);
         }
         let mut begun = Vec::new();
-        for ahead in &wire.ahead {
+        for cell in wire.ahead.iter() {
             // In this order: the child may begin it between the two.
-            match ahead.cell.phase() {
+            match cell.phase() {
                 cell::Phase::Pending => break,
                 cell::Phase::Running => {
-                    begun.extend(ahead.cell.message(Message::take_permit).flatten());
+                    begun.extend(cell.message(Message::take_permit).flatten());
                 }
                 // Cancelled: it has no place any more.
                 _ => {}

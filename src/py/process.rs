@@ -310,14 +310,13 @@ impl Side<'_> {
         let Some(mut wire) = self.link.close_wire() else {
             return;
         };
-        let ahead = std::mem::take(&mut wire.ahead);
+        let ahead: Vec<_> = wire.ahead.take_all().collect();
         let revoked = std::mem::take(&mut wire.revoked);
         let force = self.host.force.get();
         let stopped = wire.phase == Phase::Stopping && ahead.is_empty() && force.is_none();
         let (host, pid) = (self.host, self.child.pid);
         let fail = |fault| {
-            let ahead = ahead.into_iter().map(|ahead| ahead.cell);
-            let taken = ahead.chain(revoked).map(|cell| {
+            let taken = ahead.into_iter().chain(revoked).map(|cell| {
                 let started = has_started(&cell);
                 (cell, started)
             });
