@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._options import Options
     from ._proxy import Proxy
     from ._spawn import get_start_method, set_start_method
+    from ._stats import Stats
     from .process_actor import ProcessActorExecutor
     from .thread_actor import ThreadActorExecutor
 
@@ -35,6 +36,7 @@ __all__ = [
     "ProcessActorExecutor",
     "Proxy",
     "RemoteError",
+    "Stats",
     "ThreadActor",
     "ThreadActorExecutor",
     "__version__",
@@ -54,6 +56,7 @@ _LATE = {
     "ProcessActorExecutor": "process_actor",
     "Proxy": "_proxy",
     "RemoteError": "_errors",
+    "Stats": "_stats",
     "ThreadActorExecutor": "thread_actor",
     "get_start_method": "_spawn",
     "preload": "_forkserver_client",

@@ -15,6 +15,7 @@ from ._base_actor import ActorExecutor
 from ._future import ActorFuture
 from ._options import Options
 from ._proxy import Proxy
+from ._stats import Stats
 from ._types import Answer, Message, P
 from .process_actor import ProcessActorExecutor
 from .thread_actor import ThreadActorExecutor
@@ -151,6 +152,15 @@ class ExecutorCore(Generic[Message, Answer]):
         takes more than `timeout` seconds, and at once in the actor's own thread. Raises
         `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
         """
+    def tell(self, message: Message, *, timeout: float | None = None) -> None:
+        """Send a message whose answer nobody awaits: no future, nothing to cancel.
+
+        It is handled in mailbox order. What `handle` raises is logged with its traceback on logger
+        `futures_actors`, and counted. Waits for room and raises as `post` does, and what pickling
+        raises; a message that was accepted and is lost, since the actor has died, is logged.
+        """
+    def stats(self) -> Stats:
+        """Return what can be told of the actor without asking it: its state and counts."""
     def _wait_for_room(self) -> ActorFuture[None]:
         """For `apost`: return a future that is done when there is room for the caller's message."""
     def _post_into_room(self, message: Message) -> ActorFuture[Answer]:

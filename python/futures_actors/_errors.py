@@ -141,6 +141,14 @@ def log_failure(name: str, what: str, error: BaseException) -> None:
     )
 
 
+def log_lost(name: str, lost: int, begun: int, error: BaseException) -> None:
+    """Log that an actor has ended before it had handled what it was told."""
+    logging.getLogger("futures_actors").error(
+        "actor %s: %d messages that were told are lost, and it had begun %d of them: %s",
+        name, lost, begun, error,
+    )  # fmt: skip
+
+
 def _how(exitcode: int | None) -> str:
     if exitcode is None:
         return "its exit code is not known"

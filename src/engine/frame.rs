@@ -35,6 +35,8 @@ pub enum Kind {
     Stop = 4,
     /// To the child: the name of a method of the actor, and its arguments.
     Method = 5,
+    /// To the child: a message for `handle`, whose answer nobody awaits.
+    Told = 6,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled, and not begun.
@@ -45,6 +47,8 @@ pub enum Kind {
     Log = 20,
     /// To the parent, if it has asked for that: the message has begun.
     Begun = 21,
+    /// To the parent, now and then: what was told up to this message has been handled.
+    Done = 22,
 }
 
 impl Kind {
@@ -59,6 +63,8 @@ impl Kind {
             Self::Error,
             Self::Skipped,
             Self::Log,
+            Self::Told,
+            Self::Done,
             Self::Begun,
         ]
         .into_iter()

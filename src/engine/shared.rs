@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! words:  0          512    513               512 + SPILL_WORDS
-//!         ├─ claims ──┼─ len ─┼─ spilled frames ──┼─ traces ─┼─ curious ─┤
+//!         ├─ claims ──┼─ len ─┼─ spilled frames ──┼─ traces, and the rest ─┤
 //! ```
 
 use std::ops::Deref;
@@ -22,7 +22,10 @@ pub const SPILL_BYTES: usize = 32 * 1024;
 const SPILL_WORDS: usize = 1 + SPILL_BYTES / WORD_BYTES;
 const TRACES: usize = SLOTS + SPILL_WORDS;
 const CURIOUS: usize = TRACES + 1;
-const LEN_WORDS: usize = CURIOUS + 1;
+const SINCE: usize = CURIOUS + 1;
+const DONE: usize = SINCE + 1;
+const FAILED: usize = DONE + 1;
+const LEN_WORDS: usize = FAILED + 1;
 /// How long the file is that holds it.
 pub const LEN_BYTES: u64 = (LEN_WORDS * WORD_BYTES) as u64;
 
@@ -61,6 +64,21 @@ impl Shared {
 
     pub fn set_curious(&self, curious: bool) {
         self.0[CURIOUS].store(u64::from(curious), Ordering::SeqCst);
+    }
+
+    /// When `handle` began on the message that it has, by `sys::now_nanos`; 0: it has none.
+    pub fn since(&self) -> &AtomicU64 {
+        &self.0[SINCE]
+    }
+
+    /// The last message that was told and has been handled.
+    pub fn done(&self) -> &AtomicU64 {
+        &self.0[DONE]
+    }
+
+    /// On how many messages that were told `handle` has raised.
+    pub fn failed(&self) -> &AtomicU64 {
+        &self.0[FAILED]
     }
 }
 

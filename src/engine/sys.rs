@@ -281,6 +281,13 @@ pub fn signal_process(watch: Option<&OwnedFd>, pid: i32, signal: Signal) -> Resu
     }
 }
 
+/// Nanoseconds on a clock that every process reads alike.
+pub fn now_nanos() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default()
+}
+
 /// Whether Python's signal handlers may run on this thread. Where that cannot be told, yes.
 pub fn is_main_thread() -> bool {
     thread_local! {

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::error::log_failure;
 use super::pickle;
-use super::thread::on_stop;
+use super::thread::{TOLD, on_stop};
 use crate::engine::answers::{Answers, Haste};
 use crate::engine::frame::{Frame, Kind, encode};
 use crate::engine::link::{Fill, Reader, Writer};
@@ -85,6 +85,7 @@ pub(super) fn serve(
         shared,
         prepare,
         dump_error,
+        undone: 0,
     };
     child.serve(py)
 }
@@ -141,6 +142,8 @@ struct Child<'py> {
     /// Called with `sys.argv` and the levels of loggers.
     prepare: Bound<'py, PyAny>,
     dump_error: Bound<'py, PyAny>,
+    /// How many messages were told and handled since the parent has heard of any.
+    undone: u32,
 }
 
 /// Something to call, or the name of a method, and with what.
@@ -176,20 +179,29 @@ impl<'py> Child<'py> {
             // One that came before this message is not for it.
             see_to_signals(py)?;
             next = None;
-            let (kind, body) = if self.shared.claims().claim(sequence) {
+            let answer = if self.shared.claims().claim(sequence) {
                 if self.shared.is_curious() {
                     next = self.reader.next_frame().map_err(broken)?;
                     self.send(py, Kind::Begun, sequence, b"", haste(next.as_ref()))?;
                 }
-                self.answer(&actor, &name, frame)?
+                self.shared
+                    .since()
+                    .store(sys::now_nanos(), Ordering::Relaxed);
+                let answer = self.answer(&actor, &name, frame)?;
+                self.shared.since().store(0, Ordering::Relaxed);
+                answer
             } else {
-                (Kind::Skipped, PyBytes::new(py, b""))
+                Some((Kind::Skipped, PyBytes::new(py, b"")))
             };
             if next.is_none() {
                 next = self.reader.next_frame().map_err(broken)?;
             }
-            self.send(py, kind, sequence, body.as_bytes(), haste(next.as_ref()))?;
-            drop(body);
+            if let Some((kind, body)) = answer {
+                self.undone = 0;
+                self.send(py, kind, sequence, body.as_bytes(), haste(next.as_ref()))?;
+            } else {
+                self.done(py, sequence, next.as_ref())?;
+            }
             if next.is_none() {
                 next = self.wait_for_frame(py)?;
             }
@@ -209,15 +221,42 @@ impl<'py> Child<'py> {
         Ok((actor, name))
     }
 
-    fn answer(&self, actor: &Bound<'py, PyAny>, name: &str, frame: Frame) -> PyResult<Answer<'py>> {
+    /// The message `sequence`, which was told, has been handled. The parent is to know in time to
+    /// send more, but need not for each of them.
+    fn done(&mut self, py: Python<'py>, sequence: u64, next: Option<&Frame>) -> PyResult<()> {
+        const AT_MOST: u32 = 32;
+        self.shared.done().store(sequence, Ordering::SeqCst);
+        self.undone += 1;
+        let goes_on = next.is_some_and(|next| next.kind != Kind::Stop);
+        if goes_on && self.undone < AT_MOST {
+            return Ok(());
+        }
+        self.undone = 0;
+        self.send(py, Kind::Done, sequence, b"", Haste::Soon)
+    }
+
+    /// Has the message handled; `None` if it was told.
+    fn answer(
+        &self,
+        actor: &Bound<'py, PyAny>,
+        name: &str,
+        frame: Frame,
+    ) -> PyResult<Option<Answer<'py>>> {
         let py = actor.py();
+        if frame.kind == Kind::Told {
+            if let Err(error) = handle(actor, frame) {
+                self.shared.failed().fetch_add(1, Ordering::Relaxed);
+                log_failure(py, name, TOLD, error);
+            }
+            return Ok(None);
+        }
         let pickled = handle(actor, frame).and_then(|answer| {
             let what = format!("the answer of actor {name}");
             pickle::dumps(&answer, &what)
         });
         match pickled {
-            Ok(body) => Ok((Kind::Answer, body)),
-            Err(error) => Ok((Kind::Error, self.encode_error(py, error)?)),
+            Ok(body) => Ok(Some((Kind::Answer, body))),
+            Err(error) => Ok(Some((Kind::Error, self.encode_error(py, error)?))),
         }
     }
 

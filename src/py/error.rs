@@ -113,6 +113,15 @@ pub(super) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) 
     }
 }
 
+/// Logs that messages which nobody awaits are lost: how many, and of those how many had begun.
+pub(super) fn log_lost(py: Python<'_>, name: &str, (lost, begun): (u32, u32), fault: &Fault) {
+    let error = to_error(py, name, fault, Started::No).into_value(py);
+    let log = imports::log_lost(py);
+    if let Err(error) = log.and_then(|log| log.call1((name, lost, begun, error))) {
+        error.write_unraisable(py, None);
+    }
+}
+
 /// Why a `post` is refused by an executor that was shut down.
 pub(super) fn shut_down() -> PyErr {
     PyRuntimeError::new_err(if lifecycle::is_exiting() {

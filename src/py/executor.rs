@@ -46,6 +46,21 @@ impl ExecutorCore {
             .accept(message.py(), deadline, || transport.post(message))
     }
 
+    /// Send a message whose answer nobody awaits: no future, nothing to cancel.
+    ///
+    /// It is handled in mailbox order. What `handle` raises is logged with its traceback on logger
+    /// `futures_actors`, and counted. Waits for room and raises as `post` does, and what pickling
+    /// raises; a message that was accepted and is lost, since the actor has died, is logged.
+    #[pyo3(signature = (message, *, timeout=None))]
+    fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+        self.host.tell(message, future::deadline(timeout)?)
+    }
+
+    /// Return what can be told of the actor without asking it: its state and counts.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.host.stats(py)
+    }
+
     /// For `apost`: return a future that is done when there is room for the caller's message.
     fn _wait_for_room<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.host.wait_for_room(py)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
+use once_cell::sync::OnceCell;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -16,6 +17,7 @@ use pyo3::types::{PyList, PyString, PyType};
 use super::callbacks::{Runner, Watch, let_callbacks_go_first, run_callbacks, serve};
 use super::error::Sealed;
 use super::message::{ActorCell, Message, Opened, Outcome};
+use super::stats::{End, Tally};
 use super::stdlib::{Stdlib, phase_named, state_name};
 use super::wait::wait_for;
 use super::{imports, lifecycle};
@@ -26,6 +28,8 @@ use crate::engine::cell::{Begin, Cancel, Hold, Origin, Phase, Settle};
 pub(super) struct FutureCore {
     pub(super) cell: Arc<ActorCell>,
     stdlib: OnceBox<Stdlib>,
+    /// Where a cancellation is counted, if it was posted.
+    tally: OnceCell<Arc<Tally>>,
     /// The lifecycle's generation: a process made by `os.fork` has no actors to wait for.
     generation: u32,
 }
@@ -42,6 +46,19 @@ impl Drop for FutureCore {
 pub(super) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc<ActorCell>)> {
     let future = imports::actor_future(py)?.call0()?;
     let cell = Arc::clone(&future.cast::<FutureCore>()?.get().cell);
+    Ok((future, cell))
+}
+
+/// As `new_future`, of a message to the actor that `tally` is of.
+pub(super) fn new_posted<'py>(
+    py: Python<'py>,
+    tally: &Arc<Tally>,
+) -> PyResult<(Bound<'py, PyAny>, Arc<ActorCell>)> {
+    let future = imports::actor_future(py)?.call0()?;
+    let core = future.cast::<FutureCore>()?.get();
+    // Nobody else sets it.
+    _ = core.tally.set(Arc::clone(tally));
+    let cell = Arc::clone(&core.cell);
     Ok((future, cell))
 }
 
@@ -91,11 +108,14 @@ fn attend(py: Python<'_>, cell: &ActorCell) {
 }
 
 /// Cancels a message without its future at hand.
-pub(super) fn cancel(py: Python<'_>, cell: &ActorCell) -> PyResult<bool> {
+pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) -> PyResult<bool> {
     attend(py, cell);
     match cell.cancel(Hold::Attached) {
         Cancel::Cancelled { message, watch } => {
             drop(message);
+            if let Some(tally) = tally {
+                tally.end(End::Cancelled);
+            }
             serve(py, cell, None, watch, Runner::Caller)?;
             Ok(true)
         }
@@ -309,6 +329,7 @@ impl FutureCore {
         Self {
             cell: Arc::default(),
             stdlib: OnceBox::new(),
+            tally: OnceCell::new(),
             generation: lifecycle::generation(),
         }
     }
@@ -344,6 +365,9 @@ impl FutureCore {
         match ended {
             Cancel::Cancelled { message, watch } => {
                 drop(message);
+                if let Some(tally) = slf.get().tally.get() {
+                    tally.end(End::Cancelled);
+                }
                 serve(slf.py(), cell, Some(slf), watch, Runner::Caller)?;
                 Ok(true)
             }

@@ -18,6 +18,7 @@ use super::lifecycle;
 use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
 use super::permit::Permit;
+use super::stats::{self, Progress, Tally};
 use super::stop::{Force, ForceSlot, Signalled};
 use super::wait::wait_for;
 use crate::engine::latch::Latch;
@@ -28,6 +29,9 @@ use crate::engine::sys;
 pub(super) trait Transport: Send + Sync {
     /// Makes a message of `object`; an error fails this message alone.
     fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
+
+    /// Makes a message that nobody awaits of `object`.
+    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
 
     /// Makes a message that calls a function in the actor's thread or process.
     fn call(
@@ -70,6 +74,11 @@ pub(super) trait Transport: Send + Sync {
     /// failed once it has ended. The mailbox is closed. Makes system calls alone.
     fn signal(&self, force: Force) -> Result<Signalled, Errno>;
 
+    /// What the tally does not know. Detached; holds locks for a moment.
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+
     /// The process that the actor lives in, while it does.
     fn pid(&self) -> Option<u32>;
 }
@@ -84,6 +93,7 @@ pub(super) enum Dump {
 pub(super) struct Host {
     /// The actor's class.
     pub(super) class: Py<PyType>,
+    pub(super) tally: Arc<Tally>,
     /// What errors and the log call the actor.
     pub(super) name: String,
     pub(super) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
@@ -103,9 +113,11 @@ impl Host {
     pub(super) fn new(
         options: &Options<'_>,
         mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+        tally: Arc<Tally>,
         transport: Box<dyn Transport>,
     ) -> Self {
         Self {
+            tally,
             class: options.class.clone().unbind(),
             name: options.name.clone(),
             mailbox,
@@ -176,18 +188,21 @@ impl Host {
         permit: Option<Permit>,
         message: impl FnOnce() -> PyResult<Message>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (future, cell) = future::new_future(py)?;
+        let (future, cell) = future::new_posted(py, &self.tally)?;
         match message() {
             Ok(message) => {
                 cell.post(Permit::give_to(permit, message));
                 if self.mailbox.put(cell).is_err() {
                     return Err(self.refusal(py));
                 }
+                self.tally.accept();
                 self.transport.rouse(py);
             }
             // Ctrl-C, say: that is the caller's.
             Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
             Err(error) => {
+                self.tally.accept();
+                self.tally.end(stats::End::Failed);
                 future::settle_attached(
                     py,
                     &cell,
@@ -196,6 +211,27 @@ impl Host {
             }
         }
         Ok(future)
+    }
+
+    /// Puts a message that has no future into the mailbox. It waits for room until `deadline`.
+    pub(super) fn tell(
+        &self,
+        object: &Bound<'_, PyAny>,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        let py = object.py();
+        self.admit(py)?;
+        let permit = self.enter(py, deadline)?;
+        let message = self.transport.tell(object)?;
+        let cell = Arc::new(ActorCell::default());
+        cell.post(Permit::give_to(permit, message));
+        if self.mailbox.put(cell).is_err() {
+            return Err(self.refusal(py));
+        }
+        self.tally.accept();
+        self.tally.tell();
+        self.transport.rouse(py);
+        Ok(())
     }
 
     /// An error if messages are refused.

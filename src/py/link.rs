@@ -25,6 +25,7 @@ use super::host::{Dump, Transport};
 use super::logs::Logs;
 use super::message::{ActorCell, Message, Outcome};
 use super::permit::Permit;
+use super::stats::{End, Progress, Tally};
 use super::stop::{Force, Signalled};
 use super::{lifecycle, pickle, wait};
 use crate::engine::cell;
@@ -44,6 +45,7 @@ const AHEAD_BY_POSTING: usize = 16;
 pub(super) struct Ticket {
     link: Arc<Link>,
     sequence: u64,
+    pub(super) is_told: bool,
     /// Its place in a bounded mailbox, until it is known to have begun.
     pub(super) permit: Option<Permit>,
 }
@@ -64,6 +66,13 @@ impl Ticket {
     }
 }
 
+/// A message that has been sent and not yet answered.
+pub(super) struct Ahead {
+    pub(super) cell: Arc<ActorCell>,
+    /// Then nothing need come from the child when it has been handled.
+    is_told: bool,
+}
+
 /// The sending side. Who has a message to send writes it, without a hop to another thread; the I/O
 /// thread writes what the pipe did not take.
 pub(super) struct Wire {
@@ -71,7 +80,7 @@ pub(super) struct Wire {
     /// Rung when the I/O thread has to look at the link.
     bell: Arc<Bell>,
     /// What the child has.
-    pub(super) ahead: Window<Arc<ActorCell>>,
+    pub(super) ahead: Window<Ahead>,
     pub(super) phase: Phase,
     /// Messages that the child skips, and that fail when it has ended.
     pub(super) revoked: Vec<Arc<ActorCell>>,
@@ -135,6 +144,7 @@ impl Wire {
             let ticket = Ticket {
                 link,
                 sequence,
+                is_told: message.is_told(),
                 permit,
             };
             (Message::Ticket(ticket), message)
@@ -143,8 +153,21 @@ impl Wire {
             return;
         };
         renumber(&mut frame, kind, sequence);
-        self.ahead.enter(frame.len(), cell);
+        let is_told = kind == Kind::Told;
+        self.ahead.enter(frame.len(), Ahead { cell, is_told });
         self.writer.push(frame);
+    }
+
+    /// Takes out what was told and is older than `sequence`, which the child has come to.
+    fn pass_told(&mut self, sequence: u64) -> Vec<Arc<ActorCell>> {
+        let mut passed = Vec::new();
+        while let Some((oldest, ahead)) = self.ahead.oldest()
+            && ahead.is_told
+            && oldest < sequence
+        {
+            passed.extend(self.ahead.leave(oldest).ok().map(|ahead| ahead.cell));
+        }
+        passed
     }
 }
 
@@ -171,6 +194,15 @@ impl From<Broken> for Over {
     }
 }
 
+/// This process's ends of what it shares with a child, and that.
+pub(super) struct Line {
+    pub(super) reader: Reader,
+    pub(super) writer: Writer,
+    pub(super) shared: Shared,
+    pub(super) shared_fd: OwnedFd,
+    pub(super) process: Process,
+}
+
 /// The child, as long as it can get signals.
 pub(super) struct Process {
     pub(super) pid: u32,
@@ -186,19 +218,31 @@ pub(super) enum Event {
     Skipped(Arc<ActorCell>),
     /// It has begun; its place is another's.
     Begun(Option<Permit>),
+    /// These were told, and have been handled.
+    Done(Vec<Arc<ActorCell>>),
 }
 
 /// Ends messages and runs their callbacks.
-fn settle_all(events: Vec<Event>) {
+fn settle_all(events: Vec<Event>, tally: &Tally) {
     for event in events {
         match event {
             Event::Ended(cell, outcome, permit) => {
-                // First, so that who hears of the end finds room.
+                // First, so that who hears of the end finds room, and it counted.
                 drop(permit);
+                tally.end(match outcome {
+                    Sealed::Answer(_) => End::Handled,
+                    Sealed::Error(_) | Sealed::Fault(_) => End::Failed,
+                });
                 future::settle(&cell, Outcome::Sealed(outcome));
             }
             Event::Skipped(cell) => drop(cell),
             Event::Begun(permit) => drop(permit),
+            Event::Done(cells) => {
+                for cell in cells {
+                    tally.end(End::Handled);
+                    future::settle(&cell, Outcome::Nothing);
+                }
+            }
         }
     }
 }
@@ -213,6 +257,7 @@ enum Who {
 pub(super) struct Link {
     name: String,
     mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+    tally: Arc<Tally>,
     shared: Shared,
     /// `None` once the child has been reaped.
     process: Mutex<Option<Process>>,
@@ -238,12 +283,20 @@ impl Link {
     pub(super) fn new(
         name: String,
         mailbox: Arc<Mailbox<Arc<ActorCell>>>,
-        shared: Shared,
-        wire: Wire,
-        reader: Reader,
-        process: Process,
-        traces: Option<Traces>,
+        tally: Arc<Tally>,
+        bell: Arc<Bell>,
+        line: Line,
     ) -> Self {
+        let Line {
+            reader,
+            writer,
+            shared,
+            shared_fd,
+            process,
+        } = line;
+        let wire = Wire::new(writer, bell);
+        let traces = process.watch.clone();
+        let traces = traces.map(|process| Traces::new(shared_fd, process));
         let intake = Intake {
             reader,
             ended: process.watch.clone(),
@@ -256,6 +309,7 @@ impl Link {
             generation: lifecycle::generation(),
             name,
             mailbox,
+            tally,
             shared,
             process: Mutex::new(Some(process)),
             ahead_messages: AtomicUsize::new(0),
@@ -297,7 +351,7 @@ impl Link {
         };
         // The latest first, so that none begins because an earlier one is gone.
         let cells = wire.ahead.iter().rev();
-        let revoked = cells.filter_map(|cell| cell.revoke(Message::Revoked));
+        let revoked = cells.filter_map(|ahead| ahead.cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
         wire.stop();
         self.ring(wire);
@@ -404,7 +458,7 @@ impl Link {
             if frame.kind == Kind::Log {
                 self.logs.take(frame.body);
             } else {
-                events.push(self.receive(frame)?);
+                self.receive(frame, events)?;
             }
         }
         if events.len() > before {
@@ -449,7 +503,7 @@ impl Link {
     /// without a lock.
     pub(super) fn settle(&self, events: Vec<Event>) {
         self.logs.wait();
-        settle_all(events);
+        settle_all(events, &self.tally);
     }
 
     /// There are no more records to come.
@@ -500,42 +554,58 @@ impl Link {
         }
     }
 
-    /// The message that a frame is about has left the child.
-    fn receive(&self, frame: Frame) -> Result<Event, Over> {
-        let body = frame.body;
-        let outcome = match frame.kind {
-            Kind::Error if frame.sequence == 0 => return Err(Over::InitFailed(body)),
-            Kind::Begun => return self.receive_begun(frame.sequence),
-            Kind::Skipped => None,
-            Kind::Answer => Some(Sealed::Answer(Arc::new(body))),
-            Kind::Error => Some(Sealed::Error(Arc::new(body))),
-            kind => return Err(Broken::Unexpected(kind).into()),
-        };
+    /// Takes in a frame, which tells that messages have left the child, or that one has begun.
+    fn receive(&self, frame: Frame, events: &mut Vec<Event>) -> Result<(), Over> {
+        let (body, sequence) = (frame.body, frame.sequence);
+        if frame.kind == Kind::Error && sequence == 0 {
+            return Err(Over::InitFailed(body));
+        }
         let mut wire = self.wire();
         // It is there until the I/O thread takes it, after the last read.
         let wire = wire.as_mut().ok_or(Over::Ended)?;
-        let cell = wire.ahead.leave(frame.sequence)?;
+        let reached = sequence + u64::from(frame.kind == Kind::Done);
+        let passed = wire.pass_told(reached);
+        if !passed.is_empty() {
+            events.push(Event::Done(passed));
+        }
+        let event = match frame.kind {
+            Kind::Done => None,
+            Kind::Begun => Some(self.receive_begun(wire, sequence)?),
+            Kind::Skipped => {
+                let cell = wire.ahead.leave(sequence)?.cell;
+                if !cell.phase().is_done() {
+                    wire.revoked.push(Arc::clone(&cell));
+                }
+                Some(Event::Skipped(cell))
+            }
+            Kind::Answer => Some(self.receive_end(wire, sequence, Sealed::Answer(body.into()))?),
+            Kind::Error => Some(self.receive_end(wire, sequence, Sealed::Error(body.into()))?),
+            kind => return Err(Broken::Unexpected(kind).into()),
+        };
         self.ahead_messages
             .store(wire.ahead.len(), Ordering::SeqCst);
-        if let Some(outcome) = outcome {
-            let is_bounded = self.mailbox.room().is_some();
-            let permit = is_bounded.then(|| cell.message(Message::take_permit));
-            return Ok(Event::Ended(cell, outcome, permit.flatten().flatten()));
-        }
-        if !cell.phase().is_done() {
-            wire.revoked.push(Arc::clone(&cell));
-        }
-        Ok(Event::Skipped(cell))
+        events.extend(event);
+        Ok(())
     }
 
-    fn receive_begun(&self, sequence: u64) -> Result<Event, Over> {
-        let wire = self.wire();
-        let wire = wire.as_ref().ok_or(Over::Ended)?;
+    fn receive_end(
+        &self,
+        wire: &mut Wire,
+        sequence: u64,
+        outcome: Sealed,
+    ) -> Result<Event, Broken> {
+        let cell = wire.ahead.leave(sequence)?.cell;
+        let is_bounded = self.mailbox.room().is_some();
+        let permit = is_bounded.then(|| cell.message(Message::take_permit));
+        Ok(Event::Ended(cell, outcome, permit.flatten().flatten()))
+    }
+
+    fn receive_begun(&self, wire: &Wire, sequence: u64) -> Result<Event, Broken> {
         let oldest = wire.ahead.oldest();
-        let Some((_, cell)) = oldest.filter(|oldest| oldest.0 == sequence) else {
-            return Err(Broken::OutOfOrder(sequence).into());
+        let Some((_, ahead)) = oldest.filter(|oldest| oldest.0 == sequence) else {
+            return Err(Broken::OutOfOrder(sequence));
         };
-        let permit = cell.message(Message::take_permit).flatten();
+        let permit = ahead.cell.message(Message::take_permit).flatten();
         // Who begins to wait from now on says so under the wire's lock.
         if self.mailbox.room().is_none_or(|room| !room.has_waiters()) {
             self.shared.set_curious(false);
@@ -547,15 +617,27 @@ impl Link {
     pub(super) fn read_spilled(&self, events: &mut Vec<Event>) {
         for frame in self.shared.spill().frames() {
             // Some may have left the child before it died; then another message is the next.
-            if self.next_ahead() == Some(frame.sequence) {
-                events.extend(self.receive(frame).ok());
+            if self.is_next(&frame) {
+                // What makes no sense here is the end of what can be known.
+                _ = self.receive(frame, events);
             }
+        }
+        let done = self.shared.done().load(Ordering::SeqCst);
+        if let Some(wire) = self.wire().as_mut() {
+            events.push(Event::Done(wire.pass_told(done + 1)));
         }
     }
 
-    fn next_ahead(&self) -> Option<u64> {
+    /// Whether a frame is about the message that is the next to be answered.
+    fn is_next(&self, frame: &Frame) -> bool {
         let wire = self.wire();
-        wire.as_ref()?.ahead.oldest().map(|(sequence, _)| sequence)
+        let Some(wire) = wire.as_ref() else {
+            return false;
+        };
+        let oldest = wire.ahead.oldest().map_or(0, |(oldest, _)| oldest);
+        let mut ahead = (oldest..).zip(wire.ahead.iter());
+        let next = ahead.find(|(number, ahead)| !ahead.is_told || *number >= frame.sequence);
+        next.is_some_and(|(number, _)| number == frame.sequence)
     }
 
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
@@ -574,6 +656,10 @@ impl Intake {
 impl Transport for Arc<Link> {
     fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
         self.message(Kind::Message, object)
+    }
+
+    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        self.message(Kind::Told, object)
     }
 
     fn call(
@@ -612,7 +698,7 @@ impl Transport for Arc<Link> {
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
         let wire = self.wire();
         let cells = wire.iter().flat_map(|wire| wire.ahead.iter());
-        cells.map(Arc::clone).collect()
+        cells.map(|ahead| Arc::clone(&ahead.cell)).collect()
     }
 
     fn begun(&self) -> Vec<Permit> {
@@ -626,12 +712,12 @@ impl Transport for Arc<Link> {
             self.shared.set_curious(true);
         }
         let mut begun = Vec::new();
-        for cell in wire.ahead.iter() {
+        for ahead in wire.ahead.iter() {
             // In this order: the child may begin it between the two.
-            match cell.phase() {
+            match ahead.cell.phase() {
                 cell::Phase::Pending => break,
                 cell::Phase::Running => {
-                    begun.extend(cell.message(Message::take_permit).flatten());
+                    begun.extend(ahead.cell.message(Message::take_permit).flatten());
                 }
                 // Cancelled: it has no place any more.
                 _ => {}
@@ -687,6 +773,13 @@ impl Transport for Arc<Link> {
             sys::signal_process(process.watch.as_deref(), pid, signal)?;
         }
         Ok(Signalled::Yes)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            since: self.shared.since().load(Ordering::Relaxed),
+            failed: self.shared.failed().load(Ordering::Relaxed),
+        }
     }
 
     fn pid(&self) -> Option<u32> {

@@ -24,6 +24,8 @@ pub(super) enum Message {
     Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
     /// Any of them, encoded for a child.
     Frame(Kind, Vec<u8>),
+    /// For `handle`, and its answer for nobody.
+    Told(Py<PyAny>),
     /// Stands for a frame that a child has.
     Ticket(Ticket),
     /// Stands for a message that nobody will ever begin.
@@ -33,6 +35,16 @@ pub(super) enum Message {
 }
 
 impl Message {
+    /// Whether nobody awaits its end.
+    pub(super) fn is_told(&self) -> bool {
+        match self {
+            Self::Told(_) | Self::Frame(Kind::Told, ..) => true,
+            Self::Ticket(ticket) => ticket.is_told,
+            Self::Bounded(message, _) => message.is_told(),
+            _ => false,
+        }
+    }
+
     /// The place of a message that a child has, for who knows that it has begun there.
     pub(super) fn take_permit(&mut self) -> Option<Permit> {
         match self {

@@ -119,7 +119,7 @@ impl Host {
 
     /// Whether `waiter` had no place, and now gets none.
     fn cancel_waiter(&self, py: Python<'_>, waiter: &Arc<ActorCell>) -> PyResult<bool> {
-        let cancelled = future::cancel(py, waiter)?;
+        let cancelled = future::cancel(py, waiter, None)?;
         if cancelled && let Some(places) = self.mailbox.room() {
             places.forget(|other| Arc::ptr_eq(other, waiter));
         }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::error::{Fault, Started};
 use super::executor::ExecutorCore;
 use super::host::Host;
-use super::link::{Event, Link, Over, Phase, Process, Wire};
+use super::link::{Event, Line, Link, Over, Phase, Process};
 use super::message::ActorCell;
 use super::options::Options;
 use super::{imports, pickle};
@@ -25,7 +25,6 @@ use crate::engine::link::{Broken, Fill, Reader, Writer};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest};
-use crate::engine::trace::Traces;
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
 const TICK: Duration = Duration::from_millis(5);
@@ -62,38 +61,23 @@ impl ProcessExecutorCore {
         let authkey = imports::authkey(py)?.call0()?;
         let start = (&name, (sys_argv, levels, authkey), start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
+        let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
         let (child, ends) = start_child(py, &start, options.start_method.as_deref())?;
 
-        let ended = i32::try_from(child.pid)
-            .ok()
-            .and_then(sys::watch_process)
-            .map(Arc::new);
-        let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
-        let Ends {
-            reader,
-            writer,
-            shared,
-            shared_fd,
-            bell,
-        } = ends;
-        let traces = ended.clone().map(|process| Traces::new(shared_fd, process));
-        let wire = Wire::new(writer, Arc::clone(&bell));
-        let answers = reader.fd();
+        let (mailbox, tally) = (Mailbox::new(options.mailbox_size), Arc::default());
+        let mailbox = Arc::new(mailbox);
+        let ended = ends.process.watch.clone();
+        let answers = ends.reader.fd();
         let link = Link::new(
             name,
             Arc::clone(&mailbox),
-            shared,
-            wire,
-            reader,
-            Process {
-                pid: child.pid,
-                watch: ended.clone(),
-            },
-            traces,
+            Arc::clone(&tally),
+            Arc::clone(&bell),
+            ends,
         );
         let link = Arc::new(link);
         let transport = Box::new(Arc::clone(&link));
-        let host = Arc::new(Host::new(&options, mailbox, transport));
+        let host = Arc::new(Host::new(&options, mailbox, tally, transport));
         let object = child.object.clone_ref(py);
         let started = host.start(move |host| {
             let side = Side {
@@ -125,25 +109,15 @@ struct Child {
     pid: u32,
 }
 
-/// This process's ends of what it shares with a child.
-struct Ends {
-    reader: Reader,
-    writer: Writer,
-    shared: Shared,
-    shared_fd: OwnedFd,
-    bell: Arc<Bell>,
-}
-
 fn start_child(
     py: Python<'_>,
     start: &Bound<'_, PyBytes>,
     start_method: Option<&str>,
-) -> PyResult<(Child, Ends)> {
+) -> PyResult<(Child, Line)> {
     let io = |error: Errno| std::io::Error::from(error);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
     let (shared, shared_fd) = Shared::create().map_err(io)?;
-    let bell = Arc::new(Bell::new().map_err(io)?);
     sys::set_nonblocking(&request_write).map_err(io)?;
     sys::set_nonblocking(&answer_read).map_err(io)?;
     let mut writer = Writer::new(request_write);
@@ -155,16 +129,19 @@ fn start_child(
     let pid = object.getattr(intern!(py, "pid"))?.extract()?;
     let object = object.unbind();
     let reader = Reader::new(answer_read);
-    Ok((
-        Child { object, pid },
-        Ends {
-            reader,
-            writer,
-            shared,
-            shared_fd,
-            bell,
-        },
-    ))
+    let watch = i32::try_from(pid).ok().and_then(sys::watch_process);
+    let process = Process {
+        pid,
+        watch: watch.map(Arc::new),
+    };
+    let line = Line {
+        reader,
+        writer,
+        shared,
+        shared_fd,
+        process,
+    };
+    Ok((Child { object, pid }, line))
 }
 
 /// The I/O thread's side of an actor.
@@ -310,7 +287,7 @@ impl Side<'_> {
         let Some(mut wire) = self.link.close_wire() else {
             return;
         };
-        let ahead: Vec<_> = wire.ahead.take_all().collect();
+        let ahead: Vec<_> = wire.ahead.take_all().map(|ahead| ahead.cell).collect();
         let revoked = std::mem::take(&mut wire.revoked);
         let force = self.host.force.get();
         let stopped = wire.phase == Phase::Stopping && ahead.is_empty() && force.is_none();

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::error::{Fault, Sealed, Started};
+use super::error::{Fault, Sealed, Started, log_lost};
 use super::future;
 use super::host::Host;
 use super::message::{ActorCell, Outcome};
 use super::permit::wake_all;
+use super::stats::End;
 use super::wait::wait_for;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Host {
             let sent_ahead = py.detach(|| self.transport.sent_ahead());
             // The latest first, so that none begins because an earlier one is gone.
             for cell in sent_ahead.iter().chain(&waiting).rev() {
-                future::cancel(py, cell)?;
+                future::cancel(py, cell, Some(&self.tally))?;
             }
         }
         self.transport.rouse(py);
@@ -144,9 +145,32 @@ impl Host {
         let fault = self.fault.get_or_init(|| fault).clone();
         self.close_mailbox();
         let waiting = self.mailbox.drain().map(|cell| (cell, Started::No));
-        for (cell, started) in taken.into_iter().chain(waiting) {
-            let fault = Arc::new((self.name.clone(), fault.clone(), started));
-            future::settle(&cell, Outcome::Sealed(Sealed::Fault(fault)));
+        self.fail_each(&fault, taken.into_iter().chain(waiting));
+    }
+
+    /// Fails messages by `fault`; what was told is logged as lost.
+    fn fail_each(&self, fault: &Fault, cells: impl Iterator<Item = (Arc<ActorCell>, Started)>) {
+        let (mut lost, mut begun) = (0, 0);
+        for (cell, started) in cells {
+            let is_told = cell.message(|message| message.is_told()) == Some(true);
+            let outcome = if is_told {
+                Outcome::Nothing
+            } else {
+                let fault = Arc::new((self.name.clone(), fault.clone(), started));
+                Outcome::Sealed(Sealed::Fault(fault))
+            };
+            // Before it ends, so that who hears of that finds it counted.
+            if !cell.phase().is_done() {
+                self.tally.end(End::Failed);
+            }
+            let settled = future::settle(&cell, outcome);
+            if is_told && settled {
+                lost += 1;
+                begun += u32::from(matches!(started, Started::Yes));
+            }
+        }
+        if lost > 0 {
+            Python::attach(|py| log_lost(py, &self.name, (lost, begun), fault));
         }
     }
 }

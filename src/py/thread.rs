@@ -19,8 +19,12 @@ use super::host::{Dump, Host, Transport};
 use super::imports;
 use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
+use super::stats::End;
 use super::stop::{Force, Signalled};
 use crate::engine::mailbox::{Mailbox, Take};
+
+/// What the log calls a message that was told.
+pub(super) const TOLD: &str = "handle of a message that was told";
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.
 struct SameProcess {
@@ -31,6 +35,10 @@ struct SameProcess {
 impl Transport for SameProcess {
     fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
         Ok(Message::Object(object.clone().unbind()))
+    }
+
+    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        Ok(Message::Told(object.clone().unbind()))
     }
 
     fn call(
@@ -98,7 +106,12 @@ impl ThreadExecutorCore {
         let transport = SameProcess {
             ident: Arc::clone(&ident),
         };
-        let host = Arc::new(Host::new(&options, mailbox, Box::new(transport)));
+        let host = Arc::new(Host::new(
+            &options,
+            mailbox,
+            Arc::default(),
+            Box::new(transport),
+        ));
         let constructor = Constructor {
             class: options.class.unbind(),
             args: args.clone().unbind(),
@@ -162,11 +175,23 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
             },
         };
         if let Some(message) = future::begin(&cell) {
+            host.tally.begin();
+            let is_told = message.is_told();
             // The message is gone before its future ends, and the answer goes with it.
-            let outcome = match handle(actor, message) {
-                Ok(answer) => Outcome::Value(answer.unbind()),
-                Err(error) => Outcome::Raised(error.into_value(py).into_any()),
+            let (outcome, end) = match handle(actor, message) {
+                Ok(_) if is_told => (Outcome::Nothing, End::Handled),
+                Ok(answer) => (Outcome::Value(answer.unbind()), End::Handled),
+                Err(error) if is_told => {
+                    log_failure(py, &host.name, TOLD, error);
+                    (Outcome::Nothing, End::Failed)
+                }
+                Err(error) => (
+                    Outcome::Raised(error.into_value(py).into_any()),
+                    End::Failed,
+                ),
             };
+            host.tally.end(end);
+            host.tally.rest();
             future::settle_attached(py, &cell, outcome);
         }
     }
@@ -184,7 +209,7 @@ pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
 fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'py, PyAny>> {
     let py = actor.py();
     match message {
-        Message::Object(object) => {
+        Message::Object(object) | Message::Told(object) => {
             actor.call_method1(intern!(py, "handle"), (object.into_bound(py),))
         }
         Message::Call(function, args, kwargs) => {

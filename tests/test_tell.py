@@ -1,0 +1,181 @@
+"""`tell`: messages without a future, in mailbox order; and what becomes of what they raise."""
+
+import logging
+import os
+import signal
+import threading
+
+import pytest
+
+import actors
+import futures_actors
+import programs
+from actors import PATIENCE
+
+
+def errors_in(caplog):
+    return [record for record in caplog.records if record.name == "futures_actors"]
+
+
+def test_told_messages_are_handled_in_order_with_the_others(kind):
+    with kind.start(actors.Do) as executor:
+        for number in range(100):
+            if number % 3:
+                assert executor.tell((actors.remember, number)) is None
+            else:
+                executor.post((actors.remember, number))
+        assert executor.post((actors.recall,)).result(PATIENCE) == list(range(100))
+
+
+@pytest.mark.parametrize("count", [1, 40, 600, 3000])
+def test_told_messages_are_handled_however_many(kind, count):
+    """More than go ahead to a process at once, and nothing comes back in between."""
+    with kind.start(actors.Counter) as executor:
+        for _ in range(count):
+            executor.tell(1)
+        assert executor.post(0).result(PATIENCE) == count
+
+
+def test_large_told_messages_leave_the_window(process):
+    with process.start(actors.Do) as executor:
+        for _ in range(8):
+            executor.tell((actors.remember, bytes(1 << 20)))
+        assert len(executor.post((actors.recall,)).result(PATIENCE)) == 8
+
+
+def test_shutdown_drains_what_was_told(kind, tmp_path):
+    path = tmp_path / "handled"
+    executor = kind.start(actors.Do)
+    for number in range(700):
+        executor.tell((actors.append_to, path, f"{number}\n"))
+    executor.shutdown()
+    assert [int(line) for line in path.read_text().split()] == list(range(700))
+
+
+def test_a_dropped_executor_handles_what_was_told(kind, tmp_path):
+    path = tmp_path / "handled"
+    executor = kind.start(actors.Do)
+    executor.tell((actors.append_to, path, "yes"))
+    del executor
+    programs.seconds_until(lambda: path.exists() and path.read_text() == "yes", PATIENCE)
+
+
+def test_what_a_told_message_raises_is_logged_and_harms_nothing(kind, caplog):
+    with kind.start(actors.Do) as executor:
+        executor.tell((actors.fail, ValueError("told in vain")))
+        executor.tell((actors.exit_politely, 3))
+        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+    first, second = errors_in(caplog)
+    text = f"actor {kind.base}Do: handle of a message that was told raised an exception"
+    for record in (first, second):
+        assert (record.levelno, record.getMessage()) == (logging.ERROR, text)
+    shown = first.exc_text or logging.Formatter().formatException(first.exc_info)
+    assert "in fail" in shown
+    assert shown.endswith("ValueError: told in vain")
+
+
+def test_a_told_message_that_cannot_be_sent_is_the_callers_error(process):
+    with process.start(actors.Do) as executor:
+        with pytest.raises(TypeError, match="the message for actor ProcessDo"):
+            executor.tell(threading.Lock())
+        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+
+
+def test_tell_after_shutdown_is_refused(kind):
+    executor = kind.start(actors.Do)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.tell((actors.echo, 1))
+
+
+def test_tell_to_a_broken_actor_is_refused(kind):
+    executor = kind.start(actors.Fails, KeyError("k"))
+    executor.shutdown()
+    with pytest.raises(futures_actors.ActorInitError):
+        executor.tell(1)
+
+
+def test_told_messages_share_the_room_of_a_mailbox(kind, gate):
+    with kind.actor(actors.Do).options(mailbox_size=2).executor() as executor:
+        executor.tell((actors.pause, gate))
+        gate.reached()
+        executor.tell((actors.remember, 1), timeout=0)
+        executor.post((actors.remember, 2), timeout=0)
+        with pytest.raises(futures_actors.MailboxFull):
+            executor.tell((actors.remember, 3), timeout=0)
+        teller = threading.Thread(target=executor.tell, args=((actors.remember, 4),))
+        teller.start()
+        gate.open()
+        teller.join(PATIENCE)
+        assert executor.post((actors.recall,)).result(PATIENCE) == [1, 2, 4]
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+def test_many_are_told_through_little_room(kind, size):
+    with kind.actor(actors.Counter).options(mailbox_size=size).executor() as executor:
+        for _ in range(1000):
+            executor.tell(1)
+        assert executor.post(0).result(PATIENCE) == 1000
+
+
+def test_cancel_futures_drops_what_was_told_and_has_not_begun(kind, gate, caplog):
+    executor = kind.start(actors.Do)
+    log = executor.post((actors.recall,))
+    running = executor.post((actors.pause, gate))
+    for number in range(5):
+        executor.tell((actors.fail, ValueError(number)))
+    gate.reached()
+    executor.shutdown(wait=False, cancel_futures=True)
+    gate.open()
+    executor.shutdown()
+    assert (log.done(), running.result(0)) == (True, "passed")
+    assert executor.stats().cancelled == 5
+    assert not errors_in(caplog)
+
+
+def test_what_was_told_and_is_lost_by_death_is_logged(process, gate, caplog):
+    executor = process.start(actors.Do)
+    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    for number in range(40):
+        executor.tell((actors.remember, number))
+    executor.tell((actors.pause, gate))
+    for _ in range(600):
+        executor.tell((actors.remember, "never"))
+    gate.reached()
+    os.kill(pid, signal.SIGKILL)
+    executor.shutdown()
+    (record,) = errors_in(caplog)
+    text = record.getMessage()
+    assert "actor ProcessDo: 601 messages that were told are lost" in text
+    assert "it had begun 1 of them" in text
+    assert "SIGKILL" in text
+
+
+def test_what_was_told_and_is_lost_by_force_is_logged(thread, gate, caplog):
+    executor = thread.start(actors.Do)
+    executor.tell((actors.pause, gate))
+    executor.tell((actors.remember, 1))
+    gate.reached()
+    executor.kill()
+    gate.open()
+    executor.shutdown()
+    (record,) = errors_in(caplog)
+    assert "1 messages that were told are lost, and it had begun 0 of them" in record.getMessage()
+
+
+def test_told_messages_are_let_go(kind):
+    class Thing:
+        pass
+
+    import gc
+    import weakref
+
+    with kind.start(actors.Ignores, None) as executor:
+        if not kind.is_process:
+            thing = Thing()
+            seen = weakref.ref(thing)
+            executor.tell(thing)
+            del thing
+            executor.post(1).result(PATIENCE)
+            gc.collect()
+            assert seen() is None
