@@ -383,3 +383,15 @@ def test_interrupting_the_pickling_is_the_callers_affair(process):
         with pytest.raises(KeyboardInterrupt):
             executor.post(Interrupts())
         assert executor.post(1).result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("platform", ["win32", "emscripten"])
+@pytest.mark.parametrize("options", [None, {}, {"start_method": "spawn"}])
+def test_where_no_process_can_be_started_the_executor_says_so(monkeypatch, platform, options):
+    """As it would be there: the core has not been built for such a platform."""
+    cls = actors.ProcessEcho if options is None else actors.ProcessEcho.options(**options)
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(NotImplementedError, match=f"{platform}.*ThreadActor"):
+        cls.executor()
+    with actors.ThreadEcho.executor() as executor:
+        assert executor.post(1).result(PATIENCE) == 1

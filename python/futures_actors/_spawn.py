@@ -31,6 +31,15 @@ class Child(Protocol):
         """
 
 
+def check_platform() -> None:
+    """Raise `NotImplementedError` where no process can be started for an actor."""
+    if sys.platform in ("win32", "emscripten", "wasi"):
+        raise NotImplementedError(
+            f"process actors need Linux or macOS, and this is {sys.platform}: "
+            "extend ThreadActor instead"
+        )
+
+
 def check_start_method(name: object) -> str:
     """Return `name` if it is that of a start method that works here."""
     if not isinstance(name, str):

@@ -7,7 +7,12 @@ from typing import Any, TypeVar
 from . import _core
 from ._base_actor import ActorExecutor
 from ._core import ProcessActor
+from ._spawn import check_platform
 from ._types import Answer, Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["BrokenProcessPool", "ProcessActor", "ProcessActorExecutor"]
 
@@ -19,6 +24,11 @@ class ProcessActorExecutor(
     _core.ProcessExecutorCore[Message, Answer], ActorExecutor[Message, Answer]
 ):
     """The executor of a `ProcessActor`."""
+
+    def __new__(cls, actor: Any, /, *args: Any, **kwargs: Any) -> "Self":  # noqa: ANN401 - any at all
+        """Refuse where there is no way to start a process."""
+        check_platform()
+        return super().__new__(cls, actor, *args, **kwargs)
 
     def map(
         self,
