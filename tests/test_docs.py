@@ -1,0 +1,77 @@
+"""The pages of `docs/`: every code block runs, and prints what the page says it prints.
+
+The blocks of a page are one program, but for a block with a title, which is one of its own. The
+blocks marked `text`, if it has any, are together what the page's program prints.
+"""
+
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import futures_actors
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def programs():
+    for page in PAGES:
+        blocks = FENCE.findall(page.read_text())
+        plain = [text for language, more, text in blocks if language == "python" and not more]
+        printed = "".join(text for language, _, text in blocks if language == "text")
+        name = page.relative_to(ROOT / "docs").with_suffix("").as_posix()
+        if plain:
+            yield pytest.param("\n\n".join(plain), printed or None, id=name)
+        for language, more, text in blocks:
+            if language == "python" and more:
+                yield pytest.param(text, None, id=f"{name}:{more.strip()}")
+
+
+def test_there_are_programs():
+    assert len(list(programs())) > 10
+
+
+@pytest.mark.parametrize(("source", "printed"), list(programs()))
+def test_each_program_of_the_documents_prints_what_they_say(script, source, printed):
+    for module in re.findall(r"^import (pykka|numpy)", source, re.MULTILINE):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed here")
+    ended = script(source).check()
+    if printed is not None:
+        assert ended.out == printed
+
+
+def members():
+    for name in futures_actors.__all__:
+        value = getattr(futures_actors, name)
+        yield name, value
+        if isinstance(value, type):
+            for attribute in dir(value):
+                member = getattr(value, attribute, None)
+                ours = "futures_actors" in (getattr(member, "__module__", None) or "") or (
+                    inspect.ismethoddescriptor(member) or inspect.isbuiltin(member)
+                )
+                if not attribute.startswith("_") and callable(member) and ours:
+                    yield f"{name}.{attribute}", member
+
+
+@pytest.mark.parametrize(
+    ("name", "member"), [pytest.param(*pair, id=pair[0]) for pair in members()]
+)
+def test_all_that_is_public_is_documented(name, member):
+    if isinstance(member, str):
+        return
+    assert member.__doc__, name
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    if "." not in name:
+        assert f"::: futures_actors.{name}\n" in reference
+
+
+def test_every_page_is_in_the_contents():
+    contents = (ROOT / "mkdocs.yml").read_text()
+    for page in PAGES:
+        assert page.relative_to(ROOT / "docs").as_posix() in contents
