@@ -1,0 +1,66 @@
+"""Many simulations at once: gymnasium's CartPole in process actors, each with some of them.
+
+A message is a policy; an answer is what its poles went through, an array. The processes keep their
+environments from one policy to the next, and the parent keeps all of them busy.
+"""
+
+import os
+
+import gymnasium
+import numpy as np
+from tqdm import tqdm
+
+from futures_actors import ProcessActor
+
+ENVIRONMENTS = 8  # in each actor
+POLICIES = 40
+
+
+class Simulator(ProcessActor):
+    """Tries linear policies: four weights in, the states of its poles at each step out."""
+
+    def __init__(self, seed):
+        self.environments = gymnasium.make_vec("CartPole-v1", ENVIRONMENTS, "vector_entry_point")
+        self.seed = seed
+
+    def handle(self, message):
+        states, _ = self.environments.reset(seed=self.seed)
+        standing = np.ones(ENVIRONMENTS, bool)
+        seen = []
+        while standing.any():
+            seen.append(np.where(standing[:, None], states, np.nan))
+            actions = (states @ message > 0).astype(int)
+            states, _, fallen, in_time, _ = self.environments.step(actions)
+            standing &= ~(fallen | in_time)
+        return np.stack(seen)
+
+
+def mean_steps(seen):
+    """How long the poles stood, given their states (steps, environments, 4)."""
+    return np.isfinite(seen[:, :, 0]).sum(axis=0).mean()
+
+
+def main():
+    random = np.random.default_rng(0)
+    simulators = [Simulator.executor(seed) for seed in range(os.cpu_count() or 1)]
+    best, longest, length_bytes = np.zeros(4), 0.0, 0
+    with tqdm(total=POLICIES, unit="policy", desc="search") as bar:
+        while bar.n < POLICIES:
+            # A policy for each simulator, near the best so far; then the next ones.
+            policies = best + random.normal(size=(len(simulators), 4))
+            tried = [each.post(policy) for each, policy in zip(simulators, policies, strict=True)]
+            for policy, future in zip(policies, tried, strict=True):
+                seen = future.result()
+                length_bytes += seen.nbytes
+                if mean_steps(seen) > longest:
+                    best, longest = policy, mean_steps(seen)
+                bar.set_postfix(longest=longest)
+                bar.update()
+    for simulator in simulators:
+        simulator.shutdown()
+    print(f"{bar.n} policies, {length_bytes / 1e6:.1f} MB of states")
+    print(f"the best keeps its poles up for {longest:.0f} of 500 steps")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The programs of `examples/` run as they stand. Those that need more than the tests do are skipped
+where it is not installed; `make test-examples` installs it, and lets none be skipped."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NEEDS = {
+    "cartpole": "gymnasium tqdm",
+    "model_server": "sklearn starlette httpx",
+    "notebook": "nbclient ipykernel",
+}
+PRINTS = {
+    "cancel": r".*handling message .*DONE CALLBACK GOT = 4\n",
+    "cartpole": r"\d+ policies, .* MB of states\nthe best keeps its poles up for \d+ .*\n",
+    "model_server": r"30 requests at once, 297 digits, 9\d% right\na wrong request: 400 .*\n",
+    "simple": r"",
+    "sqlite_actor": r"too much: IntegrityError\n\{'Ada': 600, 'Bert': 1400\}\n",
+}
+
+
+def need(example):
+    missing = [
+        module
+        for module in NEEDS.get(example, "").split()
+        if importlib.util.find_spec(module) is None
+    ]
+    if missing:
+        assert "EXAMPLES" not in os.environ, f"not installed: {missing}"
+        pytest.skip(f"make test-examples installs {', '.join(missing)}")
+
+
+def test_every_example_is_tested():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == PRINTS.keys()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("example", PRINTS)
+def test_an_example_runs_and_prints_what_it_should(example, tmp_path):
+    need(example)
+    ended = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{example}.py")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert re.fullmatch(PRINTS[example], ended.stdout, re.DOTALL), ended.stdout
+
+
+@pytest.mark.timeout(180)
+def test_the_notebook_runs(tmp_path):
+    need("notebook")
+    # In a process of its own: it leaves loops and sockets behind.
+    program = """if True:
+        import sys, nbclient, nbformat
+        notebook = nbformat.read(sys.argv[1], 4)
+        nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+        for cell in notebook.cells:
+            for output in cell.get("outputs", []):
+                print((output.get("text") or output["data"]["text/plain"]).strip())
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(EXAMPLES / "notebook.ipynb")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert ended.returncode == 0, ended.stderr
+    totals = "{'ash': 6, 'oak': 3}"
+    assert ended.stdout.splitlines() == ["[3, 3, 6]", totals, "TypeError", totals]
