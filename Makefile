@@ -1,11 +1,13 @@
 # Every target sets up what it needs on a machine that has Python >= 3.10 and Rust, and no more.
 PYTHON ?= python3
 VENV ?= .venv
-VENV_FT ?= .venv-ft
 VENV_PEERS ?= .venv-peers
 VENV_STRESS ?= .venv-stress
 VENV_VALGRIND ?= .venv-valgrind
 PYTHON_STRESS ?= $(PYTHON)
+VENV_DOCS ?= .venv-docs
+VENV_EXAMPLES ?= .venv-examples
+VENV_WHEEL ?= .venv-wheel
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 CONTRACT := ahead callbacks cancel contract errors faults one_by_one post process shutdown submit
@@ -56,37 +58,45 @@ test-python: $(VENV)/.built ## The package's tests; those of the contract with e
 	$(BIN)/python -m pytest --start-method spawn $(addprefix tests/test_,$(addsuffix .py,$(CONTRACT))) $(ARGS)
 	$(BIN)/python -m pytest $(ARGS)
 
-# PyO3 calls 3.13t too old, and says that it may be tried all the same: the tests are that trial.
 .PHONY: test-free-threaded
-test-free-threaded: ## The package's tests without the GIL, on $(PYTHON_FT) or what GET_PYTHON has
-	@set -eu; python=$${PYTHON_FT:-}; \
-	if [ -z "$$python" ] && [ -x $(GET_PYTHON) ]; then \
-	    python=$$($(GET_PYTHON) 3.14t || $(GET_PYTHON) 3.13t || true); \
-	fi; \
-	if [ -z "$$python" ]; then \
-	    echo 'no free-threaded Python: $(GET_PYTHON) is not there or has none;' \
-	        'say PYTHON_FT=/path/to/python3.14t make $@' >&2; \
-	    exit 1; \
-	fi; \
-	version=$$("$$python" -c 'import sys, sysconfig; \
-	    print("%d.%d" % sys.version_info[:2] + "t" * bool(sysconfig.get_config_var("Py_GIL_DISABLED")))'); \
-	case $$version in \
-	    *t) echo "free-threaded Python $$version: $$python" ;; \
-	    *) echo "$$python is Python $$version, which has a GIL" >&2; exit 1 ;; \
-	esac; \
-	if [ "$$version" = 3.13t ]; then export UNSAFE_PYO3_SKIP_VERSION_CHECK=1; fi; \
-	export VIRTUAL_ENV='$(abspath $(VENV_FT))' CARGO_TARGET_DIR='$(abspath target/free-threaded)'; \
-	export PIP_ONLY_BINARY=:all: PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHON_GIL=0; \
-	if [ "$$(cat $(VENV_FT)/.python 2>/dev/null)" != "$$python" ]; then \
-	    "$$python" -m venv --clear $(VENV_FT); \
-	    echo "$$python" > $(VENV_FT)/.python; \
-	fi; \
-	$(VENV_FT)/bin/python -m pip install -q --upgrade 'pip>=25.1'; \
-	$(VENV_FT)/bin/python -m pip install -q --group test 'maturin>=1.9.4,<2' 'cloudpickle>=3.0'; \
-	$(VENV_FT)/bin/maturin develop --release --locked --quiet --group test; \
-	unset UNSAFE_PYO3_SKIP_VERSION_CHECK; \
-	$(VENV_FT)/bin/python -X gil=0 -m pytest $(ARGS); \
-	echo "these ran on free-threaded Python $$version, with the GIL off"
+test-free-threaded: ## The package's tests without the GIL, on 3.14t, or 3.13t where there is none
+	GET_PYTHON=$(GET_PYTHON) ARGS="$(ARGS)" .ci/test-on 3.14t
+
+PYTHONS ?= 3.10 3.11 3.12 3.13 3.14 3.15 3.14t
+.PHONY: test-all
+test-all: ## The package's tests on each of PYTHONS, and which of them there were
+	GET_PYTHON=$(GET_PYTHON) ARGS="$(ARGS)" .ci/test-on $(PYTHONS)
+
+# Makes an environment with one of the dependency groups.
+define environment
+	$(BIN)/python -m venv --clear $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(@D)/bin/pip install -q --disable-pip-version-check --prefer-binary --group $(1)
+	touch $@
+endef
+
+$(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
+	$(call environment,examples)
+
+.PHONY: test-examples
+test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, with all the libraries that they use
+	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet
+	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/test_examples.py $(ARGS)
+
+$(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
+	$(call environment,docs)
+
+.PHONY: docs
+docs: $(VENV_DOCS)/.tools ## Build the documents into target/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
+	@echo target/site/index.html
+
+$(VENV_WHEEL)/.tools: pyproject.toml | $(VENV)/.tools
+	$(call environment,wheel)
+
+.PHONY: wheel
+wheel: $(VENV_WHEEL)/.tools ## A portable wheel and an sdist in dist/, each installed and tried
+	PATH="$(abspath $(VENV_WHEEL)/bin):$$PATH" PYTHON=$(abspath $(BIN)/python) .ci/wheel
 
 target/tools/bin/cargo-fuzz:
 	cargo install cargo-fuzz --version '^0.13' --locked --quiet --root target/tools
@@ -172,6 +182,11 @@ bench: $(VENV)/.built $(RUST_PIPE) ## Measure against the standard library, in o
 	$(BIN)/python bench/run.py $(LIMITS) $(ARGS)
 endif
 
+# To measure anew, on a quiet machine: make bench ARGS="--json bench/measured.json"
+.PHONY: bench-plots
+bench-plots: ## Draw bench/measured.json for README and docs, light and dark
+	$(PYTHON) bench/plots.py
+
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf $(VENV) $(VENV_FT) $(VENV_PEERS) $(VENV_STRESS) $(VENV_VALGRIND) target
+	rm -rf $(VENV) $(VENV)-* target dist

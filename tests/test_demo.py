@@ -4,13 +4,16 @@
 """
 
 import contextlib
+import fcntl
 import math
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 
@@ -160,6 +163,7 @@ def test_output_tells_of_the_cancelled_message_the_progress_and_the_end(tree):
 
 def test_terminal_gets_a_bar_and_typed_queries_are_answered(tree):
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     demo = subprocess.Popen(
         [*DEMO, "-i", "--root", str(tree)],
