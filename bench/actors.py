@@ -26,3 +26,7 @@ class ProcessSigner(work.Signer, ProcessActor):
 
 class ProcessGate(work.Gate, ProcessActor):
     pass
+
+
+class ProcessReader(work.Reader, ProcessActor):
+    pass

@@ -70,6 +70,8 @@ class Ray(Peer):
     """Its processes listen on every interface and ask for the way out: only where there is none."""
 
     name = "Ray actor"
+    object_store_bytes = 100 << 20
+    job_of = staticmethod(lambda job: job)
 
     def open(self):
         if not network.is_alone():
@@ -87,12 +89,32 @@ class Ray(Peer):
             include_dashboard=False,
             configure_logging=False,
             log_to_driver=False,
-            object_store_memory=100 << 20,
+            object_store_memory=self.object_store_bytes,
             _node_ip_address="127.0.0.1",
             _temp_dir=folder.name,
         )
-        actor = ray.remote(num_cpus=1)(work.JOBS[self.job]).remote()
+        actor = ray.remote(num_cpus=1)(self.job_of(work.JOBS[self.job])).remote()
         self.post, self.take = actor.handle.remote, ray.get
+
+
+class RayArrays(Ray):
+    """What it answers with is a read-only view of its own memory, and what `handle` gets too: both
+    are copied, as a user must who wants to write to them.
+    """
+
+    object_store_bytes = 5 << 30
+
+    def open(self):
+        super().open()
+        get = self.take
+        self.take = lambda ticket: get(ticket).copy()
+
+    job_of = staticmethod(lambda job: type(job.__name__, (Copying, job), {}))
+
+
+class Copying:
+    def handle(self, array):
+        return super().handle(array.copy())
 
 
 class Dask(Peer):

@@ -187,34 +187,79 @@ def turn_rows(kind, actor, *, is_fast):
     )
 
 
-def array_rows():
-    contenders = (
-        who.ProcessActor("Signer"),
-        who.ProcessPool("Signer"),
-        who.PipeLoop("Signer"),
-        who.WarmCopy(),
-    )
+KIB, GIB = 1 << 10, 1 << 30
+#: The lengths of arrays, and how often each is echoed in a sample.
+ECHOES = (
+    (4 * KIB, 100),
+    (16 * KIB, 100),
+    (64 * KIB, 100),
+    (256 * KIB, 50),
+    (MIB, 20),
+    (4 * MIB, 5),
+    (16 * MIB, 2),
+    (64 * MIB, 1),
+    (256 * MIB, 1),
+    (GIB, 1),
+)
+ECHO_TARGETS = {
+    MIB: (Target(">=", 10, PROCESS_POOL),),
+    64 * MIB: (Target(">=", 25, PROCESS_POOL), Target(">=", 0.4, COPY)),
+}
+#: Of these a copy through a pipe takes seconds.
+HUGE_BYTES = 256 * MIB
+
+
+def size_name(length_bytes):
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if length_bytes >= unit:
+            return f"{length_bytes // unit} {name}"
+    return f"{length_bytes} B"
+
+
+def array_rows(others=(), *, is_fast=False):
+    echoes = [(length, size) for length, size in ECHOES if not (is_fast and length >= HUGE_BYTES)]
     return (
-        Row(
-            key="array-64-mib",
-            title="process, 64 MiB numpy array echo",
-            unit=gigabytes_per_second(64 * MIB),
-            sample=work.arrays(64 * MIB),
-            contenders=contenders,
-            full=Amount(7, 1),
-            fast=Amount(1, 1, warm_ups=0),
-            targets=(Target(">=", 25, PROCESS_POOL), Target(">=", 0.4, COPY)),
+        *(array_row(length, size, others) for length, size in echoes),
+        one_way_row(64 * MIB),
+    )
+
+
+def array_row(length_bytes, size, others=()):
+    name = size_name(length_bytes)
+    is_huge = length_bytes >= HUGE_BYTES
+    return Row(
+        key=f"array-{name.lower().replace(' ', '-')}",
+        title=f"process, {name} numpy array echo",
+        unit=gigabytes_per_second(length_bytes),
+        sample=work.arrays(length_bytes),
+        contenders=(
+            who.ProcessActor("Signer"),
+            who.ProcessPool("Signer"),
+            who.PipeLoop("Signer"),
+            who.SharedMemoryByHand("Signer"),
+            who.WarmCopy(),
+            *(made("Signer") for made in others),
         ),
-        Row(
-            key="array-1-mib",
-            title="process, 1 MiB numpy array echo",
-            unit=gigabytes_per_second(MIB),
-            sample=work.arrays(MIB),
-            contenders=contenders,
-            full=Amount(15, 20),
-            fast=Amount(2, 2),
-            targets=(Target(">=", 10, PROCESS_POOL),),
+        full=Amount(3, size, warm_ups=0) if is_huge else Amount(9, size),
+        fast=Amount(1, min(size, 2), warm_ups=0),
+        targets=ECHO_TARGETS.get(length_bytes, ()),
+    )
+
+
+def one_way_row(length_bytes):
+    return Row(
+        key="array-one-way",
+        title=f"process, {size_name(length_bytes)} numpy array one way",
+        unit=gigabytes_per_second(length_bytes),
+        sample=work.arrays_one_way(length_bytes),
+        contenders=(
+            who.ProcessActor("Reader"),
+            who.ProcessPool("Reader"),
+            who.PipeLoop("Reader"),
+            who.SharedMemoryByHand("Reader"),
         ),
+        full=Amount(7, 2),
+        fast=Amount(1, 1, warm_ups=0),
     )
 
 
@@ -295,5 +340,5 @@ def all_rows(limits=(), *, with_peers=False, is_fast=False):
         *turn_rows("thread", who.ThreadActor(), is_fast=is_fast),
         *turn_rows("process", who.ProcessActor(), is_fast=is_fast),
         *memory_rows(),
-        *array_rows(),
+        *array_rows((peers.RayArrays,) if with_peers else (), is_fast=is_fast),
     )

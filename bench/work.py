@@ -27,6 +27,15 @@ class Signer(Counter):
         return array
 
 
+class Reader(Counter):
+    """Reads each page of an array and answers with the count alone."""
+
+    def handle(self, array):
+        self.count += 1
+        read_pages(array)
+        return self.count
+
+
 class Gate(Counter):
     """A Counter that a message naming a FIFO holds up until its writing end is closed."""
 
@@ -53,7 +62,7 @@ def wait_for_end_of_file(path):
         os.close(fd)
 
 
-JOBS = {"Counter": Counter, "Signer": Signer, "Gate": Gate}
+JOBS = {"Counter": Counter, "Signer": Signer, "Reader": Reader, "Gate": Gate}
 
 _kept = []
 
@@ -75,3 +84,34 @@ def serve(connection, job):
             connection.send(kept.handle(connection.recv()))
     except EOFError:
         return
+
+
+def serve_shared(connection, job):
+    """The same with `multiprocessing.shared_memory`: a name, then shapes of what is in it."""
+    from multiprocessing import shared_memory
+
+    kept = JOBS[job]()
+    memory = array = None
+    try:
+        while True:
+            message = connection.recv()
+            if isinstance(message, str):
+                array = None
+                if memory is not None:
+                    memory.close()
+                memory = shared_memory.SharedMemory(message)
+                continue
+            array = array_in(memory, *message)
+            answer = kept.handle(array)
+            connection.send(None if answer is array else answer)
+            del answer
+    except EOFError:
+        array = None
+        if memory is not None:
+            memory.close()
+
+
+def array_in(memory, shape, dtype):
+    import numpy as np
+
+    return np.ndarray(shape, dtype, memory.buf)

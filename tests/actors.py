@@ -120,6 +120,19 @@ class Echo:
         return message
 
 
+class Keeps:
+    """Keeps what it gets, and answers None with all of that."""
+
+    def __init__(self):
+        self.kept = []
+
+    def handle(self, message):
+        if message is None:
+            return self.kept
+        self.kept.append(message)
+        return None
+
+
 class Arguments:
     """Answers with what its constructor got; even `self` is free as a keyword."""
 

@@ -27,8 +27,15 @@ ROWS = {
     "process-turns-post-all",
     "thread-memory",
     "process-memory",
-    "array-64-mib",
+    "array-4-kib",
+    "array-16-kib",
+    "array-64-kib",
+    "array-256-kib",
     "array-1-mib",
+    "array-4-mib",
+    "array-16-mib",
+    "array-64-mib",
+    "array-one-way",
 }
 CHOSEN_START_METHOD = {"start-forkserver", "start-spawn"}
 

@@ -249,7 +249,7 @@ def test_an_answer_cut_in_half_by_death(program, gate):
         """if True:
         import sys
         import actors
-        executor = actors.ProcessDo.executor()
+        executor = actors.ProcessDo.options(shared_memory=0).executor()
         print(executor.post((actors.get_pid,)).result(30))
         future = executor.post((actors.answer_big, 1 << 22, actors.Gate(sys.argv[1])))
         waiting = executor.post((actors.echo, 1))
@@ -277,7 +277,8 @@ def test_a_message_cut_in_half_by_the_parents_death(program, gate):
         """if True:
         import os, sys, threading, time
         import actors
-        executor = actors.ProcessWaits.executor(actors.Gate(sys.argv[1]))
+        waits = actors.ProcessWaits.options(shared_memory=0)
+        executor = waits.executor(actors.Gate(sys.argv[1]))
         threading.Timer(0.3, os._exit, (0,)).start()
         executor.post(bytes(1 << 24))
         time.sleep(30)

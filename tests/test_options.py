@@ -16,6 +16,9 @@ BAD = {
 }
 BAD_FOR_PROCESSES = {
     "start method of a number": ({"start_method": 7}, TypeError, "start_method must be a str"),
+    "memory in words": ({"shared_memory": "1 GiB"}, TypeError, "shared_memory must be an int"),
+    "memory of truth": ({"shared_memory": True}, TypeError, "a number of bytes, not bool"),
+    "negative memory": ({"shared_memory": -1}, ValueError, "shared_memory must be .*, not -1"),
     "unknown start method": ({"start_method": "fork"}, ValueError, "start_method must be one of"),
 }
 
@@ -34,7 +37,7 @@ def test_a_bad_option_of_a_process_is_an_error_that_names_it(process, given, err
         process.actor(actors.Do).options(**given)
 
 
-@pytest.mark.parametrize("given", [{"start_method": "spawn"}], ids=str)
+@pytest.mark.parametrize("given", [{"start_method": "spawn"}, {"shared_memory": 0}], ids=str)
 def test_what_is_for_processes_is_refused_for_threads(thread, given):
     (name,) = given
     with pytest.raises(TypeError, match=f"option '{name}' is for process actors, and ThreadDo is"):

@@ -3,24 +3,34 @@
 Both sides use it, and it is loaded only when a message needs it.
 """
 
+from __future__ import annotations
+
 import io
 import pickle
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from typing_extensions import Buffer
 
 _CLOUDPICKLE = "cloudpickle.cloudpickle"
 
 
-def dumps(message: object) -> bytes:
+def dumps(
+    message: object, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None
+) -> bytes:
     """Pickle `message`, taking classes and functions by value where they have no module."""
     import cloudpickle
 
-    pickled: bytes = cloudpickle.dumps(message, 5)
+    pickled: bytes = cloudpickle.dumps(message, 5, buffer_callback)
     return pickled
 
 
-def loads(pickled: bytes) -> Any:  # noqa: ANN401 - anything can be pickled
-    """Unpickle what either side has pickled by value."""
-    unpickler = _Unpickler(io.BytesIO(pickled))
+def loads(pickled: Buffer, buffers: list[Buffer] | None = None) -> Any:  # noqa: ANN401
+    """Unpickle what either side has pickled by value, with the buffers that were left out."""
+    unpickler = _Unpickler(io.BytesIO(pickled), buffers)
     try:
         return unpickler.load()
     finally:
@@ -37,8 +47,8 @@ class _Unpickler(pickle.Unpickler):
     attributes that this process has changed would be lost.
     """
 
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
+    def __init__(self, file: io.BytesIO, buffers: list[Buffer] | None) -> None:
+        super().__init__(file, buffers=buffers)
         self._new: set[int] = set()
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it

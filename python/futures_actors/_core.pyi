@@ -68,7 +68,6 @@ class Actor(Generic[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
-        start_method: str | None = None,
     ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
@@ -105,7 +104,6 @@ class ThreadActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
-        start_method: str | None = None,
     ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
@@ -133,6 +131,7 @@ class ProcessActor(Actor[Message, Answer]):
         name: str | None = None,
         mailbox_size: int | None = None,
         start_method: str | None = None,
+        shared_memory: int | None = None,
     ) -> Options[P, ProcessActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 

@@ -20,11 +20,15 @@ class Options(Generic[P, Started]):
     `name`: what threads, errors and the log call the actor instead of its class's name.
     `mailbox_size`: how many messages may be accepted and not begun; without it, any number.
     `start_method`: "forkserver" or "spawn", for process actors; see `set_start_method`.
+    `shared_memory`: how many bytes of shared memory the big buffers of messages may take at a time,
+    and those of answers as many, for process actors; what finds no room crosses through the pipe.
+    0: all do. By default there is no limit but the system's.
     """
 
     name: str | None
     mailbox_size: int | None
     start_method: str | None
+    shared_memory: int | None
 
     def __init__(self, actor_class: type[Any], given: dict[str, object]) -> None:
         """Check what was given; what is wrong is an error that names option and value."""
@@ -91,6 +95,14 @@ def _start_method(_option: str, value: object) -> str:
     return check_start_method(value)
 
 
+def _bytes(option: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{option} must be an int, a number of bytes, not {type(value).__name__}")
+    if not 0 <= value < 1 << 63:
+        raise ValueError(f"{option} must be a number of bytes from 0 on, not {value!r}")
+    return value
+
+
 class _Option(NamedTuple):
     """How a value that is not None is checked, and whether thread actors lack the option."""
 
@@ -102,4 +114,5 @@ _OPTIONS = {
     "name": _Option(_name),
     "mailbox_size": _Option(_count),
     "start_method": _Option(_start_method, process_only=True),
+    "shared_memory": _Option(_bytes, process_only=True),
 }

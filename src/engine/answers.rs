@@ -149,7 +149,7 @@ mod tests {
 
     fn answers() -> (Reader, Answers) {
         let (read, write) = sys::pipe().expect("a pipe");
-        let (memory, _fd) = Memory::create().expect("memory");
+        let (memory, _file) = Memory::create().expect("memory");
         let answers = Answers::new(Writer::new(write), Arc::new(memory));
         (Reader::new(read), answers)
     }

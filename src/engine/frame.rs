@@ -100,6 +100,8 @@ pub enum Fault {
     UnknownKind(u8),
     TooLong(u64),
     NoMemory(usize),
+    /// Of a body's references to shared memory: cut, or to no block.
+    BadReferences,
 }
 
 impl fmt::Display for Fault {
@@ -108,6 +110,7 @@ impl fmt::Display for Fault {
             Self::UnknownKind(kind) => write!(f, "a frame of unknown kind {kind}"),
             Self::TooLong(len) => write!(f, "a frame that claims to be {len} bytes long"),
             Self::NoMemory(len) => write!(f, "no memory for a frame of {len} bytes"),
+            Self::BadReferences => write!(f, "a frame that refers to no block of shared memory"),
         }
     }
 }
@@ -116,10 +119,17 @@ impl std::error::Error for Fault {}
 
 /// The bytes of one frame.
 pub fn encode(kind: Kind, sequence: u64, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    encode_in_two(kind, sequence, body, &[])
+}
+
+/// As [`encode`], of a body that is in two pieces.
+pub fn encode_in_two(kind: Kind, sequence: u64, body: &[u8], tail: &[u8]) -> Vec<u8> {
+    let len = body.len() + tail.len();
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + len);
+    bytes.extend_from_slice(&(len as u64).to_le_bytes());
     bytes.extend_from_slice(&word(kind, sequence).to_le_bytes());
     bytes.extend_from_slice(body);
+    bytes.extend_from_slice(tail);
     bytes
 }
 

@@ -9,15 +9,20 @@ pub mod claims;
 pub mod latch;
 pub mod mailbox;
 pub mod room;
+pub mod slots;
 
 #[cfg(not(loom))]
 pub mod answers;
+#[cfg(not(loom))]
+pub mod arena;
 #[cfg(all(not(loom), any(test, feature = "faults")))]
 pub mod faults;
 #[cfg(not(loom))]
 pub mod frame;
 #[cfg(not(loom))]
 pub mod link;
+#[cfg(not(loom))]
+pub mod packet;
 #[cfg(not(loom))]
 pub mod shared;
 #[cfg(not(loom))]

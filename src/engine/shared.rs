@@ -1,10 +1,10 @@
 //! The memory that a parent shares with one child: the claims of the messages in the window, the
-//! spill, which holds answers that are still to leave the child, and a count for `trace`, whose
-//! text follows in the same file.
+//! spill, which holds answers that are still to leave the child, the arena's table and blocks, and
+//! a count for `trace`, whose text follows at the end of the file.
 //!
 //! ```text
-//! words:  0          512    513               512 + SPILL_WORDS
-//!         ├─ claims ──┼─ len ─┼─ spilled frames ──┼─ traces, and the rest ─┤
+//! words: ├─ claims: 512 ─┼─ len ─┼─ spilled frames: 4096 ─┼─ slots: 2 × 1024 ─┼─ the rest ─┤
+//! then, from 1 TiB on: the arena's slots
 //! ```
 
 use std::ops::Deref;
@@ -13,21 +13,41 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fd::OwnedFd;
 use rustix::io::Result;
 
+use super::arena::SLOTS as ARENA_SLOTS;
 use super::claims::{Claims, SLOTS};
 use super::frame::{Decoder, Frame};
+use super::slots::Slots;
 use super::sys::SharedWords;
 
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 pub const SPILL_BYTES: usize = 32 * 1024;
-const SPILL_WORDS: usize = 1 + SPILL_BYTES / WORD_BYTES;
-const TRACES: usize = SLOTS + SPILL_WORDS;
-const CURIOUS: usize = TRACES + 1;
-const SINCE: usize = CURIOUS + 1;
-const DONE: usize = SINCE + 1;
-const FAILED: usize = DONE + 1;
-const LEN_WORDS: usize = FAILED + 1;
-/// How long the file is that holds it.
-pub const LEN_BYTES: u64 = (LEN_WORDS * WORD_BYTES) as u64;
+const SPILL_END: usize = SLOTS + 1 + SPILL_BYTES / WORD_BYTES;
+const SLOTS_END: usize = SPILL_END + ARENA_SLOTS;
+const LEN_WORDS: usize = SLOTS_END + Setting::COUNT;
+
+/// Single words.
+#[derive(Clone, Copy)]
+pub(super) enum Setting {
+    /// How many bytes the arena's blocks of either side may take together.
+    LimitBytes,
+    /// How many of the parent's slots, and of the child's, have ever been taken: there is no need
+    /// to look at the others.
+    ParentUsed,
+    ChildUsed,
+    /// Why the child could not have a block, or 0.
+    ChildRefused,
+    /// Counts for `trace`.
+    Traces,
+    /// Whether the parent wants to hear of each message that begins.
+    Curious,
+    Since,
+    Done,
+    Failed,
+}
+
+impl Setting {
+    const COUNT: usize = Self::Failed as usize + 1;
+}
 
 #[derive(Debug)]
 pub struct Shared(SharedWords);
@@ -35,12 +55,12 @@ pub struct Shared(SharedWords);
 impl Shared {
     /// New memory, and the descriptor by which the child maps it.
     pub fn create() -> Result<(Self, OwnedFd)> {
-        let (words, fd) = SharedWords::create(LEN_WORDS)?;
-        Ok((Self(words), fd))
+        let (words, file) = SharedWords::create(LEN_WORDS)?;
+        Ok((Self(words), file))
     }
 
-    pub fn map(fd: &OwnedFd) -> Result<Self> {
-        Ok(Self(SharedWords::map(fd, LEN_WORDS)?))
+    pub fn map(file: &OwnedFd) -> Result<Self> {
+        Ok(Self(SharedWords::map(file, LEN_WORDS)?))
     }
 
     pub fn claims(&self) -> Claims<&[AtomicU64]> {
@@ -48,37 +68,46 @@ impl Shared {
     }
 
     pub fn spill(&self) -> Spill<&[AtomicU64]> {
-        Spill(&self.0[SLOTS..SLOTS + SPILL_WORDS])
+        Spill(&self.0[SLOTS..SPILL_END])
     }
 
     /// Counts for `trace`.
     pub fn traces(&self) -> &AtomicU64 {
-        &self.0[TRACES]
+        self.setting(Setting::Traces)
     }
 
     /// Whether the parent wants to hear of each message that begins. The child looks after a claim,
     /// and the parent looks at the claims after it has said so: one of them sees the other.
     pub fn is_curious(&self) -> bool {
-        self.0[CURIOUS].load(Ordering::SeqCst) != 0
+        self.setting(Setting::Curious).load(Ordering::SeqCst) != 0
     }
 
     pub fn set_curious(&self, curious: bool) {
-        self.0[CURIOUS].store(u64::from(curious), Ordering::SeqCst);
+        let setting = self.setting(Setting::Curious);
+        setting.store(u64::from(curious), Ordering::SeqCst);
+    }
+
+    pub(super) fn slots(&self) -> Slots<&[AtomicU64]> {
+        Slots::new(&self.0[SPILL_END..SLOTS_END])
+    }
+
+    pub(super) fn setting(&self, setting: Setting) -> &AtomicU64 {
+        &self.0[SLOTS_END + setting as usize]
     }
 
     /// When `handle` began on the message that it has, by `sys::now_nanos`; 0: it has none.
     pub fn since(&self) -> &AtomicU64 {
-        &self.0[SINCE]
+        self.setting(Setting::Since)
     }
 
     /// The last message that was told and has been handled.
     pub fn done(&self) -> &AtomicU64 {
-        &self.0[DONE]
+        self.setting(Setting::Done)
     }
 
     /// On how many messages that were told `handle` has raised.
     pub fn failed(&self) -> &AtomicU64 {
-        &self.0[FAILED]
+        self.setting(Setting::Failed)
     }
 }
 
@@ -146,8 +175,8 @@ mod tests {
 
     #[test]
     fn both_sides_see_the_same() {
-        let (here, fd) = Shared::create().expect("memory");
-        let there = Shared::map(&fd).expect("memory");
+        let (here, file) = Shared::create().expect("memory");
+        let there = Shared::map(&file).expect("memory");
         here.claims().offer(5);
         assert!(there.claims().claim(5));
         assert!(here.claims().has_started(5));
@@ -157,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_spilled_comes_back_until_it_is_cleared() {
-        let (shared, _fd) = Shared::create().expect("memory");
+        let (shared, _file) = Shared::create().expect("memory");
         let spill = shared.spill();
         let bodies: [&[u8]; 4] = [b"", b"1", b"12345678", b"a longer body than the others"];
         for (sequence, body) in (1..).zip(bodies) {
@@ -174,7 +203,7 @@ mod tests {
 
     #[test]
     fn it_takes_what_it_has_room_for() {
-        let (shared, _fd) = Shared::create().expect("memory");
+        let (shared, _file) = Shared::create().expect("memory");
         let spill = shared.spill();
         let frame = encode(Kind::Answer, 1, &[7; 101]);
         let mut count = 0;

@@ -29,6 +29,8 @@ pub enum Call {
     /// Changes or asks something of a descriptor.
     Control,
     Map,
+    /// Finds memory for a part of a file.
+    Reserve,
     /// Of a blocking descriptor, or of one that `poll` says is readable.
     Read,
     /// Of either kind of descriptor; the reader may have gone.
@@ -49,6 +51,7 @@ impl Call {
         match self {
             Self::Open => &[Errno::MFILE, Errno::NOMEM],
             Self::Control | Self::Map => &[Errno::NOMEM],
+            Self::Reserve => &[Errno::INTR, Errno::NOMEM, Errno::NOSPC],
             Self::Read | Self::Ring | Self::Poll => &[Errno::INTR, Errno::AGAIN, Errno::NOMEM],
             Self::Write => &[Errno::INTR, Errno::AGAIN, Errno::PIPE, Errno::NOMEM],
             Self::Sleep => &[Errno::INTR, Errno::AGAIN],
@@ -174,6 +177,169 @@ impl Drop for SharedWords {
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), len_bytes) };
         debug_assert!(unmapped.is_ok());
     }
+}
+
+/// Bytes of a shared file, mapped.
+///
+/// Who may touch which of them when is the arena's to say: see `slots.rs`.
+#[derive(Debug)]
+pub struct SharedBytes {
+    start: NonNull<u8>,
+    len_bytes: usize,
+}
+
+// SAFETY: the mapping lives as long as the value; what is in it belongs to one block at a time.
+#[expect(unsafe_code)]
+unsafe impl Send for SharedBytes {}
+// SAFETY: as above.
+#[expect(unsafe_code)]
+unsafe impl Sync for SharedBytes {}
+
+impl SharedBytes {
+    /// Maps a part of a file, which must be as large, and what memory it has.
+    pub(super) fn map(fd: &OwnedFd, offset: u64, len_bytes: usize) -> Result<Self> {
+        // What is there already is mapped in one go instead of page by page.
+        #[cfg(target_os = "linux")]
+        let flags = MapFlags::SHARED | MapFlags::POPULATE;
+        #[cfg(not(target_os = "linux"))]
+        let flags = MapFlags::SHARED;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
+        #[expect(unsafe_code)]
+        let start = attempt(Call::Map, || unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len_bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                flags,
+                fd,
+                offset,
+            )
+        })?;
+        let start = NonNull::new(start.cast()).ok_or(Errno::INVAL)?;
+        Ok(Self { start, len_bytes })
+    }
+
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    /// Copies `source` to the start.
+    pub(super) fn fill(&self, source: &[u8]) {
+        assert!(source.len() <= self.len_bytes);
+        // SAFETY: both have that many bytes, as checked. They do not overlap: a block that is
+        // filled is new, so nobody has a view of it.
+        #[expect(unsafe_code)]
+        unsafe {
+            std::ptr::copy_nonoverlapping(source.as_ptr(), self.start.as_ptr(), source.len());
+        }
+    }
+
+    pub(super) fn slice(&self, at: usize, len_bytes: usize) -> &[u8] {
+        assert!(at <= self.len_bytes && len_bytes <= self.len_bytes - at);
+        // SAFETY: inside the mapping, as checked, whose every bit pattern is valid. Who has the
+        // block is the only one to write to it, and does not while it reads.
+        #[expect(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(self.start.as_ptr().add(at), len_bytes)
+        }
+    }
+}
+
+impl SharedBytes {
+    /// Makes what is in it now this process's own: from here on it is shared with nobody. For a
+    /// process that `fork` has just made, which has one thread and no block of its own.
+    pub(super) fn make_private(&self) -> Result<()> {
+        let anonymous = |address: *mut std::ffi::c_void, flags| {
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            // SAFETY: at an address of the kernel's choice it touches no other memory; at ours it
+            // takes the place of our own mapping, page by page, and nobody else looks.
+            #[expect(unsafe_code)]
+            unsafe {
+                rustix::mm::mmap_anonymous(address, self.len_bytes, protection, flags)
+            }
+        };
+        let copy = Self {
+            start: NonNull::new(anonymous(std::ptr::null_mut(), MapFlags::PRIVATE)?.cast())
+                .ok_or(Errno::INVAL)?,
+            len_bytes: self.len_bytes,
+        };
+        copy.fill(self.slice(0, self.len_bytes));
+        anonymous(
+            self.start.as_ptr().cast(),
+            MapFlags::PRIVATE | MapFlags::FIXED,
+        )?;
+        self.fill(copy.slice(0, self.len_bytes));
+        Ok(())
+    }
+}
+
+impl Drop for SharedBytes {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and borrows of it have ended with the value.
+        #[expect(unsafe_code)]
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len_bytes) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+/// How long a file is.
+pub(super) fn len_of(fd: &OwnedFd) -> Result<u64> {
+    let file = attempt(Call::Control, || rustix::fs::fstat(fd))?;
+    Ok(file.st_size.unsigned_abs())
+}
+
+/// Gives a part of a shared file its memory, so that touching it cannot fail for want of that.
+pub(super) fn reserve(fd: &OwnedFd, offset: u64, len_bytes: u64) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = rustix::fs::FallocateFlags::empty();
+        let reserve = || rustix::fs::fallocate(fd, flags, offset, len_bytes);
+        retry(|| attempt(Call::Reserve, reserve))?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (fd, offset, len_bytes);
+    Ok(())
+}
+
+/// Gives the memory of a part of a shared file back to the system.
+pub(super) fn give_back(fd: &OwnedFd, offset: u64, len_bytes: u64) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::FallocateFlags;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let give = || rustix::fs::fallocate(fd, flags, offset, len_bytes);
+        retry(|| attempt(Call::Control, give))?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (fd, offset, len_bytes);
+    Ok(())
+}
+
+/// How much memory could be had without driving others out, where the system tells: on this
+/// machine, and in this process's control group if that has a limit.
+pub(super) fn available_bytes() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
+    let meminfo = read("/proc/meminfo")?;
+    let line = meminfo
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let machine = line.split_whitespace().next()?.parse::<u64>().ok()? * 1024;
+    let limit = number("/sys/fs/cgroup/memory.max");
+    let group = limit.and_then(|limit| {
+        let used = number("/sys/fs/cgroup/memory.current")?;
+        Some(limit.saturating_sub(used))
+    });
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
+/// The id of this process, also in one that `fork` has made.
+pub(super) fn process_id() -> u32 {
+    rustix::process::getpid().as_raw_pid().unsigned_abs()
 }
 
 #[cfg(target_os = "linux")]

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
-use super::shared::{LEN_BYTES, Shared};
+use super::shared::Shared;
 use super::sys;
 
 /// The child's half. A handler that writes tracebacks to `file` is in place for
@@ -38,7 +38,9 @@ pub enum Trace {
 /// traceback is asked for only when the text of the one before has been read.
 #[derive(Debug)]
 pub struct Traces {
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
+    /// How long the file is without a traceback.
+    len_bytes: u64,
     process: Arc<OwnedFd>,
     asked: u64,
     collected: u64,
@@ -46,15 +48,17 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// `file` is the one that `Shared::create` gave, `process` the child's descriptor.
-    pub fn new(file: OwnedFd, process: Arc<OwnedFd>) -> Self {
-        Self {
+    /// `file` is the one that `Shared::create` gave, and will get no longer but by tracebacks;
+    /// `process` is the child's descriptor.
+    pub fn new(file: Arc<OwnedFd>, process: Arc<OwnedFd>) -> Result<Self, Errno> {
+        Ok(Self {
+            len_bytes: sys::len_of(&file)?,
             file,
             process,
             asked: 0,
             collected: 0,
             text: String::new(),
-        }
+        })
     }
 
     /// Asks if this `request` has not yet, and looks what has become of it. One that comes while
@@ -85,8 +89,8 @@ impl Traces {
     fn collect(&mut self, shared: &Shared) -> Result<(), Errno> {
         let is_done = shared.traces().load(Ordering::SeqCst) > self.asked;
         if is_done && self.asked > self.collected {
-            let text = sys::read_from(self.file.as_fd(), LEN_BYTES)?;
-            sys::set_len(&self.file, LEN_BYTES)?;
+            let text = sys::read_from(self.file.as_fd(), self.len_bytes)?;
+            sys::set_len(&self.file, self.len_bytes)?;
             self.text = String::from_utf8_lossy(&text).into_owned();
             self.collected = self.asked;
         }
@@ -108,7 +112,7 @@ mod tests {
             .expect("cat");
         let pid = i32::try_from(child.id()).expect("a pid");
         let process = sys::watch_process(pid).expect("pidfd");
-        let mut traces = Traces::new(file, Arc::new(process));
+        let mut traces = Traces::new(Arc::new(file), Arc::new(process)).expect("a file");
         let mut request = None;
         let mut poll = || traces.poll(&shared, &mut request);
         assert_eq!(poll(), Ok(Trace::NotReady));

@@ -16,10 +16,12 @@ use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::error::log_failure;
+use super::packet::{self, Giver, Packet};
 use super::pickle;
 use super::thread::{TOLD, on_stop};
 use crate::engine::answers::{Answers, Haste};
-use crate::engine::frame::{Frame, Kind, encode};
+use crate::engine::arena::Arena;
+use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Fill, Reader, Writer};
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Interest};
@@ -77,11 +79,14 @@ pub(super) fn serve(
     let file = sys::inherited(shared).map_err(io)?;
     let shared = Arc::new(Shared::map(&file).map_err(io)?);
     watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
-    offer_traces(py, &shared, file)?;
+    let file = Arc::new(file);
+    offer_traces(py, &shared, &file)?;
+    let arena = Arc::new(Arena::join(Arc::clone(&shared), file));
     let answers = Answers::new(Writer::new(answer), Arc::clone(&shared));
     let mut child = Child {
         reader: Reader::new(request),
         answers: ANSWERS.get_or_init(|| answers),
+        arena,
         shared,
         prepare,
         dump_error,
@@ -92,19 +97,19 @@ pub(super) fn serve(
 
 /// Has the parent's signal for it write the stacks of all threads to `file`.
 #[cfg(target_os = "linux")]
-fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: OwnedFd) -> PyResult<()> {
+fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: &Arc<OwnedFd>) -> PyResult<()> {
     // The file, for all threads, and without the handler that was there.
     let how = (sys::trace_signal(), file.as_raw_fd(), true, false);
     py.import("faulthandler")?.call_method1("register", how)?;
     // Both for good: the handler may run at any moment.
     let shared = Box::leak(Box::new(Arc::clone(shared)));
-    trace::offer(shared, &file).map_err(std::io::Error::from)?;
-    std::mem::forget(file);
+    trace::offer(shared, file).map_err(std::io::Error::from)?;
+    std::mem::forget(Arc::clone(file));
     Ok(())
 }
 
 #[cfg(not(target_os = "linux"))]
-fn offer_traces(_py: Python<'_>, _shared: &Arc<Shared>, _file: OwnedFd) -> PyResult<()> {
+fn offer_traces(_py: Python<'_>, _shared: &Arc<Shared>, _file: &Arc<OwnedFd>) -> PyResult<()> {
     Ok(())
 }
 
@@ -141,6 +146,7 @@ struct Child<'py> {
     shared: Arc<Shared>,
     /// Called with `sys.argv` and the levels of loggers.
     prepare: Bound<'py, PyAny>,
+    arena: Arc<Arena>,
     dump_error: Bound<'py, PyAny>,
     /// How many messages were told and handled since the parent has heard of any.
     undone: u32,
@@ -153,9 +159,6 @@ type Call<'py> = (
     Option<Bound<'py, PyDict>>,
 );
 
-/// What to send: a kind and a body.
-type Answer<'py> = (Kind, Bound<'py, PyBytes>);
-
 impl<'py> Child<'py> {
     fn serve(&mut self, py: Python<'py>) -> PyResult<()> {
         let Some(start) = self.wait_for_frame(py)? else {
@@ -164,8 +167,8 @@ impl<'py> Child<'py> {
         let (actor, name) = match self.construct(py, &start.body) {
             Ok(constructed) => constructed,
             Err(error) => {
-                let body = self.encode_error(py, error)?;
-                return self.send(py, Kind::Error, 0, body.as_bytes(), Haste::Now);
+                let frame = self.encode_error(py, error, 0)?;
+                return self.send(py, frame, Haste::Now);
             }
         };
         let mut next = self.wait_for_frame(py)?;
@@ -182,7 +185,8 @@ impl<'py> Child<'py> {
             let answer = if self.shared.claims().claim(sequence) {
                 if self.shared.is_curious() {
                     next = self.reader.next_frame().map_err(broken)?;
-                    self.send(py, Kind::Begun, sequence, b"", haste(next.as_ref()))?;
+                    let begun = encode(Kind::Begun, sequence, b"");
+                    self.send(py, begun, haste(next.as_ref()))?;
                 }
                 self.shared
                     .since()
@@ -191,14 +195,15 @@ impl<'py> Child<'py> {
                 self.shared.since().store(0, Ordering::Relaxed);
                 answer
             } else {
-                Some((Kind::Skipped, PyBytes::new(py, b"")))
+                // What it refers to is not for this process: see `Ticket`.
+                Some(encode(Kind::Skipped, sequence, b""))
             };
             if next.is_none() {
                 next = self.reader.next_frame().map_err(broken)?;
             }
-            if let Some((kind, body)) = answer {
+            if let Some(answer) = answer {
                 self.undone = 0;
-                self.send(py, kind, sequence, body.as_bytes(), haste(next.as_ref()))?;
+                self.send(py, answer, haste(next.as_ref()))?;
             } else {
                 self.done(py, sequence, next.as_ref())?;
             }
@@ -232,37 +237,61 @@ impl<'py> Child<'py> {
             return Ok(());
         }
         self.undone = 0;
-        self.send(py, Kind::Done, sequence, b"", Haste::Soon)
+        self.send(py, encode(Kind::Done, sequence, b""), Haste::Soon)
     }
 
-    /// Has the message handled; `None` if it was told.
+    /// Has the message handled, and encodes what comes of it; `None` if it was told.
     fn answer(
         &self,
         actor: &Bound<'py, PyAny>,
         name: &str,
         frame: Frame,
-    ) -> PyResult<Option<Answer<'py>>> {
+    ) -> PyResult<Option<Vec<u8>>> {
         let py = actor.py();
+        let sequence = frame.sequence;
         if frame.kind == Kind::Told {
-            if let Err(error) = handle(actor, frame) {
+            if let Err(error) = self.handle(actor, frame) {
                 self.shared.failed().fetch_add(1, Ordering::Relaxed);
                 log_failure(py, name, TOLD, error);
             }
             return Ok(None);
         }
-        let pickled = handle(actor, frame).and_then(|answer| {
+        let packed = self.handle(actor, frame).and_then(|answer| {
             let what = format!("the answer of actor {name}");
-            pickle::dumps(&answer, &what)
+            packet::pack(&self.arena, Kind::Answer, answer, &what, Giver::LetsGo)
         });
-        match pickled {
-            Ok(body) => Ok(Some((Kind::Answer, body))),
-            Err(error) => Ok(Some((Kind::Error, self.encode_error(py, error)?))),
+        match packed {
+            Ok(packed) => {
+                let mut frame = packed.into_frame();
+                renumber(&mut frame, Kind::Answer, sequence);
+                Ok(Some(frame))
+            }
+            Err(error) => Ok(Some(self.encode_error(py, error, sequence)?)),
         }
     }
 
-    fn encode_error(&self, py: Python<'py>, error: PyErr) -> PyResult<Bound<'py, PyBytes>> {
+    fn handle(&self, actor: &Bound<'py, PyAny>, frame: Frame) -> PyResult<Bound<'py, PyAny>> {
+        let py = actor.py();
+        let packet = Packet::receive_attached(py, &self.arena, frame.body);
+        let message = packet.map_err(|fault| broken(fault.into()))?.load(py)?;
+        match frame.kind {
+            Kind::Call => {
+                let (function, args, kwargs): Call<'_> = message.extract()?;
+                give_control(|| function.call(args, kwargs.as_ref()))
+            }
+            Kind::Method => {
+                let (name, args, kwargs): Call<'_> = message.extract()?;
+                let name = name.cast_into::<PyString>()?;
+                give_control(|| actor.call_method(name, args, kwargs.as_ref()))
+            }
+            _ => give_control(|| actor.call_method1(intern!(py, "handle"), (message,))),
+        }
+    }
+
+    fn encode_error(&self, py: Python<'py>, error: PyErr, sequence: u64) -> PyResult<Vec<u8>> {
         let body = self.dump_error.call1((error.into_value(py),))?;
-        Ok(body.cast_into()?)
+        let body = body.cast_into::<PyBytes>()?;
+        Ok(encode(Kind::Error, sequence, body.as_bytes()))
     }
 
     /// The next frame, whenever it comes; `None`: the parent is gone.
@@ -280,15 +309,8 @@ impl<'py> Child<'py> {
         }
     }
 
-    fn send(
-        &self,
-        py: Python<'py>,
-        kind: Kind,
-        sequence: u64,
-        body: &[u8],
-        haste: Haste,
-    ) -> PyResult<()> {
-        send(py, self.answers, encode(kind, sequence, body), haste)
+    fn send(&self, py: Python<'py>, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
+        send(py, self.answers, frame, haste)
     }
 }
 
@@ -316,24 +338,6 @@ fn see_to_signals(py: Python<'_>) -> PyResult<()> {
 
 fn broken(broken: crate::engine::link::Broken) -> PyErr {
     PyOSError::new_err(format!("the link to the parent is broken: {broken}"))
-}
-
-fn handle<'py>(actor: &Bound<'py, PyAny>, frame: Frame) -> PyResult<Bound<'py, PyAny>> {
-    let py = actor.py();
-    let message = pickle::loads(py, &frame.body)?;
-    drop(frame.body);
-    match frame.kind {
-        Kind::Call => {
-            let (function, args, kwargs): Call<'_> = message.extract()?;
-            give_control(|| function.call(args, kwargs.as_ref()))
-        }
-        Kind::Method => {
-            let (name, args, kwargs): Call<'_> = message.extract()?;
-            let name = name.cast_into::<PyString>()?;
-            give_control(|| actor.call_method(name, args, kwargs.as_ref()))
-        }
-        _ => give_control(|| actor.call_method1(intern!(py, "handle"), (message,))),
-    }
 }
 
 /// Runs the object's own code: in there, Ctrl-C raises.

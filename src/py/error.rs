@@ -6,8 +6,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::packet::Packet;
 use super::stop::Force;
-use super::{imports, lifecycle, pickle};
+use super::{imports, lifecycle};
 use crate::engine::link::Broken;
 
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
@@ -81,8 +82,7 @@ pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Start
 /// An outcome that is not a Python object yet.
 #[derive(Clone)]
 pub(super) enum Sealed {
-    /// A pickle.
-    Answer(Arc<Vec<u8>>),
+    Answer(Arc<Packet>),
     /// An exception, as `_child.dump_error` encodes it.
     Error(Arc<Vec<u8>>),
     Fault(Arc<(String, Fault, Started)>),
@@ -91,7 +91,7 @@ pub(super) enum Sealed {
 impl Sealed {
     pub(super) fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         match self {
-            Self::Answer(bytes) => pickle::loads(py, bytes),
+            Self::Answer(packet) => packet.load(py),
             Self::Error(bytes) => Err(PyErr::from_value(load_error(py, bytes)?)),
             Self::Fault(fault) => {
                 let (name, fault, started) = &**fault;

@@ -15,6 +15,7 @@ use super::error::BrokenActor;
 use super::host::Host;
 use super::imports;
 use super::stop::{CancelFutures, Ended};
+use crate::engine::arena::Arena;
 
 /// Counts the forks between this process and the first that loaded the core.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -93,12 +94,32 @@ fn wait_for_all(py: Python<'_>, hosts: &[Arc<Host>], deadline: Option<Instant>) 
     Ok(Ended::Yes)
 }
 
+/// Shared memory, which may outlive its host: arrays do.
+static ARENAS: Mutex<Vec<Weak<Arena>>> = Mutex::new(Vec::new());
+
+/// Has a forked process have its own copy of what is in this arena. Call it attached.
+pub(super) fn register_arena(arena: &Arc<Arena>) {
+    let mut arenas = ARENAS.lock().unwrap_or_else(PoisonError::into_inner);
+    arenas.retain(|arena| arena.strong_count() > 0);
+    arenas.push(Arc::downgrade(arena));
+}
+
 /// Mark every executor that a forked process has copied as broken.
 #[pyfunction]
 pub(super) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::SeqCst);
     // Their threads are not here, so nobody will ever end them.
     live().clear();
+    let arenas = std::mem::take(&mut *ARENAS.lock().unwrap_or_else(PoisonError::into_inner));
+    for arena in arenas.iter().filter_map(Weak::upgrade) {
+        if let Err(error) = arena.after_fork() {
+            log::warn!(
+                target: "futures_actors",
+                "arrays that came from an actor are still shared with the process that forked: \
+                 {error}"
+            );
+        }
+    }
 }
 
 /// Send the core's log records to the Python logger `futures_actors`.

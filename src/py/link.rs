@@ -24,14 +24,17 @@ use super::future;
 use super::host::{Dump, Transport};
 use super::logs::Logs;
 use super::message::{ActorCell, Message, Outcome};
+use super::packet::{self, Giver, Packet};
 use super::permit::Permit;
 use super::stats::{End, Progress, Tally};
 use super::stop::{Force, Signalled};
-use super::{lifecycle, pickle, wait};
+use super::{lifecycle, wait};
+use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
 use crate::engine::mailbox::{Mailbox, Take};
+use crate::engine::packet::Reference;
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest, Signal};
 use crate::engine::trace::{Trace, Traces};
@@ -48,11 +51,18 @@ pub(super) struct Ticket {
     pub(super) is_told: bool,
     /// Its place in a bounded mailbox, until it is known to have begun.
     pub(super) permit: Option<Permit>,
+    /// What the frame refers to: the child's once it claims the message, and until then ours.
+    references: Box<[Reference]>,
 }
 
 impl Ticket {
     pub(super) fn withdraw(&self) -> bool {
-        self.link.shared.claims().withdraw(self.sequence)
+        let withdrawn = self.link.shared.claims().withdraw(self.sequence);
+        if withdrawn {
+            let references = self.references.iter();
+            references.for_each(|reference| self.link.arena.free(*reference));
+        }
+        withdrawn
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -145,13 +155,16 @@ impl Wire {
                 link,
                 sequence,
                 is_told: message.is_told(),
+                references: message.references(),
                 permit,
             };
             (Message::Ticket(ticket), message)
         });
-        let Some(Message::Frame(kind, mut frame)) = sent else {
+        let Some(Message::Frame(packed)) = sent else {
             return;
         };
+        let kind = packed.kind;
+        let mut frame = packed.into_frame();
         renumber(&mut frame, kind, sequence);
         let is_told = kind == Kind::Told;
         self.ahead.enter(frame.len(), Ahead { cell, is_told });
@@ -198,8 +211,9 @@ impl From<Broken> for Over {
 pub(super) struct Line {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
-    pub(super) shared: Shared,
-    pub(super) shared_fd: OwnedFd,
+    pub(super) shared: Arc<Shared>,
+    pub(super) arena: Arc<Arena>,
+    pub(super) traces: Option<Traces>,
     pub(super) process: Process,
 }
 
@@ -258,7 +272,8 @@ pub(super) struct Link {
     name: String,
     mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     tally: Arc<Tally>,
-    shared: Shared,
+    shared: Arc<Shared>,
+    pub(super) arena: Arc<Arena>,
     /// `None` once the child has been reaped.
     process: Mutex<Option<Process>>,
     /// How many are ahead. Stored under the wire's lock, and after an answer before the mailbox
@@ -291,12 +306,11 @@ impl Link {
             reader,
             writer,
             shared,
-            shared_fd,
+            arena,
+            traces,
             process,
         } = line;
         let wire = Wire::new(writer, bell);
-        let traces = process.watch.clone();
-        let traces = traces.map(|process| Traces::new(shared_fd, process));
         let intake = Intake {
             reader,
             ended: process.watch.clone(),
@@ -312,6 +326,7 @@ impl Link {
             tally,
             shared,
             process: Mutex::new(Some(process)),
+            arena,
             ahead_messages: AtomicUsize::new(0),
             wire: Mutex::new(Some(wire)),
             intake: Mutex::new(Some(intake)),
@@ -362,6 +377,7 @@ impl Link {
     pub(super) fn close_intake(&self) {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         drop(intake.take());
+        self.arena.close();
         drop(self.traces().take());
     }
 
@@ -557,9 +573,15 @@ impl Link {
     /// Takes in a frame, which tells that messages have left the child, or that one has begun.
     fn receive(&self, frame: Frame, events: &mut Vec<Event>) -> Result<(), Over> {
         let (body, sequence) = (frame.body, frame.sequence);
-        if frame.kind == Kind::Error && sequence == 0 {
-            return Err(Over::InitFailed(body));
-        }
+        let outcome = match frame.kind {
+            Kind::Error if sequence == 0 => return Err(Over::InitFailed(body)),
+            Kind::Answer => {
+                let packet = Packet::receive(&self.arena, body).map_err(Broken::Frame)?;
+                Some(Sealed::Answer(Arc::new(packet)))
+            }
+            Kind::Error => Some(Sealed::Error(Arc::new(body))),
+            _ => None,
+        };
         let mut wire = self.wire();
         // It is there until the I/O thread takes it, after the last read.
         let wire = wire.as_mut().ok_or(Over::Ended)?;
@@ -568,19 +590,18 @@ impl Link {
         if !passed.is_empty() {
             events.push(Event::Done(passed));
         }
-        let event = match frame.kind {
-            Kind::Done => None,
-            Kind::Begun => Some(self.receive_begun(wire, sequence)?),
-            Kind::Skipped => {
+        let event = match (frame.kind, outcome) {
+            (_, Some(outcome)) => Some(self.receive_end(wire, sequence, outcome)?),
+            (Kind::Done, _) => None,
+            (Kind::Begun, _) => Some(self.receive_begun(wire, sequence)?),
+            (Kind::Skipped, _) => {
                 let cell = wire.ahead.leave(sequence)?.cell;
                 if !cell.phase().is_done() {
                     wire.revoked.push(Arc::clone(&cell));
                 }
                 Some(Event::Skipped(cell))
             }
-            Kind::Answer => Some(self.receive_end(wire, sequence, Sealed::Answer(body.into()))?),
-            Kind::Error => Some(self.receive_end(wire, sequence, Sealed::Error(body.into()))?),
-            kind => return Err(Broken::Unexpected(kind).into()),
+            (kind, _) => return Err(Broken::Unexpected(kind).into()),
         };
         self.ahead_messages
             .store(wire.ahead.len(), Ordering::SeqCst);
@@ -642,8 +663,8 @@ impl Link {
 
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
         let what = format!("the message for actor {}", self.name);
-        let body = pickle::dumps(object, &what)?;
-        Ok(Message::Frame(kind, encode(kind, 0, body.as_bytes())))
+        let packed = packet::pack(&self.arena, kind, object.clone(), &what, Giver::Keeps)?;
+        Ok(Message::Frame(packed))
     }
 }
 

@@ -8,9 +8,11 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::callbacks::Watch;
 use super::error::Sealed;
 use super::link::{Link, Ticket};
+use super::packet::Packed;
 use super::permit::Permit;
 use crate::engine::cell::{Cell, Claimable};
 use crate::engine::frame::Kind;
+use crate::engine::packet::Reference;
 
 pub(super) type ActorCell = Cell<Message, Outcome, Watch>;
 
@@ -23,7 +25,7 @@ pub(super) enum Message {
     /// For a proxy: the name of a method of the actor, and its arguments.
     Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
     /// Any of them, encoded for a child.
-    Frame(Kind, Vec<u8>),
+    Frame(Packed),
     /// For `handle`, and its answer for nobody.
     Told(Py<PyAny>),
     /// Stands for a frame that a child has.
@@ -35,10 +37,19 @@ pub(super) enum Message {
 }
 
 impl Message {
+    /// What its frame refers to.
+    pub(super) fn references(&self) -> Box<[Reference]> {
+        match self {
+            Self::Frame(packed) => packed.references(),
+            _ => Box::default(),
+        }
+    }
+
     /// Whether nobody awaits its end.
     pub(super) fn is_told(&self) -> bool {
         match self {
-            Self::Told(_) | Self::Frame(Kind::Told, ..) => true,
+            Self::Told(_) => true,
+            Self::Frame(packed) => packed.kind == Kind::Told,
             Self::Ticket(ticket) => ticket.is_told,
             Self::Bounded(message, _) => message.is_told(),
             _ => false,

@@ -3,6 +3,7 @@
 //! Rules: wait detached, always; call no Python and drop no Python object under a Rust lock.
 
 mod actor;
+mod buffer;
 mod callbacks;
 mod child;
 mod error;
@@ -17,6 +18,7 @@ mod link;
 mod logs;
 mod message;
 mod options;
+mod packet;
 mod permit;
 mod pickle;
 mod process;

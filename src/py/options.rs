@@ -12,6 +12,8 @@ pub(super) struct Options<'py> {
     /// How many messages may be accepted and not begun; `None`: any number.
     pub(super) mailbox_size: Option<usize>,
     pub(super) start_method: Option<String>,
+    /// In bytes, for either side of a link.
+    pub(super) shared_memory: u64,
 }
 
 impl<'py> Options<'py> {
@@ -24,11 +26,13 @@ impl<'py> Options<'py> {
                 name: class.name()?.to_string(),
                 mailbox_size: None,
                 start_method: None,
+                shared_memory: u64::MAX,
             });
         }
         let class = actor
             .getattr(intern!(py, "actor_class"))?
             .cast_into::<PyType>()?;
+        let shared_memory: Option<u64> = actor.getattr(intern!(py, "shared_memory"))?.extract()?;
         let name: Option<String> = actor.getattr(intern!(py, "name"))?.extract()?;
         Ok(Self {
             name: match name {
@@ -38,6 +42,7 @@ impl<'py> Options<'py> {
             class,
             mailbox_size: actor.getattr(intern!(py, "mailbox_size"))?.extract()?,
             start_method: actor.getattr(intern!(py, "start_method"))?.extract()?,
+            shared_memory: shared_memory.unwrap_or(u64::MAX),
         })
     }
 }

@@ -4,11 +4,14 @@
 //! crosses by value, with cloudpickle, which is imported only then.
 
 use memchr::memmem;
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyType};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyType};
 
+use super::buffer::Collector;
 use super::imports;
 
 // The C half of `pickle` is taken by its own name: the other half imports `re`, which a child does
@@ -22,8 +25,46 @@ const PROTOCOL: u8 = 5;
 /// Counter") and what refused.
 #[pyfunction]
 pub(super) fn dumps<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyBytes>> {
+    dump(object, what, None)
+}
+
+/// As `dumps`, but leaves big buffers out of the pickle.
+pub(super) fn dumps_apart<'py>(
+    object: &Bound<'py, PyAny>,
+    what: &str,
+) -> PyResult<(Bound<'py, PyBytes>, Vec<PyUntypedBuffer>)> {
+    if is_plain(object) {
+        return Ok((dump(object, what, None)?, Vec::new()));
+    }
+    let collector = Bound::new(object.py(), Collector::new())?;
+    let pickle = dump(object, what, Some(&collector))?;
+    Ok((pickle, collector.get().take()))
+}
+
+/// Whether an object has no buffer that pickle would leave out. A quick look: most messages are
+/// such, and what the search costs would show.
+fn is_plain(object: &Bound<'_, PyAny>) -> bool {
+    object.is_none()
+        || object.is_exact_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyString>()
+        || object.is_exact_instance_of::<PyFloat>()
+        || object.is_exact_instance_of::<PyBool>()
+        || object.is_exact_instance_of::<PyBytes>()
+}
+
+fn dump<'py>(
+    object: &Bound<'py, PyAny>,
+    what: &str,
+    collector: Option<&Bound<'py, Collector>>,
+) -> PyResult<Bound<'py, PyBytes>> {
     let py = object.py();
-    let plain = imports::pickle_dumps(py)?.call1((object, PROTOCOL));
+    let kwargs = collector.map(|collector| {
+        let kwargs = PyDict::new(py);
+        kwargs.set_item(intern!(py, "buffer_callback"), collector)?;
+        PyResult::Ok(kwargs)
+    });
+    let kwargs = kwargs.transpose()?;
+    let plain = imports::pickle_dumps(py)?.call((object, PROTOCOL), kwargs.as_ref());
     match plain {
         Ok(pickle) => {
             let pickle = pickle.cast_into::<PyBytes>()?;
@@ -34,7 +75,11 @@ pub(super) fn dumps<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Bou
         Err(error) if is_refusal(py, &error)? => {}
         Err(error) => return Err(error),
     }
-    let by_value = imports::dump_by_value(py)?.call1((object,));
+    if let Some(collector) = collector {
+        // By value, it will be offered them anew.
+        drop(collector.get().take());
+    }
+    let by_value = imports::dump_by_value(py)?.call((object,), kwargs.as_ref());
     match by_value {
         Ok(pickle) => Ok(pickle.cast_into()?),
         Err(error) if is_refusal(py, &error)? => {
@@ -59,9 +104,34 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 /// Unpickle what `dumps` has made, in this process or in one that talks to it.
 #[pyfunction]
 pub(super) fn loads<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = PyBytes::new(py, pickle);
-    if memmem::find(pickle, b"cloudpickle").is_some() {
-        return imports::load_by_value(py)?.call1((bytes,));
-    }
-    imports::pickle_loads(py)?.call1((bytes,))
+    loads_apart(py, pickle, None)
+}
+
+/// As `loads`, with the buffers that were left out, in their order.
+pub(super) fn loads_apart<'py>(
+    py: Python<'py>,
+    pickle: &[u8],
+    buffers: Option<Bound<'py, PyList>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    loads_from(pickle, PyBytes::new(py, pickle).as_any(), buffers)
+}
+
+/// As `loads_apart`, where `object` has the bytes of `pickle`.
+pub(super) fn loads_from<'py>(
+    pickle: &[u8],
+    object: &Bound<'py, PyAny>,
+    buffers: Option<Bound<'py, PyList>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    let load = if memmem::find(pickle, b"cloudpickle").is_some() {
+        imports::load_by_value(py)?
+    } else {
+        imports::pickle_loads(py)?
+    };
+    let Some(buffers) = buffers else {
+        return load.call1((object,));
+    };
+    let kwargs = PyDict::new(py);
+    kwargs.set_item(intern!(py, "buffers"), buffers)?;
+    load.call((object,), Some(&kwargs))
 }

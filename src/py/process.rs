@@ -3,7 +3,7 @@
 //! The I/O thread touches Python only to run callbacks and to reap the child.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,18 +18,22 @@ use super::host::Host;
 use super::link::{Event, Line, Link, Over, Phase, Process};
 use super::message::ActorCell;
 use super::options::Options;
-use super::{imports, pickle};
+use super::{imports, lifecycle, pickle};
+use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::frame::{Kind, encode};
 use crate::engine::link::{Broken, Fill, Reader, Writer};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest};
+use crate::engine::trace::Traces;
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
 const TICK: Duration = Duration::from_millis(5);
 /// After so many ticks without a message it reads again itself, and then sleeps without end.
 const IDLE_TICKS: u32 = 4;
+/// How often it looks for shared memory that nobody has used since the last time.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long it lets another thread finish a read.
 const PAUSE: Duration = Duration::from_millis(1);
 /// After so many answers in a row that somebody waited for, with no other message ahead, it leaves
@@ -62,7 +66,7 @@ impl ProcessExecutorCore {
         let start = (&name, (sys_argv, levels, authkey), start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
-        let (child, ends) = start_child(py, &start, options.start_method.as_deref())?;
+        let (child, ends) = start_child(py, &start, &options)?;
 
         let (mailbox, tally) = (Mailbox::new(options.mailbox_size), Arc::default());
         let mailbox = Arc::new(mailbox);
@@ -90,6 +94,7 @@ impl ProcessExecutorCore {
                 streak: 0,
                 idle: 0,
                 last: 0,
+                look_at: None,
             };
             side.serve();
         });
@@ -112,19 +117,28 @@ struct Child {
 fn start_child(
     py: Python<'_>,
     start: &Bound<'_, PyBytes>,
-    start_method: Option<&str>,
+    options: &Options<'_>,
 ) -> PyResult<(Child, Line)> {
     let io = |error: Errno| std::io::Error::from(error);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
-    let (shared, shared_fd) = Shared::create().map_err(io)?;
+    let (shared, file) = Shared::create().map_err(io)?;
+    let (shared, file) = (Arc::new(shared), Arc::new(file));
+    let arena = Arena::create(
+        Arc::clone(&shared),
+        Arc::clone(&file),
+        options.shared_memory,
+    );
+    let arena = Arc::new(arena);
+    lifecycle::register_arena(&arena);
     sys::set_nonblocking(&request_write).map_err(io)?;
     sys::set_nonblocking(&answer_read).map_err(io)?;
     let mut writer = Writer::new(request_write);
     writer.push(encode(Kind::Start, 0, start.as_bytes()));
     // The child finds it there; what the pipe does not take, the I/O thread writes.
     _ = writer.flush().map_err(io)?;
-    let theirs = [&request_read, &answer_write, &shared_fd].map(AsRawFd::as_raw_fd);
+    let theirs = [&request_read, &answer_write, &*file].map(AsRawFd::as_raw_fd);
+    let start_method = options.start_method.as_deref();
     let object = imports::start_child(py)?.call1((theirs.to_vec(), start_method))?;
     let pid = object.getattr(intern!(py, "pid"))?.extract()?;
     let object = object.unbind();
@@ -134,11 +148,14 @@ fn start_child(
         pid,
         watch: watch.map(Arc::new),
     };
+    let traces = process.watch.clone();
+    let traces = traces.map(|process| Traces::new(file, process)).transpose();
     let line = Line {
         reader,
         writer,
         shared,
-        shared_fd,
+        arena,
+        traces: traces.map_err(io)?,
         process,
     };
     Ok((Child { object, pid }, line))
@@ -159,6 +176,8 @@ struct Side<'a> {
     idle: u32,
     /// How many messages there had been at the last tick.
     last: u64,
+    /// When to look for unused memory next, if there is any memory.
+    look_at: Option<Instant>,
 }
 
 /// What `Side::turn` found out for the next one.
@@ -189,6 +208,7 @@ impl Side<'_> {
 
     /// Waits for something to do and does it.
     fn turn(&mut self, next: Next, events: &mut Vec<Event>) -> Result<Next, Over> {
+        let look = self.look();
         let by_waiter = self.link.is_by_waiter();
         let unsent = self.link.unsent();
         let reads = !by_waiter && next == Next::Wait;
@@ -206,6 +226,7 @@ impl Side<'_> {
             Next::Pause => Some(PAUSE),
             Next::Wait => by_waiter.then_some(TICK),
         };
+        let timeout = timeout.into_iter().chain(look).min();
         let polled = sys::retry(|| sys::poll(interests, timeout));
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
         if room.contains(PollFlags::ERR) {
@@ -244,6 +265,22 @@ impl Side<'_> {
             return Err(Over::Ended);
         }
         Ok(Next::Wait)
+    }
+
+    /// Gives shared memory back that has not been used for a while. Returns how long until there may
+    /// be such again; while there are no blocks at all, never.
+    fn look(&mut self) -> Option<Duration> {
+        let arena = &self.link.arena;
+        if self.look_at.is_some_and(|at| Instant::now() >= at) {
+            self.look_at = None;
+            arena.age();
+        }
+        if !arena.has_memory() {
+            self.look_at = None;
+            return None;
+        }
+        let at = *self.look_at.get_or_insert_with(|| Instant::now() + LOOK);
+        Some(at.saturating_duration_since(Instant::now()))
     }
 
     /// While the reading is left to who waits: takes it back if nobody does.

@@ -1,0 +1,112 @@
+//! Python's buffer protocol: the bytes of an object that pickles out of band, and an object whose
+//! bytes are a block of shared memory.
+//!
+//! Beside `engine/sys.rs` the only file with `unsafe`: the protocol is one of raw pointers.
+
+use std::ffi::c_int;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::engine::arena::Block;
+use crate::engine::packet::MAX_REFERENCES;
+
+/// What is at least so long crosses in shared memory, what is shorter in the frame. Measured: see
+/// `bench/README.md`.
+pub(super) const THRESHOLD_BYTES: usize = 16 * 1024;
+
+/// Takes the buffers that pickle offers to leave out, if they are big: its `buffer_callback`.
+#[pyclass(frozen)]
+pub(super) struct Collector {
+    taken: Mutex<Vec<PyUntypedBuffer>>,
+}
+
+#[pymethods]
+impl Collector {
+    /// Whether pickle is to keep this one.
+    fn __call__(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
+        // As bytes in a row: PyO3 has no buffers without a dimension, which numpy has.
+        let buffer = PyUntypedBuffer::get(&buffer.call_method0(intern!(buffer.py(), "raw"))?)?;
+        if buffer.len_bytes() < THRESHOLD_BYTES {
+            return Ok(true);
+        }
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        // One place is for the pickle itself.
+        if taken.len() + 1 < MAX_REFERENCES {
+            taken.push(buffer);
+            return Ok(false);
+        }
+        drop(taken);
+        Ok(true)
+    }
+}
+
+impl Collector {
+    pub(super) fn new() -> Self {
+        Self {
+            taken: Mutex::default(),
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<PyUntypedBuffer> {
+        std::mem::take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The memory of a buffer that pickle has offered, which is contiguous.
+pub(super) fn bytes(buffer: &PyUntypedBuffer) -> &[u8] {
+    if buffer.len_bytes() == 0 {
+        return &[];
+    }
+    // SAFETY: the exporter keeps this memory where it is for as long as the buffer is held. It is
+    // contiguous: pickle refuses others before it offers them. Should Python code write to it
+    // meanwhile, in another thread, what is read is as torn as any reader's in that case.
+    #[expect(unsafe_code)]
+    unsafe {
+        std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
+    }
+}
+
+/// Where a buffer's memory is.
+pub(super) fn address(buffer: &PyUntypedBuffer) -> usize {
+    buffer.buf_ptr().addr()
+}
+
+/// The bytes of a block, writable: whoever has the block has it alone.
+#[pyclass(frozen, name = "SharedBuffer", module = "futures_actors._core")]
+pub(super) struct SharedBuffer {
+    block: Arc<Block>,
+}
+
+impl SharedBuffer {
+    pub(super) fn new(block: Arc<Block>) -> Self {
+        Self { block }
+    }
+}
+
+#[pymethods]
+impl SharedBuffer {
+    #[expect(unsafe_code)]
+    unsafe fn __getbuffer__(
+        slf: Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: c_int,
+    ) -> PyResult<()> {
+        let block = &slf.get().block;
+        let start = block.start();
+        let len = ffi::Py_ssize_t::try_from(block.len_bytes())?;
+        // SAFETY: `view` is the interpreter's to fill. The memory is mapped for as long as the
+        // block lives, which the object has, and the view holds the object.
+        let filled = unsafe {
+            ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start.as_ptr().cast(), len, 0, flags)
+        };
+        if filled == 0 {
+            Ok(())
+        } else {
+            Err(PyErr::fetch(slf.py()))
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Objects to frames and back: a pickle, and big buffers beside it in blocks of shared memory.
+//!
+//! Where there is no block to be had, a buffer goes along in the frame: nothing is pickled twice.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::PyMemoryError;
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyList};
+use rustix::io::Errno;
+
+use super::buffer::{self, SharedBuffer, THRESHOLD_BYTES};
+use super::pickle;
+use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
+use crate::engine::frame::{Fault, Kind};
+use crate::engine::packet::{self, Reference};
+
+/// A frame, and the blocks that it refers to: whoever has this has them.
+pub(super) struct Packed {
+    pub(super) kind: Kind,
+    pub(super) frame: Vec<u8>,
+    pub(super) blocks: Box<[Block]>,
+}
+
+impl Packed {
+    /// What the frame refers to.
+    pub(super) fn references(&self) -> Box<[Reference]> {
+        self.blocks.iter().map(Block::reference).collect()
+    }
+
+    /// The frame, with which the blocks leave this process.
+    pub(super) fn into_frame(self) -> Vec<u8> {
+        self.blocks.into_iter().for_each(Block::leave);
+        self.frame
+    }
+}
+
+/// Whether the object is of no more use to this process once it is packed. What a block holds that
+/// nobody has but the object then goes back as it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Giver {
+    Keeps,
+    LetsGo,
+}
+
+/// Where a buffer has gone.
+enum Place {
+    Block(Block),
+    /// It is a part, at this address and so long, of a block that has come from the other process.
+    Received(Arc<Block>, usize, usize),
+    Frame(PyUntypedBuffer),
+}
+
+/// Packs `object` into a frame of `kind`; an error says `what` it was.
+pub(super) fn pack(
+    arena: &Arc<Arena>,
+    kind: Kind,
+    object: Bound<'_, PyAny>,
+    what: &str,
+    giver: Giver,
+) -> PyResult<Packed> {
+    let py = object.py();
+    let (pickle, buffers) = pickle::dumps_apart(&object, what)?;
+    let pickle = pickle.as_bytes();
+    if buffers.is_empty() && pickle.len() < THRESHOLD_BYTES {
+        return Ok(Packed {
+            kind,
+            frame: packet::pack(kind, 0, pickle, &[]),
+            blocks: Box::default(),
+        });
+    }
+    let mut packer = Packer {
+        py,
+        arena,
+        what,
+        body: Vec::new(),
+        references: Vec::with_capacity(buffers.len() + 1),
+        blocks: Vec::with_capacity(buffers.len() + 1),
+    };
+    let mut places = Vec::with_capacity(buffers.len());
+    for buffer in buffers {
+        places.push(packer.place(buffer, giver)?);
+    }
+    drop(object);
+    let pickle = packer.put_pickle(pickle)?;
+    for place in places {
+        packer.put(place)?;
+    }
+    if let Some(last) = pickle {
+        packer.put(Place::Block(last))?;
+    }
+    Ok(Packed {
+        kind,
+        frame: packet::pack(kind, 0, &packer.body, &packer.references),
+        blocks: packer.blocks.into_boxed_slice(),
+    })
+}
+
+struct Packer<'a, 'py> {
+    py: Python<'py>,
+    arena: &'a Arc<Arena>,
+    what: &'a str,
+    body: Vec<u8>,
+    references: Vec<Reference>,
+    blocks: Vec<Block>,
+}
+
+impl Packer<'_, '_> {
+    /// Copies a buffer into a block, unless it is in one, or none is to be had.
+    fn place(&self, buffer: PyUntypedBuffer, giver: Giver) -> PyResult<Place> {
+        let (address, len_bytes) = (buffer::address(&buffer), buffer.len_bytes());
+        if giver == Giver::LetsGo
+            && let Some(block) = self.arena.find(address, len_bytes)
+        {
+            // With it goes its hold on the object.
+            buffer.release(self.py);
+            return Ok(Place::Received(block, address, len_bytes));
+        }
+        Ok(match self.copy(buffer::bytes(&buffer))? {
+            Some(block) => Place::Block(block),
+            None => Place::Frame(buffer),
+        })
+    }
+
+    /// A new block with a copy of `bytes`, if there is one to be had.
+    fn copy(&self, bytes: &[u8]) -> PyResult<Option<Block>> {
+        let arena = self.arena;
+        let copied = self.py.detach(|| {
+            let block = arena.take(bytes.len())?;
+            block.fill(bytes);
+            Ok(block)
+        });
+        match copied {
+            Ok(block) => Ok(Some(block)),
+            Err(Refusal::NoMemory { available_bytes }) => Err(PyMemoryError::new_err(format!(
+                "{} has {} bytes in one piece, and the system has {available_bytes} bytes of \
+                 memory to spare; send it in smaller pieces",
+                self.what,
+                bytes.len(),
+            ))),
+            Err(refusal) => {
+                warn(self.arena, self.what, refusal);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Puts the pickle first into the frame, or, if it is big, into the block that it returns.
+    fn put_pickle(&mut self, pickle: &[u8]) -> PyResult<Option<Block>> {
+        if pickle.len() >= THRESHOLD_BYTES
+            && let Some(block) = self.copy(pickle)?
+        {
+            return Ok(Some(block));
+        }
+        self.body.extend_from_slice(pickle);
+        Ok(None)
+    }
+
+    fn put(&mut self, place: Place) -> PyResult<()> {
+        match place {
+            Place::Block(block) => {
+                self.references.push(block.reference());
+                self.blocks.push(block);
+            }
+            Place::Received(block, address, len_bytes) => {
+                match Arc::try_unwrap(block) {
+                    // Nobody has it any more.
+                    Ok(block) => {
+                        let part = block.into_part(address, len_bytes);
+                        return self.put(Place::Block(part));
+                    }
+                    Err(kept) => {
+                        let bytes = kept.part(address, len_bytes);
+                        match self.copy(bytes)? {
+                            Some(block) => return self.put(Place::Block(block)),
+                            None => self.put_in_frame(bytes),
+                        }
+                    }
+                }
+            }
+            Place::Frame(buffer) => self.put_in_frame(buffer::bytes(&buffer)),
+        }
+        Ok(())
+    }
+
+    fn put_in_frame(&mut self, bytes: &[u8]) {
+        let reference = Reference::in_body(self.body.len(), bytes.len());
+        self.references.push(reference);
+        self.body.extend_from_slice(bytes);
+    }
+}
+
+/// Says once for an actor, in each process, that its big buffers go by the pipe.
+fn warn(arena: &Arena, what: &str, refusal: Refusal) {
+    let why = match refusal {
+        Refusal::Off => return,
+        Refusal::Exhausted => "what is in use of it has reached its limit".to_owned(),
+        Refusal::System(error) => error.to_string(),
+        Refusal::NoMemory { available_bytes } => {
+            format!("there are {available_bytes} bytes of memory to spare")
+        }
+    };
+    if arena.is_first_refusal() {
+        log::warn!(
+            target: "futures_actors",
+            "no shared memory for {what}: {why}; big buffers of this actor cross through its pipe \
+             while there is none, which takes longer"
+        );
+    }
+}
+
+/// What a body holds, as it was received.
+pub(super) struct Packet {
+    body: Vec<u8>,
+    pickle: Where,
+    buffers: Box<[Where]>,
+    /// What the other process has to say of its arena.
+    refusal: Option<(Arc<Arena>, Refusal)>,
+}
+
+enum Where {
+    Body(Range<usize>),
+    Block(Arc<Block>),
+    /// In a block that cannot be mapped.
+    Lost(Errno),
+}
+
+impl Packet {
+    /// As `receive`, by a thread that is attached.
+    pub(super) fn receive_attached(
+        py: Python<'_>,
+        arena: &Arc<Arena>,
+        body: Vec<u8>,
+    ) -> Result<Self, Fault> {
+        if packet::has_references(&body) {
+            return py.detach(|| Self::receive(arena, body));
+        }
+        Self::receive(arena, body)
+    }
+
+    /// Takes over the blocks that a body refers to. May block while much memory is mapped.
+    pub(super) fn receive(arena: &Arc<Arena>, mut body: Vec<u8>) -> Result<Self, Fault> {
+        let references = packet::unpack(&mut body)?;
+        let first = references.iter().find_map(|one| one.range_in_body());
+        let pickle = 0..first.map_or(body.len(), |range| range.start);
+        let find = |reference: Reference| match reference.range_in_body() {
+            Some(range) if body.get(range.clone()).is_some() => Ok(Where::Body(range)),
+            Some(_) => Err(Fault::BadReferences),
+            None => match arena.receive(reference) {
+                Ok(block) => Ok(Where::Block(Arc::new(block))),
+                Err(NotReceived::System(error)) => Ok(Where::Lost(error)),
+                Err(NotReceived::Nonsense) => Err(Fault::BadReferences),
+            },
+        };
+        // All of them, so that none is lost if another is bad.
+        let found: Vec<_> = references.into_iter().map(find).collect();
+        let mut buffers = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let pickle = if pickle.is_empty() {
+            buffers.pop().ok_or(Fault::BadReferences)?
+        } else {
+            Where::Body(pickle)
+        };
+        let refusal = if body.len() < THRESHOLD_BYTES {
+            None
+        } else {
+            arena.take_child_refusal()
+        };
+        Ok(Self {
+            body,
+            pickle,
+            buffers: buffers.into_boxed_slice(),
+            refusal: refusal.map(|refusal| (Arc::clone(arena), refusal)),
+        })
+    }
+
+    /// The object, which has what its buffers refer to from now on.
+    pub(super) fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some((arena, refusal)) = &self.refusal {
+            warn(arena, "an answer", *refusal);
+        }
+        let buffers = if self.buffers.is_empty() {
+            None
+        } else {
+            let buffers = self.buffers.iter().map(|place| self.export(py, place));
+            Some(PyList::new(py, buffers.collect::<PyResult<Vec<_>>>()?)?)
+        };
+        match &self.pickle {
+            Where::Body(range) => pickle::loads_apart(py, &self.body[range.clone()], buffers),
+            Where::Block(block) => {
+                let buffer = Bound::new(py, SharedBuffer::new(Arc::clone(block)))?;
+                pickle::loads_from(block.as_slice(), buffer.as_any(), buffers)
+            }
+            Where::Lost(error) => Err(no_memory(*error)),
+        }
+    }
+
+    fn export<'py>(&self, py: Python<'py>, place: &Where) -> PyResult<Bound<'py, PyAny>> {
+        match place {
+            Where::Body(range) => Ok(PyByteArray::new(py, &self.body[range.clone()]).into_any()),
+            Where::Block(block) => {
+                block.list();
+                Ok(Bound::new(py, SharedBuffer::new(Arc::clone(block)))?.into_any())
+            }
+            Where::Lost(error) => Err(no_memory(*error)),
+        }
+    }
+}
+
+fn no_memory(error: Errno) -> PyErr {
+    PyMemoryError::new_err(format!("shared memory cannot be mapped: {error}"))
+}

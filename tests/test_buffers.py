@@ -1,0 +1,614 @@
+"""Big buffers, which cross in shared memory: what arrives, who owns it, and that none of it is left
+behind."""
+
+import gc
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import actors
+import futures_actors
+import programs
+from actors import PATIENCE
+
+THRESHOLD = 16 * 1024
+MIB = 1 << 20
+
+
+class Holder:
+    """Pickles its memory out of band, whatever holds it."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce_ex__(self, protocol):
+        return Holder, (pickle.PickleBuffer(self.data),)
+
+    def __eq__(self, other):
+        return bytes(self.data) == bytes(other.data)
+
+    __hash__ = None
+
+
+class Pair(NamedTuple):
+    left: object
+    right: object
+
+
+@pytest.fixture
+def echo(process):
+    with process.start(actors.Echo) as executor:
+        yield executor
+
+
+def same(got, sent):
+    if isinstance(sent, np.ndarray):
+        assert type(got) is type(sent)
+        assert (got.dtype, got.shape) == (sent.dtype, sent.shape)
+        np.testing.assert_array_equal(got, sent)
+    else:
+        assert type(got) is type(sent)
+        assert got == sent
+
+
+def numbers(length_bytes=MIB):
+    return np.arange(length_bytes // 8, dtype=np.int64)
+
+
+ARRAYS = {
+    "C": numbers(),
+    "Fortran": np.asfortranarray(numbers().reshape(128, -1)),
+    "transposed": numbers().reshape(128, -1).T,
+    "every second": numbers()[::2],
+    "backwards": numbers()[::-1],
+    "zero size": np.zeros((0, 5)),
+    "no dimension": np.array(3.5),
+    "small": numbers(800),
+    "structured": np.zeros(100_000, dtype=[("name", "S10"), ("at", "<f4"), ("n", "<i8", (2,))]),
+    "objects": np.array([None, "text", 3.5, ()] * 10_000, dtype=object),
+    "text": np.array(["x" * 40] * 10_000),
+    "dates": np.arange("2020", "2400", dtype="datetime64[D]"),
+    "other byte order": numbers().astype(">i8"),
+    "bool": np.ones(MIB, dtype=bool),
+    "half": np.ones(MIB, dtype=np.float16),
+    "complex": numbers().astype(complex),
+    "matrix": np.ones((1000, 1000)).view(np.matrix),
+    "masked": np.ma.masked_array(numbers(), mask=numbers() % 3 == 0),
+}
+
+
+@pytest.mark.parametrize("array", ARRAYS.values(), ids=ARRAYS)
+def test_an_array_arrives_as_it_was_sent(kind, array):
+    with kind.start(actors.Echo) as executor:
+        got = executor.post(array).result(PATIENCE)
+    same(np.asarray(got), np.asarray(array))
+    assert got.flags.f_contiguous == array.flags.f_contiguous or not array.flags.contiguous
+    assert got.flags.writeable
+
+
+@pytest.mark.parametrize(
+    "length", [0, 1, THRESHOLD - 8, THRESHOLD, THRESHOLD + 8, MIB, 3 * MIB + 8, 64 * MIB]
+)
+def test_an_array_of_every_size_arrives(echo, length):
+    for _ in range(3):
+        array = numbers(length)
+        same(echo.post(array).result(PATIENCE), array)
+
+
+OTHERS = {
+    "bytes": b"b" * MIB,
+    "bytearray": bytearray(b"b" * MIB),
+    "text": "t" * MIB,
+    "list of bytearrays": [bytearray(b"b" * MIB), bytearray(b"c" * MIB)],
+    "many small": list(range(100_000)),
+    "holder of bytes": Holder(b"h" * MIB),
+    "holder of a bytearray": Holder(bytearray(b"h" * MIB)),
+    "holder of a memoryview": Holder(memoryview(bytearray(b"h" * MIB))[10:-10]),
+    "holder of little": Holder(b"h"),
+    "holder of nothing": Holder(b""),
+}
+
+
+@pytest.mark.parametrize("message", OTHERS.values(), ids=OTHERS)
+def test_other_big_messages_arrive(kind, message):
+    with kind.start(actors.Echo) as executor:
+        same(executor.post(message).result(PATIENCE), message)
+
+
+def test_several_buffers_of_one_message_arrive(echo):
+    array = numbers()
+    message = {
+        "twice": [array, array],
+        "part": array[1000:],
+        "pair": Pair(numbers(THRESHOLD), numbers(8)),
+        "many": [np.full(THRESHOLD, n, np.uint8) for n in range(20)],
+        "bytes": b"b" * MIB,
+    }
+    got = echo.post(message).result(PATIENCE)
+    assert got["twice"][0] is got["twice"][1]
+    got["twice"][0][1000] = -1
+    same(got["part"], array[1000:])
+    same(got["pair"].left, numbers(THRESHOLD))
+    for n, one in enumerate(got["many"]):
+        same(one, np.full(THRESHOLD, n, np.uint8))
+    assert got["bytes"] == message["bytes"]
+
+
+def test_more_buffers_than_a_frame_refers_to_arrive(echo):
+    message = [np.full(THRESHOLD, n, np.uint16) for n in range(300)]
+    for got, sent in zip(echo.post(message).result(PATIENCE), message, strict=True):
+        same(got, sent)
+
+
+def test_tables_of_pandas_and_arrow_arrive(echo):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame({"n": numbers(), "x": np.ones(MIB // 8), "t": ["t"] * (MIB // 8)})
+    pandas.testing.assert_frame_equal(echo.post(frame).result(PATIENCE), frame)
+    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = arrow.table({"n": numbers(), "t": ["t"] * (MIB // 8)})
+    assert echo.post(table).result(PATIENCE).equals(table)
+
+
+def test_submitted_functions_and_methods_take_and_give_arrays(process):
+    with process.start(actors.Echo) as executor:
+        assert executor.submit(np.sum, numbers()).result(PATIENCE) == numbers().sum()
+        same(executor.submit(np.arange, MIB).result(PATIENCE), np.arange(MIB))
+
+
+def test_arrays_of_a_class_in_main_arrive(script):
+    ended = script(
+        """if True:
+        import numpy as np
+        from futures_actors import ProcessActor
+        class Named:
+            def __init__(self, array):
+                self.array = array
+        class Doubles(ProcessActor):
+            def handle(self, named):
+                named.array *= 2
+                return named
+        with Doubles.executor() as executor:
+            sent = Named(np.ones(1 << 20))
+            got = executor.post(sent).result()
+            print(type(got) is Named, got.array.sum(), sent.array.sum(), got.array.flags.writeable)
+        """
+    ).check()
+    assert ended.out.split() == ["True", f"{2.0 * MIB}", f"{1.0 * MIB}", "True"]
+
+
+# Who owns it.
+
+
+def test_what_arrives_is_writable_if_it_was(echo):
+    array = numbers()
+    assert echo.post(array).result(PATIENCE).flags.writeable
+    array.flags.writeable = False
+    got = echo.post(array).result(PATIENCE)
+    assert not got.flags.writeable
+    with pytest.raises(ValueError, match=r"(?i)writeable"):
+        got.flags.writeable = True
+    assert not isinstance(echo.post(Holder(bytes(MIB))).result(PATIENCE).data, bytearray)
+    assert memoryview(echo.post(Holder(bytes(MIB))).result(PATIENCE).data).readonly
+    assert not memoryview(echo.post(Holder(bytearray(MIB))).result(PATIENCE).data).readonly
+
+
+def test_changing_what_arrived_is_seen_by_nobody_else(echo):
+    sent = numbers()
+    first = echo.post(sent).result(PATIENCE)
+    second = echo.post(sent).result(PATIENCE)
+    third = echo.post(first).result(PATIENCE)
+    first[:] = -1
+    for other in (sent, second, third):
+        same(other, numbers())
+    third[:] = -3
+    assert (first == -1).all()
+
+
+def keep_and_return(actor, array):
+    actor.log.append(array)
+    return array
+
+
+def change_what_is_kept(actor):
+    for array in actor.log:
+        array[:] = -1
+    return [int(array.sum()) for array in actor.log]
+
+
+def keep_a_view_and_return(actor, array):
+    actor.log.append(array[10:])
+    return array
+
+
+@pytest.mark.parametrize("keep", [keep_and_return, keep_a_view_and_return])
+def test_what_the_actor_keeps_and_returns_is_not_shared(process, keep):
+    with process.start(actors.Do) as executor:
+        got = executor.post((keep, numbers())).result(PATIENCE)
+        executor.post((change_what_is_kept,)).result(PATIENCE)
+        same(got, numbers())
+        got[:] = 7
+        again = executor.post((change_what_is_kept,)).result(PATIENCE)
+        assert again[0] < 0
+
+
+def return_halves(actor, array):
+    middle = len(array) // 2
+    return array[:middle], array[middle:], array[middle - 1 : middle + THRESHOLD]
+
+
+def test_views_of_one_array_come_back_apart(process):
+    with process.start(actors.Do) as executor:
+        left, right, across = executor.post((return_halves, numbers(4 * MIB))).result(PATIENCE)
+    array = numbers(4 * MIB)
+    same(np.concatenate([left, right]), array)
+    left[-1] = right[0] = -1
+    same(across, array[len(left) - 1 : len(left) + THRESHOLD])
+
+
+def test_a_message_is_as_it_was_when_posted(process, gate):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.pause, gate))
+        array = numbers()
+        futures = [executor.post((actors.echo, array)) for _ in range(5)]
+        array[:] = -1
+        gate.open()
+        for future in futures:
+            same(future.result(PATIENCE), numbers())
+
+
+def test_an_array_outlives_its_executor(process):
+    with process.start(actors.Echo) as executor:
+        kept = executor.post(numbers(4 * MIB)).result(PATIENCE)
+        unopened = executor.post(numbers(4 * MIB))
+    del executor
+    gc.collect()
+    assert memory_files() == []
+    same(kept, numbers(4 * MIB))
+    kept += 1
+    same(unopened.result(PATIENCE), numbers(4 * MIB))
+
+
+def test_an_array_outlives_the_process_that_sent_it(process):
+    with process.start(actors.Do) as executor:
+        kept = executor.post((actors.echo, numbers())).result(PATIENCE)
+        unopened = executor.post((actors.echo, numbers()))
+        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        for array in (kept, unopened.result(PATIENCE)):
+            same(array, numbers())
+            array[0] = 9
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_arrays_of_its_own(echo):
+    array = echo.post(numbers()).result(PATIENCE)
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            array += 1
+            os.write(tell, b"as it was" if (array == numbers() + 1).all() else b"something else")
+            del array
+            gc.collect()
+        finally:
+            os._exit(0)
+    os.close(tell)
+    with os.fdopen(told, "rb") as said:
+        assert said.read() == b"as it was"
+    assert os.waitpid(pid, 0)[1] == 0
+    same(array, numbers())
+    # Nor has it freed what is in use here.
+    others = [echo.post(numbers() + n).result(PATIENCE) for n in range(5)]
+    same(array, numbers())
+    assert [int(other[0]) for other in others] == list(range(5))
+
+
+# That it is one copy, and where it goes.
+
+
+def memory_files(pid="self"):
+    """What this process has open of the memory that it shares with actors: bytes in use of each."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if "memfd:futures_actors" in str(link.readlink()):
+                found.append(link.stat().st_blocks * 512)
+        except OSError:
+            continue
+    return found
+
+
+def only_memory():
+    (bytes_in_use,) = memory_files()
+    return bytes_in_use
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+
+
+@linux
+def test_an_echo_does_not_copy_again(echo):
+    before = only_memory()
+    got = echo.post(numbers(16 * MIB)).result(PATIENCE)
+    assert 16 * MIB <= only_memory() - before < 20 * MIB
+    same(got, numbers(16 * MIB))
+
+
+@linux
+def test_blocks_are_used_again(echo):
+    before = only_memory()
+    for _ in range(50):
+        got = echo.post(numbers(16 * MIB)).result(PATIENCE)
+    # One in hand, while the next is on its way.
+    assert only_memory() - before < 40 * MIB
+    del got
+
+
+@linux
+@pytest.mark.timeout(120)
+def test_free_memory_goes_back_to_the_system_when_idle(echo):
+    before = only_memory()
+    kept = echo.post(numbers(16 * MIB)).result(PATIENCE)
+    for _ in range(3):
+        echo.post(numbers(32 * MIB)).result(PATIENCE)
+    echo.post(kept).result(PATIENCE)
+    assert only_memory() - before >= 48 * MIB
+    programs.seconds_until(lambda: only_memory() - before < 20 * MIB, 2 * PATIENCE)
+    same(kept, numbers(16 * MIB))
+
+
+@linux
+def test_a_cancelled_message_gives_its_memory_back_at_once(process, gate):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.pause, gate))
+        gate.reached()
+        for _ in range(20):
+            assert executor.post((actors.echo, numbers(16 * MIB))).cancel()
+        assert only_memory() < 40 * MIB
+        gate.open()
+        same(executor.post((actors.echo, numbers())).result(PATIENCE), numbers())
+
+
+@linux
+def test_an_answer_that_nobody_takes_gives_its_memory_back(process):
+    with process.start(actors.Echo) as executor:
+        for _ in range(10):
+            executor.post(numbers(16 * MIB)).exception(PATIENCE)
+        assert only_memory() < 40 * MIB
+
+
+def test_many_arrays_at_once(process):
+    """More than there are slots: the rest goes through the pipe."""
+    with process.start(actors.Echo) as executor:
+        futures = [executor.post(np.full(THRESHOLD, n % 256, np.uint8)) for n in range(2500)]
+        arrays = [future.result(PATIENCE) for future in futures]
+        for n, array in enumerate(arrays):
+            assert array[0] == array[-1] == n % 256
+        del array, arrays, futures
+        same(executor.post(numbers()).result(PATIENCE), numbers())
+
+
+def test_threads_post_arrays_at_once(process):
+    wrong = []
+
+    def post(executor, n):
+        for turn in range(30):
+            array = np.full(THRESHOLD * (1 + turn % 3), n * 100 + turn)
+            got = executor.post(array).result(PATIENCE)
+            if got.shape != array.shape or not (got == array).all():
+                wrong.append((n, turn))
+
+    with process.start(actors.Echo) as executor:
+        threads = [threading.Thread(target=post, args=(executor, n)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+def test_an_array_that_a_callback_gets_can_be_posted_again(process):
+    done = threading.Event()
+    got = []
+
+    def post_again(future):
+        got.append(future.result())
+        if len(got) == 3:
+            done.set()
+        else:
+            executor.post(future.result() + 1).add_done_callback(post_again)
+
+    with process.start(actors.Echo) as executor:
+        executor.post(numbers()).add_done_callback(post_again)
+        assert done.wait(PATIENCE)
+    for n, array in enumerate(got):
+        same(array, numbers() + n)
+
+
+# Where there is none.
+
+
+REFUSED = """if True:
+    import logging, resource, sys
+    import numpy as np
+    logging.basicConfig(format="%(name)s %(levelname)s %(message)s", stream=sys.stdout)
+    {refuse}
+    import actors
+    with actors.ProcessEcho.executor() as executor:
+        for n in range(5):
+            array = np.full(1 << 20, n)
+            assert (executor.post(array).result(30) == array).all()
+            assert executor.post(bytearray(1 << 20)).result(30) == bytearray(1 << 20)
+"""
+
+
+def warnings_of(ended):
+    return [line for line in ended.out.splitlines() if line.startswith("futures_actors WARNING")]
+
+
+def test_where_files_must_be_small_messages_cross_by_the_pipe_with_one_warning(script):
+    refuse = "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))"
+    ended = script(REFUSED.format(refuse=refuse)).check()
+    (warning,) = warnings_of(ended)
+    assert "through its pipe" in warning
+    assert "File too large" in warning
+
+
+@pytest.mark.parametrize("limit", [0, THRESHOLD, 3 * MIB])
+def test_messages_cross_whatever_the_limit(process, limit, caplog):
+    options = process.actor(actors.Echo).options(shared_memory=limit)
+    with options.executor() as executor:
+        futures = [executor.post(numbers(MIB) + n) for n in range(10)]
+        for n, future in enumerate(futures):
+            same(future.result(PATIENCE), numbers(MIB) + n)
+        assert only_memory() <= 2 * limit + MIB
+    del future, futures
+    warnings = [one for one in caplog.records if one.name == "futures_actors"]
+    assert len(warnings) == (limit > 0)
+
+
+def test_an_exhausted_arena_is_no_fault(script):
+    """The actor keeps what it gets until no slot is left; messages go on by the pipe."""
+    ended = script(
+        """if True:
+        import logging, sys
+        import numpy as np
+        logging.basicConfig(format="%(name)s %(levelname)s %(message)s", stream=sys.stdout)
+        import actors
+        with actors.ProcessKeeps.executor() as executor:
+            for n in range(1100):
+                executor.post(np.full(1 << 14, n % 256, np.uint8))
+            kept = executor.post(None).result(30)
+            print([array[0] == array[-1] == n % 256 for n, array in enumerate(kept)].count(True))
+        """
+    ).check()
+    (warning,) = warnings_of(ended)
+    assert "limit" in warning
+    assert ended.out.split()[-1] == "1100"
+
+
+@linux
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_a_full_dev_shm_is_no_obstacle(tmp_path):
+    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("may not make a mount namespace")
+    ended = programs.run(
+        REFUSED.format(refuse="open('/dev/shm/full', 'ab').write(b'')"),
+        "file",
+        tmp_path,
+        shell=(
+            "exec unshare -m sh -c '"
+            "mount -t tmpfs -o size=16k tmpfs /dev/shm && "
+            'head -c 16384 /dev/zero >/dev/shm/full; exec "$@"\' sh "$@"'
+        ),
+    ).check()
+    assert warnings_of(ended) == []
+
+
+def test_more_than_there_is_memory_is_an_error_that_says_so(process):
+    import mmap
+
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+    try:
+        memory = mmap.mmap(-1, total + MIB, flags=flags)
+    except OSError as error:
+        pytest.skip(f"cannot even have so many addresses: {error}")
+    array = np.frombuffer(memory, np.uint8)
+    with process.start(actors.Echo) as executor:
+        error = executor.post(array).exception(PATIENCE)
+        assert isinstance(error, MemoryError)
+        assert str(array.nbytes) in str(error)
+        assert "smaller pieces" in str(error)
+        assert executor.post("alive").result(PATIENCE) == "alive"
+    del array
+
+
+@pytest.mark.timeout(180)
+def test_an_array_of_more_than_4_gib_arrives(process):
+    length = (4 << 30) + 8
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists() or available_bytes(meminfo) < 3 * length:
+        pytest.skip("needs 12 GiB of memory")
+    with process.start(actors.Echo) as executor:
+        array = np.zeros(length // 8, dtype=np.int64)  # of which the system makes no pages yet
+        array[-1] = 7
+        got = executor.post(array).result(150)
+        assert (got.shape, got[0], got[-1]) == (array.shape, 0, 7)
+        del got
+
+
+def available_bytes(meminfo):
+    for line in meminfo.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+# Killed.
+
+
+@linux
+def test_a_child_killed_at_any_moment_leaks_no_memory(process):
+    """Killed while arrays go both ways; each future ends, and memory and descriptors go."""
+    names = shared_names()
+    before = resident_shared()
+    for turn in range(40):
+        with process.start(actors.Do) as executor:
+            pid = executor.post((actors.get_pid,)).result(PATIENCE)
+            futures = [executor.post((actors.echo, numbers(4 * MIB))) for _ in range(8)]
+            time.sleep(turn * 0.0003)  # the moment is to be any
+            os.kill(pid, signal.SIGKILL)
+            for future in futures:
+                error = future.exception(PATIENCE)
+                if error is None:
+                    same(future.result(), numbers(4 * MIB))
+                else:
+                    assert isinstance(error, futures_actors.ActorDied)
+        del executor, future, futures, error
+    gc.collect()
+    assert memory_files() == []
+    assert shared_names() <= names
+    assert resident_shared() - before < 8 * MIB
+
+
+def shared_names():
+    """Names of shared memory, without those that multiprocessing makes in tests beside this one."""
+    shm = Path("/dev/shm")
+    names = [entry.name for entry in shm.iterdir()] if shm.exists() else []
+    return {name for name in names if not name.startswith("sem.mp-")}
+
+
+def resident_shared():
+    """Bytes of shared memory that this process has mapped and touched."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssShmem:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no RssShmem")
+
+
+def test_a_parent_killed_in_the_middle_leaves_nothing(program):
+    names = shared_names()
+    parent = program(
+        """if True:
+        import numpy as np
+        import actors
+        executor = actors.ProcessEcho.executor()
+        array = np.arange(1 << 20)
+        print(executor.post(1).result(30))
+        while True:
+            executor.post(array).result(30)
+        """
+    )
+    assert parent.line() == "1"
+    parent.signal(signal.SIGKILL)
+    programs.seconds_until(lambda: not programs.others_of_session(parent.pid), 2)
+    assert shared_names() <= names
