@@ -14,14 +14,14 @@ import hypothesis
 from hypothesis import stateful, strategies
 
 import actors
-from futures_actors import ActorDied, BrokenActor, get_start_method
+from futures_actors import ActorDied, BrokenActor, MailboxFull, get_start_method
 from residents import PATIENCE, leaks_since, snapshot
 
 
 class Figures:
     def __init__(self):
         self.machines = self.actors = self.messages = self.cancelled = self.killed = 0
-        self.failed = self.refused = 0
+        self.failed = self.refused = self.full = 0
         self.lock = threading.Lock()
 
     def add(self, **more):
@@ -33,7 +33,7 @@ class Figures:
         return (
             f"{self.machines} random histories, {self.actors} actors: {self.messages} messages, "
             f"{self.cancelled} cancelled, {self.failed} failed by {self.killed} ends by force, "
-            f"{self.refused} refused after shutdown; lost 0, leaks 0"
+            f"{self.refused} refused after shutdown, {self.full} by a full mailbox; lost 0, leaks 0"
         )
 
 
@@ -44,8 +44,10 @@ ENDS = ["terminate", "kill", "terminate_workers", "kill_workers"]
 class Modelled:
     """An actor, and what is known of it."""
 
-    def __init__(self, kind, method):
+    def __init__(self, kind, method, size):
         options = {"start_method": method} if kind == "Process" else {}
+        options["mailbox_size"] = size
+        self.bounded = size is not None
         self.executor = actors.actor_class(actors.Do, kind).options(**options).executor()
         self.is_process = kind == "Process"
         # By posting thread, in its order.
@@ -56,16 +58,20 @@ class Modelled:
         self.pid = self.executor.post((actors.get_pid,)).result(PATIENCE)
         FIGURES.add(actors=1)
 
-    def post(self, count, thread="main"):
+    def post(self, count, thread="main", timeout=PATIENCE):
         for _ in range(count):
-            future = self.try_post((actors.remember, thread))
+            future = self.try_post((actors.remember, thread), timeout)
             if future is None:
                 return
             self.posted.setdefault(thread, []).append(future)
 
-    def try_post(self, message):
+    def try_post(self, message, timeout=PATIENCE):
         try:
-            future = self.executor.post(message)
+            future = self.executor.post(message, timeout=timeout)
+        except MailboxFull:
+            assert self.bounded
+            assert timeout == 0
+            FIGURES.add(full=1)
         except BrokenActor:
             assert self.killed
         except RuntimeError:
@@ -149,16 +155,21 @@ class Machine(stateful.RuleBasedStateMachine):
         target=modelled,
         kind=strategies.sampled_from(["Thread", "Process", "Process"]),
         method=strategies.sampled_from(["forkserver"] * 7 + ["spawn"]),
+        size=strategies.sampled_from([None, None, 1, 8, 100]),
     )
-    def start(self, kind, method):
+    def start(self, kind, method, size):
         if get_start_method() == "spawn":  # there is no other
             method = "spawn"
-        self.every.append(Modelled(kind, method))
+        self.every.append(Modelled(kind, method, size))
         return self.every[-1]
 
-    @stateful.rule(one=modelled, count=strategies.integers(1, 700))
-    def post(self, one, count):
-        one.post(count)
+    @stateful.rule(
+        one=modelled,
+        count=strategies.integers(1, 700),
+        timeout=strategies.sampled_from([0, PATIENCE]),
+    )
+    def post(self, one, count, timeout):
+        one.post(count, timeout=timeout)
 
     @stateful.rule(one=modelled)
     def post_what_cannot_be_pickled(self, one):
