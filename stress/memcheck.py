@@ -23,6 +23,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         command = [
             *("valgrind", "--quiet", "--trace-children=yes", f"--log-file={folder}/%p"),
+            f"--suppressions={Path(__file__).with_name('libc.supp')}",
             # valgrind knows no pidfd, which the fork server needs.
             *(sys.executable, str(Path(__file__).with_name("run.py"))),
             *("--tiny", "--start-method", "spawn", *sys.argv[1:]),

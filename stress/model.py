@@ -4,6 +4,7 @@ each and in the order that their thread posted them, and nothing is left."""
 
 import contextlib
 import gc
+import logging
 import os
 import pickle
 import signal
@@ -55,8 +56,15 @@ class Modelled:
         self.cancelled = set()
         self.bad = []
         self.closed = self.killed = False
+        self.sent, self.told = 1, 0
+        self.lock = threading.Lock()
         self.pid = self.executor.post((actors.get_pid,)).result(PATIENCE)
         FIGURES.add(actors=1)
+
+    def add(self, *, sent=0, told=0):
+        with self.lock:
+            self.sent += sent
+            self.told += told
 
     def post(self, count, thread="main", timeout=PATIENCE):
         for _ in range(count):
@@ -66,8 +74,19 @@ class Modelled:
             self.posted.setdefault(thread, []).append(future)
 
     def try_post(self, message, timeout=PATIENCE):
+        return self.accepted(self.executor.post, message, timeout)
+
+    def tell(self, count, timeout):
+        for number in range(count):
+            # What is told is not remembered: nobody could say how often it was handled.
+            if self.accepted(self.executor.tell, (actors.echo, number), timeout) is None:
+                return
+            self.add(told=1)
+
+    def accepted(self, send, message, timeout):
+        """Return the future, or True where there is none; None if it was refused."""
         try:
-            future = self.executor.post(message, timeout=timeout)
+            future = send(message, timeout=timeout)
         except MailboxFull:
             assert self.bounded
             assert timeout == 0
@@ -80,7 +99,8 @@ class Modelled:
             FIGURES.add(refused=1)
         else:
             FIGURES.add(messages=1)
-            return future
+            self.add(sent=1)
+            return True if future is None else future
         return None
 
     def cancel(self, position):
@@ -125,6 +145,10 @@ class Modelled:
         # Each was handled once, and nothing in between that nobody knows of.
         assert sorted(answers) == list(range(1, len(answers) + 1)), sorted(answers)
         assert started <= 1
+        stats = self.executor.stats()
+        counted = stats.handled + stats.failed + stats.cancelled
+        assert (counted, stats.told) == (self.sent, self.told), (self.sent, self.told, stats)
+        assert (stats.depth, stats.age) == (0, None), stats
 
     def answer(self, future):
         """Return the answer, an `ActorDied`, or None for one that was cancelled."""
@@ -171,6 +195,21 @@ class Machine(stateful.RuleBasedStateMachine):
     def post(self, one, count, timeout):
         one.post(count, timeout=timeout)
 
+    @stateful.rule(
+        one=modelled,
+        count=strategies.integers(1, 300),
+        timeout=strategies.sampled_from([0, PATIENCE]),
+    )
+    def tell(self, one, count, timeout):
+        one.tell(count, timeout)
+
+    @stateful.rule(one=modelled)
+    def stats(self, one):
+        stats = one.executor.stats()
+        assert stats.depth >= 0
+        assert stats.told <= one.told
+        assert stats.handled + stats.failed + stats.cancelled + stats.depth <= one.sent
+
     @stateful.rule(one=modelled)
     def post_what_cannot_be_pickled(self, one):
         if one.is_process:
@@ -214,7 +253,7 @@ class Machine(stateful.RuleBasedStateMachine):
         one=modelled,
         deeds=strategies.lists(
             strategies.sampled_from(
-                ["post", "post", "post", "cancel", "kill", "end", "shutdown", "look"]
+                ["post", "post", "tell", "cancel", "kill", "end", "shutdown", "look"]
             ),
             min_size=2,
             max_size=5,
@@ -251,6 +290,8 @@ class Machine(stateful.RuleBasedStateMachine):
         if deed == "post":
             # Of each thread of each race the order is known.
             one.post(150, thread=(len(one.posted), number))
+        elif deed == "tell":
+            one.tell(100, PATIENCE)
         elif deed == "cancel":
             for position in range(0, 300, 7):
                 one.cancel(position)
@@ -278,6 +319,8 @@ class Machine(stateful.RuleBasedStateMachine):
 
 def run(*, histories=200, steps=30):
     FIGURES.__init__()
+    # Which told messages are lost is said there.
+    logging.getLogger("futures_actors").addHandler(logging.NullHandler())
     with actors.ProcessEcho.executor() as warm:
         warm.post(1).result(PATIENCE)
     settings = hypothesis.settings(

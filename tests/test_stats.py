@@ -139,3 +139,10 @@ def test_every_message_is_counted_once(kind):
     stats = executor.stats()
     assert stats.handled + stats.failed + stats.cancelled == 400
     assert (stats.depth, stats.told) == (0, 100)
+
+
+def test_what_a_dead_actor_had_begun_does_not_run_any_more(process):
+    with process.start(actors.Do) as executor:
+        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        stats = executor.stats()
+    assert (stats.state, stats.age, stats.depth, stats.failed) == ("broken", None, 0, 1)

@@ -114,14 +114,19 @@ impl Host {
         };
         let tally = &self.tally;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let since = progress.since.max(count(&tally.since));
+        let state = self.state();
+        // What a dead child has left does not run any more.
+        let since = match state {
+            State::Running | State::Stopping => progress.since.max(count(&tally.since)),
+            _ => 0,
+        };
         let ended = [&tally.handled, &tally.failed, &tally.cancelled];
         let gone: u64 = ended.into_iter().map(count).sum::<u64>() + u64::from(since > 0);
         #[allow(clippy::cast_precision_loss)]
         let age = (since > 0).then(|| sys::now_nanos().saturating_sub(since) as f64 / 1e9);
         imports::stats(py)?.call1((
             &self.name,
-            self.state().name(),
+            state.name(),
             self.transport.pid(),
             count(&tally.accepted).saturating_sub(gone),
             age,
