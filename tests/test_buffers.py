@@ -2,6 +2,7 @@
 behind."""
 
 import gc
+import importlib.util
 import os
 import pickle
 import shutil
@@ -149,13 +150,34 @@ def test_more_buffers_than_a_frame_refers_to_arrive(echo):
         same(got, sent)
 
 
-def test_tables_of_pandas_and_arrow_arrive(echo):
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    frame = pandas.DataFrame({"n": numbers(), "x": np.ones(MIB // 8), "t": ["t"] * (MIB // 8)})
-    pandas.testing.assert_frame_equal(echo.post(frame).result(PATIENCE), frame)
-    arrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    table = arrow.table({"n": numbers(), "t": ["t"] * (MIB // 8)})
-    assert echo.post(table).result(PATIENCE).equals(table)
+TABLES = {
+    "pandas": """if True:
+        import numpy as np, pandas
+        from actors import ProcessEcho
+        frame = pandas.DataFrame({"n": np.arange(1 << 17), "x": np.ones(1 << 17), "t": "text"})
+        with ProcessEcho.executor() as executor:
+            got = executor.post(frame).result(30)
+            pandas.testing.assert_frame_equal(got, frame)
+            got.loc[0, "n"] = 7
+            assert frame.loc[0, "n"] == 0
+    """,
+    "pyarrow": """if True:
+        import numpy as np, pyarrow
+        from actors import ProcessEcho
+        table = pyarrow.table({"n": np.arange(1 << 17), "t": ["text"] * (1 << 17)})
+        with ProcessEcho.executor() as executor:
+            for _ in range(3):
+                assert executor.post(table).result(30).equals(table)
+    """,
+}
+
+
+@pytest.mark.parametrize("package", TABLES)
+def test_tables_arrive(script, package):
+    """In a program of their own: what these packages start at their import lives on."""
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    script(TABLES[package]).check()
 
 
 def test_submitted_functions_and_methods_take_and_give_arrays(process):
