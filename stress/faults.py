@@ -18,10 +18,12 @@ FAULTS = (BrokenActor, OSError, MemoryError, NotImplementedError, futures.Cancel
 MESSAGES = [
     *((actors.echo, number) for number in range(12)),
     (actors.echo, "x" * 300_000),
+    (actors.echo, bytearray(b"y" * 100_000)),
+    (actors.echo, [bytearray(b"z" * 20_000)] * 3),
     (loggers.log, "stress", "debug", "text"),
     *((actors.echo, number) for number in range(12)),
 ]
-EXPECTED = [*range(12), "x" * 300_000, None, *range(12)]
+EXPECTED = [message[-1] if message[0] is actors.echo else None for message in MESSAGES]
 
 
 class Figures:
