@@ -148,14 +148,15 @@ fn start_child(
         pid,
         watch: watch.map(Arc::new),
     };
+    // Without a descriptor for them it does without them: the child has been started.
     let traces = process.watch.clone();
-    let traces = traces.map(|process| Traces::new(file, process)).transpose();
+    let traces = traces.and_then(|process| Traces::new(file, process).ok());
     let line = Line {
         reader,
         writer,
         shared,
         arena,
-        traces: traces.map_err(io)?,
+        traces,
         process,
     };
     Ok((Child { object, pid }, line))
