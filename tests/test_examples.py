@@ -20,6 +20,7 @@ PRINTS = {
     "cancel": r".*handling message .*DONE CALLBACK GOT = 4\n",
     "cartpole": r"\d+ policies, .* MB of states\nthe best keeps its poles up for \d+ .*\n",
     "model_server": r"30 requests at once, 297 digits, 9\d% right\na wrong request: 400 .*\n",
+    "sensor": r"recorded 300 of 300: mean 20.*\nshown \d+, dropped \d+, together 300\n",
     "simple": r"",
     "sqlite_actor": r"too much: IntegrityError\n\{'Ada': 600, 'Bert': 1400\}\n",
 }
