@@ -30,8 +30,20 @@ class Palette(NamedTuple):
 
 
 PALETTES = {
-    "light": Palette("#1f2328", "#59636e", "#c8d1da", "#0969da", ("#bc4c00", "#1a7f37", "#8250df")),
-    "dark": Palette("#e6edf3", "#9198a1", "#3d444d", "#4493f8", ("#f0883e", "#3fb950", "#ab7df8")),
+    "light": Palette(
+        "#1f2328",
+        "#59636e",
+        "#c8d1da",
+        "#0969da",
+        ("#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e"),
+    ),
+    "dark": Palette(
+        "#e6edf3",
+        "#9198a1",
+        "#3d444d",
+        "#4493f8",
+        ("#f0883e", "#3fb950", "#ab7df8", "#d29922", "#ff7b72"),
+    ),
 }
 
 
@@ -45,7 +57,7 @@ PICTURES = (
     Picture("threads", "Messages to a thread", re.compile(r"thread-(round|post|in-flight)")),
     Picture("processes", "Messages to a process", re.compile(r"process-(round|post|in-flight)")),
     Picture("starts", "Start of a process, to its first answer", re.compile(r"start-")),
-    Picture("arrays", "Arrays to a process and back", re.compile(r"array-")),
+    Picture("arrays", "Arrays to a process and back", re.compile(r"array-\d")),
 )
 
 #: Columns of README.md's table: whom a row is compared with, if it has it.
@@ -211,7 +223,8 @@ def table(measured):
         "| | futures_actors | " + " | ".join(f"`{name}`" for name in COMPARED) + " |",
         "|---|---|" + "---|" * len(COMPARED),
     ]
-    for row in measured["rows"]:
+    # What begins once comes last.
+    for row in sorted(measured["rows"], key=lambda row: row["row"].startswith("start")):
         if not IN_TABLE.match(row["row"]):
             continue
         values = medians(row)
