@@ -45,6 +45,11 @@ async def the_types_of_the_class_are_those_of_its_executor() -> None:
     assert_type(counter.post(3).result(), int)
     assert_type(await counter.post(3), int)
     counter.post("3")  # E
+    assert_type(await (await counter.apost(3)), int)
+    await counter.apost("3")  # E
+    counter.tell(3)
+    counter.tell("3")  # E
+    assert_type(counter.stats().depth, int)
     assert_type(Far.executor(), ProcessActorExecutor[str, bytes])
     Far.executor().post(b"")  # E
     with Counter.executor() as same:
@@ -141,6 +146,8 @@ def options_keep_the_types() -> None:
     quick = Far.options(start_method="forkserver")
     assert_type(quick.executor(), ProcessActorExecutor[str, bytes])
     quick.executor(1)  # E
+    assert_type(Counter.options(name="c", mailbox_size=3).executor(1).post(2).result(), int)
+    Counter.options(mailbox_size="3")  # E
     Far.options(start_methods="spawn")  # E
     Far.options(start_method=1)  # E
     assert_type(Counter.options().executor(1).post(2), ActorFuture[int])
