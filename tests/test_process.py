@@ -395,3 +395,23 @@ def test_where_no_process_can_be_started_the_executor_says_so(monkeypatch, platf
         cls.executor()
     with actors.ThreadEcho.executor() as executor:
         assert executor.post(1).result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("refusal", ["AttributeError()", "OSError(38, 'no such call')"])
+def test_without_pidfds_a_fresh_interpreter_is_started(script, refusal):
+    """Older kernels, some builds of Python, and valgrind have none."""
+    source = f"""if True:
+        import os
+        def refuse(pid):
+            raise {refusal}
+        os.pidfd_open = refuse
+        import actors, futures_actors
+        print(futures_actors.get_start_method())
+        with actors.ProcessDo.executor() as executor:
+            print(executor.post((actors.echo, 1)).result(20))
+        try:
+            actors.ProcessDo.options(start_method="forkserver")
+        except ValueError as error:
+            print("pidfd_open" in str(error))
+    """
+    assert script(source).check().out.split() == ["spawn", "1", "True"]

@@ -5,6 +5,8 @@ the same flags, `sys.path`, `sys.argv`, environment, working directory and stand
 empty standard input.
 """
 
+import errno
+import functools
 import os
 import signal
 import subprocess
@@ -46,17 +48,33 @@ def check_start_method(name: object) -> str:
         raise TypeError(f"start_method must be a str, not {type(name).__name__}")
     if name not in START_METHODS:
         raise ValueError(f"start_method must be one of {', '.join(START_METHODS)}, not {name!r}")
-    if name == "forkserver" and not sys.platform.startswith("linux"):
-        raise ValueError("start_method 'forkserver' is for Linux alone; use 'spawn'")
+    if name == "forkserver" and not _has_pidfd():
+        raise ValueError("start_method 'forkserver' needs Linux with pidfd_open; use 'spawn'")
     return name
+
+
+@functools.cache
+def _has_pidfd() -> bool:
+    """Whether there is what the fork server cannot do without.
+
+    Kernels before Linux 5.3 have no `pidfd_open`, nor have some builds of Python, and some
+    sandboxes refuse it.
+    """
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except AttributeError:
+        return False
+    except OSError as error:
+        return error.errno not in (errno.ENOSYS, errno.EPERM)
+    return True
 
 
 def set_start_method(name: str | None) -> None:
     """Choose how process actors are started from now on, where their options do not say.
 
     "forkserver": a helper process that has imported this package, and what `preload` names, forks
-    each child; the default on Linux. "spawn": a fresh interpreter for each child; the default
-    elsewhere. None: the default again. Raises `ValueError` for any other name.
+    each child; the default on Linux 5.3 and later. "spawn": a fresh interpreter for each child; the
+    default elsewhere. None: the default again. Raises `ValueError` for any other name.
     """
     global _default  # noqa: PLW0603 - it is the process's choice
     _default = None if name is None else check_start_method(name)
@@ -64,7 +82,7 @@ def set_start_method(name: str | None) -> None:
 
 def get_start_method() -> str:
     """Return how process actors are started where their options do not say."""
-    return _default or ("forkserver" if sys.platform.startswith("linux") else "spawn")
+    return _default or ("forkserver" if _has_pidfd() else "spawn")
 
 
 def start_child(descriptors: list[int], start_method: str | None) -> Child:
