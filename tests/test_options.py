@@ -19,6 +19,13 @@ BAD_FOR_PROCESSES = {
     "memory in words": ({"shared_memory": "1 GiB"}, TypeError, "shared_memory must be an int"),
     "memory of truth": ({"shared_memory": True}, TypeError, "a number of bytes, not bool"),
     "negative memory": ({"shared_memory": -1}, ValueError, "shared_memory must be .*, not -1"),
+    "restarts of a fraction": ({"max_restarts": 1.5}, TypeError, "max_restarts must be an int"),
+    "negative restarts": ({"max_restarts": -1}, ValueError, "max_restarts must not be negative"),
+    "true restarts": ({"max_restarts": True}, TypeError, "max_restarts must be an int"),
+    "no window": ({"max_restarts": 1, "restart_window": 0}, ValueError, "restart_window must be"),
+    "window of a str": ({"restart_window": "1"}, TypeError, "restart_window must be a number"),
+    "window that is none": ({"restart_window": float("nan")}, ValueError, "more than 0 seconds"),
+    "window alone": ({"restart_window": 1}, ValueError, "of no use without max_restarts"),
     "unknown start method": ({"start_method": "fork"}, ValueError, "start_method must be one of"),
 }
 
@@ -37,7 +44,11 @@ def test_a_bad_option_of_a_process_is_an_error_that_names_it(process, given, err
         process.actor(actors.Do).options(**given)
 
 
-@pytest.mark.parametrize("given", [{"start_method": "spawn"}, {"shared_memory": 0}], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [{"start_method": "spawn"}, {"shared_memory": 0}, {"max_restarts": 1}, {"restart_window": 1}],
+    ids=str,
+)
 def test_what_is_for_processes_is_refused_for_threads(thread, given):
     (name,) = given
     with pytest.raises(TypeError, match=f"option '{name}' is for process actors, and ThreadDo is"):

@@ -68,6 +68,8 @@ class Actor(Generic[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float | None = None,
     ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
@@ -104,6 +106,8 @@ class ThreadActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float | None = None,
     ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
@@ -130,6 +134,8 @@ class ProcessActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float | None = None,
         start_method: str | None = None,
         shared_memory: int | None = None,
     ) -> Options[P, ProcessActorExecutor[Message, Answer]]:

@@ -19,6 +19,8 @@ class Options(Generic[P, Started]):
 
     `name`: what threads, errors and the log call the actor instead of its class's name.
     `mailbox_size`: how many messages may be accepted and not begun; without it, any number.
+    `max_restarts`, `restart_window`: how often the process is started again after it has died, and
+    within how many seconds; for process actors. Without a window they count for the actor's life.
     `start_method`: "forkserver" or "spawn", for process actors; see `set_start_method`.
     `shared_memory`: how many bytes of shared memory the big buffers of messages may take at a time,
     and those of answers as many, for process actors; what finds no room crosses through the pipe.
@@ -27,6 +29,8 @@ class Options(Generic[P, Started]):
 
     name: str | None
     mailbox_size: int | None
+    max_restarts: int | None
+    restart_window: float | None
     start_method: str | None
     shared_memory: int | None
 
@@ -47,6 +51,8 @@ class Options(Generic[P, Started]):
         for name, option in _OPTIONS.items():
             value = given.get(name)
             setattr(self, name, None if value is None else option.check(name, value))
+        if self.restart_window is not None and not self.max_restarts:
+            raise ValueError("restart_window is of no use without max_restarts: give that, too")
 
     def executor(self, /, *args: P.args, **kwargs: P.kwargs) -> Started:
         """Start an actor with these options and return its executor.
@@ -81,14 +87,29 @@ def _name(option: str, value: object) -> str:
     return value
 
 
+def _size(option: str, value: object) -> int:
+    size = _count(option, value)
+    if size < 1:
+        raise ValueError(f"{option} must be at least 1, not {size}")
+    return size
+
+
 def _count(option: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{option} must be an int, not {type(value).__name__}")
     count = operator.index(value)
-    if count < 1:
-        raise ValueError(f"{option} must be at least 1, not {count}")
-    # No machine holds more.
+    if count < 0:
+        raise ValueError(f"{option} must not be negative, but is {count}")
+    # No machine holds, or lives to see, more.
     return min(count, sys.maxsize)
+
+
+def _seconds(option: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{option} must be a number of seconds, not {type(value).__name__}")
+    if not value > 0:
+        raise ValueError(f"{option} must be more than 0 seconds, not {value}")
+    return float(value)
 
 
 def _start_method(_option: str, value: object) -> str:
@@ -112,7 +133,9 @@ class _Option(NamedTuple):
 
 _OPTIONS = {
     "name": _Option(_name),
-    "mailbox_size": _Option(_count),
+    "mailbox_size": _Option(_size),
+    "max_restarts": _Option(_count, process_only=True),
+    "restart_window": _Option(_seconds, process_only=True),
     "start_method": _Option(_start_method, process_only=True),
     "shared_memory": _Option(_bytes, process_only=True),
 }

@@ -13,9 +13,9 @@ class Stats:
     """
 
     name: str
-    #: "running" accepts messages, "stopping" no more, "stopped" has ended as it was told to, and
-    #: "broken" could not start or has died.
-    state: Literal["running", "stopping", "stopped", "broken"]
+    #: "running" and "restarting" accept messages, "stopping" no more, "stopped" has ended as it was
+    #: told to, and "broken" could not start or has died.
+    state: Literal["running", "restarting", "stopping", "stopped", "broken"]
     #: Of the actor's process; None for a thread, and for a process that is no more.
     pid: int | None
     #: How many messages have been accepted and not begun, wherever they are.

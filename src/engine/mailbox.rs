@@ -83,6 +83,11 @@ impl<T> Mailbox<T> {
             .is_none()
     }
 
+    /// Whether nothing is inside; another thread may put something there at any moment.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub fn try_take(&self) -> Take<T> {
         match self.queue.try_recv() {
             Ok(item) => Take::Item(item),

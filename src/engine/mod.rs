@@ -15,6 +15,8 @@ pub mod slots;
 pub mod answers;
 #[cfg(not(loom))]
 pub mod arena;
+#[cfg(not(loom))]
+pub mod budget;
 #[cfg(all(not(loom), any(test, feature = "faults")))]
 pub mod faults;
 #[cfg(not(loom))]

@@ -79,6 +79,11 @@ pub(super) trait Transport: Send + Sync {
         Progress::default()
     }
 
+    /// Whether the actor has died and is being started again.
+    fn is_restarting(&self) -> bool {
+        false
+    }
+
     /// The process that the actor lives in, while it does.
     fn pid(&self) -> Option<u32>;
 }

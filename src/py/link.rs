@@ -8,7 +8,8 @@
 //! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
 //! the thread that waits in `result()` reads, which saves a hop. See [`Link::read_for`].
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,26 +48,31 @@ const AHEAD_BY_POSTING: usize = 16;
 /// A message that the child has, in place of the message.
 pub(super) struct Ticket {
     link: Arc<Link>,
+    /// With the child that has it, whichever the link has now.
+    shared: Arc<Shared>,
     sequence: u64,
     pub(super) is_told: bool,
     /// Its place in a bounded mailbox, until it is known to have begun.
     pub(super) permit: Option<Permit>,
     /// What the frame refers to: the child's once it claims the message, and until then ours.
     references: Box<[Reference]>,
+    /// The message, for another child should this one die: where an actor is started again.
+    pub(super) kept: Option<Box<Message>>,
 }
 
 impl Ticket {
     pub(super) fn withdraw(&self) -> bool {
-        let withdrawn = self.link.shared.claims().withdraw(self.sequence);
-        if withdrawn {
+        let withdrawn = self.shared.claims().withdraw(self.sequence);
+        if withdrawn && !self.references.is_empty() {
+            let arena = self.link.arena();
             let references = self.references.iter();
-            references.for_each(|reference| self.link.arena.free(*reference));
+            references.for_each(|reference| arena.free(*reference));
         }
         withdrawn
     }
 
     pub(super) fn has_begun(&self) -> bool {
-        self.link.shared.claims().has_started(self.sequence)
+        self.shared.claims().has_started(self.sequence)
     }
 
     /// `None` in a process that `os.fork` made: there nobody lets go of the link's locks, and its
@@ -86,16 +92,35 @@ pub(super) struct Ahead {
 /// The sending side. Who has a message to send writes it, without a hop to another thread; the I/O
 /// thread writes what the pipe did not take.
 pub(super) struct Wire {
-    writer: Writer,
+    /// `None` while the child is dead and the next is not there.
+    out: Option<Out>,
     /// Rung when the I/O thread has to look at the link.
     bell: Arc<Bell>,
     /// What the child has.
     pub(super) ahead: Window<Ahead>,
+    /// What a dead child had and has not begun: goes before what is in the mailbox.
+    pub(super) returned: VecDeque<Arc<ActorCell>>,
     pub(super) phase: Phase,
     /// Messages that the child skips, and that fail when it has ended.
     pub(super) revoked: Vec<Arc<ActorCell>>,
+}
+
+/// The way to one child.
+struct Out {
+    writer: Writer,
+    shared: Arc<Shared>,
     /// The child reads no more: it is gone, or is about to be.
     has_hung_up: bool,
+}
+
+impl Out {
+    fn new(writer: Writer, shared: &Arc<Shared>) -> Self {
+        Self {
+            writer,
+            shared: Arc::clone(shared),
+            has_hung_up: false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,57 +131,71 @@ pub(super) enum Phase {
 }
 
 impl Wire {
-    pub(super) fn new(writer: Writer, bell: Arc<Bell>) -> Self {
+    fn new(out: Out, bell: Arc<Bell>) -> Self {
         Self {
-            writer,
+            out: Some(out),
             bell,
             ahead: Window::default(),
+            returned: VecDeque::new(),
             phase: Phase::Open,
             revoked: Vec::new(),
-            has_hung_up: false,
         }
     }
 
     /// Tells the child that there is no more.
     fn stop(&mut self) {
-        if self.phase == Phase::Open {
-            self.writer.push(encode(Kind::Stop, 0, b""));
+        if self.phase == Phase::Open
+            && let Some(out) = &mut self.out
+        {
+            out.writer.push(encode(Kind::Stop, 0, b""));
             self.phase = Phase::Stopping;
         }
     }
 
     /// Sends from the mailbox while fewer than `limit` messages are ahead.
     fn pump(&mut self, link: &Arc<Link>, limit: usize) -> Flush {
-        while self.phase == Phase::Open && self.ahead.has_room(limit) {
-            match link.mailbox.try_take() {
+        while self.phase == Phase::Open && self.out.is_some() && self.ahead.has_room(limit) {
+            let next = match self.returned.pop_front() {
+                Some(cell) => Take::Item(cell),
+                None => link.mailbox.try_take(),
+            };
+            match next {
                 Take::Item(cell) => self.send(link, cell),
                 Take::Closed => self.stop(),
                 Take::Empty => break,
             }
         }
-        if self.has_hung_up {
-            return Flush::Done;
+        match &mut self.out {
+            // The child is gone, or the system is short of something: the I/O thread finds out.
+            Some(out) if !out.has_hung_up => out.writer.flush().unwrap_or(Flush::Blocked),
+            _ => Flush::Done,
         }
-        // The child is gone, or the system is short of something: the I/O thread finds out.
-        self.writer.flush().unwrap_or(Flush::Blocked)
     }
 
     fn send(&mut self, link: &Arc<Link>, cell: Arc<ActorCell>) {
+        let Some(out) = &mut self.out else { return };
         let sequence = self.ahead.next_sequence();
         // Before anybody can withdraw it, and before the child can see it.
-        link.shared.claims().offer(sequence);
-        let link = Arc::clone(link);
+        out.shared.claims().offer(sequence);
+        let (link, shared) = (Arc::clone(link), Arc::clone(&out.shared));
         let sent = cell.exchange(|message| {
             let (message, permit) = match message {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
                 message => (message, None),
             };
+            let kept = if link.keeps {
+                message.duplicate()
+            } else {
+                None
+            };
             let ticket = Ticket {
                 link,
+                shared,
                 sequence,
                 is_told: message.is_told(),
                 references: message.references(),
                 permit,
+                kept: kept.map(Box::new),
             };
             (Message::Ticket(ticket), message)
         });
@@ -168,7 +207,7 @@ impl Wire {
         renumber(&mut frame, kind, sequence);
         let is_told = kind == Kind::Told;
         self.ahead.enter(frame.len(), Ahead { cell, is_told });
-        self.writer.push(frame);
+        out.writer.push(frame);
     }
 
     /// Takes out what was told and is older than `sequence`, which the child has come to.
@@ -272,8 +311,15 @@ pub(super) struct Link {
     name: String,
     mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     tally: Arc<Tally>,
-    shared: Arc<Shared>,
-    pub(super) arena: Arc<Arena>,
+    /// Whether messages are kept until they are answered, for the next child should this one die.
+    keeps: bool,
+    /// With the child that is there, or was the last.
+    shared: Mutex<Arc<Shared>>,
+    /// On how many told messages earlier children have failed.
+    failed_before: AtomicU64,
+    is_restarting: AtomicBool,
+    /// As `shared`.
+    arena: Mutex<Arc<Arena>>,
     /// `None` once the child has been reaped.
     process: Mutex<Option<Process>>,
     /// How many are ahead. Stored under the wire's lock, and after an answer before the mailbox
@@ -300,38 +346,102 @@ impl Link {
         mailbox: Arc<Mailbox<Arc<ActorCell>>>,
         tally: Arc<Tally>,
         bell: Arc<Bell>,
+        keeps: bool,
         line: Line,
     ) -> Self {
-        let Line {
-            reader,
-            writer,
-            shared,
-            arena,
-            traces,
-            process,
-        } = line;
-        let wire = Wire::new(writer, bell);
-        let intake = Intake {
-            reader,
-            ended: process.watch.clone(),
-            over: None,
-        };
+        let intake = Intake::new(line.reader, line.process.watch.clone());
+        let wire = Wire::new(Out::new(line.writer, &line.shared), bell);
         Self {
             logs: Logs::new(name.clone()),
-            has_traces: traces.is_some(),
-            traces: Mutex::new(traces),
+            has_traces: line.traces.is_some(),
+            traces: Mutex::new(line.traces),
             generation: lifecycle::generation(),
             name,
             mailbox,
             tally,
-            shared,
-            process: Mutex::new(Some(process)),
-            arena,
+            keeps,
+            shared: Mutex::new(line.shared),
+            failed_before: AtomicU64::new(0),
+            is_restarting: AtomicBool::new(false),
+            process: Mutex::new(Some(line.process)),
+            arena: Mutex::new(line.arena),
             ahead_messages: AtomicUsize::new(0),
             wire: Mutex::new(Some(wire)),
             intake: Mutex::new(Some(intake)),
             by_waiter: AtomicBool::new(false),
         }
+    }
+
+    /// The child is dead and reaped. What it had and has not begun goes to the next one; what is
+    /// returned had begun.
+    pub(super) fn disconnect(&self) -> Vec<Arc<ActorCell>> {
+        self.is_restarting.store(true, Ordering::SeqCst);
+        let failed = self.shared().failed().load(Ordering::Relaxed);
+        self.failed_before.fetch_add(failed, Ordering::Relaxed);
+        let mut wire = self.wire();
+        let Some(wire) = wire.as_mut() else {
+            return Vec::new();
+        };
+        wire.out = None;
+        wire.phase = Phase::Open;
+        let (mut begun, mut back) = (Vec::new(), VecDeque::new());
+        for Ahead { cell, .. } in wire.ahead.take_all() {
+            match cell.exchange(Message::take_back) {
+                Some(true) => back.push_back(cell),
+                Some(false) if cell.phase() == cell::Phase::Running => begun.push(cell),
+                Some(false) => wire.revoked.push(cell),
+                // It was cancelled.
+                None => {}
+            }
+        }
+        back.append(&mut wire.returned);
+        wire.returned = back;
+        self.ahead_messages.store(0, Ordering::SeqCst);
+        begun
+    }
+
+    /// There is a new child.
+    pub(super) fn reconnect(&self, line: Line) {
+        let (shared, watch) = (line.shared, &line.process.watch);
+        // First, so that whatever is sent is answered to somebody.
+        *self.intake.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Intake::new(line.reader, watch.clone()));
+        *self.traces() = line.traces;
+        *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = line.arena;
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared);
+        *self.process() = Some(line.process);
+        let mut wire = self.wire();
+        if let Some(wire) = wire.as_mut() {
+            let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
+            shared.set_curious(has_waiters);
+            wire.out = Some(Out::new(line.writer, &shared));
+            wire.phase = Phase::Open;
+        }
+        self.is_restarting.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the child was told that there is no more, and has answered everything.
+    pub(super) fn has_stopped(&self) -> bool {
+        let wire = self.wire();
+        let wire = wire.as_ref();
+        wire.is_some_and(|wire| wire.phase == Phase::Stopping && wire.ahead.is_empty())
+    }
+
+    /// Whether nothing waits to be handled, and nothing will come.
+    pub(super) fn is_drained(&self) -> bool {
+        let wire = self.wire();
+        let mut returned = wire.iter().flat_map(|wire| &wire.returned);
+        self.mailbox.is_closed()
+            && self.mailbox.is_empty()
+            && returned.all(|cell| cell.phase().is_done())
+    }
+
+    pub(super) fn arena(&self) -> Arc<Arena> {
+        Arc::clone(&self.arena.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
@@ -377,7 +487,7 @@ impl Link {
     pub(super) fn close_intake(&self) {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         drop(intake.take());
-        self.arena.close();
+        self.arena().close();
         drop(self.traces().take());
     }
 
@@ -408,13 +518,16 @@ impl Link {
     pub(super) fn unsent(&self) -> Option<Arc<OwnedFd>> {
         let wire = self.wire();
         let wire = wire.as_ref()?;
-        (!wire.writer.is_empty() && !wire.has_hung_up).then(|| wire.writer.fd())
+        let out = wire.out.as_ref()?;
+        (!out.writer.is_empty() && !out.has_hung_up).then(|| out.writer.fd())
     }
 
     /// The child has closed its end: nothing is written any more. The I/O thread will see its end.
     pub(super) fn hang_up(&self) {
-        if let Some(wire) = self.wire().as_mut() {
-            wire.has_hung_up = true;
+        if let Some(wire) = self.wire().as_mut()
+            && let Some(out) = &mut wire.out
+        {
+            out.has_hung_up = true;
         }
     }
 
@@ -576,7 +689,7 @@ impl Link {
         let outcome = match frame.kind {
             Kind::Error if sequence == 0 => return Err(Over::InitFailed(body)),
             Kind::Answer => {
-                let packet = Packet::receive(&self.arena, body).map_err(Broken::Frame)?;
+                let packet = Packet::receive(&self.arena(), body).map_err(Broken::Frame)?;
                 Some(Sealed::Answer(Arc::new(packet)))
             }
             Kind::Error => Some(Sealed::Error(Arc::new(body))),
@@ -628,22 +741,25 @@ impl Link {
         };
         let permit = ahead.cell.message(Message::take_permit).flatten();
         // Who begins to wait from now on says so under the wire's lock.
-        if self.mailbox.room().is_none_or(|room| !room.has_waiters()) {
-            self.shared.set_curious(false);
+        if self.mailbox.room().is_none_or(|room| !room.has_waiters())
+            && let Some(out) = &wire.out
+        {
+            out.shared.set_curious(false);
         }
         Ok(Event::Begun(permit))
     }
 
     /// Takes in the answers that the child had given when it died and that were still to leave it.
     pub(super) fn read_spilled(&self, events: &mut Vec<Event>) {
-        for frame in self.shared.spill().frames() {
+        let shared = self.shared();
+        for frame in shared.spill().frames() {
             // Some may have left the child before it died; then another message is the next.
             if self.is_next(&frame) {
                 // What makes no sense here is the end of what can be known.
                 _ = self.receive(frame, events);
             }
         }
-        let done = self.shared.done().load(Ordering::SeqCst);
+        let done = shared.done().load(Ordering::SeqCst);
         if let Some(wire) = self.wire().as_mut() {
             events.push(Event::Done(wire.pass_told(done + 1)));
         }
@@ -663,12 +779,25 @@ impl Link {
 
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
         let what = format!("the message for actor {}", self.name);
-        let packed = packet::pack(&self.arena, kind, object.clone(), &what, Giver::Keeps)?;
+        let giver = if self.keeps {
+            Giver::Repeats
+        } else {
+            Giver::Keeps
+        };
+        let packed = packet::pack(&self.arena(), kind, object.clone(), &what, giver)?;
         Ok(Message::Frame(packed))
     }
 }
 
 impl Intake {
+    fn new(reader: Reader, ended: Option<Arc<OwnedFd>>) -> Self {
+        Self {
+            reader,
+            ended,
+            over: None,
+        }
+    }
+
     pub(super) fn take_over(&mut self) -> Option<Over> {
         self.over.take()
     }
@@ -718,8 +847,11 @@ impl Transport for Arc<Link> {
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
         let wire = self.wire();
-        let cells = wire.iter().flat_map(|wire| wire.ahead.iter());
-        cells.map(|ahead| Arc::clone(&ahead.cell)).collect()
+        let Some(wire) = wire.as_ref() else {
+            return Vec::new();
+        };
+        let ahead = wire.ahead.iter().map(|ahead| &ahead.cell);
+        ahead.chain(&wire.returned).map(Arc::clone).collect()
     }
 
     fn begun(&self) -> Vec<Permit> {
@@ -729,8 +861,10 @@ impl Transport for Arc<Link> {
         let Some(wire) = wire.as_ref() else {
             return Vec::new();
         };
-        if self.mailbox.room().is_some_and(|room| room.has_waiters()) {
-            self.shared.set_curious(true);
+        if self.mailbox.room().is_some_and(|room| room.has_waiters())
+            && let Some(out) = &wire.out
+        {
+            out.shared.set_curious(true);
         }
         let mut begun = Vec::new();
         for ahead in wire.ahead.iter() {
@@ -759,7 +893,7 @@ impl Transport for Arc<Link> {
                 let mut traces = self.traces();
                 let polled = traces
                     .as_mut()
-                    .map(|traces| traces.poll(&self.shared, &mut request));
+                    .map(|traces| traces.poll(&self.shared(), &mut request));
                 polled.transpose()
             });
             let why = match polled {
@@ -769,6 +903,9 @@ impl Transport for Arc<Link> {
                 Ok(None) if !self.has_traces => {
                     let text = "the system gives no handle on the process to ask for it";
                     return Err(PyNotImplementedError::new_err(text));
+                }
+                Ok(None) | Err(Errno::SRCH) if self.keeps && self.wire().is_some() => {
+                    "its process has died, and may be started again"
                 }
                 // The child is gone, and the I/O thread knows it or is about to.
                 Ok(None) | Err(Errno::SRCH) => return Ok(Dump::Ended),
@@ -797,10 +934,22 @@ impl Transport for Arc<Link> {
     }
 
     fn progress(&self) -> Progress {
-        Progress {
-            since: self.shared.since().load(Ordering::Relaxed),
-            failed: self.shared.failed().load(Ordering::Relaxed),
+        let shared = self.shared();
+        if self.is_restarting() {
+            return Progress {
+                since: 0,
+                failed: self.failed_before.load(Ordering::Relaxed),
+            };
         }
+        let failed = shared.failed().load(Ordering::Relaxed);
+        Progress {
+            since: shared.since().load(Ordering::Relaxed),
+            failed: failed + self.failed_before.load(Ordering::Relaxed),
+        }
+    }
+
+    fn is_restarting(&self) -> bool {
+        self.is_restarting.load(Ordering::SeqCst)
     }
 
     fn pid(&self) -> Option<u32> {

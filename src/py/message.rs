@@ -56,6 +56,31 @@ impl Message {
         }
     }
 
+    /// Another of an encoded message.
+    pub(super) fn duplicate(&self) -> Option<Self> {
+        match self {
+            Self::Frame(packed) => Some(Self::Frame(Packed {
+                kind: packed.kind,
+                frame: packed.frame.clone(),
+                // It was packed without any.
+                blocks: Box::default(),
+            })),
+            _ => None,
+        }
+    }
+
+    /// The message that a dead child had and has not begun, if it was kept: true. Otherwise what
+    /// was given.
+    pub(super) fn take_back(self) -> (Self, bool) {
+        match self {
+            Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
+                Some(kept) => (Permit::give_to(ticket.permit.take(), *kept), true),
+                None => (Self::Ticket(ticket), false),
+            },
+            message => (message, false),
+        }
+    }
+
     /// The place of a message that a child has, for who knows that it has begun there.
     pub(super) fn take_permit(&mut self) -> Option<Permit> {
         match self {

@@ -22,6 +22,7 @@ mod packet;
 mod permit;
 mod pickle;
 mod process;
+mod start;
 mod stats;
 mod stdlib;
 mod stop;

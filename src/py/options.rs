@@ -1,6 +1,8 @@
 //! What `MyActor.options(...)` was given, as the cores take it. The checks are Python's, in
 //! `_options.py`.
 
+use std::time::Duration;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -14,6 +16,9 @@ pub(super) struct Options<'py> {
     pub(super) start_method: Option<String>,
     /// In bytes, for either side of a link.
     pub(super) shared_memory: u64,
+    /// How often its process is started again within `restart_window`; without one, in all.
+    pub(super) max_restarts: usize,
+    pub(super) restart_window: Option<Duration>,
 }
 
 impl<'py> Options<'py> {
@@ -27,12 +32,16 @@ impl<'py> Options<'py> {
                 mailbox_size: None,
                 start_method: None,
                 shared_memory: u64::MAX,
+                max_restarts: 0,
+                restart_window: None,
             });
         }
         let class = actor
             .getattr(intern!(py, "actor_class"))?
             .cast_into::<PyType>()?;
         let shared_memory: Option<u64> = actor.getattr(intern!(py, "shared_memory"))?.extract()?;
+        let max_restarts: Option<usize> = actor.getattr(intern!(py, "max_restarts"))?.extract()?;
+        let window: Option<f64> = actor.getattr(intern!(py, "restart_window"))?.extract()?;
         let name: Option<String> = actor.getattr(intern!(py, "name"))?.extract()?;
         Ok(Self {
             name: match name {
@@ -43,6 +52,9 @@ impl<'py> Options<'py> {
             mailbox_size: actor.getattr(intern!(py, "mailbox_size"))?.extract()?,
             start_method: actor.getattr(intern!(py, "start_method"))?.extract()?,
             shared_memory: shared_memory.unwrap_or(u64::MAX),
+            max_restarts: max_restarts.unwrap_or(0),
+            // What is too long to be told is without end.
+            restart_window: window.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         })
     }
 }

@@ -43,6 +43,9 @@ impl Packed {
 pub(super) enum Giver {
     Keeps,
     LetsGo,
+    /// It keeps the frame, too, and may send it again to another process: then everything goes
+    /// along in the frame, since blocks are for one process and once.
+    Repeats,
 }
 
 /// Where a buffer has gone.
@@ -75,13 +78,14 @@ pub(super) fn pack(
         py,
         arena,
         what,
+        giver,
         body: Vec::new(),
         references: Vec::with_capacity(buffers.len() + 1),
         blocks: Vec::with_capacity(buffers.len() + 1),
     };
     let mut places = Vec::with_capacity(buffers.len());
     for buffer in buffers {
-        places.push(packer.place(buffer, giver)?);
+        places.push(packer.place(buffer)?);
     }
     drop(object);
     let pickle = packer.put_pickle(pickle)?;
@@ -102,6 +106,7 @@ struct Packer<'a, 'py> {
     py: Python<'py>,
     arena: &'a Arc<Arena>,
     what: &'a str,
+    giver: Giver,
     body: Vec<u8>,
     references: Vec<Reference>,
     blocks: Vec<Block>,
@@ -109,9 +114,9 @@ struct Packer<'a, 'py> {
 
 impl Packer<'_, '_> {
     /// Copies a buffer into a block, unless it is in one, or none is to be had.
-    fn place(&self, buffer: PyUntypedBuffer, giver: Giver) -> PyResult<Place> {
+    fn place(&self, buffer: PyUntypedBuffer) -> PyResult<Place> {
         let (address, len_bytes) = (buffer::address(&buffer), buffer.len_bytes());
-        if giver == Giver::LetsGo
+        if self.giver == Giver::LetsGo
             && let Some(block) = self.arena.find(address, len_bytes)
         {
             // With it goes its hold on the object.
@@ -126,6 +131,9 @@ impl Packer<'_, '_> {
 
     /// A new block with a copy of `bytes`, if there is one to be had.
     fn copy(&self, bytes: &[u8]) -> PyResult<Option<Block>> {
+        if self.giver == Giver::Repeats {
+            return Ok(None);
+        }
         let arena = self.arena;
         let copied = self.py.detach(|| {
             let block = arena.take(bytes.len())?;

@@ -7,26 +7,24 @@ use std::time::{Duration, Instant};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::error::{Fault, Started};
 use super::executor::ExecutorCore;
 use super::host::Host;
-use super::link::{Event, Line, Link, Over, Phase, Process};
+use super::host::Transport;
+use super::link::{Event, Link, Over, Wire};
 use super::message::ActorCell;
 use super::options::Options;
-use super::{imports, lifecycle, pickle};
-use crate::engine::arena::Arena;
+use super::start::{Child, Recipe, start_child};
+use super::{imports, pickle};
+use crate::engine::budget::Budget;
 use crate::engine::cell;
-use crate::engine::frame::{Kind, encode};
-use crate::engine::link::{Broken, Fill, Reader, Writer};
+use crate::engine::link::{Broken, Fill};
 use crate::engine::mailbox::Mailbox;
-use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Bell, Interest};
-use crate::engine::trace::Traces;
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
 const TICK: Duration = Duration::from_millis(5);
@@ -66,7 +64,16 @@ impl ProcessExecutorCore {
         let start = (&name, (sys_argv, levels, authkey), start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
-        let (child, ends) = start_child(py, &start, &options)?;
+        let recipe = Recipe {
+            start: start.as_bytes().to_vec(),
+            start_method: options.start_method.clone(),
+            shared_memory: options.shared_memory,
+        };
+        let (child, ends) = start_child(py, &recipe)?;
+        let restarts = (options.max_restarts > 0).then(|| Restarts {
+            recipe,
+            budget: Budget::new(options.max_restarts, options.restart_window),
+        });
 
         let (mailbox, tally) = (Mailbox::new(options.mailbox_size), Arc::default());
         let mailbox = Arc::new(mailbox);
@@ -77,6 +84,7 @@ impl ProcessExecutorCore {
             Arc::clone(&mailbox),
             Arc::clone(&tally),
             Arc::clone(&bell),
+            restarts.is_some(),
             ends,
         );
         let link = Arc::new(link);
@@ -90,7 +98,9 @@ impl ProcessExecutorCore {
                 bell,
                 answers,
                 ended,
-                child,
+                child: Some(child),
+                restarts,
+                is_first: true,
                 streak: 0,
                 idle: 0,
                 last: 0,
@@ -108,58 +118,9 @@ impl ProcessExecutorCore {
     }
 }
 
-/// A child as `_spawn` gives it.
-struct Child {
-    object: Py<PyAny>,
-    pid: u32,
-}
-
-fn start_child(
-    py: Python<'_>,
-    start: &Bound<'_, PyBytes>,
-    options: &Options<'_>,
-) -> PyResult<(Child, Line)> {
-    let io = |error: Errno| std::io::Error::from(error);
-    let (request_read, request_write) = sys::pipe().map_err(io)?;
-    let (answer_read, answer_write) = sys::pipe().map_err(io)?;
-    let (shared, file) = Shared::create().map_err(io)?;
-    let (shared, file) = (Arc::new(shared), Arc::new(file));
-    let arena = Arena::create(
-        Arc::clone(&shared),
-        Arc::clone(&file),
-        options.shared_memory,
-    );
-    let arena = Arc::new(arena);
-    lifecycle::register_arena(&arena);
-    sys::set_nonblocking(&request_write).map_err(io)?;
-    sys::set_nonblocking(&answer_read).map_err(io)?;
-    let mut writer = Writer::new(request_write);
-    writer.push(encode(Kind::Start, 0, start.as_bytes()));
-    // The child finds it there; what the pipe does not take, the I/O thread writes.
-    _ = writer.flush().map_err(io)?;
-    let theirs = [&request_read, &answer_write, &*file].map(AsRawFd::as_raw_fd);
-    let start_method = options.start_method.as_deref();
-    let object = imports::start_child(py)?.call1((theirs.to_vec(), start_method))?;
-    let pid = object.getattr(intern!(py, "pid"))?.extract()?;
-    let object = object.unbind();
-    let reader = Reader::new(answer_read);
-    let watch = i32::try_from(pid).ok().and_then(sys::watch_process);
-    let process = Process {
-        pid,
-        watch: watch.map(Arc::new),
-    };
-    // Without a descriptor for them it does without them: the child has been started.
-    let traces = process.watch.clone();
-    let traces = traces.and_then(|process| Traces::new(file, process).ok());
-    let line = Line {
-        reader,
-        writer,
-        shared,
-        arena,
-        traces,
-        process,
-    };
-    Ok((Child { object, pid }, line))
+struct Restarts {
+    recipe: Recipe,
+    budget: Budget,
 }
 
 /// The I/O thread's side of an actor.
@@ -170,7 +131,12 @@ struct Side<'a> {
     answers: Arc<OwnedFd>,
     /// Readable once the child has ended.
     ended: Option<Arc<OwnedFd>>,
-    child: Child,
+    /// `None` once it has been reaped.
+    child: Option<Child>,
+    /// `None`: a death is the end.
+    restarts: Option<Restarts>,
+    /// Whether no child has died yet.
+    is_first: bool,
     /// Answers in a row after which the reading could have been left to who waited.
     streak: u32,
     /// Ticks in a row without a message.
@@ -191,20 +157,28 @@ enum Next {
 
 impl Side<'_> {
     fn serve(mut self) {
+        loop {
+            let over = self.serve_child();
+            if self.end(over) == Then::End {
+                break;
+            }
+        }
+        self.link.close_logs();
+    }
+
+    /// Serves the child that there is, until that is over.
+    fn serve_child(&mut self) -> Over {
         self.link.refill();
         let mut next = Next::Wait;
-        let over = loop {
+        loop {
             let mut events = Vec::new();
             let turned = self.turn(next, &mut events);
             self.settle(events);
             match turned {
                 Ok(then) => next = then,
-                Err(over) => break over,
+                Err(over) => return over,
             }
-        };
-        let link = Arc::clone(&self.link);
-        self.end(over);
-        link.close_logs();
+        }
     }
 
     /// Waits for something to do and does it.
@@ -271,7 +245,7 @@ impl Side<'_> {
     /// Gives shared memory back that has not been used for a while. Returns how long until there may
     /// be such again; while there are no blocks at all, never.
     fn look(&mut self) -> Option<Duration> {
-        let arena = &self.link.arena;
+        let arena = self.link.arena();
         if self.look_at.is_some_and(|at| Instant::now() >= at) {
             self.look_at = None;
             arena.age();
@@ -315,54 +289,127 @@ impl Side<'_> {
         }
     }
 
-    /// Reaps the child and fails what it leaves behind.
-    fn end(self, over: Over) {
+    /// The child is dead, or to be ended: takes in what it has left, and has another started if
+    /// that may be.
+    fn end(&mut self, over: Over) -> Then {
         self.link.set_by_waiter(false);
         let mut events = Vec::new();
         self.link.read_spilled(&mut events);
         self.link.settle(events);
-        // Kept until the child is reaped: it ends at once when its request pipe hangs up.
-        let Some(mut wire) = self.link.close_wire() else {
-            return;
+        let could_not_start = self.is_first && matches!(over, Over::InitFailed(_));
+        let is_told_to_end = self.host.force.get().is_some() || self.link.has_stopped();
+        if self.restarts.is_none() || could_not_start || is_told_to_end {
+            self.give_up(over);
+            return Then::End;
+        }
+        self.is_first = false;
+        let pid = self.pid();
+        let exitcode = self.reap(IfItLives::Kill);
+        let fault = match over {
+            Over::InitFailed(body) => Fault::InitSent(Arc::new(body)),
+            Over::Ended => self.death(pid, exitcode, None),
+            Over::Broken(broken) => self.death(pid, exitcode, Some(broken)),
         };
-        let ahead: Vec<_> = wire.ahead.take_all().map(|ahead| ahead.cell).collect();
-        let revoked = std::mem::take(&mut wire.revoked);
-        let force = self.host.force.get();
-        let stopped = wire.phase == Phase::Stopping && ahead.is_empty() && force.is_none();
-        let (host, pid) = (self.host, self.child.pid);
-        let fail = |fault| {
-            let taken = ahead.into_iter().chain(revoked).map(|cell| {
-                let started = has_started(&cell);
-                (cell, started)
-            });
-            host.fail(fault, taken.collect());
-        };
-        let broken = match over {
+        let begun = self.link.disconnect();
+        let begun = begun.into_iter().map(|cell| (cell, Started::Yes));
+        self.host.fail_each(&fault, begun);
+        self.start_again(fault)
+    }
+
+    /// Starts a child in the place of one that ended by `fault`, if the budget allows.
+    fn start_again(&mut self, fault: Fault) -> Then {
+        while let Some(restarts) = &mut self.restarts
+            && self.host.force.get().is_none()
+            && !self.link.is_drained()
+            && restarts.budget.spend(Instant::now())
+        {
+            let name = &self.host.name;
+            self.host.tally.restart();
+            log::warn!(target: "futures_actors", "actor {name}: its process has died, and is started again");
+            match Python::attach(|py| start_child(py, &restarts.recipe)) {
+                Ok((child, ends)) => {
+                    self.child = Some(child);
+                    self.answers = ends.reader.fd();
+                    self.ended.clone_from(&ends.process.watch);
+                    self.link.reconnect(ends);
+                    self.end_by_force();
+                    return Then::Serve;
+                }
+                Err(error) => {
+                    log::error!(target: "futures_actors", "actor {name}: cannot start a process: {error}");
+                }
+            }
+        }
+        self.fail(fault);
+        Then::End
+    }
+
+    /// Whoever used force while there was no child could not signal it.
+    fn end_by_force(&self) {
+        if let Some(force) = self.host.force.get()
+            && let Err(error) = self.link.signal(force)
+        {
+            let name = &self.host.name;
+            log::error!(target: "futures_actors", "actor {name}: cannot signal its process: {error}");
+        }
+    }
+
+    /// Reaps the child and fails what it leaves behind.
+    fn give_up(&mut self, over: Over) {
+        let pid = self.pid();
+        match over {
             Over::InitFailed(body) => {
                 // Nobody need wait for what else the child has to do before it ends.
-                fail(Fault::InitSent(Arc::new(body)));
+                let wire = self.fail(Fault::InitSent(Arc::new(body)));
                 self.reap(IfItLives::Kill);
-                return;
+                drop(wire);
             }
-            Over::Ended if stopped => {
+            Over::Ended if self.host.force.get().is_none() && self.link.has_stopped() => {
                 self.reap(IfItLives::Wait);
-                return;
+                drop(self.link.close_wire());
             }
-            Over::Ended => None,
-            Over::Broken(broken) => Some(broken),
-        };
-        let exitcode = self.reap(IfItLives::Kill);
-        fail(Fault::Died {
+            Over::Ended => {
+                let exitcode = self.reap(IfItLives::Kill);
+                self.fail(self.death(pid, exitcode, None));
+            }
+            Over::Broken(broken) => {
+                let exitcode = self.reap(IfItLives::Kill);
+                self.fail(self.death(pid, exitcode, Some(broken)));
+            }
+        }
+    }
+
+    fn death(&self, pid: u32, exitcode: Option<i32>, broken: Option<Broken>) -> Fault {
+        Fault::Died {
             pid,
             exitcode,
             broken,
-            force,
+            force: self.host.force.get(),
+        }
+    }
+
+    /// Ends the actor, and with it whatever it has not answered. A child that lives ends at once
+    /// when what is returned is dropped: its request pipe hangs up.
+    fn fail(&self, fault: Fault) -> Option<Wire> {
+        let mut wire = self.link.close_wire()?;
+        let ahead = wire.ahead.take_all().map(|ahead| ahead.cell);
+        let rest = wire.returned.drain(..).chain(wire.revoked.drain(..));
+        let taken = ahead.chain(rest).map(|cell| {
+            let started = has_started(&cell);
+            (cell, started)
         });
+        let taken = taken.collect();
+        self.host.fail(fault, taken);
+        Some(wire)
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, |child| child.pid)
     }
 
     /// Waits for the child's end. One whose link is gone would never hear of us again.
-    fn reap(self, if_it_lives: IfItLives) -> Option<i32> {
-        let child = self.child.object;
+    fn reap(&mut self, if_it_lives: IfItLives) -> Option<i32> {
+        let child = self.child.take()?.object;
         let reaped = Python::attach(|py| {
             let kill = if_it_lives == IfItLives::Kill;
             let child = child.into_bound(py);
@@ -377,6 +424,14 @@ impl Side<'_> {
             None
         })
     }
+}
+
+/// What to do when a child is no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Serve the next.
+    Serve,
+    End,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -50,6 +50,10 @@ impl Tally {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn begin(&self) {
         self.since.store(sys::now_nanos(), Ordering::Relaxed);
     }
@@ -73,6 +77,8 @@ pub(super) struct Progress {
 pub(super) enum State {
     /// It accepts messages.
     Running,
+    /// Its process has died, and is started again. It accepts messages.
+    Restarting,
     /// It accepts none, and goes on to end.
     Stopping,
     /// It has ended, as it was told to.
@@ -85,6 +91,7 @@ impl State {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Restarting => "restarting",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Broken => "broken",
@@ -101,6 +108,8 @@ impl Host {
             State::Stopped
         } else if self.mailbox.is_closed() {
             State::Stopping
+        } else if self.transport.is_restarting() {
+            State::Restarting
         } else {
             State::Running
         }

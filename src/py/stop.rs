@@ -149,7 +149,11 @@ impl Host {
     }
 
     /// Fails messages by `fault`; what was told is logged as lost.
-    fn fail_each(&self, fault: &Fault, cells: impl Iterator<Item = (Arc<ActorCell>, Started)>) {
+    pub(super) fn fail_each(
+        &self,
+        fault: &Fault,
+        cells: impl Iterator<Item = (Arc<ActorCell>, Started)>,
+    ) {
         let (mut lost, mut begun) = (0, 0);
         for (cell, started) in cells {
             let is_told = cell.message(|message| message.is_told()) == Some(true);
