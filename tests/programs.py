@@ -316,7 +316,11 @@ def bytes_in_pipes(pid):
     """Return how much the fullest pipe that a process has open holds at this moment."""
     most = 0
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        if str(entry.readlink()).startswith("pipe:"):
+        try:
+            link = str(entry.readlink())
+        except OSError:  # it was closed meanwhile
+            continue
+        if link.startswith("pipe:"):
             pipe = os.open(entry, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 count = fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4)
