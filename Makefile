@@ -10,7 +10,7 @@ VENV_EXAMPLES ?= .venv-examples
 VENV_WHEEL ?= .venv-wheel
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
-CONTRACT := ahead callbacks cancel contract errors faults one_by_one post process shutdown submit
+CONTRACT := ahead callbacks cancel contract errors faults mailbox one_by_one options post process restart shutdown stats stop submit tell
 GET_PYTHON ?= ../shared/pythons/get-python
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
 

@@ -474,6 +474,10 @@ def inner_pid(actor, kind):
     return actor.inner.post((get_pid,)).result(PATIENCE)
 
 
+def keep_inner_busy(actor, message):
+    actor.inner.post(message)
+
+
 def append_to(actor, path, text):
     with Path(path).open("a") as file:
         file.write(text)

@@ -5,12 +5,14 @@ import os
 import signal
 import time
 from concurrent import futures
+from pathlib import Path
 
 import pytest
 
 import actors
 import programs
 from actors import PATIENCE
+from futures_actors import ProcessActor
 
 SOON = 1.5  # seconds: the promised one, and what a busy machine adds
 
@@ -118,6 +120,62 @@ def test_actors_of_actors_end_too(program):
     parent.wait()
     for pid in pids:
         assert seconds_until_gone(pid) < 2 * SOON
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("message", BUSY.values(), ids=BUSY)
+def test_actors_of_actors_end_within_the_same_second(program, message, start_method):
+    """And with them whatever has started either: fork servers, and the children they keep ready."""
+    parent = program(f"""if True:
+        import time, actors, futures_actors
+        futures_actors.set_start_method("{start_method}")
+        executor = actors.ProcessDo.executor()
+        print(executor.post((actors.get_pid,)).result(30))
+        print(executor.post((actors.inner_pid, "Process")).result(30))
+        executor.post((actors.keep_inner_busy, {message})).result(30)
+        time.sleep(0.3)
+        executor.post((actors.nap_in_c, 60))
+        time.sleep(0.3)
+        print("busy")
+        time.sleep(60)
+    """)
+    pids = [int(parent.line()), int(parent.line())]
+    assert parent.line() == "busy"
+    assert not any(map(programs.is_gone, pids))
+    parent.signal(signal.SIGKILL)
+    parent.wait()
+    assert seconds_until_alone(parent) < SOON
+    assert all(map(programs.is_gone, pids))
+
+
+def test_an_actor_that_is_being_started_again_ends_with_its_parent(program):
+    """The constructor of its second child hangs, in C code that holds the interpreter."""
+    parent = program("""if True:
+        import os, time, actors, test_orphans
+        executor = test_orphans.HangsWhenBornAgain.options(max_restarts=5).executor(os.getcwd())
+        print(executor.post((actors.get_pid,)).result(30))
+        executor.post((actors.exit_at_once, 3)).exception(30)
+        while not os.path.exists("hangs"):
+            time.sleep(0.01)
+        print("hangs")
+        time.sleep(60)
+    """)
+    parent.line()
+    assert parent.line() == "hangs"
+    assert programs.others_of_session(parent.pid)
+    parent.signal(signal.SIGKILL)
+    parent.wait()
+    assert seconds_until_alone(parent) < SOON
+
+
+class HangsWhenBornAgain(ProcessActor):
+    def __init__(self, folder):
+        if (Path(folder) / "born").exists():
+            (Path(folder) / "hangs").touch()
+            actors.nap_in_c(self, 60)
+        (Path(folder) / "born").touch()
+
+    handle = actors.Do.handle
 
 
 def test_a_child_ends_though_a_fork_of_its_parent_lives_on(program):

@@ -296,6 +296,29 @@ def test_told_messages_that_have_not_begun_run_on_the_new_instance(gate, caplog)
     assert "started again" in restarted[0].getMessage()
 
 
+def test_big_buffers_that_have_not_begun_are_there_for_the_new_instance(gate):
+    """Where shared memory would have gone down with the process that had it."""
+    with start() as executor:
+        executor.post((actors.pause, gate))
+        executor.post(DIE)
+        sent = [bytearray([number]) * (1 << 20) for number in range(6)]
+        posted = [executor.post((actors.echo, one)) for one in sent]
+        gate.open()
+        assert [future.result(PATIENCE) for future in posted] == sent
+        kept = posted[0].result()
+        assert executor.post((actors.echo, bytearray(1 << 20))).result(PATIENCE) is not None
+        assert kept == sent[0]
+
+
+def test_answers_in_shared_memory_outlive_the_process_that_gave_them():
+    with start(3) as executor:
+        for number in range(3):
+            big = executor.post((actors.echo, bytearray([number]) * (1 << 20))).result(PATIENCE)
+            assert executor.post(DIE).exception(PATIENCE).started
+            assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+            assert big == bytearray([number]) * (1 << 20)
+
+
 def test_methods_and_functions_run_on_the_new_instance(gate):
     with start() as executor:
         executor.post((actors.pause, gate))
@@ -349,13 +372,17 @@ def test_killed_at_random_moments_each_message_ends_once_and_truly(tmp_path, see
     stop = threading.Event()
 
     def kill():
-        while not stop.wait(rng.random() * 0.05):
-            pid = executor.stats().pid
-            if pid is not None:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+        handled = 0
+        while not stop.wait(rng.random() * 0.02):
+            stats = executor.stats()
+            # Mostly one that has got somewhere, but sometimes one that starts.
+            if stats.pid is None or (stats.handled == handled and rng.random() < 0.99):
+                continue
+            handled = stats.handled
+            try:
+                os.kill(stats.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
 
     killer = threading.Thread(target=kill)
     killer.start()
