@@ -4,7 +4,7 @@ each and in the order that their thread posted them, and nothing is left."""
 
 import contextlib
 import gc
-import logging
+import itertools
 import os
 import pickle
 import signal
@@ -15,6 +15,7 @@ import hypothesis
 from hypothesis import stateful, strategies
 
 import actors
+import deeds
 from futures_actors import ActorDied, BrokenActor, MailboxFull, get_start_method
 from residents import PATIENCE, leaks_since, snapshot
 
@@ -22,7 +23,7 @@ from residents import PATIENCE, leaks_since, snapshot
 class Figures:
     def __init__(self):
         self.machines = self.actors = self.messages = self.cancelled = self.killed = 0
-        self.failed = self.refused = self.full = 0
+        self.failed = self.refused = self.full = self.restarts = 0
         self.lock = threading.Lock()
 
     def add(self, **more):
@@ -33,7 +34,8 @@ class Figures:
     def __str__(self):
         return (
             f"{self.machines} random histories, {self.actors} actors: {self.messages} messages, "
-            f"{self.cancelled} cancelled, {self.failed} failed by {self.killed} ends by force, "
+            f"{self.cancelled} cancelled, {self.failed} failed by {self.killed} ends by force "
+            f"with {self.restarts} restarts, "
             f"{self.refused} refused after shutdown, {self.full} by a full mailbox; lost 0, leaks 0"
         )
 
@@ -45,8 +47,11 @@ ENDS = ["terminate", "kill", "terminate_workers", "kill_workers"]
 class Modelled:
     """An actor, and what is known of it."""
 
-    def __init__(self, kind, method, size):
+    def __init__(self, kind, method, size, restarts):
+        self.restarts = kind == "Process" and restarts
         options = {"start_method": method} if kind == "Process" else {}
+        if self.restarts:
+            options["max_restarts"] = 10_000
         options["mailbox_size"] = size
         self.bounded = size is not None
         self.executor = actors.actor_class(actors.Do, kind).options(**options).executor()
@@ -55,20 +60,22 @@ class Modelled:
         self.posted = {}
         self.cancelled = set()
         self.bad = []
-        self.closed = self.killed = False
+        self.closed = self.killed = self.ended = False
+        self.kills = 0
         self.sent, self.told = 1, 0
         self.lock = threading.Lock()
-        self.pid = self.executor.post((actors.get_pid,)).result(PATIENCE)
+        self.executor.post((actors.get_pid,)).result(PATIENCE)
         FIGURES.add(actors=1)
 
-    def add(self, *, sent=0, told=0):
+    def add(self, *, sent=0, told=0, kills=0):
         with self.lock:
+            self.kills += kills
             self.sent += sent
             self.told += told
 
     def post(self, count, thread="main", timeout=PATIENCE):
         for _ in range(count):
-            future = self.try_post((actors.remember, thread), timeout)
+            future = self.try_post((deeds.remember, thread), timeout)
             if future is None:
                 return
             self.posted.setdefault(thread, []).append(future)
@@ -112,12 +119,16 @@ class Modelled:
 
     def kill(self):
         self.killed = True
+        pid = self.executor.stats().pid
+        if pid is None:
+            return
         with contextlib.suppress(ProcessLookupError):  # it is dead already
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+            self.add(kills=1)
             FIGURES.add(killed=1)
 
     def end(self, how):
-        self.closed = self.killed = True
+        self.closed = self.killed = self.ended = True
         getattr(self.executor, how)()
         FIGURES.add(killed=1)
 
@@ -134,21 +145,28 @@ class Modelled:
         for future in self.bad:
             error = future.exception()
             assert isinstance(error, TypeError | pickle.PicklingError | ActorDied), error
-        answers = []
+        # By process, since each starts anew.
+        answers = {}
         started = 0
         for posted in self.posted.values():
             mine = [self.answer(future) for future in posted]
-            handled = [answer for answer in mine if isinstance(answer, int)]
-            assert handled == sorted(handled), "out of order"
-            answers += handled
+            handled = [answer for answer in mine if isinstance(answer, tuple)]
+            for pid, group in itertools.groupby(handled, lambda answer: answer[0]):
+                numbers = [number for _, number in group]
+                assert numbers == sorted(numbers), "out of order"
+                answers.setdefault(pid, []).extend(numbers)
             started += sum(getattr(answer, "started", False) for answer in mine)
         # Each was handled once, and nothing in between that nobody knows of.
-        assert sorted(answers) == list(range(1, len(answers) + 1)), sorted(answers)
-        assert started <= 1
+        for numbers in answers.values():
+            assert sorted(numbers) == list(range(1, len(numbers) + 1)), sorted(numbers)
+        assert len(answers) <= 1 + self.kills
+        assert started <= (self.kills + 1 if self.restarts else 1)
         stats = self.executor.stats()
         counted = stats.handled + stats.failed + stats.cancelled
         assert (counted, stats.told) == (self.sent, self.told), (self.sent, self.told, stats)
         assert (stats.depth, stats.age) == (0, None), stats
+        assert stats.restarts <= self.kills
+        FIGURES.add(restarts=stats.restarts)
 
     def answer(self, future):
         """Return the answer, an `ActorDied`, or None for one that was cancelled."""
@@ -162,6 +180,8 @@ class Modelled:
             return future.result()
         assert self.killed
         assert isinstance(error, ActorDied if self.is_process else BrokenActor), error
+        if self.restarts and not self.ended:
+            assert error.started, "it had not begun, and is not tried again"
         FIGURES.add(failed=1)
         return error
 
@@ -180,11 +200,12 @@ class Machine(stateful.RuleBasedStateMachine):
         kind=strategies.sampled_from(["Thread", "Process", "Process"]),
         method=strategies.sampled_from(["forkserver"] * 7 + ["spawn"]),
         size=strategies.sampled_from([None, None, 1, 8, 100]),
+        restarts=strategies.booleans(),
     )
-    def start(self, kind, method, size):
+    def start(self, kind, method, size, restarts):
         if get_start_method() == "spawn":  # there is no other
             method = "spawn"
-        self.every.append(Modelled(kind, method, size))
+        self.every.append(Modelled(kind, method, size, restarts))
         return self.every[-1]
 
     @stateful.rule(
@@ -319,8 +340,6 @@ class Machine(stateful.RuleBasedStateMachine):
 
 def run(*, histories=200, steps=30):
     FIGURES.__init__()
-    # Which told messages are lost is said there.
-    logging.getLogger("futures_actors").addHandler(logging.NullHandler())
     with actors.ProcessEcho.executor() as warm:
         warm.post(1).result(PATIENCE)
     settings = hypothesis.settings(

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -63,6 +64,8 @@ def main():
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     size = arguments.size or "long"
     futures_actors.set_start_method(arguments.start_method)
+    # Deaths, and what they take along, are said there.
+    logging.getLogger("futures_actors").addHandler(logging.NullHandler())
     lines = []
     for name in arguments.parts or PARTS:
         print(f"{name} ...", flush=True)

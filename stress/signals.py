@@ -1,6 +1,7 @@
 """SIGKILL, and SIGSTOP with SIGCONT, at random moments: every future ends, what was answered is
 right, `started` is never a lie, and nothing is left."""
 
+import contextlib
 import os
 import random
 import signal
@@ -19,11 +20,13 @@ MESSAGES = 300
 class Figures:
     def __init__(self):
         self.rounds = self.kills = self.stops = self.answered = self.died = self.begun = 0
+        self.restarts = 0
 
     def __str__(self):
         return (
             f"{self.kills} SIGKILL and {self.stops} SIGSTOP in {self.rounds} rounds: "
-            f"{self.answered} right answers, {self.died} ActorDied ({self.begun} had begun); "
+            f"{self.answered} right answers, {self.died} ActorDied ({self.begun} had begun), "
+            f"{self.restarts} restarts; "
             "lost 0, leaks 0"
         )
 
@@ -39,6 +42,7 @@ def run(folder, *, rounds=400, seed=None):
     before = snapshot()
     for number in range(rounds):
         one_round(figures, dice, Path(folder) / f"begun{number}")
+        one_round_with_restarts(figures, dice, Path(folder) / f"again{number}")
     left = leaks_since(before)
     assert not left, left
     return figures
@@ -62,6 +66,45 @@ def one_round(figures, dice, begun):
         check(figures, posted, begun.read_text().splitlines())
     figures.rounds += 1
     begun.unlink()
+
+
+def one_round_with_restarts(figures, dice, begun):
+    """However often its process is killed, a message is lost only if it had begun."""
+    begun.touch()
+    with actors.ProcessDo.options(max_restarts=1000).executor() as executor:
+        killer = threading.Thread(target=keep_killing, args=(figures, dice, executor))
+        killer.start()
+        posted = [executor.post((actors.append_to, begun, f"{n}\n")) for n in range(MESSAGES)]
+        _, waiting = futures.wait(posted, PATIENCE)
+        killer.join()
+        assert not waiting, f"{len(waiting)} of {len(posted)} futures do not end"
+        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        restarts = executor.stats().restarts
+    written = [int(line) for line in begun.read_text().splitlines()]
+    assert written == sorted(set(written)), "twice, or out of order"
+    for number, future in enumerate(posted):
+        error = future.exception()
+        if error is None:
+            assert number in written, f"{number} is answered and was never begun"
+            figures.answered += 1
+        else:
+            assert isinstance(error, ActorDied), error
+            assert error.started, f"{number} had not begun, and is not tried again"
+            figures.died += 1
+            figures.begun += 1
+    assert sum(future.exception() is not None for future in posted) <= restarts
+    figures.restarts += restarts
+    begun.unlink()
+
+
+def keep_killing(figures, dice, executor):
+    for _ in range(dice.randrange(1, 6)):
+        time.sleep(dice.random() * 0.01)
+        pid = executor.stats().pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                figures.kills += 1
 
 
 def disturb(figures, dice, pid):

@@ -65,6 +65,10 @@ impl Traces {
     /// another is pending joins that. Never blocks.
     pub fn poll(&mut self, shared: &Shared, request: &mut Option<u64>) -> Result<Trace, Errno> {
         self.collect(shared)?;
+        if request.is_some_and(|number| number > self.asked) {
+            // It was another child's, in whose place this one is.
+            *request = None;
+        }
         if request.is_none() && !self.ask(shared)? {
             return Ok(Trace::NotReady);
         }
