@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::error::log_failure;
 use super::packet::{self, Giver, Packet};
-use super::pickle;
+use super::pickle::{self, What};
 use super::thread::{TOLD, on_stop};
 use crate::engine::answers::{Answers, Haste};
 use crate::engine::arena::Arena;
@@ -257,7 +257,7 @@ impl<'py> Child<'py> {
             return Ok(None);
         }
         let packed = self.handle(actor, frame).and_then(|answer| {
-            let what = format!("the answer of actor {name}");
+            let what = What::Answer(name);
             packet::pack(&self.arena, Kind::Answer, answer, &what, Giver::LetsGo)
         });
         match packed {

@@ -25,8 +25,9 @@ use super::future;
 use super::host::{Dump, Transport};
 use super::logs::Logs;
 use super::message::{ActorCell, Message, Outcome};
-use super::packet::{self, Giver, Packet};
+use super::packet::{self, Few, Giver, Packet};
 use super::permit::Permit;
+use super::pickle::What;
 use super::stats::{End, Progress, Tally};
 use super::stop::{Force, Signalled};
 use super::{lifecycle, wait};
@@ -55,7 +56,7 @@ pub(super) struct Ticket {
     /// Its place in a bounded mailbox, until it is known to have begun.
     pub(super) permit: Option<Permit>,
     /// What the frame refers to: the child's once it claims the message, and until then ours.
-    references: Box<[Reference]>,
+    references: Few<Reference>,
     /// The message, for another child should this one die: where an actor is started again.
     pub(super) kept: Option<Box<Message>>,
 }
@@ -63,9 +64,9 @@ pub(super) struct Ticket {
 impl Ticket {
     pub(super) fn withdraw(&self) -> bool {
         let withdrawn = self.shared.claims().withdraw(self.sequence);
-        if withdrawn && !self.references.is_empty() {
+        if withdrawn && let Some(references) = &self.references {
             let arena = self.link.arena();
-            let references = self.references.iter();
+            let references = references.iter();
             references.for_each(|reference| arena.free(*reference));
         }
         withdrawn
@@ -778,7 +779,7 @@ impl Link {
     }
 
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        let what = format!("the message for actor {}", self.name);
+        let what = What::Message(&self.name);
         let giver = if self.keeps {
             Giver::Repeats
         } else {

@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::callbacks::Watch;
 use super::error::Sealed;
 use super::link::{Link, Ticket};
-use super::packet::Packed;
+use super::packet::{Few, Packed};
 use super::permit::Permit;
 use crate::engine::cell::{Cell, Claimable};
 use crate::engine::frame::Kind;
@@ -38,10 +38,10 @@ pub(super) enum Message {
 
 impl Message {
     /// What its frame refers to.
-    pub(super) fn references(&self) -> Box<[Reference]> {
+    pub(super) fn references(&self) -> Few<Reference> {
         match self {
             Self::Frame(packed) => packed.references(),
-            _ => Box::default(),
+            _ => None,
         }
     }
 

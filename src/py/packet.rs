@@ -2,6 +2,7 @@
 //!
 //! Where there is no block to be had, a buffer goes along in the frame: nothing is pickled twice.
 
+use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use pyo3::types::{PyByteArray, PyList};
 use rustix::io::Errno;
 
 use super::buffer::{self, SharedBuffer, THRESHOLD_BYTES};
-use super::pickle;
+use super::pickle::{self, What};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
 use crate::engine::frame::{Fault, Kind};
 use crate::engine::packet::{self, Reference};
@@ -20,19 +21,25 @@ use crate::engine::packet::{self, Reference};
 /// A frame, and the blocks that it refers to: whoever has this has them.
 pub(super) struct Packed {
     pub(super) kind: Kind,
-    pub(super) frame: Vec<u8>,
-    pub(super) blocks: Box<[Block]>,
+    frame: Vec<u8>,
+    blocks: Few<Block>,
 }
+
+/// Mostly none. Every message that waits has room for it, and a boxed slice is twice as large.
+pub(super) type Few<T> = Option<Box<Vec<T>>>;
 
 impl Packed {
     /// What the frame refers to.
-    pub(super) fn references(&self) -> Box<[Reference]> {
-        self.blocks.iter().map(Block::reference).collect()
+    pub(super) fn references(&self) -> Few<Reference> {
+        let blocks = self.blocks.as_ref()?;
+        Some(Box::new(blocks.iter().map(Block::reference).collect()))
     }
 
     /// The frame, with which the blocks leave this process.
     pub(super) fn into_frame(self) -> Vec<u8> {
-        self.blocks.into_iter().for_each(Block::leave);
+        if let Some(blocks) = self.blocks {
+            blocks.into_iter().for_each(Block::leave);
+        }
         self.frame
     }
 }
@@ -61,7 +68,7 @@ pub(super) fn pack(
     arena: &Arc<Arena>,
     kind: Kind,
     object: Bound<'_, PyAny>,
-    what: &str,
+    what: &What<'_>,
     giver: Giver,
 ) -> PyResult<Packed> {
     let py = object.py();
@@ -71,7 +78,7 @@ pub(super) fn pack(
         return Ok(Packed {
             kind,
             frame: packet::pack(kind, 0, pickle, &[]),
-            blocks: Box::default(),
+            blocks: None,
         });
     }
     let mut packer = Packer {
@@ -98,14 +105,14 @@ pub(super) fn pack(
     Ok(Packed {
         kind,
         frame: packet::pack(kind, 0, &packer.body, &packer.references),
-        blocks: packer.blocks.into_boxed_slice(),
+        blocks: Some(Box::new(packer.blocks)),
     })
 }
 
 struct Packer<'a, 'py> {
     py: Python<'py>,
     arena: &'a Arc<Arena>,
-    what: &'a str,
+    what: &'a What<'a>,
     giver: Giver,
     body: Vec<u8>,
     references: Vec<Reference>,
@@ -201,7 +208,7 @@ impl Packer<'_, '_> {
 }
 
 /// Says once for an actor, in each process, that its big buffers go by the pipe.
-fn warn(arena: &Arena, what: &str, refusal: Refusal) {
+fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
     let why = match refusal {
         Refusal::Off => return,
         Refusal::Exhausted => "what is in use of it has reached its limit".to_owned(),
@@ -222,8 +229,14 @@ fn warn(arena: &Arena, what: &str, refusal: Refusal) {
 /// What a body holds, as it was received.
 pub(super) struct Packet {
     body: Vec<u8>,
+    /// `None`: the body is a pickle and no more.
+    places: Option<Box<Places>>,
+}
+
+/// Where the pickle is, and the buffers that were left out of it.
+struct Places {
     pickle: Where,
-    buffers: Box<[Where]>,
+    buffers: Vec<Where>,
     /// What the other process has to say of its arena.
     refusal: Option<(Arc<Arena>, Refusal)>,
 }
@@ -251,50 +264,29 @@ impl Packet {
     /// Takes over the blocks that a body refers to. May block while much memory is mapped.
     pub(super) fn receive(arena: &Arc<Arena>, mut body: Vec<u8>) -> Result<Self, Fault> {
         let references = packet::unpack(&mut body)?;
-        let first = references.iter().find_map(|one| one.range_in_body());
-        let pickle = 0..first.map_or(body.len(), |range| range.start);
-        let find = |reference: Reference| match reference.range_in_body() {
-            Some(range) if body.get(range.clone()).is_some() => Ok(Where::Body(range)),
-            Some(_) => Err(Fault::BadReferences),
-            None => match arena.receive(reference) {
-                Ok(block) => Ok(Where::Block(Arc::new(block))),
-                Err(NotReceived::System(error)) => Ok(Where::Lost(error)),
-                Err(NotReceived::Nonsense) => Err(Fault::BadReferences),
-            },
-        };
-        // All of them, so that none is lost if another is bad.
-        let found: Vec<_> = references.into_iter().map(find).collect();
-        let mut buffers = found.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let pickle = if pickle.is_empty() {
-            buffers.pop().ok_or(Fault::BadReferences)?
-        } else {
-            Where::Body(pickle)
-        };
-        let refusal = if body.len() < THRESHOLD_BYTES {
+        let places = if references.is_empty() && body.len() < THRESHOLD_BYTES {
             None
         } else {
-            arena.take_child_refusal()
+            Some(Box::new(Places::find(arena, body.len(), references)?))
         };
-        Ok(Self {
-            body,
-            pickle,
-            buffers: buffers.into_boxed_slice(),
-            refusal: refusal.map(|refusal| (Arc::clone(arena), refusal)),
-        })
+        Ok(Self { body, places })
     }
 
     /// The object, which has what its buffers refer to from now on.
     pub(super) fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if let Some((arena, refusal)) = &self.refusal {
-            warn(arena, "an answer", *refusal);
+        let Some(places) = &self.places else {
+            return pickle::loads(py, &self.body);
+        };
+        if let Some((arena, refusal)) = &places.refusal {
+            warn(arena, &"an answer", *refusal);
         }
-        let buffers = if self.buffers.is_empty() {
+        let buffers = if places.buffers.is_empty() {
             None
         } else {
-            let buffers = self.buffers.iter().map(|place| self.export(py, place));
+            let buffers = places.buffers.iter().map(|place| self.export(py, place));
             Some(PyList::new(py, buffers.collect::<PyResult<Vec<_>>>()?)?)
         };
-        match &self.pickle {
+        match &places.pickle {
             Where::Body(range) => pickle::loads_apart(py, &self.body[range.clone()], buffers),
             Where::Block(block) => {
                 let buffer = Bound::new(py, SharedBuffer::new(Arc::clone(block)))?;
@@ -313,6 +305,48 @@ impl Packet {
             }
             Where::Lost(error) => Err(no_memory(*error)),
         }
+    }
+}
+
+impl Places {
+    fn find(
+        arena: &Arc<Arena>,
+        body_bytes: usize,
+        references: Vec<Reference>,
+    ) -> Result<Self, Fault> {
+        let first = references.iter().find_map(|one| one.range_in_body());
+        let pickle = 0..first.map_or(body_bytes, |range| range.start);
+        let find = |reference: Reference| match reference.range_in_body() {
+            Some(range) if range.start <= range.end && range.end <= body_bytes => {
+                Ok(Where::Body(range))
+            }
+            Some(_) => Err(Fault::BadReferences),
+            None => match arena.receive(reference) {
+                Ok(block) => Ok(Where::Block(Arc::new(block))),
+                Err(NotReceived::System(error)) => Ok(Where::Lost(error)),
+                Err(NotReceived::Nonsense) => Err(Fault::BadReferences),
+            },
+        };
+        // All of them, so that none is lost if another is bad.
+        let found: Vec<_> = references.into_iter().map(find).collect();
+        let mut buffers = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let pickle = if pickle.is_empty() {
+            buffers.pop().ok_or(Fault::BadReferences)?
+        } else if pickle.end <= body_bytes {
+            Where::Body(pickle)
+        } else {
+            return Err(Fault::BadReferences);
+        };
+        let refusal = if body_bytes < THRESHOLD_BYTES {
+            None
+        } else {
+            arena.take_child_refusal()
+        };
+        Ok(Self {
+            pickle,
+            buffers,
+            refusal: refusal.map(|refusal| (Arc::clone(arena), refusal)),
+        })
     }
 }
 

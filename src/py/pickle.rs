@@ -3,7 +3,10 @@
 //! What lives in `__main__`, a closure or a REPL cannot be imported by the other side, so it
 //! crosses by value, with cloudpickle, which is imported only then.
 
-use memchr::memmem;
+use std::fmt::{self, Display};
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::intern;
@@ -19,19 +22,40 @@ use super::imports;
 
 const PROTOCOL: u8 = 5;
 
+/// In a pickle that the other side cannot load, perhaps.
+static MAIN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("__main__"));
+/// In a pickle by value.
+static BY_VALUE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("cloudpickle"));
+
 /// Pickle `object`: as plain pickle does if that will do, else by value.
 ///
 /// An error says what it was (`what`, such as "the message for actor
 /// Counter") and what refused.
 #[pyfunction]
 pub(super) fn dumps<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyBytes>> {
-    dump(object, what, None)
+    dump(object, &what, None)
+}
+
+/// What is pickled, for an error: text is made of it only then.
+pub(super) enum What<'a> {
+    /// Of the actor of this name.
+    Message(&'a str),
+    Answer(&'a str),
+}
+
+impl Display for What<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(name) => write!(f, "the message for actor {name}"),
+            Self::Answer(name) => write!(f, "the answer of actor {name}"),
+        }
+    }
 }
 
 /// As `dumps`, but leaves big buffers out of the pickle.
 pub(super) fn dumps_apart<'py>(
     object: &Bound<'py, PyAny>,
-    what: &str,
+    what: &What<'_>,
 ) -> PyResult<(Bound<'py, PyBytes>, Vec<PyUntypedBuffer>)> {
     if is_plain(object) {
         return Ok((dump(object, what, None)?, Vec::new()));
@@ -54,7 +78,7 @@ fn is_plain(object: &Bound<'_, PyAny>) -> bool {
 
 fn dump<'py>(
     object: &Bound<'py, PyAny>,
-    what: &str,
+    what: &dyn Display,
     collector: Option<&Bound<'py, Collector>>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let py = object.py();
@@ -68,7 +92,7 @@ fn dump<'py>(
     match plain {
         Ok(pickle) => {
             let pickle = pickle.cast_into::<PyBytes>()?;
-            if memmem::find(pickle.as_bytes(), b"__main__").is_none() {
+            if MAIN.find(pickle.as_bytes()).is_none() {
                 return Ok(pickle);
             }
         }
@@ -84,7 +108,7 @@ fn dump<'py>(
         Ok(pickle) => Ok(pickle.cast_into()?),
         Err(error) if is_refusal(py, &error)? => {
             let error = error.into_value(py);
-            let explained = imports::explain_refusal(py)?.call1((what, error))?;
+            let explained = imports::explain_refusal(py)?.call1((what.to_string(), error))?;
             Err(PyErr::from_value(explained))
         }
         Err(error) => Err(error),
@@ -123,7 +147,7 @@ pub(super) fn loads_from<'py>(
     buffers: Option<Bound<'py, PyList>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
-    let load = if memmem::find(pickle, b"cloudpickle").is_some() {
+    let load = if BY_VALUE.find(pickle).is_some() {
         imports::load_by_value(py)?
     } else {
         imports::pickle_loads(py)?
