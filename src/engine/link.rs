@@ -108,6 +108,12 @@ impl Writer {
 
     /// One system call, for as many frames as it takes.
     fn write(&self) -> Result<usize, Errno> {
+        // Most often there is one, and making room for many has its cost.
+        if let [frame] = self.frames.as_slices().0
+            && self.frames.len() == 1
+        {
+            return sys::write(&self.fd, &[IoSlice::new(&frame[self.written..])]);
+        }
         let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
         let mut count = 0;
         for (slice, frame) in slices.iter_mut().zip(&self.frames) {

@@ -663,7 +663,10 @@ pub fn read<B: Buffer<u8>>(fd: impl AsFd, buffer: B) -> Result<B::Output> {
 
 /// One write, of as much as the other side takes.
 pub fn write(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Result<usize> {
-    attempt(Call::Write, || rustix::io::writev(fd, slices))
+    attempt(Call::Write, || match slices {
+        [one] => rustix::io::write(fd, one),
+        many => rustix::io::writev(fd, many),
+    })
 }
 
 /// Another descriptor of the same, close-on-exec too.

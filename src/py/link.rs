@@ -227,8 +227,6 @@ impl Wire {
 /// The receiving side.
 pub(super) struct Intake {
     reader: Reader,
-    /// Readable once the child has ended; `None` where the system has no such descriptor.
-    ended: Option<Arc<OwnedFd>>,
     /// Why there is nothing more to read, found by a thread that is not the I/O thread.
     over: Option<Over>,
 }
@@ -350,7 +348,7 @@ impl Link {
         keeps: bool,
         line: Line,
     ) -> Self {
-        let intake = Intake::new(line.reader, line.process.watch.clone());
+        let intake = Intake::new(line.reader);
         let wire = Wire::new(Out::new(line.writer, &line.shared), bell);
         Self {
             logs: Logs::new(name.clone()),
@@ -403,10 +401,10 @@ impl Link {
 
     /// There is a new child.
     pub(super) fn reconnect(&self, line: Line) {
-        let (shared, watch) = (line.shared, &line.process.watch);
+        let shared = line.shared;
         // First, so that whatever is sent is answered to somebody.
         *self.intake.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Intake::new(line.reader, watch.clone()));
+            Some(Intake::new(line.reader));
         *self.traces() = line.traces;
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = line.arena;
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared);
@@ -653,18 +651,16 @@ impl Link {
             fd,
             flags: PollFlags::IN,
         };
-        let ended = intake.ended.clone();
         let Some(bell) = self.bell() else { return true };
         let interests = [
             Some(read(fd.as_fd())),
-            ended.as_ref().map(|fd| read(fd.as_fd())),
-            // Rung when this is to be the I/O thread's business again.
+            // Rung when this is to be the I/O thread's business again: so when the child has ended.
             Some(read((*bell).as_fd())),
         ];
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         match sys::poll(interests, timeout) {
             Ok(ready) if ready.iter().all(PollFlags::is_empty) => false,
-            Ok([answers, ended, _]) if !answers.is_empty() && ended.is_empty() => {
+            Ok([answers, _]) if !answers.is_empty() => {
                 match self.read(intake, events) {
                     Ok(Fill::End) => self.give_back(),
                     Ok(_) => {}
@@ -677,7 +673,6 @@ impl Link {
             }
             Err(Errno::INTR) => false,
             Ok(_) | Err(_) => {
-                // Rung, or the child has ended.
                 self.give_back();
                 true
             }
@@ -791,12 +786,8 @@ impl Link {
 }
 
 impl Intake {
-    fn new(reader: Reader, ended: Option<Arc<OwnedFd>>) -> Self {
-        Self {
-            reader,
-            ended,
-            over: None,
-        }
+    fn new(reader: Reader) -> Self {
+        Self { reader, over: None }
     }
 
     pub(super) fn take_over(&mut self) -> Option<Over> {

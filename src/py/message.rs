@@ -59,12 +59,7 @@ impl Message {
     /// Another of an encoded message.
     pub(super) fn duplicate(&self) -> Option<Self> {
         match self {
-            Self::Frame(packed) => Some(Self::Frame(Packed {
-                kind: packed.kind,
-                frame: packed.frame.clone(),
-                // It was packed without any.
-                blocks: Box::default(),
-            })),
+            Self::Frame(packed) => Some(Self::Frame(packed.duplicate())),
             _ => None,
         }
     }

@@ -35,6 +35,16 @@ impl Packed {
         Some(Box::new(blocks.iter().map(Block::reference).collect()))
     }
 
+    /// Another of one that was packed for a giver who repeats it: it has no blocks.
+    pub(super) fn duplicate(&self) -> Self {
+        debug_assert!(self.blocks.is_none());
+        Self {
+            kind: self.kind,
+            frame: self.frame.clone(),
+            blocks: None,
+        }
+    }
+
     /// The frame, with which the blocks leave this process.
     pub(super) fn into_frame(self) -> Vec<u8> {
         if let Some(blocks) = self.blocks {
@@ -105,7 +115,7 @@ pub(super) fn pack(
     Ok(Packed {
         kind,
         frame: packet::pack(kind, 0, &packer.body, &packer.references),
-        blocks: Some(Box::new(packer.blocks)),
+        blocks: (!packer.blocks.is_empty()).then(|| Box::new(packer.blocks)),
     })
 }
 

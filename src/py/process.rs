@@ -221,6 +221,9 @@ impl Side<'_> {
         }
         let Some(mut intake) = self.link.try_intake() else {
             // Who has it hears the bell too, which is left to ring until it lets go.
+            if !ended.is_empty() {
+                self.bell.ring().map_err(Broken::Io)?;
+            }
             return Ok(Next::Pause);
         };
         if !bell.is_empty() {
