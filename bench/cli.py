@@ -95,8 +95,9 @@ def run(arguments):
     for row in arguments.rows:
         results.append(measure(row, row.fast if arguments.fast else row.full))
         report.print_row(results[-1])
+        if arguments.json:
+            # After each: a later row that hangs ends the run.
+            told = report.as_json(described, results, is_fast=arguments.fast)
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            arguments.json.write_text(json.dumps(told, indent=1) + "\n")
     report.print_summary(results)
-    if arguments.json:
-        told = report.as_json(described, results, is_fast=arguments.fast)
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(told, indent=1))

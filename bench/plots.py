@@ -254,7 +254,8 @@ def described(measured):
     machine = measured["machine"]
     return (
         f"{machine['python'].partition(' (')[0]} ({machine['build']}), {machine['cpu']}, "
-        f"{machine['cores']} cores, {machine['date'][:10]}"
+        f"{machine['cores']} cores, load {machine['load'].split()[0]} at the start, "
+        f"{machine['date'][:10]}"
     )
 
 
