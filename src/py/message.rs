@@ -7,9 +7,10 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::callbacks::Watch;
 use super::error::Sealed;
-use super::link::{Link, Ticket};
+use super::link::Link;
 use super::packet::{Few, Packed};
 use super::permit::Permit;
+use super::wire::Ticket;
 use crate::engine::cell::{Cell, Claimable};
 use crate::engine::frame::Kind;
 use crate::engine::packet::Reference;

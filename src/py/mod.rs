@@ -28,6 +28,7 @@ mod stdlib;
 mod stop;
 mod thread;
 mod wait;
+mod wire;
 
 use pyo3::prelude::*;
 
