@@ -80,7 +80,7 @@ $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
 
 .PHONY: test-examples
 test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, with all the libraries that they use
-	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet
+	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group examples
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/test_examples.py $(ARGS)
 
 $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
