@@ -196,12 +196,12 @@ def test_deep_recursion_in_a_thread_actor_goes_as_deep_as_in_a_thread(script):
         import actors
 
         def depth():
-            value = []
+            value, twin = [], []
             try:
                 while True:
                     for _ in range(1000):
-                        value = [value]
-                    repr(value)
+                        value, twin = [value], [twin]
+                    value == twin
             except RecursionError:
                 pass
             count = 0
