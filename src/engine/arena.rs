@@ -198,7 +198,10 @@ impl Arena {
             Some(slot) => slot,
             None => self.take_cold(wanted)?,
         };
-        self.block(slot, 0, len_bytes).map_err(Refusal::System)
+        let block = self.block(slot, 0, len_bytes);
+        let mut block = block.map_err(Refusal::System)?;
+        block.origin = Origin::Here;
+        Ok(block)
     }
 
     /// A block in a slot that this process has.
@@ -210,7 +213,7 @@ impl Arena {
                 at,
                 len_bytes,
                 bytes,
-                frees: true,
+                origin: Origin::There,
             }),
             Err(error) => {
                 self.shared.slots().release(slot);
@@ -282,20 +285,22 @@ impl Arena {
     }
 
     fn trim_slots(&self, side: Side, which: Which) {
-        let slots = self.shared.slots();
         for slot in self.used(side) {
-            let trimmed = match which {
-                Which::Free => slots.trim(slot),
-                Which::Old => slots.age(slot),
-            };
-            if let Some(pages) = trimmed {
-                let give = |file: Arc<_>| sys::give_back(&file, offset(slot), pages * PAGE_BYTES);
-                if let Err(error) = self.file().and_then(give) {
-                    // The slot's next block will have it.
-                    log::debug!("the system does not take shared memory back: {error}");
-                }
-                slots.trimmed(slot);
-            }
+            self.trim_slot(slot, which);
+        }
+    }
+
+    fn trim_slot(&self, slot: usize, which: Which) {
+        let slots = self.shared.slots();
+        let trimmed = match which {
+            Which::Free => slots.trim(slot),
+            Which::Old => slots.age(slot),
+        };
+        if let Some(pages) = trimmed {
+            let give = |file: Arc<_>| sys::give_back(&file, offset(slot), pages * PAGE_BYTES);
+            // If the system does not take it, the slot's next block has it.
+            _ = self.file().and_then(give);
+            slots.trimmed(slot);
         }
     }
 
@@ -346,8 +351,14 @@ impl Arena {
     /// Frees what a frame refers to that nobody will receive.
     pub fn free(&self, reference: Reference) {
         if let Ok(slot) = usize::try_from(reference.slot) {
-            self.shared.slots().release(slot);
+            self.discard(slot);
         }
+    }
+
+    /// Frees a slot whose message nobody gets: its memory is given back at once.
+    fn discard(&self, slot: usize) {
+        self.shared.slots().release(slot);
+        self.trim_slot(slot, Which::Free);
     }
 
     /// The received block that has all of these bytes.
@@ -426,7 +437,18 @@ pub struct Block {
     at: usize,
     len_bytes: usize,
     bytes: Arc<SharedBytes>,
-    frees: bool,
+    origin: Origin,
+}
+
+/// What is to become of a block that is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// It was made here and has not been sent: nobody will get it.
+    Here,
+    /// It has been received: its slot is for the next.
+    There,
+    /// It has been given to the other process, whose it is to free.
+    Gone,
 }
 
 impl Block {
@@ -460,7 +482,7 @@ impl Block {
 
     /// Gives it to the other process: who gets the frame with the reference has it from then on.
     pub fn leave(mut self) {
-        self.frees = false;
+        self.origin = Origin::Gone;
     }
 
     /// A part of it, which is in it at this address: see [`Arena::find`].
@@ -503,8 +525,12 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         self.unlist();
-        if self.frees && sys::process_id() == self.arena.process {
-            self.arena.shared.slots().release(self.slot);
+        if self.origin == Origin::Gone || sys::process_id() != self.arena.process {
+            return;
+        }
+        match self.origin {
+            Origin::Here => self.arena.discard(self.slot),
+            Origin::There | Origin::Gone => self.arena.shared.slots().release(self.slot),
         }
     }
 }
@@ -605,8 +631,9 @@ mod tests {
     #[test]
     fn idle_memory_of_both_sides_is_given_back() {
         let (parent, child) = arenas(MANY);
-        drop(filled(&parent, 1 << 20, 1));
-        drop(filled(&child, 1 << 20, 1));
+        for (from, to) in [(&parent, &child), (&child, &parent)] {
+            drop(to.receive(filled(from, 1 << 20, 1).left()).expect("valid"));
+        }
         let blocks = || {
             rustix::fs::fstat(parent.file().expect("open"))
                 .expect("a file")
@@ -622,6 +649,15 @@ mod tests {
         assert!(blocks() <= before - 2 * (1 << 20) / 512);
         let again = filled(&child, 1 << 20, 9);
         assert_eq!(again.as_slice()[77], 9);
+    }
+
+    #[test]
+    fn what_nobody_will_get_is_given_back_at_once() {
+        let (parent, _child) = arenas(MANY);
+        let sent = filled(&parent, 1 << 20, 1).left();
+        drop(filled(&parent, 1 << 20, 2));
+        parent.free(sent);
+        assert_eq!(parent.usage_bytes(), (0, 0));
     }
 
     #[test]
