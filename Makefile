@@ -8,6 +8,7 @@ PYTHON_STRESS ?= $(PYTHON)
 VENV_DOCS ?= .venv-docs
 VENV_EXAMPLES ?= .venv-examples
 VENV_WHEEL ?= .venv-wheel
+VENV_RAY ?= .venv-ray
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 CONTRACT := ahead callbacks cancel contract errors faults mailbox one_by_one options post process restart shutdown stats stop submit tell
@@ -82,6 +83,16 @@ $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
 test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, with all the libraries that they use
 	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group examples
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/test_examples.py $(ARGS)
+
+$(VENV_RAY)/.tools: pyproject.toml | $(VENV)/.tools
+	$(call environment,ray)
+
+# A timeout must not end the session, which has a cluster to stop.
+.PHONY: test-ray
+test-ray: $(VENV)/.built $(VENV_RAY)/.tools ## The contract, and more, on a real Ray cluster in a namespace without network
+	VIRTUAL_ENV=$(abspath $(VENV_RAY)) $(BIN)/maturin develop --release --locked --quiet
+	$(VENV_RAY)/bin/python -m pytest --ray -o timeout_method=signal \
+	    $(addprefix tests/test_,$(addsuffix .py,$(CONTRACT) mailbox options ray stats tell)) $(ARGS)
 
 $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,docs)

@@ -80,6 +80,11 @@ class Ray(Peer):
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
         import ray
 
+        if not ray.is_initialized():  # another contender may have
+            self.init(ray)
+        self.start(ray)
+
+    def init(self, ray):
         folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
         self.stack.enter_context(folder)  # a short path: it holds sockets
         self.stack.callback(ray.shutdown)
@@ -93,8 +98,26 @@ class Ray(Peer):
             _node_ip_address="127.0.0.1",
             _temp_dir=folder.name,
         )
-        actor = ray.remote(num_cpus=1)(self.job_of(work.JOBS[self.job])).remote()
+
+    def start(self, ray):
+        actor = ray.remote(num_cpus=0)(self.job_of(work.JOBS[self.job])).remote()
         self.post, self.take = actor.handle.remote, ray.get
+
+
+class OnRay(Ray):
+    """Our actor in the place of Ray's own."""
+
+    name = "futures_actors RayActor"
+    take = Pooled.take
+
+    def start(self, _ray):
+        from futures_actors.ray import RayActor
+
+        job = work.JOBS[self.job]
+        actor = type(job.__name__, (job, RayActor), {"__module__": "__main__"})
+        executor = actor.options(num_cpus=0).executor()
+        self.stack.callback(executor.shutdown)
+        self.post = executor.post
 
 
 class RayArrays(Ray):
@@ -104,12 +127,16 @@ class RayArrays(Ray):
 
     object_store_bytes = 5 << 30
 
-    def open(self):
-        super().open()
+    def start(self, ray):
+        super().start(ray)
         get = self.take
         self.take = lambda ticket: get(ticket).copy()
 
     job_of = staticmethod(lambda job: type(job.__name__, (Copying, job), {}))
+
+
+class OnRayArrays(OnRay):
+    object_store_bytes = RayArrays.object_store_bytes
 
 
 class Copying:

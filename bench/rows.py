@@ -333,12 +333,13 @@ def memory_row(kind, contenders, *targets):
 
 def all_rows(limits=(), *, with_peers=False, is_fast=False):
     """In this order: nothing forks after numpy is imported, nor while a thread of ours lives."""
+    others = (peers.Loky, peers.Ray, peers.OnRay, peers.Dask) if with_peers else ()
     return (
         *start_rows(),
         *thread_rows((peers.Pykka,) if with_peers else ()),
-        *process_rows(limits, (peers.Loky, peers.Ray, peers.Dask) if with_peers else ()),
+        *process_rows(limits, others),
         *turn_rows("thread", who.ThreadActor(), is_fast=is_fast),
         *turn_rows("process", who.ProcessActor(), is_fast=is_fast),
         *memory_rows(),
-        *array_rows((peers.RayArrays,) if with_peers else (), is_fast=is_fast),
+        *array_rows((peers.RayArrays, peers.OnRayArrays) if with_peers else (), is_fast=is_fast),
     )

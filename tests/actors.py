@@ -271,17 +271,26 @@ class AloneInside:
         return None
 
 
-_BODIES = [value for value in list(globals().values()) if isinstance(value, type)]
-_BODIES = [body for body in _BODIES if body not in (Gate, Path, ProcessActor, ThreadActor)]
+BODIES = [value for value in list(globals().values()) if isinstance(value, type)]
+BODIES = [body for body in BODIES if body not in (Gate, Path, ProcessActor, ThreadActor)]
 for _base in (ThreadActor, ProcessActor):
-    for _body in _BODIES:
+    for _body in BODIES:
         _name = _base.__name__.removesuffix("Actor") + _body.__name__
         globals()[_name] = type(_name, (_body, _base), {"__module__": __name__})
 
 
 def actor_class(body, kind):
-    """Return the actor around `body`: `kind` is "Thread" or "Process"."""
-    return globals()[kind + body.__name__]
+    """Return the actor around `body`: `kind` is "Thread", "Process" or "Ray"."""
+    return getattr(sys.modules[__name__], kind + body.__name__)
+
+
+def __getattr__(name):
+    """Find the Ray actors, whose module needs Ray."""
+    if not name.startswith("Ray"):
+        raise AttributeError(name)
+    import ray_actors
+
+    return getattr(ray_actors, name)
 
 
 # What `Do` is asked to do.

@@ -18,6 +18,7 @@ import pytest
 
 import actors
 import futures_actors
+import on_ray
 import oracle
 import programs
 
@@ -25,17 +26,40 @@ import programs
 def pytest_addoption(parser):
     help_text = "how process actors of the test process are started"
     parser.addoption("--start-method", choices=["forkserver", "spawn"], help=help_text)
+    help_text = "run the tests that need a Ray cluster, and no others"
+    parser.addoption("--ray", action="store_true", help=help_text)
 
 
 def pytest_configure(config):
     # A shell that starts this in the background has it ignored, also in every program started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     futures_actors.set_start_method(config.getoption("--start-method"))
+    if config.getoption("--ray"):
+        on_ray.leave_the_network()
+
+
+def pytest_collection_modifyitems(config, items):
+    with_ray = config.getoption("--ray")
+    others = [item for item in items if not on_ray.wants(item, with_ray)]
+    items[:] = [item for item in items if on_ray.wants(item, with_ray)]
+    config.hook.pytest_deselected(items=others)
+    if with_ray:
+        on_ray.skip_what_differs(items)
+    config.stash[_not_run] = len(others)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    count = config.stash.get(_not_run, 0)
+    if count and not config.getoption("--ray"):
+        terminalreporter.write_line(f"{count} tests on a Ray cluster did not run: make test-ray")
+
+
+_not_run = pytest.StashKey()
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One implementation: `base` is "Thread" or "Process"."""
+    """One implementation: `base` is "Thread", "Process" or "Ray"."""
 
     name: str
     base: str
@@ -43,7 +67,7 @@ class Kind:
 
     @property
     def is_process(self):
-        return self.base == "Process"
+        return self.base != "Thread"
 
     @property
     def hands_out_early(self):
@@ -64,18 +88,20 @@ class Kind:
 
 
 ACTORS = [Kind("thread", "Thread"), Kind("process", "Process")]
+#: Its tests run with `--ray` alone.
+RAY = Kind("ray", "Ray")
 ORACLES = [
     Kind("oracle-thread", "Thread", is_oracle=True),
     Kind("oracle-process", "Process", is_oracle=True),
 ]
 
 
-@pytest.fixture(params=ACTORS, ids=str)
+@pytest.fixture(params=[*ACTORS, RAY], ids=str)
 def kind(request):
     return request.param
 
 
-@pytest.fixture(params=[*ACTORS, *ORACLES], ids=str)
+@pytest.fixture(params=[*ACTORS, RAY, *ORACLES], ids=str)
 def any_kind(request):
     return request.param
 
@@ -93,6 +119,19 @@ def thread():
 @pytest.fixture
 def process():
     return ACTORS[1]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The cluster of `--ray`, to which the test process is connected."""
+    started = on_ray.Cluster()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def ray_kind():
+    return RAY
 
 
 @pytest.fixture
@@ -156,8 +195,10 @@ _passed = pytest.StashKey()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _warm():
+def _warm(request):
     """Whatever is made once in a process and kept is made before anyone counts."""
+    if request.config.getoption("--ray"):
+        request.getfixturevalue("cluster")
     if sys.platform == "linux":
         multiprocessing.resource_tracker.ensure_running()
         for kind in ACTORS:
@@ -171,19 +212,22 @@ def _nothing_is_left_behind(_warm, request):
     if sys.platform != "linux":
         yield
         return
-    before = _residents()
+    with_ray = request.config.getoption("--ray")
+    before = _residents(with_ray)
     yield
     if not request.node.stash.get(_passed, False):
         return  # a failed test's traceback keeps its objects
     deadline = time.monotonic() + 5
     gc.collect()
-    while (left := _residents() - before) and time.monotonic() < deadline:
+    while (left := _residents(with_ray) - before) and time.monotonic() < deadline:
         time.sleep(0.02)
         gc.collect()
     assert not left, "left behind: " + ", ".join(sorted(map(str, left)))
 
 
-def _residents():
+def _residents(with_ray):
+    if with_ray:
+        return _residents_beside_ray()
     me = os.getpid()
     spares = programs.spares_of(me)  # each start takes one, and another one comes
     found = {("child", *of) for of in programs.descendants_of(me) if of[0] not in spares}
@@ -194,4 +238,15 @@ def _residents():
             found.add(("descriptor", descriptor.name, str(descriptor.readlink())))
         except OSError:  # the listing's own
             continue
+    return found
+
+
+def _residents_beside_ray():
+    """Give what is not Ray's, which has children, threads and descriptors as it likes."""
+    children = programs.descendants_of(os.getpid())
+    found = {("child", *of) for of in children if "futures_actors" in of[1]}
+    for task in Path("/proc/self/task").iterdir():
+        name = (task / "comm").read_text().strip()
+        if name.startswith(("Thread", "Process", "Ray")):  # as actors' classes are called here
+            found.add(("thread", task.name, name))
     return found

@@ -37,6 +37,8 @@ def test_there_are_programs():
 
 @pytest.mark.parametrize(("source", "printed"), list(programs()))
 def test_each_program_of_the_documents_prints_what_they_say(script, source, printed):
+    if "futures_actors.ray" in source:
+        pytest.skip("make test-ray runs it")
     for module in re.findall(r"^import (pykka|numpy)", source, re.MULTILINE):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed here")

@@ -51,6 +51,18 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         futures_actors.no_such_name  # noqa: B018
 
 
+def test_without_ray_its_module_says_what_to_install(script):
+    source = """
+import sys
+sys.modules["ray"] = None
+try:
+    import futures_actors.ray
+except ImportError as error:
+    print(error)
+"""
+    assert "pip install 'futures_actors[ray]'" in script(source).check().out
+
+
 def test_version_is_cargos():
     cargo = (ROOT / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.+?)"', cargo, re.MULTILINE)[1]

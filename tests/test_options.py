@@ -64,7 +64,7 @@ def test_none_stands_for_the_default(kind):
 def test_options_say_what_they_are(kind):
     cls = kind.actor(actors.Do)
     assert repr(cls.options(name="left")) == f"{cls.__name__}.options(name='left')"
-    assert type(cls.options()) is futures_actors.Options
+    assert isinstance(cls.options(), futures_actors.Options)
 
 
 def test_options_start_as_many_actors_as_are_asked_for(kind):

@@ -30,7 +30,7 @@ def dumps(
 
 def loads(pickled: Buffer, buffers: list[Buffer] | None = None) -> Any:  # noqa: ANN401
     """Unpickle what either side has pickled by value, with the buffers that were left out."""
-    unpickler = _Unpickler(io.BytesIO(pickled), buffers)
+    unpickler = Unpickler(io.BytesIO(pickled), buffers)
     try:
         return unpickler.load()
     finally:
@@ -39,7 +39,7 @@ def loads(pickled: Buffer, buffers: list[Buffer] | None = None) -> Any:  # noqa:
         unpickler.memo = {}
 
 
-class _Unpickler(pickle.Unpickler):
+class Unpickler(pickle.Unpickler):
     """Leaves alone a class that is here already.
 
     cloudpickle finds such a class by the id that it gave it, so that it stays the same class, but

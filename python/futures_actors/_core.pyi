@@ -28,6 +28,7 @@ __all__ = [
     "FutureCore",
     "ProcessActor",
     "ProcessExecutorCore",
+    "RemoteExecutorCore",
     "ThreadActor",
     "ThreadExecutorCore",
     "__version__",
@@ -225,6 +226,11 @@ class ThreadExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ThreadActorExecutor`."""
 
     def __new__(cls, actor: type | Options[..., Any], /, *args: Any, **kwargs: Any) -> Self: ...
+
+class RemoteExecutorCore(ExecutorCore[Message, Answer]):
+    """The core of the executor of an actor that a carrier has elsewhere."""
+
+    def __new__(cls, actor: type | Options[..., Any], carrier: object, window: int, /) -> Self: ...
 
 class ProcessExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ProcessActorExecutor`."""

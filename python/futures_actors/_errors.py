@@ -7,6 +7,7 @@ All can be pickled and copied.
 import logging
 import queue
 import signal
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -132,6 +133,24 @@ def actor_died(
         else ", before this message was begun; start another actor and post it again"
     )
     return ActorDied(text, pid, exitcode, started)
+
+
+class ActorLost(Exception):  # noqa: N818 - it is what a carrier says, and no message's error
+    """An actor elsewhere is no more: `make(name, started)` is the error of each message."""
+
+    def __init__(self, reason: str, make: Callable[[str, bool], BaseException]) -> None:
+        """Keep both."""
+        super().__init__(reason)
+        self.make = make
+
+
+def lost_error(name: str, lost: BaseException, started: bool) -> BaseException:  # noqa: FBT001
+    """Make the error of a message to an actor whose carrier raised `lost`."""
+    if isinstance(lost, ActorLost):
+        return lost.make(name, started)
+    error = BrokenActor(f"actor {name} was ended by a fault inside futures_actors: {lost!r}")
+    error.__cause__ = lost
+    return error
 
 
 def log_failure(name: str, what: str, error: BaseException) -> None:

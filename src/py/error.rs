@@ -13,6 +13,7 @@ use crate::engine::link::Broken;
 
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
+pyo3::import_exception!(futures_actors._errors, ActorLost);
 
 /// Why an actor handles no more messages.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub(super) enum Fault {
     },
     /// It was told to end at once, and could not be ended from outside.
     Forced(Force),
+    /// What its carrier raised.
+    Lost(Arc<Py<PyAny>>),
     /// A fault of this package.
     Panicked,
 }
@@ -67,6 +70,10 @@ pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Start
             let text = format!("{method}() ended actor {name} before this message was begun");
             return BrokenActor::new_err(text);
         }
+        Fault::Lost(lost) => imports::lost_error(py).and_then(|make| {
+            let started = matches!(started, Started::Yes);
+            make.call1((name, lost.clone_ref(py), started))
+        }),
         Fault::Panicked => {
             let text =
                 format!("actor {name} was ended by a fault inside futures_actors; see the log");

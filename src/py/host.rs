@@ -71,7 +71,7 @@ pub(super) trait Transport: Send + Sync {
     }
 
     /// Ends the actor without regard to what it does, if it can be: then what it leaves behind is
-    /// failed once it has ended. The mailbox is closed. Makes system calls alone.
+    /// failed once it has ended. The mailbox is closed. Called detached; must not block.
     fn signal(&self, force: Force) -> Result<Signalled, Errno>;
 
     /// What the tally does not know. Detached; holds locks for a moment.

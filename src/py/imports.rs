@@ -34,6 +34,7 @@ lazy! {
     init_error: PyAny = "futures_actors._errors", "init_error";
     process_init_error: PyAny = "futures_actors._errors", "process_init_error";
     actor_died: PyAny = "futures_actors._errors", "actor_died";
+    lost_error: PyAny = "futures_actors._errors", "lost_error";
     stats: PyType = "futures_actors._stats", "Stats";
     log_lost: PyAny = "futures_actors._errors", "log_lost";
     log_failure: PyAny = "futures_actors._errors", "log_failure";

@@ -22,6 +22,7 @@ mod packet;
 mod permit;
 mod pickle;
 mod process;
+mod remote;
 mod start;
 mod stats;
 mod stdlib;
@@ -54,6 +55,8 @@ mod _core {
     use super::pickle::{dumps, loads};
     #[pymodule_export]
     use super::process::ProcessExecutorCore;
+    #[pymodule_export]
+    use super::remote::RemoteExecutorCore;
     #[pymodule_export]
     use super::thread::ThreadExecutorCore;
 

@@ -1,0 +1,85 @@
+"""Parcels: what crosses between an executor and an actor that Ray has.
+
+A parcel is `(pickle, buffers, references)`. Big buffers are left out of the pickle, so that they
+cross without being copied into it; so are references to Ray's objects and actors, which Ray counts
+only where it meets them itself.
+"""
+
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+from ray import ObjectRef
+from ray.actor import ActorHandle
+
+from . import _by_value
+
+Parcel = tuple[bytes, Any, list[Any]]
+
+#: From here on, in bytes, Ray's shared memory is quicker than a pickle. Ray's own limit is as high.
+BIG = 100 << 10
+
+
+def pack(value: object, what: str, store: Callable[[list[pickle.PickleBuffer]], Any]) -> Parcel:
+    """Make a parcel; `store` has the buffers to keep until it is opened.
+
+    An error says what it was (`what`) and what refused.
+    """
+    file = io.BytesIO()
+    pickler = _Pickler(file)
+    try:
+        pickler.dump(value)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+        raise _by_value.explain_refusal(what, error) from error
+    buffers = store(pickler.buffers) if pickler.buffers else []
+    return file.getvalue(), buffers, pickler.references
+
+
+def unpack(parcel: Parcel, *, zero_copy: bool) -> Any:  # noqa: ANN401 - whatever it was
+    """Open a parcel. Buffers can be written to, unless they are views of what many may read."""
+    pickled, buffers, references = parcel
+    if not zero_copy:
+        buffers = [bytearray(buffer) for buffer in buffers]
+    return _Unpickler(pickled, buffers, references).load()
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
+    """Leaves out big buffers and references."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        self.buffers: list[pickle.PickleBuffer] = []
+        self.references: list[Any] = []
+        super().__init__(file, pickle.HIGHEST_PROTOCOL, self._takes)
+
+    def _takes(self, buffer: pickle.PickleBuffer) -> bool:
+        """Return whether a buffer goes into the pickle."""
+        view = memoryview(buffer)
+        if view.nbytes < BIG or not view.contiguous:
+            return True
+        self.buffers.append(buffer)
+        return False
+
+    def reducer_override(self, value: Any) -> Any:  # noqa: ANN401 - as pickle has it
+        if isinstance(value, (ObjectRef, ActorHandle)):
+            self.references.append(value)
+            return _reference, (len(self.references) - 1,)
+        return super().reducer_override(value)
+
+
+class _Unpickler(_by_value.Unpickler):
+    """Puts back what was left out."""
+
+    def __init__(self, pickled: bytes, buffers: list[Any], references: list[Any]) -> None:
+        super().__init__(io.BytesIO(pickled), buffers)
+        self._references = references
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it
+        if (module, name) == (__name__, _reference.__name__):
+            return self._references.__getitem__
+        return super().find_class(module, name)
+
+
+def _reference(_index: int) -> Any:  # noqa: ANN401 - never called: it is a name in pickles
+    raise RuntimeError("a reference to one of Ray's objects was taken out of its parcel")

@@ -1,0 +1,259 @@
+"""Actors that live in a Ray cluster: `pip install 'futures_actors[ray]'`.
+
+Extend `RayActor` instead of `ProcessActor`, and the actor lives wherever Ray has room for it.
+"""
+
+import pickle
+import queue
+import threading
+import time
+from typing import Any
+
+try:
+    import ray
+    from ray.exceptions import RayError
+except ImportError as error:
+    raise ImportError(
+        "futures_actors.ray needs Ray 2.60 or later, which cannot be imported here "
+        f"({error}): pip install 'futures_actors[ray]'"
+    ) from error
+
+from . import _core
+from ._base_actor import ActorExecutor
+from ._core import Actor
+from ._errors import (
+    ActorDied,
+    ActorLost,
+    BrokenActor,
+    load_error,
+    log_failure,
+    process_init_error,
+)
+from ._parcel import Parcel, pack, unpack
+from ._ray_options import RayOptions
+from ._ray_server import Reply, Server
+from ._types import Answer, Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RayActor", "RayActorExecutor", "RayOptions"]
+
+#: How often a thread that waits for Ray looks whether there still is one, in seconds.
+_LOOK_S = 0.2
+
+_starting = threading.Lock()
+
+
+class RayActor(Actor[Message, Answer]):
+    """Base class of actors that live in a process of a Ray cluster."""
+
+    @classmethod
+    def executor(cls, /, *args: Any, **kwargs: Any) -> "RayActorExecutor[Any, Any]":  # noqa: ANN401
+        """Start an actor of this class in the cluster and return its executor.
+
+        Ray is initialised if it is not: `ray.init()`. Every argument goes to the constructor, which
+        runs in the actor's process, at once. Class and arguments are pickled; raises `TypeError` or
+        `pickle.PicklingError` if they cannot be. If the constructor raises, every message fails
+        with `ActorInitError`.
+        """
+        return cls.options().executor(*args, **kwargs)
+
+    @classmethod
+    def options(cls, /, **options: Any) -> RayOptions:  # type: ignore[override] # noqa: ANN401
+        """Return an object whose `executor(...)` starts actors of this class with options.
+
+        What options there are, `RayOptions` says; what it does not know goes to Ray.
+        """
+        return RayOptions(cls, options)
+
+
+class RayActorExecutor(_core.RemoteExecutorCore[Message, Answer], ActorExecutor[Message, Answer]):
+    """The executor of a `RayActor`."""
+
+    def __new__(cls, options: RayOptions, /, *args: Any, **kwargs: Any) -> "Self":  # noqa: ANN401
+        """Start an actor with `options`."""
+        carrier = Carrier(options, args, kwargs)
+        return super().__new__(cls, options, carrier, options.window)
+
+
+class Carrier:
+    """Carries messages to a Ray actor and answers back: see `src/py/remote.rs`.
+
+    Ray's own futures are never waited for: their callbacks put events into a queue, and no more,
+    since they run on the thread that Ray receives with.
+    """
+
+    def __init__(self, options: RayOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Ask Ray for a place."""
+        with _starting:
+            if not ray.is_initialized():
+                ray.init()
+        if ray.util.client.ray.is_connected():
+            raise RuntimeError("RayActor needs a program on a node of the cluster, not ray://")
+        self._session = _session()
+        self._options = options
+        self._name = options.name or options.actor_class.__name__
+        self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._refs: dict[int, Any] = {}
+        self._pid: int | None = None
+        self._forced: str | None = None
+        self._constructor: Parcel | None = self._pack(
+            (options.actor_class, args, kwargs), "class or arguments"
+        )
+        server = ray.remote(Server).options(max_restarts=0, max_task_retries=0, **options.ray)
+        self._actor: Any = server.remote(self._name, options.zero_copy)
+
+    def pack(self, kind: str, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Make a message: `kind` is "message", "call" or "method"."""
+        return (kind, *self._pack(parts, "the message"))
+
+    def start(self) -> int:
+        """Have the object constructed, once the actor has a place; return its process's id."""
+        timeout = self._options.start_timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pid: int = self._ask("pid", deadline=deadline)
+        self._pid = pid
+        constructor, self._constructor = self._constructor, None
+        is_answer, body = self._ask("construct", *constructor or ())
+        if not is_answer:
+            self._kill()
+            cause = load_error(body)
+            raise ActorLost(
+                "its constructor raised", lambda name, _: process_init_error(name, cause)
+            )
+        return pid
+
+    def send(self, number: int, packed: tuple[Any, ...]) -> None:
+        """Send a message without waiting for anything."""
+        self._send(number, "receive", packed)
+
+    def receive(self, deadline: float | None = None) -> tuple[int, Any] | None:
+        """Return the next reply and its message's number; None if there may be something to do."""
+        while True:
+            if deadline is not None and time.monotonic() > deadline:
+                self._kill()
+                raise self._lost(
+                    f"it had no place in the cluster within {self._options.start_timeout} s "
+                    "(option start_timeout)"
+                )
+            try:
+                event = self._events.get(timeout=_LOOK_S if self._refs else None)
+            except queue.Empty:
+                self._check()
+                continue
+            if event is None:
+                return None
+            number, reply = event
+            del self._refs[number]
+            if isinstance(reply, BaseException):
+                # Also one that may come back: what became of the message nobody can tell.
+                self._kill()
+                raise self._lost(f"Ray says {type(reply).__name__}: {_first_line(reply)}")
+            return number, reply
+
+    def open(self, reply: Reply) -> Any:  # noqa: ANN401 - whatever handle returned
+        """Return or raise what `handle` did."""
+        is_answer, body = reply
+        if is_answer:
+            return unpack(body, zero_copy=self._options.zero_copy)  # type: ignore[arg-type]
+        raise load_error(body)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        """End an actor that has handled all."""
+        try:
+            is_answer, body = self._ask("stop")
+            if not is_answer:
+                log_failure(self._name, "on_stop", load_error(body))
+            self._ask("__ray_terminate__")
+        except ActorLost:
+            return  # as it was to be
+
+    def rouse(self) -> None:
+        """Have `receive` return, whatever thread calls this."""
+        if self._events.empty():
+            self._events.put(None)
+
+    def kill(self, method: str) -> None:
+        """End the actor at once; `method` is what the user called."""
+        self._forced = method
+        self._kill()
+        self._events.put(None)
+
+    def _pack(self, value: object, what: str) -> Parcel:
+        return pack(value, f"{what} for actor {self._name}", self._store)
+
+    def _store(self, buffers: list[pickle.PickleBuffer]) -> Any:  # noqa: ANN401 - an ObjectRef
+        if not self._is_connected():
+            raise self._lost("Ray was shut down").make(self._name, False)  # noqa: FBT003
+        return _without_init(ray.put)(buffers)
+
+    def _ask(self, method: str, *args: Any, deadline: float | None = None) -> Any:  # noqa: ANN401
+        """Call a method that is not for a message, and wait for what it returns."""
+        self._send(0, method, args)
+        while (event := self.receive(deadline)) is None:
+            pass
+        # Whoever was roused meanwhile looks again.
+        self.rouse()
+        return event[1]
+
+    def _send(self, number: int, method: str, args: tuple[Any, ...]) -> None:
+        self._check()
+        try:
+            call = getattr(self._actor, method)
+            ref = _without_init(call._remote)(call, args)  # noqa: SLF001 - `remote` would init
+        except RayError as error:
+            raise self._lost(f"Ray says {type(error).__name__}: {_first_line(error)}") from error
+        except Exception:
+            self._check()
+            raise
+        # Kept until it is done: Ray may abort if it is dropped under its own callback.
+        self._refs[number] = ref
+        events = self._events
+        ref._on_completed(lambda reply: events.put((number, reply)))  # noqa: SLF001 - as ref.future does
+
+    def _is_connected(self) -> bool:
+        return ray.is_initialized() and _session() == self._session
+
+    def _check(self) -> None:
+        if not self._is_connected():
+            raise self._lost("Ray was shut down")
+
+    def _kill(self) -> None:
+        if self._is_connected():
+            _without_init(ray.kill)(self._actor)
+
+    def _lost(self, reason: str) -> ActorLost:
+        if self._forced is not None:
+            reason = f"{self._forced}() was called"
+        pid = self._pid
+
+        def make(name: str, started: bool) -> BrokenActor:  # noqa: FBT001
+            if pid is None:
+                return BrokenActor(f"actor {name} could not start: {reason}")
+            when = "while it was being handled, or on its way" if started else "before it was sent"
+            return ActorDied(
+                f"the process of actor {name} (pid {pid}) terminated abruptly, for this message "
+                f"{when}: {reason}", pid, None, started,
+            )  # fmt: skip
+
+        return ActorLost(reason, make)
+
+
+def _session() -> object:
+    """Return what tells one connection to a cluster from another; None if there is none."""
+    try:
+        context = ray.get_runtime_context()
+        return context.gcs_address, context.get_job_id()
+    except Exception:  # noqa: BLE001 - it was shut down a moment ago
+        return None
+
+
+def _without_init(api: Any) -> Any:  # noqa: ANN401 - any function of Ray's
+    """Return a function of Ray's without what starts a cluster if there is none."""
+    return getattr(api, "__wrapped__", api)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,282 @@
+//! The remote actor: a thread that hands messages to a carrier, a Python object that has the actor
+//! elsewhere, and ends their futures by what the carrier brings back.
+//!
+//! A carrier has these methods. `pack(kind, parts)` makes of a message what `send` takes; the
+//! caller's thread calls it. In the actor's thread alone: `start()` returns the actor's pid once it
+//! is constructed, `send(number, packed)` sends without waiting, `receive()` returns the next
+//! `(number, reply)`, or None if there may be something to do, `open(reply)` returns or raises what
+//! `handle` did, `stop()` ends an actor that has handled all. Any thread calls `rouse()`, which has
+//! `receive` return, and `kill(method)`. What ends the actor is an `ActorLost`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use pyo3::BoundObject;
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use rustix::io::Errno;
+
+use super::error::{ActorLost, Fault, Started, log_failure, log_lost};
+use super::executor::ExecutorCore;
+use super::future;
+use super::host::{Dump, Host, Transport};
+use super::imports;
+use super::message::{ActorCell, Message, Outcome};
+use super::options::Options;
+use super::stats::End;
+use super::stop::{Force, Signalled};
+use super::thread::TOLD;
+use crate::engine::mailbox::{Mailbox, Take};
+
+/// What the carrier packs is in the mailbox until the actor's thread sends it.
+struct Remote {
+    carrier: Py<PyAny>,
+    /// 0: it has none.
+    pid: Arc<AtomicU32>,
+}
+
+impl Remote {
+    fn pack<'py>(
+        &self,
+        py: Python<'py>,
+        kind: &str,
+        parts: impl IntoPyObject<'py, Target = PyTuple>,
+    ) -> PyResult<Py<PyAny>> {
+        let parts = parts.into_pyobject(py).map_err(Into::into)?.into_bound();
+        self.carrier
+            .call_method1(py, intern!(py, "pack"), (kind, parts))
+    }
+}
+
+impl Transport for Remote {
+    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        let packed = self.pack(object.py(), "message", (object,))?;
+        Ok(Message::Object(packed))
+    }
+
+    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        let packed = self.pack(object.py(), "message", (object,))?;
+        Ok(Message::Told(packed))
+    }
+
+    fn call(
+        &self,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        let packed = self.pack(function.py(), "call", (function, args, kwargs))?;
+        Ok(Message::Object(packed))
+    }
+
+    fn call_method(
+        &self,
+        name: &Bound<'_, PyString>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        let packed = self.pack(name.py(), "method", (name, args, kwargs))?;
+        Ok(Message::Object(packed))
+    }
+
+    fn rouse(&self, py: Python<'_>) {
+        if let Err(error) = self.carrier.call_method0(py, intern!(py, "rouse")) {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+        // What is sent counts as begun.
+        Vec::new()
+    }
+
+    fn dump_traceback(&self, _py: Python<'_>, _deadline: Option<Instant>) -> PyResult<Dump> {
+        Err(PyNotImplementedError::new_err(
+            "this actor is on another machine, or may be: ask its own tools for a traceback",
+        ))
+    }
+
+    fn signal(&self, force: Force) -> Result<Signalled, Errno> {
+        Python::attach(|py| {
+            let killed = self
+                .carrier
+                .call_method1(py, intern!(py, "kill"), (force.method(),));
+            if let Err(error) = killed {
+                error.write_unraisable(py, None);
+            }
+        });
+        Ok(Signalled::Yes)
+    }
+
+    fn pid(&self) -> Option<u32> {
+        // Only shown.
+        Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    }
+}
+
+/// The core of the executor of an actor that a carrier has elsewhere.
+#[pyclass(extends = ExecutorCore, subclass, frozen, module = "futures_actors._core")]
+pub(super) struct RemoteExecutorCore;
+
+#[pymethods]
+impl RemoteExecutorCore {
+    #[new]
+    #[pyo3(signature = (actor, carrier, window, /))]
+    fn new(
+        actor: &Bound<'_, PyAny>,
+        carrier: &Bound<'_, PyAny>,
+        window: usize,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let options = Options::of(actor)?;
+        let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
+        let pid = Arc::<AtomicU32>::default();
+        let transport = Remote {
+            carrier: carrier.clone().unbind(),
+            pid: Arc::clone(&pid),
+        };
+        let host = Arc::new(Host::new(
+            &options,
+            mailbox,
+            Arc::default(),
+            Box::new(transport),
+        ));
+        let carrier = carrier.clone().unbind();
+        host.start(move |host| {
+            Python::attach(|py| run(host, &pid, &carrier.into_bound(py), window));
+        })?;
+        Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
+    }
+}
+
+/// What the actor may have, by number: the cell, and whether nobody awaits its end.
+type Sent = HashMap<u64, (Arc<ActorCell>, bool)>;
+
+fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: usize) {
+    let py = carrier.py();
+    let entered = imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,)));
+    if let Err(error) = entered {
+        error.write_unraisable(py, None);
+    }
+    let mut sent = Sent::new();
+    let ended = carrier
+        .call_method0(intern!(py, "start"))
+        .and_then(|started| started.extract())
+        .map(|started| pid.store(started, Ordering::Relaxed))
+        .and_then(|()| serve(host, carrier, window, &mut sent))
+        .and_then(|()| match host.force.get() {
+            None => carrier.call_method0(intern!(py, "stop")).map(drop),
+            Some(_) => Ok(()),
+        });
+    if let Err(error) = ended {
+        if !error.is_instance_of::<ActorLost>(py) {
+            log_failure(py, &host.name, "its carrier", error.clone_ref(py));
+        }
+        let fault = Fault::Lost(Arc::new(error.into_value(py).into_any()));
+        let told = sent.values().filter(|(_, is_told)| *is_told).count();
+        let sent = sent.into_values().map(|(cell, _)| (cell, Started::Yes));
+        host.fail(fault.clone(), sent.collect());
+        if told > 0 {
+            let told = u32::try_from(told).unwrap_or(u32::MAX);
+            log_lost(py, &host.name, (told, told), &fault);
+        }
+    }
+    pid.store(0, Ordering::Relaxed);
+    host.tally.rest();
+    let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
+    if let Err(error) = left {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Sends what is in the mailbox, at most `window` messages at a time, until it is closed and all
+/// have ended. An error ends the actor; what it leaves behind is in `sent`.
+fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent) -> PyResult<()> {
+    let py = carrier.py();
+    let mut number = 0;
+    loop {
+        let mut is_closed = false;
+        while sent.len() < window && !is_closed {
+            match host.mailbox.try_take() {
+                Take::Item(cell) => {
+                    number += 1;
+                    send(host, carrier, number, cell, sent)?;
+                }
+                Take::Empty => break,
+                Take::Closed => is_closed = true,
+            }
+        }
+        if is_closed && sent.is_empty() {
+            return Ok(());
+        }
+        let event = carrier.call_method0(intern!(py, "receive"))?;
+        if event.is_none() {
+            continue;
+        }
+        let (number, reply): (u64, Bound<'_, PyAny>) = event.extract()?;
+        let Some((cell, is_told)) = sent.remove(&number) else {
+            continue;
+        };
+        let opened = carrier.call_method1(intern!(py, "open"), (reply,));
+        if sent.is_empty() {
+            host.tally.rest();
+        } else {
+            host.tally.begin();
+        }
+        finish(py, host, &cell, is_told, opened);
+    }
+}
+
+/// Sends a message, unless it was cancelled. It is among `sent` if the actor may have it.
+fn send(
+    host: &Host,
+    carrier: &Bound<'_, PyAny>,
+    number: u64,
+    cell: Arc<ActorCell>,
+    sent: &mut Sent,
+) -> PyResult<()> {
+    let py = carrier.py();
+    let (packed, is_told) = match future::begin(&cell) {
+        Some(Message::Object(packed)) => (packed, false),
+        Some(Message::Told(packed)) => (packed, true),
+        _ => return Ok(()),
+    };
+    if sent.is_empty() {
+        host.tally.begin();
+    }
+    match carrier.call_method1(intern!(py, "send"), (number, packed)) {
+        Ok(_) => _ = sent.insert(number, (cell, is_told)),
+        Err(error) if error.is_instance_of::<ActorLost>(py) => {
+            sent.insert(number, (cell, is_told));
+            return Err(error);
+        }
+        Err(error) => finish(py, host, &cell, is_told, Err(error)),
+    }
+    Ok(())
+}
+
+fn finish(
+    py: Python<'_>,
+    host: &Host,
+    cell: &ActorCell,
+    is_told: bool,
+    ended: PyResult<Bound<'_, PyAny>>,
+) {
+    let (outcome, end) = match ended {
+        Ok(_) if is_told => (Outcome::Nothing, End::Handled),
+        Ok(answer) => (Outcome::Value(answer.unbind()), End::Handled),
+        Err(error) if is_told => {
+            log_failure(py, &host.name, TOLD, error);
+            (Outcome::Nothing, End::Failed)
+        }
+        Err(error) => (
+            Outcome::Raised(error.into_value(py).into_any()),
+            End::Failed,
+        ),
+    };
+    host.tally.end(end);
+    future::settle_attached(py, cell, outcome);
+}

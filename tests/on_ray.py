@@ -1,0 +1,122 @@
+"""A Ray cluster for `pytest --ray`: which tests run on it, its start, and its end.
+
+Ray listens on any interface that it finds, so it is started in a network namespace that has only
+`lo`, or not at all.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+#: Tests of the contract that are not for an actor in a cluster, and why.
+ELSEWHERE = "its process is not this program's: it has the surroundings that its node gave it"
+NOT_ON_RAY = {
+    "test_an_actor_without_arguments_is_constructed_before_anything_is_posted[ray]": ELSEWHERE,
+    "test_a_bad_option_is_an_error_that_names_it[ray-unknown]": "what is unknown goes to Ray",
+    "test_a_fresh_actor[ray]": "its process is known when it has one",
+}
+
+
+def wants(item, with_ray):
+    """Whether a test is to run with, or without, a cluster."""
+    kinds = getattr(item, "callspec", None)
+    kinds = [] if kinds is None else kinds.params.values()
+    is_on_ray = item.path.name.startswith("test_ray") or "ray" in map(str, kinds)
+    return is_on_ray == with_ray
+
+
+def skip_what_differs(items):
+    for item in items:
+        reason = NOT_ON_RAY.get(item.name)
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def leave_the_network():
+    """To be called before there are threads."""
+    sys.path.insert(0, str(TESTS.parent / "bench"))
+    import network
+
+    if network.is_alone():
+        return
+    try:
+        network.leave()
+    except OSError as error:
+        pytest.exit(f"no network namespace for Ray, and it listens everywhere: {error}", 3)
+
+
+class Cluster:
+    """One node that the test process is connected to, and others as tests ask for them."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # it holds sockets: a short path
+        paths = [str(TESTS), os.environ.get("PYTHONPATH")]
+        os.environ.update(
+            RAY_TMPDIR=self.folder,
+            PYTHONPATH=os.pathsep.join(filter(None, paths)),
+            RAY_USAGE_STATS_ENABLED="0",
+            RAY_AUTH_MODE="disabled",
+            # The machine may be busy.
+            RAY_agent_register_timeout_ms="120000",
+        )
+        Path(self.folder, "ray").mkdir()
+        # After the environment, which it reads.
+        import ray
+        from ray.cluster_utils import Cluster
+
+        self._cluster = Cluster()
+        self.head = self.add("head", include_dashboard=False)
+        # For programs that tests start.
+        os.environ["RAY_ADDRESS"] = self.address
+        ray.init(self.address, configure_logging=False, log_to_driver=False)
+
+    def add(self, name, **more):
+        """Start a node, which has 1000 of the resource `name`."""
+        return self._cluster.add_node(
+            num_cpus=1,
+            resources={name: 1000},
+            object_store_memory=300 << 20,
+            node_ip_address="127.0.0.1",
+            **more,
+        )
+
+    @property
+    def address(self):
+        return self._cluster.address
+
+    def kill(self, node):
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def stop(self):
+        import ray
+
+        ray.shutdown()
+        del os.environ["RAY_ADDRESS"]
+        self._cluster.shutdown()
+        deadline = time.monotonic() + 10
+        while (left := processes_of(self.folder)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert not left, left
+
+
+def processes_of(folder):
+    """Return the command lines of the processes that mention a cluster's folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (
+                (entry / "cmdline").read_text().replace("\0", " ") if entry.name.isdigit() else ""
+            )
+        except OSError:
+            continue
+        if folder in command:
+            found.append(command)
+    return found

@@ -1,0 +1,410 @@
+"""What only actors on a Ray cluster do: where they live, how they are lost, what crosses. Each test
+has a real cluster (`make test-ray`), whose nodes are processes of this machine."""
+
+import logging
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+
+import actors
+import on_ray
+import programs
+from actors import PATIENCE
+from futures_actors import ActorDied, ActorInitError, BrokenActor
+from futures_actors.ray import RayActorExecutor
+from ray_actors import RayCounter, RayDiesAtBirth, RayDo, RayEcho
+
+MIB = 1 << 20
+GUIDE = Path(__file__).parent.parent / "docs/guides/ray.md"
+
+
+def node_id(actor):
+    return ray.get_runtime_context().get_node_id()
+
+
+def is_writable(actor, array):
+    return bool(array.flags.writeable)
+
+
+def get_inside(actor, box):
+    return ray.get(box["reference"])
+
+
+def put_inside(actor, value):
+    return {"reference": ray.put(value)}
+
+
+def ask_inside(actor, box):
+    return ray.get(box["handle"].double.remote(21))
+
+
+@ray.remote(num_cpus=0)
+class Doubler:
+    def double(self, number):
+        return 2 * number
+
+
+@pytest.fixture
+def node(cluster):
+    """A second node, or more; each is killed at the end, if it still lives."""
+    added = []
+
+    def add(name):
+        added.append(cluster.add(name))
+        return added[-1]
+
+    yield add
+    for one in added:
+        if one.any_processes_alive():
+            cluster.kill(one)
+    # Until Ray has noticed, it may place an actor there.
+    programs.seconds_until(lambda: sum(one["Alive"] for one in ray.nodes()) == 1, 40)
+
+
+def test_the_executor_is_of_the_named_class(ray_kind):
+    with ray_kind.start(actors.Echo) as executor:
+        assert type(executor) is RayActorExecutor
+        pid = executor.post(None).result(PATIENCE) or executor.stats().pid
+        assert repr(executor) == f"<RayActorExecutor of RayEcho pid={pid} running>"
+        assert pid != os.getpid()
+
+
+def test_actors_live_where_their_options_say_and_die_with_their_node(cluster, node):
+    left, right = node("left"), node("right")
+    options = {"left": RayDo.options(resources={"left": 1})}
+    options["right"] = RayDo.options(resources={"right": 1})
+    with options["left"].executor() as stays:
+        executor = options["right"].executor()
+        here = ray.get_runtime_context().get_node_id()
+        places = [one.post((node_id,)).result(PATIENCE) for one in (stays, executor)]
+        assert places == [left.node_id, right.node_id]
+        assert here not in places
+        array = np.arange(MIB)
+        assert (executor.post((actors.echo, array)).result(PATIENCE) == array).all()
+        running = executor.post((actors.nap, 1000))
+        waiting = executor.post((actors.echo, 1))
+        programs.seconds_until(running.running, PATIENCE)
+        cluster.kill(right)
+        assert isinstance(running.exception(50), ActorDied)
+        assert isinstance(waiting.exception(1), ActorDied)
+        assert (running.exception().started, waiting.exception().started) == (True, False)
+        with pytest.raises(ActorDied, match="terminated abruptly"):
+            executor.post(None)
+        executor.shutdown()
+        assert stays.post((actors.echo, "here")).result(PATIENCE) == "here"
+
+
+def test_a_killed_actor_fails_what_it_had_and_what_it_was_to_have():
+    executor = RayDo.executor()
+    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    running = executor.post((actors.nap, 1000))
+    waiting = [executor.post((actors.echo, number)) for number in range(3)]
+    programs.seconds_until(running.running, PATIENCE)
+    os.kill(pid, signal.SIGKILL)
+    errors = [future.exception(PATIENCE) for future in (running, *waiting)]
+    assert [type(error) for error in errors] == [ActorDied] * 4
+    assert [error.started for error in errors] == [True, False, False, False]
+    assert {error.pid for error in errors} == {pid}
+    assert len(set(map(id, errors))) == 4
+    with pytest.raises(ActorDied):
+        executor.post(None)
+    executor.shutdown()
+    assert executor.stats().state == "broken"
+
+
+def test_an_idle_actor_that_was_killed_is_found_dead_by_the_next_message():
+    executor = RayDo.executor()
+    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    os.kill(pid, signal.SIGKILL)
+    assert isinstance(executor.post((actors.get_pid,)).exception(PATIENCE), ActorDied)
+    executor.shutdown()
+
+
+def test_an_actor_that_dies_in_its_constructor_is_dead():
+    with RayDiesAtBirth.executor(3) as executor:
+        future = executor.submit(len, ())
+        assert isinstance(future.exception(PATIENCE), BrokenActor)
+
+
+@pytest.mark.parametrize("method", ["kill", "terminate"])
+def test_kill_and_terminate_end_it_at_once(method):
+    executor = RayDo.executor()
+    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    running = executor.post((actors.nap, 1000))
+    waiting = executor.post((actors.echo, 1))
+    programs.seconds_until(running.running, PATIENCE)
+    getattr(executor, method)()
+    executor.shutdown()
+    for future in (running, waiting):
+        assert isinstance(future.exception(PATIENCE), ActorDied)
+        assert f"{method}() was called" in str(future.exception())
+    programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.post(None)
+
+
+def test_an_actor_that_finds_no_place_fails_its_futures():
+    executor = RayDo.options(resources={"nowhere": 1}, start_timeout=0.5).executor()
+    future = executor.post((actors.echo, 1))
+    executor.shutdown()
+    error = future.exception(0)
+    assert isinstance(error, BrokenActor)
+    assert "no place in the cluster within 0.5 s" in str(error)
+
+
+def test_an_actor_without_a_place_can_be_killed():
+    executor = RayDo.options(resources={"nowhere": 1}, start_timeout=None).executor()
+    future = executor.post((actors.echo, 1))
+    executor.kill()
+    executor.shutdown()
+    assert isinstance(future.exception(PATIENCE), BrokenActor)
+
+
+def test_a_shut_down_actor_leaves_no_process_and_the_users_ray():
+    with RayDo.executor() as executor:
+        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
+    assert ray.is_initialized()
+
+
+def test_an_array_comes_back_whole_and_writable():
+    array = np.arange(8 * MIB)
+    with RayDo.executor() as executor:
+        assert executor.post((is_writable, array)).result(PATIENCE) is True
+        back = executor.post((actors.echo, array)).result(PATIENCE)
+        assert back.flags.writeable
+        assert (back == array).all()
+
+
+def test_an_array_keeps_its_layout():
+    array = np.asfortranarray(np.arange(4 * MIB).reshape(2048, 2048))
+    with RayDo.executor() as executor:
+        for sent in (array, array[::2, ::3]):
+            assert (executor.post((actors.echo, sent)).result(PATIENCE) == sent).all()
+
+
+def test_zero_copy_gives_read_only_views():
+    array = np.arange(MIB)
+    with RayDo.options(zero_copy=True).executor() as executor:
+        assert executor.post((is_writable, array)).result(PATIENCE) is False
+        back = executor.post((actors.echo, array)).result(PATIENCE)
+        assert not back.flags.writeable
+        assert (back == array).all()
+
+
+@pytest.mark.parametrize("size", [10, MIB])
+def test_an_array_is_taken_as_it_is_when_it_is_posted(size, gate):
+    array = np.zeros(size)
+    with RayDo.executor() as executor:
+        executor.post((actors.pause, gate))
+        future = executor.post((actors.echo, array))
+        array[:] = 1
+        gate.reached()
+        gate.open()
+        assert not future.result(PATIENCE).any()
+
+
+def test_what_a_window_has_sent_runs_and_cannot_be_cancelled(gate):
+    with RayDo.options(window=3).executor() as executor:
+        futures = [executor.post((actors.pause_and_remember, gate, n)) for n in range(5)]
+        gate.reached()
+        programs.seconds_until(futures[2].running, PATIENCE)
+        assert [future.running() for future in futures] == [True] * 3 + [False] * 2
+        assert [future.cancel() for future in futures] == [False] * 3 + [True] * 2
+        gate.open(3)
+        assert [future.result(PATIENCE) for future in futures[:3]] == [1, 2, 3]
+        assert executor.post((actors.recall,)).result(PATIENCE) == [0, 1, 2]
+
+
+def test_a_window_keeps_order_and_gives_each_its_own_answer():
+    with RayDo.options(window=8).executor() as executor:
+        sizes = [1, MIB, 1, 1, 2 * MIB, 1] * 5
+        futures = [executor.post((actors.echo, b"x" * size)) for size in sizes]
+        assert [len(future.result(PATIENCE)) for future in futures] == sizes
+
+
+def test_references_to_rays_objects_and_actors_cross_both_ways():
+    with RayDo.executor() as executor:
+        future = executor.post((get_inside, {"reference": ray.put("there")}))
+        assert future.result(PATIENCE) == "there"
+        handle = Doubler.remote()
+        assert executor.post((ask_inside, {"handle": handle})).result(PATIENCE) == 42
+        box = executor.post((put_inside, "back")).result(PATIENCE)
+        assert ray.get(box["reference"]) == "back"
+
+
+def test_references_are_dropped_while_answers_arrive():
+    """Ray has aborted the process for dropping a reference under its own callback."""
+    with RayDo.options(window=16).executor() as executor:
+        for _ in range(5):
+            futures = [executor.post((put_inside, number)) for number in range(40)]
+            for future in futures:
+                future.result(PATIENCE)
+            del futures, future
+
+
+def test_options_that_ray_has_go_to_ray():
+    env = {"env_vars": {"FUTURES_ACTORS_TEST": "seen"}}
+    with RayDo.options(runtime_env=env, num_cpus=0, name="anna").executor() as executor:
+        assert "anna" in repr(executor)
+        future = executor.submit(os.getenv, "FUTURES_ACTORS_TEST")
+        assert future.result(50) == "seen"
+
+
+def test_an_option_that_nobody_has_is_rays_to_refuse():
+    with pytest.raises(ValueError, match="no_such_option"):
+        RayDo.options(no_such_option=1).executor()
+
+
+@pytest.mark.parametrize(
+    "option", ["max_restarts", "max_task_retries", "max_concurrency", "lifetime"]
+)
+def test_options_that_would_break_promises_are_refused_with_the_reason(option):
+    with pytest.raises(TypeError, match=f"has no option '{option}': .* "):
+        RayDo.options(**{option: 1})
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        ({"window": 0}, ValueError, "window must be at least 1, not 0"),
+        ({"window": 1.5}, TypeError, "window must be an int, not float"),
+        ({"start_timeout": -1}, ValueError, "start_timeout must be more than 0 seconds, not -1"),
+        ({"start_timeout": "1"}, TypeError, "start_timeout must be a number of seconds, not str"),
+        ({"zero_copy": 1}, TypeError, "zero_copy must be a bool, not int"),
+        ({"start_method": "spawn"}, TypeError, "is for process actors"),
+    ],
+    ids=str,
+)
+def test_a_bad_option_names_itself(given, error, text):
+    with pytest.raises(error, match=text):
+        RayDo.options(**given)
+
+
+def test_an_error_of_the_constructor_is_a_broken_pools_too():
+    fails = actors.actor_class(actors.Fails, "Ray")
+    with fails.executor(KeyError("no")) as executor, pytest.raises(ActorInitError) as caught:
+        executor.submit(len, ()).result(PATIENCE)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_on_stop_runs_in_the_actor_and_its_error_is_logged(caplog, tmp_path):
+    path = tmp_path / "stopped"
+    with Stops.executor(str(path)) as executor:
+        executor.post(None).result(PATIENCE)
+    assert int(path.read_text()) != os.getpid()
+    with caplog.at_level(logging.ERROR), Stops.executor(None) as executor:
+        executor.post(None).result(PATIENCE)
+    assert "on_stop raised an exception" in caplog.text
+
+
+class Stops(RayEcho):
+    def __init__(self, path):
+        self.path = path
+
+    def on_stop(self):
+        Path(self.path).write_text(str(os.getpid()))
+
+
+# Programs with a Ray of their own.
+
+MAIN = """
+import time
+import ray
+from futures_actors.ray import RayActor
+
+class Writes(RayActor):
+    def handle(self, message):
+        time.sleep(0.1)
+        path, number = message
+        with open(path, "a") as file:
+            file.write(f"{number}\\n")
+        return self
+"""
+
+
+def run(script, source, **env):
+    ended = script(MAIN + source, env=env, timeout=50)
+    assert ended.status == 0, ended
+    return ended.out.splitlines()
+
+
+def test_the_guides_program_prints_what_it_says(script):
+    blocks = re.findall(r"```(?:python|text)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    ended = script(blocks[0], timeout=50)
+    assert ended.status == 0, ended
+    assert ended.out == blocks[1]
+
+
+def test_a_program_uses_the_cluster_that_ray_address_names_and_drains_at_exit(
+    cluster, script, tmp_path
+):
+    path = tmp_path / "log"
+    source = """
+executor = Writes.executor()
+answer = executor.post((PATH, 0))
+print(type(answer.result()) is Writes, ray.get_runtime_context().gcs_address)
+for number in range(1, 5):
+    executor.post((PATH, number))
+""".replace("PATH", repr(str(path)))
+    assert run(script, source) == [f"True {cluster.address}"]
+    assert path.read_text().split() == ["0", "1", "2", "3", "4"]
+
+
+def test_after_ray_shutdown_futures_fail_and_no_cluster_is_started(script, tmp_path):
+    source = """
+import numpy
+executor = Writes.executor()
+executor.post((PATH, 0)).result()
+futures = [executor.submit(time.sleep, 1000), executor.post((PATH, 1))]
+idle = Writes.executor()
+idle.post((PATH, 2)).result()
+while not futures[0].running():
+    time.sleep(0.01)
+ray.shutdown()
+begun = time.monotonic()
+print(*(type(future.exception(20)).__name__ for future in futures))
+print(time.monotonic() - begun < 5)
+for message in [numpy.zeros(1 << 20), 1]:
+    try:
+        print(type(idle.post(message).exception(20)).__name__)
+    except Exception as error:
+        print(type(error).__name__)
+executor.shutdown()
+idle.shutdown()
+print(ray.is_initialized())
+""".replace("PATH", repr(str(tmp_path / "log")))
+    lines = run(script, source)
+    assert lines == ["ActorDied ActorDied", "True", "ActorDied", "ActorDied", "False"]
+
+
+def test_without_a_cluster_a_local_one_starts_and_ends_with_the_program(cluster, script, tmp_path):
+    folder = f"{cluster.folder}l"  # a short path
+    Path(folder).mkdir()
+    source = """
+ray.init = lambda init=ray.init: init(num_cpus=1, object_store_memory=100 << 20)
+with Writes.executor() as executor:
+    executor.post((PATH, 7)).result()
+print(ray.is_initialized())
+""".replace("PATH", repr(str(tmp_path / "log")))
+    try:
+        assert run(script, source, RAY_ADDRESS="", RAY_TMPDIR=folder) == ["True"]
+        programs.seconds_until(lambda: not on_ray.processes_of(folder), PATIENCE)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    assert (tmp_path / "log").read_text() == "7\n"
+
+
+def test_what_was_told_is_counted_and_handled_in_order():
+    with RayCounter.executor() as executor:
+        for _ in range(10):
+            executor.tell(1)
+        assert executor.post(0).result(PATIENCE) == 10
+        stats = executor.stats()
+        assert (stats.told, stats.handled, stats.depth) == (10, 11, 0)
