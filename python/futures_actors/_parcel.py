@@ -5,7 +5,9 @@ cross without being copied into it; so are references to Ray's objects and actor
 only where it meets them itself.
 """
 
+import contextlib
 import io
+import mmap
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -41,8 +43,19 @@ def unpack(parcel: Parcel, *, zero_copy: bool) -> Any:  # noqa: ANN401 - whateve
     """Open a parcel. Buffers can be written to, unless they are views of what many may read."""
     pickled, buffers, references = parcel
     if not zero_copy:
-        buffers = [bytearray(buffer) for buffer in buffers]
+        buffers = [_copy(buffer) for buffer in buffers]
     return _Unpickler(pickled, buffers, references).load()
+
+
+def _copy(buffer: Any) -> mmap.mmap:  # noqa: ANN401 - whatever Ray's view is
+    """Copy a big buffer to huge pages: with a bytearray's small ones it takes four times as long."""
+    view = memoryview(buffer)
+    memory = mmap.mmap(-1, view.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    memory[:] = view
+    return memory
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
