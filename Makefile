@@ -12,6 +12,7 @@ VENV_RAY ?= .venv-ray
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 CONTRACT := ahead callbacks cancel contract errors faults mailbox one_by_one options post process restart shutdown stats stop submit tell
+ON_RAY := ahead callbacks cancel contract errors faults mailbox options post ray shutdown stats submit tell
 GET_PYTHON ?= ../shared/pythons/get-python
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
 
@@ -92,7 +93,7 @@ $(VENV_RAY)/.tools: pyproject.toml | $(VENV)/.tools
 test-ray: $(VENV)/.built $(VENV_RAY)/.tools ## The contract, and more, on a real Ray cluster in a namespace without network
 	VIRTUAL_ENV=$(abspath $(VENV_RAY)) $(BIN)/maturin develop --release --locked --quiet
 	$(VENV_RAY)/bin/python -m pytest --ray -o timeout_method=signal \
-	    $(addprefix tests/test_,$(addsuffix .py,$(CONTRACT) mailbox options ray stats tell)) $(ARGS)
+	    $(addprefix tests/test_,$(addsuffix .py,$(ON_RAY))) $(ARGS)
 
 $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,docs)

@@ -48,7 +48,7 @@ def unpack(parcel: Parcel, *, zero_copy: bool) -> Any:  # noqa: ANN401 - whateve
 
 
 def _copy(buffer: Any) -> mmap.mmap:  # noqa: ANN401 - whatever Ray's view is
-    """Copy a big buffer to huge pages: with a bytearray's small ones it takes four times as long."""
+    """Copy a big buffer to huge pages: a bytearray's small ones take four times as long."""
     view = memoryview(buffer)
     memory = mmap.mmap(-1, view.nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):

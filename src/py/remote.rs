@@ -217,6 +217,8 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
             continue;
         }
         let (number, reply): (u64, Bound<'_, PyAny>) = event.extract()?;
+        // It keeps the reply's memory, which the next message may want.
+        drop(event);
         let Some((cell, is_told)) = sent.remove(&number) else {
             continue;
         };
