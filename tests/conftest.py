@@ -246,7 +246,10 @@ def _residents_beside_ray():
     children = programs.descendants_of(os.getpid())
     found = {("child", *of) for of in children if "futures_actors" in of[1]}
     for task in Path("/proc/self/task").iterdir():
-        name = (task / "comm").read_text().strip()
+        try:
+            name = (task / "comm").read_text().strip()
+        except OSError:  # it has ended meanwhile
+            continue
         if name.startswith(("Thread", "Process", "Ray")):  # as actors' classes are called here
             found.add(("thread", task.name, name))
     return found
