@@ -38,6 +38,13 @@ def pytest_configure(config):
         on_ray.leave_the_network()
 
 
+def pytest_ignore_collect(collection_path, config):
+    """What imports Ray is for where Ray is."""
+    if collection_path.name == "test_ray.py" and not config.getoption("--ray"):
+        return True
+    return None
+
+
 def pytest_collection_modifyitems(config, items):
     with_ray = config.getoption("--ray")
     others = [item for item in items if not on_ray.wants(item, with_ray)]
