@@ -240,7 +240,7 @@ def array_row(length_bytes, size, others=()):
             who.WarmCopy(),
             *(made("Signer") for made in others),
         ),
-        full=Amount(3, size, warm_ups=0) if is_huge else Amount(9, size),
+        full=Amount(2, size, warm_ups=0) if is_huge else Amount(9, size),
         fast=Amount(1, min(size, 2), warm_ups=0),
         targets=ECHO_TARGETS.get(length_bytes, ()),
     )

@@ -317,9 +317,9 @@ impl Arena {
         (sum(|p| p.held) * PAGE_BYTES, sum(|p| p.warm) * PAGE_BYTES)
     }
 
-    /// Whether this is asked for the first time: one warning is enough.
+    /// Whether to warn: once for an actor, and the parent does it, which hears of the child's.
     pub fn is_first_refusal(&self) -> bool {
-        !self.refused.swap(true, Ordering::SeqCst)
+        self.side == Side::Parent && !self.refused.swap(true, Ordering::SeqCst)
     }
 
     /// Why the child could not have a block, told once.

@@ -217,7 +217,7 @@ impl Packer<'_, '_> {
     }
 }
 
-/// Says once for an actor, in each process, that its big buffers go by the pipe.
+/// Says once for an actor that its big buffers go by the pipe.
 fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
     let why = match refusal {
         Refusal::Off => return,
