@@ -603,10 +603,10 @@ def test_a_child_killed_at_any_moment_leaks_no_memory(process):
 
 
 def shared_names():
-    """Names of shared memory, without those that multiprocessing makes in tests beside this one."""
+    """Names of shared memory, without those that multiprocessing makes in programs beside this."""
     shm = Path("/dev/shm")
     names = [entry.name for entry in shm.iterdir()] if shm.exists() else []
-    return {name for name in names if not name.startswith("sem.mp-")}
+    return {name for name in names if not name.startswith(("sem.mp-", "psm_"))}
 
 
 def resident_shared():
