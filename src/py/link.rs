@@ -299,8 +299,8 @@ impl Link {
         let cells = wire.ahead.iter().rev();
         let revoked = cells.filter_map(|ahead| ahead.cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
-        wire.stop();
-        self.ring(wire);
+        // Nothing is sent from now on.
+        wire.phase = Phase::Stopping;
         revoked
     }
 
@@ -743,6 +743,11 @@ impl Transport for Arc<Link> {
             };
             let pid = i32::try_from(process.pid).unwrap_or_default();
             sys::signal_process(process.watch.as_deref(), pid, signal)?;
+        }
+        // After the signal, or the child might take this for a graceful end.
+        if let Some(wire) = self.wire().as_mut() {
+            wire.stop();
+            self.ring(wire);
         }
         Ok(Signalled::Yes)
     }

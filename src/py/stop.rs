@@ -115,8 +115,9 @@ impl Host {
             return Ok(());
         }
         self.force.raise(force);
-        self.close_mailbox();
+        // The signal first: a closed mailbox would have the child told that it may end.
         let signalled = py.detach(|| self.transport.signal(force));
+        self.close_mailbox();
         if signalled.map_err(std::io::Error::from)? == Signalled::No {
             self.fail(Fault::Forced(force), Vec::new());
         }

@@ -85,6 +85,8 @@ pub(super) struct Out {
     pub(super) shared: Arc<Shared>,
     /// The child reads no more: it is gone, or is about to be.
     pub(super) has_hung_up: bool,
+    /// The child has been told that there is no more.
+    is_told: bool,
 }
 
 impl Out {
@@ -93,6 +95,7 @@ impl Out {
             writer,
             shared: Arc::clone(shared),
             has_hung_up: false,
+            is_told: false,
         }
     }
 }
@@ -100,7 +103,7 @@ impl Out {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// The child has been told that there is no more.
+    /// The child has been told that there is no more, or is about to be.
     Stopping,
 }
 
@@ -118,10 +121,11 @@ impl Wire {
 
     /// Tells the child that there is no more.
     pub(super) fn stop(&mut self) {
-        if self.phase == Phase::Open
-            && let Some(out) = &mut self.out
+        if let Some(out) = &mut self.out
+            && !out.is_told
         {
             out.writer.push(encode(Kind::Stop, 0, b""));
+            out.is_told = true;
             self.phase = Phase::Stopping;
         }
     }
