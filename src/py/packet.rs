@@ -219,6 +219,10 @@ impl Packer<'_, '_> {
 
 /// Says once for an actor that its big buffers go by the pipe.
 fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
+    // That there are to be none is no news, and leaves the warning to what is.
+    if refusal == Refusal::Off || !arena.is_first_refusal() {
+        return;
+    }
     let why = match refusal {
         Refusal::Off => return,
         Refusal::Exhausted => "what is in use of it has reached its limit".to_owned(),
@@ -227,13 +231,11 @@ fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
             format!("there are {available_bytes} bytes of memory to spare")
         }
     };
-    if arena.is_first_refusal() {
-        log::warn!(
-            target: "futures_actors",
-            "no shared memory for {what}: {why}; big buffers of this actor cross through its pipe \
-             while there is none, which takes longer"
-        );
-    }
+    log::warn!(
+        target: "futures_actors",
+        "no shared memory for {what}: {why}; big buffers of this actor cross through its pipe \
+         while there is none, which takes longer"
+    );
 }
 
 /// What a body holds, as it was received.
