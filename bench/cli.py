@@ -66,11 +66,11 @@ def main(argv=None):
     # Python 3.12 warns of the fork that the pool with fork is asked for.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
     try:
-        run(arguments)
+        results = run(arguments)
     except (WrongAnswerError, ContenderFailedError) as error:
         print(f"\nFAILED: {error}", file=sys.stderr)
         return 1
-    return 0
+    return 1 if any(result.over for result in results) else 0
 
 
 def compile_modules():
@@ -96,8 +96,9 @@ def run(arguments):
         results.append(measure(row, row.fast if arguments.fast else row.full))
         report.print_row(results[-1])
         if arguments.json:
-            # After each: a later row that hangs ends the run.
+            # After each: a later row that hangs for good ends the run.
             told = report.as_json(described, results, is_fast=arguments.fast)
             arguments.json.parent.mkdir(parents=True, exist_ok=True)
             arguments.json.write_text(json.dumps(told, indent=1) + "\n")
     report.print_summary(results)
+    return results

@@ -4,6 +4,7 @@ every contender alike, and the figures drawn from them. Must not know what a row
 
 import contextlib
 import faulthandler
+import math
 import signal
 import statistics
 import time
@@ -12,7 +13,8 @@ from dataclasses import dataclass, field
 from contenders import NotYetError
 from workloads import WrongAnswerError
 
-ROW_LIMIT_S = 240  # a contender that hangs ends the run, with every thread's stack
+ROW_LIMIT_S = 240  # after which a row ends with the rounds that it has
+GRACE_S = 60  # more, and a contender that will not even end ends the run, with every thread's stack
 
 
 class ContenderFailedError(Exception):
@@ -20,7 +22,7 @@ class ContenderFailedError(Exception):
 
 
 class TimeIsUpError(BaseException):
-    """A contender with limited time has used it. Not for its own `except Exception`."""
+    """A contender with limited time, or the row, has used it. Not for its `except Exception`."""
 
 
 @dataclass
@@ -33,6 +35,9 @@ class Result:
     not_yet: dict[str, str] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)  # their time was up: fewer rounds than the rest
     left_s: dict[str, float] = field(default_factory=dict)  # of those whose time is limited
+    limit_s: float = math.inf  # for the row
+    start_s: float = field(default_factory=time.monotonic)
+    over: str = ""  # the contender in whose turn the row's time was up
 
     @property
     def subject(self):
@@ -57,28 +62,35 @@ class Result:
 
 def measure(row, amount):
     """Run a row. Raises WrongAnswerError or ContenderFailedError, naming row and contender."""
-    result = Result(row, amount)
     limits = [contender.limit_s for contender in row.contenders if contender.limit_s]
-    faulthandler.dump_traceback_later(ROW_LIMIT_S + 3 * sum(limits), exit=True)
+    result = Result(row, amount, limit_s=ROW_LIMIT_S + 3 * sum(limits))
+    faulthandler.dump_traceback_later(result.limit_s + GRACE_S, exit=True)
     try:
         with contextlib.ExitStack() as opened:
             for contender in row.contenders:
-                result.samples[contender.name] = []
-                if row.kept_open:
-                    with time_limited(result, contender):
-                        attempt(result, contender, opened.enter_context, contender)
-                result.left_s.pop(contender.name, None)  # starting is not counted
+                open_contender(result, contender, opened)
             for at_round in range(amount.warm_ups + amount.repeats):
                 run_round(result, is_kept=at_round >= amount.warm_ups)
     finally:
         faulthandler.cancel_dump_traceback_later()
+    for contender in row.contenders:
+        if result.over and not result.samples.get(contender.name, True):
+            give_up(result, contender, "the row's time was up")
     return result
+
+
+def open_contender(result, contender, opened):
+    result.samples[contender.name] = []
+    if result.row.kept_open and not result.over:
+        with time_limited(result, contender):
+            attempt(result, contender, opened.enter_context, contender)
+    result.left_s.pop(contender.name, None)  # starting is not counted
 
 
 def run_round(result, *, is_kept):
     row = result.row
     for contender in row.contenders:
-        if contender.name in result.not_yet or contender.name in result.stopped:
+        if result.over or contender.name in result.not_yet or contender.name in result.stopped:
             continue
         sample = None
         with time_limited(result, contender):
@@ -89,19 +101,19 @@ def run_round(result, *, is_kept):
 
 @contextlib.contextmanager
 def time_limited(result, contender):
-    """Interrupt a contender whose time is limited when it is up; it takes no further part."""
-    name = contender.name
-    if contender.limit_s is None:
-        yield
-        return
-    left_s = result.left_s.setdefault(name, contender.limit_s)
-    start = time.monotonic()
+    """Interrupt a contender when its time is up: it takes no further part; or the row's: nobody
+    does."""
+    name, start = contender.name, time.monotonic()
+    left_s = result.left_s.setdefault(name, contender.limit_s or math.inf)
+    row_left_s = result.start_s + result.limit_s - start
     previous = signal.signal(signal.SIGALRM, raise_time_is_up)
-    signal.setitimer(signal.ITIMER_REAL, max(left_s, 0.001))
+    signal.setitimer(signal.ITIMER_REAL, max(min(left_s, row_left_s), 0.001))
     try:
         yield
     except TimeIsUpError:
-        if result.samples[name]:
+        if row_left_s <= left_s:
+            result.over = name
+        elif result.samples[name]:
             result.stopped.add(name)
         else:
             give_up(result, contender, f"no answers within {contender.limit_s} s")

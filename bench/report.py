@@ -92,7 +92,13 @@ def print_row(result):
     print(COLUMNS.format("contender", "median", "min .. max", "ratio", "quartiles", "to reach"))
     for contender in row.contenders:
         print(line(result, contender.name).rstrip())
+    if result.over:
+        print(f"  NOT WHOLE: {over(result)}")
     print(flush=True)
+
+
+def over(result):
+    return f"the row's {result.limit_s:g} s were up in the turn of {result.over}"
 
 
 def line(result, name):
@@ -111,14 +117,17 @@ def line(result, name):
 
 
 def verdict(result, name):
-    """The targets whose place is this contender's line, or why it has fewer rounds."""
-    if name in result.stopped:
-        return f"{len(result.samples[name])} rounds: its time was up"
-    return "; ".join(
+    """Why this contender has fewer rounds, if it has, and the targets whose place is its line."""
+    rounds = len(result.samples.get(name, ()))
+    told = [
         f"{bound(target, result.row.unit)}: {outcome(target, result.figure(target))}"
         for target in result.row.targets
         if (target.reference or result.subject) == name
-    )
+    ]
+    if 0 < rounds < result.amount.repeats:
+        whose = "its" if name in result.stopped else "the row's"
+        told.insert(0, f"{rounds} rounds: {whose} time was up")
+    return "; ".join(told)
 
 
 def bound(target, unit):
@@ -154,6 +163,9 @@ def print_summary(results):
     ]
     told = ", ".join(f"{outcomes.count(word)} {word}" for word in ("met", "missed", "not measured"))
     print(f"targets: {told}")
+    for result in results:
+        if result.over:
+            print(f"NOT WHOLE: {result.row.key}: {over(result)}")
 
 
 def as_json(described, results, *, is_fast):
@@ -176,6 +188,7 @@ def row_as_json(result):
         "samples": result.samples,
         "not_yet": result.not_yet,
         "stopped": sorted(result.stopped),
+        "over": result.over,
         "targets": [target_as_json(result, target) for target in row.targets],
     }
 

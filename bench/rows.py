@@ -233,10 +233,7 @@ def array_row(length_bytes, size, others=()):
         unit=gigabytes_per_second(length_bytes),
         sample=work.arrays(length_bytes),
         contenders=(
-            who.ProcessActor("Signer"),
-            who.ProcessPool("Signer"),
-            who.PipeLoop("Signer"),
-            who.SharedMemoryByHand("Signer"),
+            *array_contenders("Signer"),
             who.WarmCopy(),
             *(made("Signer") for made in others),
         ),
@@ -252,15 +249,16 @@ def one_way_row(length_bytes):
         title=f"process, {size_name(length_bytes)} numpy array one way",
         unit=gigabytes_per_second(length_bytes),
         sample=work.arrays_one_way(length_bytes),
-        contenders=(
-            who.ProcessActor("Reader"),
-            who.ProcessPool("Reader"),
-            who.PipeLoop("Reader"),
-            who.SharedMemoryByHand("Reader"),
-        ),
+        contenders=array_contenders("Reader"),
         full=Amount(7, 2),
         fast=Amount(1, 1, warm_ups=0),
     )
+
+
+def array_contenders(job):
+    """Those that take an array to another process, ours first."""
+    kinds = (who.ProcessActor, who.ProcessPool, who.PipeLoop, who.SharedMemoryByHand)
+    return tuple(kind(job) for kind in kinds)
 
 
 def start_rows():

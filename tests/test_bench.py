@@ -101,6 +101,10 @@ contenders.BarePipe.take = take_few
 NO_PYKKA = """
 sys.modules["pykka"] = None
 """
+ROWS_ARE_SHORT = """
+import measure
+measure.ROW_LIMIT_S = 8
+"""
 CANNOT_YET = """
 def starter(self):
     raise contenders.NotYetError("waits for issue 99")
@@ -217,6 +221,32 @@ def test_peer_that_fails_or_hangs_is_printed_and_the_others_go_on(fault, told):
     done = bench("--only", "process-round-trip", changed=IS_A_PEER + fault)
     assert told in line_of("bare os.pipe echo", done)
     assert "(" in line_of("multiprocessing.Pipe loop", done)
+
+
+@pytest.mark.parametrize(
+    ("fault", "rounds", "told"),
+    [(HANGS, 0, "not yet"), (HANGS_LATER, 1, "1 rounds")],
+    ids=["hangs", "hangs-later"],
+)
+def test_row_whose_time_is_up_ends_with_what_it_has_and_the_others_go_on(
+    fault, rounds, told, tmp_path
+):
+    file = tmp_path / "bench.json"
+    rows = ("process-round-trip", "process-turns-post-all")
+    done = bench("--json", str(file), "--only", *rows, changed=ROWS_ARE_SHORT + fault)
+    assert done.returncode == 1
+    assert done.stderr == ""
+    first, second = json.loads(file.read_text())["rows"]
+    assert (first["over"], second["over"]) == ("bare os.pipe echo", "")
+    assert len(first["samples"].get("multiprocessing.Pipe loop", [])) == 2 * rounds
+    assert all(second["samples"].values())
+    reason = "the row's 8 s were up in the turn of bare os.pipe echo"
+    assert f"  NOT WHOLE: {reason}" in done.stdout
+    *_, targets, last = done.stdout.splitlines()
+    assert targets.startswith("targets: ")
+    assert last == f"NOT WHOLE: process-round-trip: {reason}"
+    line = next(line for line in done.stdout.splitlines() if line.startswith("  bare os.pipe"))
+    assert told in line
 
 
 def test_missing_peer_is_printed_with_the_reason():
