@@ -17,6 +17,8 @@ pub mod answers;
 pub mod arena;
 #[cfg(not(loom))]
 pub mod budget;
+#[cfg(not(loom))]
+pub mod crowd;
 #[cfg(all(not(loom), any(test, feature = "faults")))]
 pub mod faults;
 #[cfg(not(loom))]

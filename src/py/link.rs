@@ -34,6 +34,7 @@ use super::wire::{Ahead, Out, Phase, Wire};
 use super::{lifecycle, wait};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
+use crate::engine::crowd::Crowd;
 use crate::engine::frame::{Frame, Kind};
 use crate::engine::link::{Broken, Fill, Flush, Reader, Writer};
 use crate::engine::mailbox::Mailbox;
@@ -154,6 +155,7 @@ pub(super) struct Link {
     /// is to hear of an answer without waiting takes it back (`attend`), and where nobody does,
     /// the I/O thread's next tick.
     by_waiter: AtomicBool,
+    pub(super) crowd: Crowd,
     logs: Logs,
     /// `None` once the child is gone.
     traces: Mutex<Option<Traces>>,
@@ -190,6 +192,7 @@ impl Link {
             wire: Mutex::new(Some(wire)),
             intake: Mutex::new(Some(intake)),
             by_waiter: AtomicBool::new(false),
+            crowd: Crowd::default(),
         }
     }
 
@@ -377,6 +380,14 @@ impl Link {
     fn ring(&self, wire: &Wire) {
         if let Err(error) = wire.bell.ring() {
             log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
+        }
+    }
+
+    /// Has the I/O thread look into the mailbox by itself for a while.
+    fn serve_crowd(&self) {
+        if let Some(wire) = self.wire().as_ref() {
+            self.crowd.serve();
+            self.ring(wire);
         }
     }
 
@@ -654,9 +665,17 @@ impl Transport for Arc<Link> {
         }
         // With so many ahead an answer is to come, after which the mailbox is looked into. Nothing
         // to do here, so no reason to let another thread have the GIL.
-        if ahead < AHEAD_BY_POSTING {
-            py.detach(|| self.pump(AHEAD_BY_POSTING, Who::Poster));
+        if ahead >= AHEAD_BY_POSTING || self.crowd.is_served() {
+            return;
         }
+        let sent = py.detach(|| {
+            self.pump(AHEAD_BY_POSTING, Who::Poster);
+            if self.crowd.is_there() {
+                self.serve_crowd();
+            }
+            Instant::now()
+        });
+        self.crowd.waited(sent.elapsed());
     }
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {

@@ -23,6 +23,7 @@ use super::wire::Wire;
 use super::{imports, pickle};
 use crate::engine::budget::Budget;
 use crate::engine::cell;
+use crate::engine::crowd;
 use crate::engine::link::{Broken, Fill};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys::{self, Bell, Interest};
@@ -103,6 +104,7 @@ impl ProcessExecutorCore {
                 restarts,
                 is_first: true,
                 streak: 0,
+                crowd: crowd::Server::default(),
                 idle: 0,
                 last: 0,
                 look_at: None,
@@ -140,6 +142,7 @@ struct Side<'a> {
     is_first: bool,
     /// Answers in a row after which the reading could have been left to who waited.
     streak: u32,
+    crowd: crowd::Server,
     /// Ticks in a row without a message.
     idle: u32,
     /// How many messages there had been at the last tick.
@@ -202,13 +205,15 @@ impl Side<'_> {
             Next::Pause => Some(PAUSE),
             Next::Wait => by_waiter.then_some(TICK),
         };
-        let timeout = timeout.into_iter().chain(look).min();
+        let crowd = self.link.crowd.is_served().then_some(crowd::TICK);
+        let timeout = timeout.into_iter().chain(crowd).chain(look).min();
         let polled = sys::retry(|| sys::poll(interests, timeout));
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
         if room.contains(PollFlags::ERR) {
             self.link.hang_up();
         }
-        if !bell.is_empty() || !room.is_empty() {
+        let serves = self.crowd.turn(&self.link.crowd, Instant::now);
+        if serves || !bell.is_empty() || !room.is_empty() {
             self.link.refill();
         }
         if by_waiter {
