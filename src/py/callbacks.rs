@@ -11,7 +11,7 @@ use pyo3::types::PyDict;
 use super::future::FutureCore;
 use super::imports;
 use super::message::ActorCell;
-use super::wait::wait_for;
+use super::wait::{keep, wait_for};
 
 /// How long callbacks may take before the thread that waits in `result()` goes on without them:
 /// as long as a thread may keep the GIL.
@@ -76,30 +76,45 @@ impl Drop for Serving<'_> {
     }
 }
 
-/// An `Exception` of a callback is logged; what else it raises goes to whoever made the callback
-/// run, unless that is an engine, which has nobody to give it to.
+/// Calls all of them. An `Exception` of a callback is logged; what else it raises goes to whoever
+/// made the callback run, the first of several. An engine has nobody to give it to, unless it is a
+/// thread that waits for an answer.
 pub(super) fn run_callbacks(
     future: &Bound<'_, FutureCore>,
     callbacks: Vec<Py<PyAny>>,
     runner: Runner,
 ) -> PyResult<()> {
     let py = future.py();
-    if !callbacks.is_empty() {
-        // Opened here, so that no callback can be blamed for the time it takes.
-        future.get().opened(py);
+    if callbacks.is_empty() {
+        return Ok(());
     }
+    // Opened here, so that no callback can be blamed for the time it takes.
+    let mut raised = future.get().opened(py).map(drop);
     for callback in callbacks {
         let Err(error) = callback.call1(py, (future,)) else {
             continue;
         };
-        if runner == Runner::Caller && !error.is_instance_of::<PyException>(py) {
-            return Err(error);
+        let to_log = if error.is_instance_of::<PyException>(py) {
+            Some(error)
+        } else if runner == Runner::Caller {
+            raised = raised.and(Err(error));
+            None
+        } else {
+            keep(error)
+        };
+        if let Some(error) = to_log {
+            raised = raised.and(log(future, error));
         }
-        let kwargs = PyDict::new(py);
-        kwargs.set_item("exc_info", error.value(py))?;
-        let text = intern!(py, "exception calling callback for %r");
-        imports::futures_logger(py)?.call_method("error", (text, future), Some(&kwargs))?;
     }
+    raised
+}
+
+fn log(future: &Bound<'_, FutureCore>, error: PyErr) -> PyResult<()> {
+    let py = future.py();
+    let kwargs = PyDict::new(py);
+    kwargs.set_item("exc_info", error.into_value(py))?;
+    let text = intern!(py, "exception calling callback for %r");
+    imports::futures_logger(py)?.call_method("error", (text, future), Some(&kwargs))?;
     Ok(())
 }
 

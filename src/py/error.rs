@@ -6,6 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::message::Opened;
 use super::packet::Packet;
 use super::stop::Force;
 use super::{imports, lifecycle};
@@ -96,15 +97,18 @@ pub(super) enum Sealed {
 }
 
 impl Sealed {
-    pub(super) fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self {
-            Self::Answer(packet) => packet.load(py),
-            Self::Error(bytes) => Err(PyErr::from_value(load_error(py, bytes)?)),
+    /// An error is of the opening itself: the answer cannot be loaded, or a signal's handler raised.
+    pub(super) fn open(&self, py: Python<'_>) -> PyResult<Opened> {
+        let raised = match self {
+            Self::Answer(packet) => return Ok(Opened::Value(packet.load(py)?.unbind())),
+            Self::Error(bytes) => load_error(py, bytes)?.unbind(),
             Self::Fault(fault) => {
                 let (name, fault, started) = &**fault;
-                Err(to_error(py, name, fault, *started))
+                let error = to_error(py, name, fault, *started);
+                error.into_value(py).into_any()
             }
-        }
+        };
+        Ok(Opened::Raised(raised))
     }
 }
 

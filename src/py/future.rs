@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 use once_cell::sync::OnceCell;
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,7 +20,7 @@ use super::message::{ActorCell, Message, Opened, Outcome};
 use super::stats::{End, Tally};
 use super::stdlib::{Stdlib, phase_named, state_name};
 use super::wait::wait_for;
-use super::{imports, lifecycle};
+use super::{imports, lifecycle, wait};
 use crate::engine::cell::{Begin, Cancel, Hold, Origin, Phase, Settle};
 
 /// The state of an `ActorFuture`.
@@ -41,6 +41,8 @@ impl Drop for FutureCore {
         drop(self.cell.hollow(Outcome::Nothing));
     }
 }
+
+type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
 
 /// A pending future and its cell.
 pub(super) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc<ActorCell>)> {
@@ -82,22 +84,24 @@ pub(super) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
 
 /// As `settle`, for a thread that is attached.
 pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
-    let settled = match cell.settle(outcome, Hold::Attached) {
-        Settle::Settled(watch) => serve(py, cell, None, watch, Runner::Engine).map(|()| true),
+    let (settled, raised) = match cell.settle(outcome, Hold::Attached) {
+        Settle::Settled(watch) => (true, serve(py, cell, None, watch, Runner::Engine)),
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
             match watching_future(py, cell) {
-                Some(future) => FutureCore::finish(&future, outcome, Runner::Engine)
-                    .map(|finished| finished.is_ok()),
+                Some(future) => {
+                    let (finished, raised) = FutureCore::finish(&future, outcome, Runner::Engine);
+                    (finished.is_ok(), raised)
+                }
                 // Done meanwhile.
-                None => Ok(false),
+                None => (false, Ok(())),
             }
         }
-        Settle::TooLate(_) => Ok(false),
+        Settle::TooLate(_) => (false, Ok(())),
     };
-    settled.unwrap_or_else(|error| {
+    if let Some(error) = raised.err().and_then(wait::keep) {
         error.write_unraisable(py, None);
-        true
-    })
+    }
+    settled
 }
 
 /// Somebody is to hear of a message's end without reading its answer, or ends it by hand.
@@ -107,7 +111,8 @@ fn attend(py: Python<'_>, cell: &ActorCell) {
     }
 }
 
-/// Cancels a message without its future at hand.
+/// Cancels a message without its future at hand. An error is what a callback or a signal's handler
+/// raised, and comes after the cancelling.
 pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) -> PyResult<bool> {
     attend(py, cell);
     match cell.cancel(Hold::Attached) {
@@ -146,15 +151,20 @@ pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
 
 impl FutureCore {
     /// What the message came to, as Python objects; `None` unless it finished. The first to ask
-    /// opens a sealed outcome; if two open it at once, both get what the first one stored.
-    pub(super) fn opened(&self, py: Python<'_>) -> Option<Opened> {
-        let sealed = match self.cell.outcome(|outcome| outcome.peek(py))? {
-            Ok(opened) => return Some(opened),
-            Err(sealed) => sealed,
+    /// opens a sealed outcome; if two open it at once, both get what the first one stored. An error
+    /// is what a signal's handler raised meanwhile: then it is still sealed.
+    pub(super) fn opened(&self, py: Python<'_>) -> PyResult<Option<Opened>> {
+        let sealed = match self.cell.outcome(|outcome| outcome.peek(py)) {
+            None => return Ok(None),
+            Some(Ok(opened)) => return Ok(Some(opened)),
+            Some(Err(sealed)) => sealed,
         };
         let mine = match sealed.open(py) {
-            Ok(value) => Opened::Value(value.unbind()),
-            Err(error) => Opened::Raised(error.into_value(py).into_any()),
+            Ok(opened) => opened,
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                Opened::Raised(error.into_value(py).into_any())
+            }
+            Err(error) => return Err(error),
         };
         let mut mine = Some(mine.into_outcome());
         let stored = self.cell.outcome(|outcome| {
@@ -164,7 +174,7 @@ impl FutureCore {
             outcome.peek(py)
         });
         drop(mine);
-        stored.and_then(Result::ok)
+        Ok(stored.and_then(Result::ok))
     }
 
     fn stdlib<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Stdlib> {
@@ -198,45 +208,83 @@ impl FutureCore {
         stdlib.hold(slf.py(), || body(stdlib))
     }
 
-    /// Settles the cell, whatever looks on, and runs the callbacks. Hands the outcome back if the
-    /// future was done already.
+    /// Settles the cell, whatever looks on and whatever is raised meanwhile, and runs the callbacks.
+    /// Hands the outcome back if the future was done already.
     fn finish(
         slf: &Bound<'_, Self>,
         outcome: Outcome,
         runner: Runner,
-    ) -> PyResult<Result<(), Outcome>> {
+    ) -> (Result<(), Outcome>, PyResult<()>) {
         let cell = &slf.get().cell;
-        let settled = match cell.settle(outcome, Hold::Attached) {
-            Settle::NeedsCondition(outcome) => Self::with_condition(slf, |stdlib| {
-                let event = match &outcome {
-                    Outcome::Raised(_) | Outcome::Sealed(Sealed::Error(_) | Sealed::Fault(_)) => {
-                        "add_exception"
-                    }
-                    _ => "add_result",
-                };
-                let settled = cell.settle(outcome, Hold::Condition);
-                if matches!(settled, Settle::Settled(_)) {
-                    slf.get().opened(slf.py());
-                    stdlib.tell_waiters(slf, event)?;
-                }
-                Ok(settled)
-            })?,
-            settled => settled,
+        let (settled, told) = match cell.settle(outcome, Hold::Attached) {
+            Settle::NeedsCondition(outcome) => Self::settle_witnessed(slf, outcome),
+            settled => (settled, Ok(())),
         };
         match settled {
             Settle::Settled(watch) => {
-                serve(slf.py(), cell, Some(slf), watch, runner)?;
-                Ok(Ok(()))
+                let served = serve(slf.py(), cell, Some(slf), watch, runner);
+                (Ok(()), told.and(served))
             }
             Settle::TooLate(outcome)
             | Settle::NeedsAttached(outcome)
-            | Settle::NeedsCondition(outcome) => Ok(Err(outcome)),
+            | Settle::NeedsCondition(outcome) => (Err(outcome), told),
         }
+    }
+
+    fn settle_witnessed(
+        slf: &Bound<'_, Self>,
+        outcome: Outcome,
+    ) -> (Settle<Outcome, Watch>, PyResult<()>) {
+        let this = slf.get();
+        let event = match &outcome {
+            Outcome::Raised(_) | Outcome::Sealed(Sealed::Error(_) | Sealed::Fault(_)) => {
+                "add_exception"
+            }
+            _ => "add_result",
+        };
+        Self::end_witnessed(slf, |stdlib| {
+            let settled = this.cell.settle(outcome, Hold::Condition);
+            let told = if matches!(settled, Settle::Settled(_)) {
+                let opened = this.opened(slf.py()).map(drop);
+                opened.and(stdlib.tell_waiters(slf, event))
+            } else {
+                Ok(())
+            };
+            (settled, told)
+        })
+    }
+
+    fn cancel_witnessed(slf: &Bound<'_, Self>) -> (Cancel<Message, Watch>, PyResult<()>) {
+        let cell = &slf.get().cell;
+        Self::end_witnessed(slf, |stdlib| {
+            let ended = cell.cancel(Hold::Condition);
+            let told = match ended {
+                Cancel::Cancelled { .. } if cell.phase() == Phase::Notified => {
+                    stdlib.tell_waiters(slf, "add_cancelled")
+                }
+                Cancel::Cancelled { .. } => stdlib.notify(slf.py()),
+                _ => Ok(()),
+            };
+            (ended, told)
+        })
+    }
+
+    /// Runs `end` holding the condition, whatever is raised meanwhile.
+    fn end_witnessed<T>(
+        slf: &Bound<'_, Self>,
+        end: impl FnOnce(&Stdlib) -> (T, PyResult<()>),
+    ) -> (T, PyResult<()>) {
+        let stdlib = slf.get().stdlib.get();
+        let stdlib = stdlib.expect("it was made before the cell could ask for it");
+        let ((ended, told), raised) = stdlib.hold_surely(slf.py(), || end(stdlib));
+        (ended, raised.and(told))
     }
 
     fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         attend(slf.py(), &slf.get().cell);
-        if Self::finish(slf, outcome, Runner::Caller)?.is_ok() {
+        let (finished, raised) = Self::finish(slf, outcome, Runner::Caller);
+        raised?;
+        if finished.is_ok() {
             return Ok(());
         }
         let text = format!("{}: {}", state_name(slf.get().cell.phase()), slf.repr()?);
@@ -348,19 +396,9 @@ impl FutureCore {
             return Ok(slf.get().cancelled());
         }
         attend(slf.py(), cell);
-        let ended = match cell.cancel(Hold::Attached) {
-            Cancel::NeedsCondition => Self::with_condition(slf, |stdlib| {
-                let ended = cell.cancel(Hold::Condition);
-                if let Cancel::Cancelled { .. } = ended {
-                    if cell.phase() == Phase::Notified {
-                        stdlib.tell_waiters(slf, "add_cancelled")?;
-                    } else {
-                        stdlib.notify(slf.py())?;
-                    }
-                }
-                Ok(ended)
-            })?,
-            ended => ended,
+        let (ended, told) = match cell.cancel(Hold::Attached) {
+            Cancel::NeedsCondition => Self::cancel_witnessed(slf),
+            ended => (ended, Ok(())),
         };
         match ended {
             Cancel::Cancelled { message, watch } => {
@@ -368,11 +406,11 @@ impl FutureCore {
                 if let Some(tally) = slf.get().tally.get() {
                     tally.end(End::Cancelled);
                 }
-                serve(slf.py(), cell, Some(slf), watch, Runner::Caller)?;
-                Ok(true)
+                let served = serve(slf.py(), cell, Some(slf), watch, Runner::Caller);
+                told.and(served).map(|()| true)
             }
-            Cancel::Already => Ok(true),
-            Cancel::TooLate | Cancel::NeedsCondition => Ok(false),
+            Cancel::Already => told.map(|()| true),
+            Cancel::TooLate | Cancel::NeedsCondition => told.map(|()| false),
         }
     }
 
@@ -403,7 +441,7 @@ impl FutureCore {
     fn result(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         Self::wait(slf, timeout)?;
-        match slf.get().opened(py) {
+        match slf.get().opened(py)? {
             Some(Opened::Value(value)) => Ok(value),
             Some(Opened::Raised(error)) => Err(PyErr::from_value(error.into_bound(py))),
             None => Err(Self::cancelled_error(py)?),
@@ -418,7 +456,7 @@ impl FutureCore {
     fn exception(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         Self::wait(slf, timeout)?;
-        match slf.get().opened(py) {
+        match slf.get().opened(py)? {
             Some(Opened::Value(_)) => Ok(py.None()),
             Some(Opened::Raised(error)) => Ok(error),
             None => Err(Self::cancelled_error(py)?),
@@ -504,7 +542,7 @@ impl FutureCore {
         let phase = slf.get().cell.phase();
         let class = slf.get_type();
         let head = format!("<{} at {:#x}", class.name()?, slf.as_ptr().addr());
-        Ok(match slf.get().opened(py) {
+        Ok(match slf.get().opened(py)? {
             None => {
                 let state = match phase {
                     Phase::Notified => "cancelled".to_owned(),
@@ -554,10 +592,10 @@ impl FutureCore {
     }
 
     #[getter]
-    fn _result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        match self.opened(py) {
-            Some(Opened::Value(value)) => Some(value),
-            _ => None,
+    fn _result(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.opened(py)? {
+            Some(Opened::Value(value)) => Ok(Some(value)),
+            _ => Ok(None),
         }
     }
 
@@ -567,10 +605,10 @@ impl FutureCore {
     }
 
     #[getter]
-    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        match self.opened(py) {
-            Some(Opened::Raised(error)) => Some(error),
-            _ => None,
+    fn _exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        match self.opened(py)? {
+            Some(Opened::Raised(error)) => Ok(Some(error)),
+            _ => Ok(None),
         }
     }
 
@@ -600,15 +638,15 @@ impl FutureCore {
     }
 
     /// Return `(done, cancelled, result, exception)`.
-    fn _get_snapshot(&self, py: Python<'_>) -> (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>) {
-        match self.opened(py) {
+    fn _get_snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
+        Ok(match self.opened(py)? {
             Some(Opened::Value(value)) => (true, false, Some(value), None),
             Some(Opened::Raised(error)) => (true, false, None, Some(error)),
             None => {
                 let cancelled = self.cell.phase().is_cancelled();
                 (cancelled, cancelled, None, None)
             }
-        }
+        })
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -431,7 +431,7 @@ impl Link {
 
     /// Reads in the place of the I/O thread until `cell` is done, if that leaves it to who waits.
     /// Otherwise, or if something else is to be seen to, returns early: the latch is to be waited
-    /// for. An error is what a signal's handler raised.
+    /// for. An error is what a signal's handler raised, or a callback that it ran.
     pub(super) fn read_for(
         self: &Arc<Self>,
         py: Python<'_>,
@@ -440,7 +440,8 @@ impl Link {
     ) -> PyResult<()> {
         while self.is_by_waiter() && !cell.done().is_set() {
             let until = wait::until(deadline);
-            if !py.detach(|| self.read_once(until)) {
+            let read = wait::raising(|| Ok(py.detach(|| self.read_once(until))))?;
+            if !read {
                 py.check_signals()?;
                 if deadline.is_some_and(|at| Instant::now() >= at) {
                     break;

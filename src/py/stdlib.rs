@@ -24,17 +24,52 @@ impl Stdlib {
         })
     }
 
-    /// Runs `body` holding the condition. Waiting for it lets other threads run.
+    /// Runs `body` holding the condition. Waiting for it lets other threads run, and on the main
+    /// thread the handlers of signals: an error is what one of these raised, instead of `body`.
     pub(super) fn hold<T>(
         &self,
         py: Python<'_>,
         body: impl FnOnce() -> PyResult<T>,
     ) -> PyResult<T> {
-        let condition = self.condition.bind(py);
-        condition.call_method0(intern!(py, "acquire"))?;
+        self.acquire(py)?;
         let result = body();
-        condition.call_method0(intern!(py, "release"))?;
+        self.release(py)?;
         result
+    }
+
+    /// As `hold`, but `body` runs whatever is raised meanwhile, which comes back beside its result.
+    pub(super) fn hold_surely<T>(
+        &self,
+        py: Python<'_>,
+        body: impl FnOnce() -> T,
+    ) -> (T, PyResult<()>) {
+        // Each failure is a signal; after so many it is the condition that is broken, and whoever
+        // waits for it is lost anyway.
+        const TRIES: u32 = 1000;
+        let (mut is_held, mut raised) = (false, Ok(()));
+        for _ in 0..TRIES {
+            let acquired = self.acquire(py);
+            is_held = acquired.is_ok();
+            raised = raised.and(acquired);
+            if is_held {
+                break;
+            }
+        }
+        let result = body();
+        if is_held {
+            raised = raised.and(self.release(py));
+        }
+        (result, raised)
+    }
+
+    fn acquire(&self, py: Python<'_>) -> PyResult<()> {
+        let acquired = self.condition.call_method0(py, intern!(py, "acquire"));
+        acquired.map(drop)
+    }
+
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        let released = self.condition.call_method0(py, intern!(py, "release"));
+        released.map(drop)
     }
 
     /// Wakes who waits for the condition. The caller holds it.
@@ -44,13 +79,14 @@ impl Stdlib {
     }
 
     /// Tells the waiters by their method `event` that the future is done, and wakes who waits for
-    /// the condition. The caller holds it.
+    /// the condition. The caller holds it. All of them are told, whatever one raises.
     pub(super) fn tell_waiters(&self, future: &Bound<'_, FutureCore>, event: &str) -> PyResult<()> {
         let py = future.py();
+        let mut told = Ok(());
         for waiter in self.waiters.bind(py) {
-            waiter.call_method1(event, (future,))?;
+            told = told.and(waiter.call_method1(event, (future,)).map(drop));
         }
-        self.notify(py)
+        told.and(self.notify(py))
     }
 }
 

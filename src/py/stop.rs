@@ -13,7 +13,7 @@ use super::host::Host;
 use super::message::{ActorCell, Outcome};
 use super::permit::wake_all;
 use super::stats::End;
-use super::wait::wait_for;
+use super::wait::{raising, wait_for};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum CancelFutures {
@@ -94,17 +94,27 @@ impl Host {
             return Ok(());
         }
         self.close_mailbox();
-        if cancel == CancelFutures::Yes {
-            // The mailbox first: what leaves it meanwhile is among those sent ahead.
-            let waiting: Vec<_> = self.mailbox.drain().collect();
-            let sent_ahead = py.detach(|| self.transport.sent_ahead());
-            // The latest first, so that none begins because an earlier one is gone.
-            for cell in sent_ahead.iter().chain(&waiting).rev() {
-                future::cancel(py, cell, Some(&self.tally))?;
-            }
-        }
+        let cancelled = match cancel {
+            CancelFutures::Yes => raising(|| self.cancel_all(py)),
+            CancelFutures::No => Ok(()),
+        };
         self.transport.rouse(py);
-        Ok(())
+        cancelled
+    }
+
+    /// Cancels what has not begun, all of it, whatever is raised meanwhile: nobody else has what is
+    /// taken out of the mailbox here.
+    fn cancel_all(&self, py: Python<'_>) -> PyResult<()> {
+        // The mailbox first: what leaves it meanwhile is among those sent ahead.
+        let waiting: Vec<_> = self.mailbox.drain().collect();
+        let sent_ahead = py.detach(|| self.transport.sent_ahead());
+        let mut cancelled = Ok(());
+        // The latest first, so that none begins because an earlier one is gone.
+        for cell in sent_ahead.iter().chain(&waiting).rev() {
+            let one = future::cancel(py, cell, Some(&self.tally));
+            cancelled = cancelled.and(one.map(drop));
+        }
+        cancelled
     }
 
     /// Shuts the actor down without waiting for what it has: a process by a signal, and its
@@ -118,10 +128,12 @@ impl Host {
         // The signal first: a closed mailbox would have the child told that it may end.
         let signalled = py.detach(|| self.transport.signal(force));
         self.close_mailbox();
-        if signalled.map_err(std::io::Error::from)? == Signalled::No {
-            self.fail(Fault::Forced(force), Vec::new());
-        }
-        Ok(())
+        raising(|| {
+            if signalled.map_err(std::io::Error::from)? == Signalled::No {
+                self.fail(Fault::Forced(force), Vec::new());
+            }
+            Ok(())
+        })
     }
 
     /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own

@@ -1,5 +1,9 @@
 //! Waiting on a latch from Python: detached, and with signals seen to.
+//!
+//! Handlers of signals run wherever the main thread runs Python code, also while it ends a message
+//! that is no business of its caller's. What they raise there is kept, to be raised by who can.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -28,4 +32,38 @@ pub(super) fn wait_for(py: Python<'_>, latch: &Latch, deadline: Option<Instant>)
             Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
         }
     }
+}
+
+/// What has been raised where nobody could raise it.
+#[derive(Default)]
+enum Kept {
+    /// Nobody would raise it later, either.
+    #[default]
+    Refused,
+    Nothing,
+    Error(PyErr),
+}
+
+thread_local! {
+    static KEPT: Cell<Kept> = const { Cell::new(Kept::Refused) };
+}
+
+/// Runs `body`, and raises what was kept meanwhile.
+pub(super) fn raising<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+    let outer = KEPT.replace(Kept::Nothing);
+    let result = body();
+    match KEPT.replace(outer) {
+        Kept::Error(error) => Err(error),
+        Kept::Refused | Kept::Nothing => result,
+    }
+}
+
+/// Keeps `error` for `raising`, the first of several. Handed back: this thread is not in there.
+pub(super) fn keep(error: PyErr) -> Option<PyErr> {
+    match KEPT.take() {
+        Kept::Refused => return Some(error),
+        Kept::Nothing => KEPT.set(Kept::Error(error)),
+        kept @ Kept::Error(_) => KEPT.set(kept),
+    }
+    None
 }
