@@ -203,7 +203,13 @@ _passed = pytest.StashKey()
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm(request):
-    """Whatever is made once in a process and kept is made before anyone counts."""
+    """Whatever is made once in a process and kept is made before anyone counts.
+
+    What tests and libraries are made of is not garbage: frozen, so that `gc.collect()`, which each
+    test calls, walks what tests have made.
+    """
+    gc.collect()
+    gc.freeze()
     if request.config.getoption("--ray"):
         request.getfixturevalue("cluster")
     if sys.platform == "linux":

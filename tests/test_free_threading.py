@@ -245,7 +245,7 @@ def test_the_garbage_collector_among_threads_that_use_futures(kind):
     seen = []
 
     def play(number):
-        for _ in range(60):
+        for _ in range(200):
             future = executor.post(actors.Itself())
             future.cycle = future
             future.add_done_callback(lambda _, future=future: None)
