@@ -106,6 +106,20 @@ def test_the_base_executor_refuses_to_post():
     assert str(caught.value) == "use ProcessActorExecutor or ThreadActorExecutor"
 
 
+def test_the_base_executor_has_every_method_of_executors_and_refuses_to_work():
+    base = futures_actors.ActorExecutor()
+    for name in dir(futures_actors._core.ExecutorCore):
+        if name.startswith("_"):
+            continue
+        method = getattr(base, name)
+        if name == "shutdown":  # as that of `concurrent.futures.Executor`
+            assert method() is None
+            continue
+        arguments = (len,) if name in ("post", "tell", "submit") else ()
+        with pytest.raises(NotImplementedError, match="use ProcessActorExecutor or Thread"):
+            method(*arguments)
+
+
 def test_the_base_handler_refuses_to_handle():
     for cls in (futures_actors.Actor, ThreadActor, ProcessActor):
         with pytest.raises(NotImplementedError) as caught:

@@ -14,9 +14,8 @@ from typing_extensions import Self, TypeVar, disjoint_base
 from ._base_actor import ActorExecutor
 from ._future import ActorFuture
 from ._options import Options
-from ._proxy import Proxy
 from ._stats import Stats
-from ._types import Answer, Message, P
+from ._types import Answer, Calls, Message, P, Result
 from .process_actor import ProcessActorExecutor
 from .thread_actor import ThreadActorExecutor
 
@@ -44,7 +43,6 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
-_Proxy = TypeVar("_Proxy", default=Proxy)
 
 # Of `executor` and `options`: `cls` is what makes an actor, so that `P` is the constructor's.
 # pyright: reportArgumentType=false
@@ -77,7 +75,7 @@ class Actor(Generic[Message, Answer]):
         What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
         `TypeError` or `ValueError`, which names it.
         """
-    def handle(self, message: Message) -> Answer:
+    def handle(self, message: Message, /) -> Answer:
         """Answer a message: what this returns, or raises, goes to the message's future."""
     def on_stop(self) -> None:
         """Do what is to be done after the last message, in the actor's thread or process.
@@ -173,12 +171,14 @@ class ExecutorCore(Generic[Message, Answer]):
         """For `apost`: post into the room that was waited for."""
     def _leave_room(self, room: ActorFuture[None]) -> None:
         """For `apost`: wait no longer for `room`, or leave it to the next."""
-    def submit(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> ActorFuture[_T]:
+    def submit(
+        self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ActorFuture[Result]:
         """Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
 
         Returns the future of its result; waits and raises as `post` does.
         """
-    def proxy(self) -> _Proxy:  # type: ignore[type-var] # the context tells, or the default
+    def proxy(self) -> Calls:  # type: ignore[type-var] # the context tells, or the default
         """Return an object whose method calls are messages: `proxy.name(...)` returns a future.
 
         It calls the actor's methods of that name, in mailbox order, for classes that have no

@@ -1,6 +1,7 @@
 """The type variables of the package: what an actor takes, what it answers, how it is constructed.
 
-An actor that does not name its types takes and answers `Any`.
+An actor that does not name its types takes and answers `Any`; what is called through a proxy that
+was not annotated is `Any`, too.
 """
 
 from typing import ParamSpec
@@ -11,13 +12,18 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
+    from ._proxy import Proxy
+
     Message = TypeVar("Message", contravariant=True, default=Any)
     Answer = TypeVar("Answer", covariant=True, default=Any)
+    Calls = TypeVar("Calls", default=Proxy)
 else:
     from typing import TypeVar
 
     Message = TypeVar("Message", contravariant=True)
     Answer = TypeVar("Answer", covariant=True)
+    Calls = TypeVar("Calls")
 
 P = ParamSpec("P")
+Result = TypeVar("Result")
 Started = TypeVar("Started", covariant=True)

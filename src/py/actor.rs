@@ -98,6 +98,7 @@ impl Actor {
     }
 
     /// Answer a message: what this returns, or raises, goes to the message's future.
+    #[pyo3(signature = (message, /))]
     fn handle<'py>(
         slf: &Bound<'py, Self>,
         message: &Bound<'py, PyAny>,

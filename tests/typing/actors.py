@@ -1,6 +1,7 @@
 """What the type checkers say of actors: a line that ends in `# E` is an error to both, one in
 `# E mypy` to mypy alone, no other is."""
 
+import asyncio
 from abc import ABC, abstractmethod
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -36,6 +37,14 @@ class Counter(ThreadActor[int, int]):
 class Far(ProcessActor[str, bytes]):
     def handle(self, message: str) -> bytes:
         return message.encode()
+
+
+async def a_future_is_what_asyncio_awaits() -> None:
+    with Counter.executor() as counter:
+        assert_type(await asyncio.gather(counter.post(1), counter.submit(str, 2)), tuple[int, str])
+        assert_type(await asyncio.wait_for(counter.post(1), timeout=3), int)
+        assert_type(await asyncio.wrap_future(counter.post(1)), int)
+        assert_type([await each for each in map(counter.post, range(3))], list[int])
 
 
 async def the_types_of_the_class_are_those_of_its_executor() -> None:
@@ -75,6 +84,16 @@ def the_constructors_arguments_are_checked() -> None:
     Far.executor(1)  # E
 
 
+class NamesItsMessage(ThreadActor[int, float]):
+    def handle(self, number: int | str) -> int:
+        return int(number)
+
+
+class Coroutine(ThreadActor[int, int]):
+    async def handle(self, message: int) -> int:  # E
+        return message
+
+
 class Untyped(ThreadActor):
     def __init__(self, start: int) -> None:
         self.total = start
@@ -85,7 +104,7 @@ class Untyped(ThreadActor):
 
 class UntypedToo(ProcessActor):
     def handle(self, message):  # type: ignore[no-untyped-def]
-        return message
+        return 0
 
 
 def a_class_that_names_no_types_takes_and_answers_any() -> None:
@@ -131,7 +150,36 @@ class New(ThreadActor[int, int]):
         return super().__new__(cls)
 
 
+class Later(Derived):
+    def __init__(self, size: int, *, name: str) -> None:
+        super().__init__(size)
+        self.name = name
+
+
+class Words:
+    def __init__(self, longest: int) -> None:
+        self.longest = longest
+
+    def handle(self, message: str) -> int:
+        return min(len(message), self.longest)
+
+
+class NearWords(Words, ThreadActor[str, int]):
+    pass
+
+
+class FarWords(Words, ProcessActor[str, int]):
+    pass
+
+
 def classes_of_every_make_are_checked() -> None:
+    assert_type(Later.executor(1, name="a").post(1).result(), int)
+    Later.executor(1)  # E
+    Later.executor(1, "a")  # E
+    for kind in (NearWords, FarWords):
+        with kind.executor(3) as words:
+            assert_type(words.post("a").result(), int)
+            words.post(1)  # E
     assert_type(Data.executor("a", size=2), ProcessActorExecutor[int, str])
     Data.executor(1)  # E
     assert_type(Box[int].executor(1), ThreadActorExecutor[int, list[int]])
@@ -177,6 +225,20 @@ def executors_of_more_messages_and_fewer_answers_fit() -> None:
     wide.post("1")
 
 
+def what_all_executors_have(executor: ActorExecutor[int, int]) -> None:
+    executor.tell("1")  # E
+    assert_type(executor.submit(len, "abc"), ActorFuture[int])
+    assert_type(executor.stats().pid, int | None)
+    assert_type(executor.proxy().anything("goes").result(), Any)
+    executor.shutdown(wait=False, cancel_futures=True)
+    executor.shutdown(timeout=3)
+    executor.terminate()
+    executor.kill()
+    assert_type(executor.dump_traceback(timeout=3), str)
+    with executor as same:
+        assert_type(same, ActorExecutor[int, int])
+
+
 def use(executor: Executor, future: Future[int]) -> None:
     future.add_done_callback(lambda done: print(done.result()))
     assert_type(executor.submit(len, "abc"), Future[int])
@@ -185,6 +247,8 @@ def use(executor: Executor, future: Future[int]) -> None:
 def it_is_an_executor_and_they_are_futures() -> None:
     use(Counter.executor(), Counter.executor().post(1))
     assert_type(Counter.executor().submit(len, "abc"), ActorFuture[int])
+    Counter.executor().submit(len)  # E
+    Counter.executor().submit(len, 3)  # E
     assert_type(list(Counter.executor().map(str, [1, 2])), list[str])
 
 
