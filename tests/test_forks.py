@@ -55,6 +55,24 @@ FORKED = {
         # It would be the parent's message that is never handled.
         os._exit(executor.shutdown(cancel_futures=True) or pending.cancel() or queued.cancel())
     """,
+    "looks": """
+        import gc
+        for future in (pending, queued):
+            assert not (future.done() or future.running() or future.cancelled())
+            assert future._state in repr(future).upper()
+            assert future._condition
+            assert not future._done_callbacks
+            try:
+                future.set_result(1)
+            except RuntimeError:
+                continue
+            os._exit(1)
+        assert executor.stats().pid is None
+        assert "broken" in repr(executor)
+        del future, pending, queued
+        gc.collect()
+        os._exit(0)
+    """,
     "adds a callback": """
         pending.add_done_callback(print)
         os._exit(0)
@@ -96,15 +114,25 @@ def test_a_forked_parent_has_no_actors_and_does_not_hang(kind, script, forked):
 
 
 def test_a_fork_while_messages_fly_harms_neither(process, script):
-    """Again and again, at whatever moment of the link's threads."""
+    """Again and again, at whatever moment of the link's threads, which may hold any lock then."""
     source = """if True:
-        import os, sys, threading, warnings
+        import gc, os, signal, sys, threading, warnings
         import actors
         warnings.simplefilter("ignore")
         executor = actors.ProcessCounter.executor()
+        latest = []
         def send():
             for _ in range(200):
-                [executor.post(1) for _ in range(10)][-1].result(30)
+                latest[:] = [executor.post(1) for _ in range(10)]
+                latest[-1].result(30)
+        def look():
+            for future in latest[:]:
+                future.add_done_callback(id)
+                future.cancel(), future.cancelled(), future.running(), future.done()
+                repr(future), future._condition, future._done_callbacks
+            repr(executor), executor.stats()
+            latest.clear()
+            gc.collect()
         threads = [threading.Thread(target=send) for _ in range(2)]
         for thread in threads:
             thread.start()
@@ -112,6 +140,8 @@ def test_a_fork_while_messages_fly_harms_neither(process, script):
         while any(thread.is_alive() for thread in threads):
             pid = os.fork()
             if pid == 0:
+                signal.alarm(10)
+                look()
                 try:
                     executor.post(1)
                 except RuntimeError:
@@ -122,6 +152,34 @@ def test_a_fork_while_messages_fly_harms_neither(process, script):
         print(set(statuses), executor.post(0).result(30))
     """
     assert script(source).check().out == "{0} 4000\n"
+
+
+def test_a_fork_while_an_actor_is_being_started_can_start_its_own(script):
+    """Who starts one holds the lock of the fork server's connection, and waits for an answer."""
+    source = """if True:
+        import os, signal, threading, warnings
+        import actors
+        from futures_actors import _forkserver_client
+        warnings.simplefilter("ignore")
+        actors.ProcessDo.executor().shutdown()
+        held, forked = threading.Event(), threading.Event()
+        def start():
+            with _forkserver_client._lock:
+                held.set()
+                forked.wait()
+        thread = threading.Thread(target=start)
+        thread.start()
+        held.wait()
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            with actors.ProcessDo.executor() as own:
+                os._exit(own.post((actors.echo, 0)).result(10))
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        forked.set()
+        thread.join()
+    """
+    assert script(source).check().out == "0\n"
 
 
 # Actors in surroundings that start and end processes and threads of their own.

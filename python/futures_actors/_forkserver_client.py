@@ -86,6 +86,15 @@ def stop() -> None:
     _retired.clear()
 
 
+def _after_fork() -> None:
+    """Let go of the lock: who held it may be a thread that this process does not have."""
+    global _lock  # noqa: PLW0603 - it cannot be asked whose it is
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 class _Connection:
     """A running server, and the socket to it."""
 

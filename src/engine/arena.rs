@@ -524,13 +524,15 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.unlist();
-        if self.origin == Origin::Gone || sys::process_id() != self.arena.process {
+        if sys::process_id() != self.arena.process {
+            // Nor does it look into the list, whose lock may be a thread's that is not here.
             return;
         }
+        self.unlist();
         match self.origin {
             Origin::Here => self.arena.discard(self.slot),
-            Origin::There | Origin::Gone => self.arena.shared.slots().release(self.slot),
+            Origin::There => self.arena.shared.slots().release(self.slot),
+            Origin::Gone => {}
         }
     }
 }

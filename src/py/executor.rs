@@ -200,7 +200,7 @@ impl ExecutorCore {
             name if class == name.as_str() => String::new(),
             name => format!(" {name:?}"),
         };
-        let pid = host.transport.pid().map(|pid| format!(" pid={pid}"));
+        let pid = host.pid().map(|pid| format!(" pid={pid}"));
         let (kind, state) = (kind.name()?, host.state().name());
         let pid = pid.unwrap_or_default();
         Ok(format!("<{kind} of {class}{name}{pid} {state}>"))

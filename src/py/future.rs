@@ -38,7 +38,9 @@ impl Drop for FutureCore {
     /// What the future came to goes with it, here, where the thread is attached: an engine may hold
     /// the cell for a moment longer.
     fn drop(&mut self) {
-        drop(self.cell.hollow(Outcome::Nothing));
+        if !self.is_elsewhere() {
+            drop(self.cell.hollow(Outcome::Nothing));
+        }
     }
 }
 
@@ -150,10 +152,46 @@ pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
 }
 
 impl FutureCore {
+    /// A copy that `os.fork` has made of a future whose message is in the other process. Here nobody
+    /// ends it, nor lets go of its cell's lock should a thread of the other process have held it: so
+    /// that is not taken. Once it is done a thread takes it to look, if at all.
+    fn is_elsewhere(&self) -> bool {
+        self.tally.get().is_some() && self.is_forked() && !self.cell.done().is_set()
+    }
+
+    fn is_forked(&self) -> bool {
+        self.generation != lifecycle::generation()
+    }
+
+    /// An error if somebody is to end it here.
+    fn check_reach(&self) -> PyResult<()> {
+        if self.is_elsewhere() {
+            return Err(lifecycle::forked_error());
+        }
+        Ok(())
+    }
+
+    fn phase(&self) -> Phase {
+        if self.is_elsewhere() {
+            return Phase::Pending;
+        }
+        self.cell.phase()
+    }
+
+    /// Somebody is to hear of the message's end without reading its answer, or ends it by hand.
+    fn attend(&self, py: Python<'_>) {
+        if !self.is_elsewhere() {
+            attend(py, &self.cell);
+        }
+    }
+
     /// What the message came to, as Python objects; `None` unless it finished. The first to ask
     /// opens a sealed outcome; if two open it at once, both get what the first one stored. An error
     /// is what a signal's handler raised meanwhile: then it is still sealed.
     pub(super) fn opened(&self, py: Python<'_>) -> PyResult<Option<Opened>> {
+        if self.is_elsewhere() {
+            return Ok(None);
+        }
         let sealed = match self.cell.outcome(|outcome| outcome.peek(py)) {
             None => return Ok(None),
             Some(Ok(opened)) => return Ok(Some(opened)),
@@ -183,19 +221,21 @@ impl FutureCore {
         if let Some(stdlib) = this.stdlib.get() {
             return Ok(stdlib);
         }
-        attend(py, &this.cell);
+        this.attend(py);
         let stdlib = Box::new(Stdlib::new(py)?);
         // If another thread was faster, its condition is the one; ours is dropped.
         drop(this.stdlib.set(stdlib));
+        if !this.is_elsewhere() {
+            let mut future = Some(slf.clone().unbind());
+            let mut watch = Some(Box::<Watch>::default());
+            this.cell.witness(|origin, slot| {
+                let slot = slot.get_or_insert_with(|| watch.take().unwrap_or_default());
+                if origin == Origin::Posted && slot.future.is_none() {
+                    slot.future = future.take();
+                }
+            });
+        }
         let stdlib = this.stdlib.get();
-        let mut future = Some(slf.clone().unbind());
-        let mut watch = Some(Box::<Watch>::default());
-        this.cell.witness(|origin, slot| {
-            let slot = slot.get_or_insert_with(|| watch.take().unwrap_or_default());
-            if origin == Origin::Posted && slot.future.is_none() {
-                slot.future = future.take();
-            }
-        });
         stdlib.ok_or_else(|| PyRuntimeError::new_err("a future lost its condition"))
     }
 
@@ -281,13 +321,14 @@ impl FutureCore {
     }
 
     fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
-        attend(slf.py(), &slf.get().cell);
+        slf.get().check_reach()?;
+        slf.get().attend(slf.py());
         let (finished, raised) = Self::finish(slf, outcome, Runner::Caller);
         raised?;
         if finished.is_ok() {
             return Ok(());
         }
-        let text = format!("{}: {}", state_name(slf.get().cell.phase()), slf.repr()?);
+        let text = format!("{}: {}", state_name(slf.get().phase()), slf.repr()?);
         Err(PyErr::from_type(
             imports::invalid_state_error(slf.py())?.clone(),
             text,
@@ -311,7 +352,7 @@ impl FutureCore {
     fn wait_until_done(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        if this.generation != lifecycle::generation() {
+        if this.is_forked() {
             return Err(lifecycle::forked_error());
         }
         if let Some(link) = this.cell.message(Message::link).flatten() {
@@ -391,8 +432,8 @@ impl FutureCore {
     /// True means that `handle` will never see the message. Callbacks run before this returns.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
-        if slf.get().generation != lifecycle::generation() {
-            // `os.fork` has copied it: the message is the other process's business.
+        if slf.get().is_forked() {
+            // The message is the other process's business.
             return Ok(slf.get().cancelled());
         }
         attend(slf.py(), cell);
@@ -416,19 +457,19 @@ impl FutureCore {
 
     /// Return whether the message was cancelled.
     fn cancelled(&self) -> bool {
-        self.cell.phase().is_cancelled()
+        self.phase().is_cancelled()
     }
 
     /// Return whether `handle` has the message now.
     fn running(&self) -> bool {
-        self.cell.phase() == Phase::Running
+        self.phase() == Phase::Running
     }
 
     /// Return whether the message was cancelled, answered, or failed.
     fn done(&self, py: Python<'_>) -> bool {
-        let done = self.cell.phase().is_done();
+        let done = self.phase().is_done();
         if !done {
-            attend(py, &self.cell);
+            self.attend(py);
         }
         done
     }
@@ -470,6 +511,10 @@ impl FutureCore {
     /// raises is logged on logger `concurrent.futures`.
     #[pyo3(signature = (r#fn, /))]
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Py<PyAny>) -> PyResult<()> {
+        if slf.get().is_elsewhere() {
+            // Nobody would call it.
+            return Ok(());
+        }
         let mut future = Some(slf.clone().unbind());
         let mut watch = Some(Box::<Watch>::default());
         let mut callback = Some(r#fn);
@@ -492,6 +537,7 @@ impl FutureCore {
     fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
+        this.check_reach()?;
         let found = if this.stdlib.get().is_some() {
             Self::with_condition(slf, |stdlib| {
                 let found = this.cell.advance();
@@ -539,7 +585,7 @@ impl FutureCore {
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let py = slf.py();
-        let phase = slf.get().cell.phase();
+        let phase = slf.get().phase();
         let class = slf.get_type();
         let head = format!("<{} at {:#x}", class.name()?, slf.as_ptr().addr());
         Ok(match slf.get().opened(py)? {
@@ -580,7 +626,7 @@ impl FutureCore {
 
     #[getter]
     fn _state<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        PyString::intern(py, state_name(self.cell.phase()))
+        PyString::intern(py, state_name(self.phase()))
     }
 
     #[setter(_state)]
@@ -629,6 +675,9 @@ impl FutureCore {
 
     #[getter]
     fn _done_callbacks(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        if self.is_elsewhere() {
+            return Vec::new();
+        }
         let callbacks = |watch: &Watch| {
             let callbacks = watch.callbacks.iter();
             callbacks.map(|callback| callback.clone_ref(py)).collect()
@@ -643,7 +692,7 @@ impl FutureCore {
             Some(Opened::Value(value)) => (true, false, Some(value), None),
             Some(Opened::Raised(error)) => (true, false, None, Some(error)),
             None => {
-                let cancelled = self.cell.phase().is_cancelled();
+                let cancelled = self.phase().is_cancelled();
                 (cancelled, cancelled, None, None)
             }
         })
@@ -674,7 +723,7 @@ impl FutureCore {
     }
 
     fn __clear__(&self) {
-        if Arc::strong_count(&self.cell) == 1 {
+        if Arc::strong_count(&self.cell) == 1 && !self.is_elsewhere() {
             drop(self.cell.hollow(Outcome::Nothing));
         }
     }

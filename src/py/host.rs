@@ -163,9 +163,18 @@ impl Host {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A copy that `os.fork` has made, without a thread.
+    /// A copy that `os.fork` has made, without a thread. Its locks and its transport's are not to be
+    /// taken: the threads that may have held them are not here to let go.
     pub(super) fn is_forked(&self) -> bool {
         self.generation != lifecycle::generation()
+    }
+
+    /// The process that the actor lives in, while it does.
+    pub(super) fn pid(&self) -> Option<u32> {
+        if self.is_forked() {
+            return None;
+        }
+        self.transport.pid()
     }
 
     /// Whether the actor's end waits for the calling thread.

@@ -2,6 +2,11 @@
 //!
 //! Invariant: no thread of ours runs Python code once the interpreter finalizes. `drain` is called
 //! by `threading._shutdown`, before that, and returns only when every actor has ended.
+//!
+//! A process that `os.fork` has made has one thread, and what locks others held stay held there. It
+//! takes none that is taken detached: hosts refuse by their generation, futures that were not done
+//! by theirs, and blocks by their process. What is left is a lock that another thread held on a
+//! future that was done, to look at it, and Python's own: a future's condition that somebody held.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

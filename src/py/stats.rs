@@ -136,7 +136,7 @@ impl Host {
         imports::stats(py)?.call1((
             &self.name,
             state.name(),
-            self.transport.pid(),
+            self.pid(),
             count(&tally.accepted).saturating_sub(gone),
             age,
             count(&tally.handled).saturating_sub(progress.failed),
