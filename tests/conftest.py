@@ -242,8 +242,10 @@ def _residents(with_ray):
     if with_ray:
         return _residents_beside_ray()
     me = os.getpid()
-    spares = programs.spares_of(me)  # each start takes one, and another one comes
-    found = {("child", *of) for of in programs.descendants_of(me) if of[0] not in spares}
+    processes = list(programs.processes())
+    spares = programs.spares_of(me, processes)  # each start takes one, and another one comes
+    children = programs.descendants_of(me, processes)
+    found = {("child", *of) for of in children if of[0] not in spares}
     for task in Path("/proc/self/task").iterdir():
         found.add(("thread", task.name))
     for descriptor in Path("/proc/self/fd").iterdir():

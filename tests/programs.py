@@ -210,7 +210,7 @@ class Program:
 
 def _kill_session(leader):
     """Kill a session that a test started: every process whose session is the leader's."""
-    for pid, fields in _processes():
+    for pid, fields in processes():
         if int(fields[3]) == leader:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -218,7 +218,7 @@ def _kill_session(leader):
                 continue
 
 
-def _processes():
+def processes():
     """Give each process's id and the fields of its /proc/ID/stat from the state on."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -232,9 +232,13 @@ def _stat(entry):
     return (entry / "stat").read_text().rpartition(")")[2].split()
 
 
-def descendants_of(ancestor):
-    """Return (pid, command) of each child process and of theirs, also those nobody has reaped."""
-    parents = {pid: (int(fields[1]), fields[0]) for pid, fields in _processes()}
+def descendants_of(ancestor, among=None):
+    """Return (pid, command) of each child process and of theirs, also those nobody has reaped.
+
+    `among` is what `processes` gave, or what it gives now.
+    """
+    among = among or list(processes())
+    parents = {pid: (int(fields[1]), fields[0]) for pid, fields in among}
     found = []
     for pid, (parent, state) in parents.items():
         above = parent
@@ -252,16 +256,18 @@ def _command_line(pid):
         return "ended"
 
 
-def spares_of(ancestor):
+def spares_of(ancestor, among=None):
     """Return the pids of its fork servers' children that nobody has asked for yet.
 
-    They are forks of their servers, and have one thread where a child has two.
+    They are forks of their servers, and have one thread where a child has two. `among` is as for
+    `descendants_of`.
     """
+    among = among or list(processes())
     servers = {}
-    for pid, command in descendants_of(ancestor):
+    for pid, command in descendants_of(ancestor, among):
         if "_forkserver.main" in command:
             servers[pid] = command
-    parents = {pid: int(fields[1]) for pid, fields in _processes()}
+    parents = {pid: int(fields[1]) for pid, fields in among}
     return {
         pid
         for pid, command in servers.items()
@@ -280,7 +286,7 @@ def others_of_session(leader):
     """Return the living processes of a `Program`'s session but itself: whatever it started."""
     return [
         pid
-        for pid, fields in _processes()
+        for pid, fields in processes()
         if int(fields[3]) == leader and pid != leader and fields[0] not in "ZX"
     ]
 
