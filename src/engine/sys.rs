@@ -5,21 +5,25 @@
 
 use rustix::buffer::Buffer;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags};
-use rustix::pipe::PipeFlags;
 use rustix::process::Pid;
 pub use rustix::process::Signal;
-#[cfg(target_os = "linux")]
-use rustix::thread::futex;
 use std::io::IoSlice;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use {
+    rustix::fd::AsRawFd,
+    rustix::pipe::PipeFlags,
+    rustix::thread::futex,
+    std::sync::OnceLock,
+    std::sync::atomic::{AtomicU32, Ordering},
+};
 
 /// What `faults` tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use rustix::event::PollFlags;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::error::log_failure;
@@ -25,7 +25,6 @@ use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Fill, Reader, Writer};
 use crate::engine::shared::Shared;
 use crate::engine::sys::{self, Interest};
-use crate::engine::trace;
 
 /// Whether the object has control, so that Ctrl-C is its business.
 static HANDLING: AtomicBool = AtomicBool::new(false);
@@ -99,11 +98,12 @@ pub(super) fn serve(
 #[cfg(target_os = "linux")]
 fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: &Arc<OwnedFd>) -> PyResult<()> {
     // The file, for all threads, and without the handler that was there.
-    let how = (sys::trace_signal(), file.as_raw_fd(), true, false);
+    let fd = rustix::fd::AsRawFd::as_raw_fd(file);
+    let how = (sys::trace_signal(), fd, true, false);
     py.import("faulthandler")?.call_method1("register", how)?;
     // Both for good: the handler may run at any moment.
     let shared = Box::leak(Box::new(Arc::clone(shared)));
-    trace::offer(shared, file).map_err(std::io::Error::from)?;
+    crate::engine::trace::offer(shared, file).map_err(std::io::Error::from)?;
     std::mem::forget(Arc::clone(file));
     Ok(())
 }
@@ -117,13 +117,19 @@ fn offer_traces(_py: Python<'_>, _shared: &Arc<Shared>, _file: &Arc<OwnedFd>) ->
 /// or, should somebody have a copy of that, its process has ended.
 fn watch_parent(request: OwnedFd, parent: i32) -> Result<(), Errno> {
     const PAUSE: Duration = Duration::from_millis(100);
+    // macOS tells of the end only whom it also tells of messages, and once alone: look again.
+    const AGAIN: Option<Duration> = if cfg!(target_os = "macos") {
+        Some(Duration::from_millis(500))
+    } else {
+        None
+    };
     // Should the parent have ended before this, the pipe says so.
     let process = sys::watch_process(parent);
     sys::spawn("parent watch".to_owned(), 64 << 10, move || {
         let interests = || {
             let hung_up = Interest {
                 fd: request.as_fd(),
-                flags: PollFlags::empty(),
+                flags: PollFlags::HUP,
             };
             let ended = process.as_ref().map(|fd| Interest {
                 fd: fd.as_fd(),
@@ -131,7 +137,8 @@ fn watch_parent(request: OwnedFd, parent: i32) -> Result<(), Errno> {
             });
             [Some(hung_up), ended]
         };
-        while sys::retry(|| sys::poll(interests(), None)).is_err() {
+        let is_over = |ready: [PollFlags; 2]| ready.iter().any(|flags| !flags.is_empty());
+        while !sys::retry(|| sys::poll(interests(), AGAIN)).is_ok_and(is_over) {
             // No memory, say: the watch must not end before the parent does.
             std::thread::sleep(PAUSE);
         }
