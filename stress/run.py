@@ -50,7 +50,19 @@ def run_soak(size):
     return soak.run(warm=0, starts=4, messages=4_000, threads=2)
 
 
-PARTS = {"faults": run_faults, "model": run_model, "signals": run_signals, "soak": run_soak}
+def run_trips(size):
+    import trips
+
+    return trips.run(seconds={"long": 120, "short": 5, "tiny": 1}[size])
+
+
+PARTS = {
+    "faults": run_faults,
+    "model": run_model,
+    "signals": run_signals,
+    "soak": run_soak,
+    "trips": run_trips,
+}
 
 
 def main():

@@ -11,7 +11,7 @@ STRESS = programs.TESTS.parent / "stress"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-@pytest.mark.parametrize("part", ["model", "signals", "soak"])
+@pytest.mark.parametrize("part", ["model", "signals", "soak", "trips"])
 def test_a_short_run_finds_nothing(part, tmp_path):
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(STRESS / "run.py"), "--short", part],

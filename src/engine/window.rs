@@ -65,6 +65,12 @@ impl<T> Window<T> {
         Some((self.next - self.len() as u64, message))
     }
 
+    /// Whether a message with this number is inside.
+    pub fn contains(&self, sequence: u64) -> bool {
+        self.oldest()
+            .is_some_and(|oldest| (oldest.0..self.next).contains(&sequence))
+    }
+
     /// The oldest leaves, because it was answered or skipped. Any other number is an error, after
     /// which the window is as it was.
     pub fn leave(&mut self, sequence: u64) -> Result<T, Broken> {

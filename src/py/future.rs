@@ -108,7 +108,7 @@ pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome
 
 /// Somebody is to hear of a message's end without reading its answer, or ends it by hand.
 fn attend(py: Python<'_>, cell: &ActorCell) {
-    if let Some(link) = cell.message(Message::link).flatten() {
+    if let Some((link, _)) = cell.message(Message::link).flatten() {
         link.attend(py);
     }
 }
@@ -355,8 +355,8 @@ impl FutureCore {
         if this.is_forked() {
             return Err(lifecycle::forked_error());
         }
-        if let Some(link) = this.cell.message(Message::link).flatten() {
-            link.read_for(py, &this.cell, deadline)?;
+        if let Some((link, sequence)) = this.cell.message(Message::link).flatten() {
+            link.read_for(py, &this.cell, sequence, deadline)?;
         }
         if !wait_for(py, this.cell.done(), deadline)? {
             let error = imports::timeout_error(py)?.clone();

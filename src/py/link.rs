@@ -122,6 +122,15 @@ fn settle_all(events: Vec<Event>, tally: &Tally) {
     }
 }
 
+/// How it went to read in the place of the I/O thread.
+enum Turn {
+    Read,
+    /// There may be a signal to see to, or the time is over.
+    Look,
+    /// The answer is another thread's to read, or has been read.
+    Leave,
+}
+
 /// Who sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
@@ -373,8 +382,13 @@ impl Link {
         self.pump(WINDOW_MESSAGES, Who::Reader);
     }
 
-    fn bell(&self) -> Option<Arc<Bell>> {
-        Some(Arc::clone(&self.wire().as_ref()?.bell))
+    /// The bell, if the answer to message `sequence` has not been read. For who has the intake,
+    /// without which nobody reads it.
+    fn bell_while_ahead(&self, sequence: u64) -> Option<Arc<Bell>> {
+        let wire = self.wire();
+        let wire = wire.as_ref()?;
+        let is_ahead = wire.ahead.contains(sequence);
+        is_ahead.then(|| Arc::clone(&wire.bell))
     }
 
     fn ring(&self, wire: &Wire) {
@@ -429,36 +443,41 @@ impl Link {
         Ok(fill)
     }
 
-    /// Reads in the place of the I/O thread until `cell` is done, if that leaves it to who waits.
-    /// Otherwise, or if something else is to be seen to, returns early: the latch is to be waited
-    /// for. An error is what a signal's handler raised, or a callback that it ran.
+    /// Reads in the place of the I/O thread until `cell` is done, which was sent as `sequence`, if
+    /// that leaves it to who waits. Otherwise, or if something else is to be seen to, returns early:
+    /// the latch is to be waited for. An error is what a signal's handler raised, or a callback that
+    /// it ran.
     pub(super) fn read_for(
         self: &Arc<Self>,
         py: Python<'_>,
         cell: &ActorCell,
+        sequence: u64,
         deadline: Option<Instant>,
     ) -> PyResult<()> {
         while self.is_by_waiter() && !cell.done().is_set() {
             let until = wait::until(deadline);
-            let read = wait::raising(|| Ok(py.detach(|| self.read_once(until))))?;
-            if !read {
-                py.check_signals()?;
-                if deadline.is_some_and(|at| Instant::now() >= at) {
-                    break;
+            let turn = wait::raising(|| Ok(py.detach(|| self.read_once(sequence, until))))?;
+            match turn {
+                Turn::Read => {}
+                Turn::Look => {
+                    py.check_signals()?;
+                    if deadline.is_some_and(|at| Instant::now() >= at) {
+                        break;
+                    }
                 }
+                Turn::Leave => break,
             }
         }
         Ok(())
     }
 
-    /// Waits for answers, and ends their messages. False: there may be a signal to see to, or the
-    /// time is over.
-    fn read_once(self: &Arc<Self>, until: Option<Instant>) -> bool {
+    /// Waits for answers, and ends their messages.
+    fn read_once(self: &Arc<Self>, sequence: u64, until: Option<Instant>) -> Turn {
         let mut events = Vec::new();
-        let read = self.read_as_waiter(until, &mut events);
+        let turn = self.read_as_waiter(sequence, until, &mut events);
         // Without the lock: callbacks may run.
         self.settle(events);
-        read
+        turn
     }
 
     /// Ends messages, once the records that came with their answers are handled. Detached, and
@@ -473,19 +492,28 @@ impl Link {
         self.logs.close();
     }
 
-    fn read_as_waiter(self: &Arc<Self>, until: Option<Instant>, events: &mut Vec<Event>) -> bool {
+    fn read_as_waiter(
+        self: &Arc<Self>,
+        sequence: u64,
+        until: Option<Instant>,
+        events: &mut Vec<Event>,
+    ) -> Turn {
         let mut intake = self.try_intake();
         let Some(intake) = intake.as_mut().and_then(|intake| intake.as_mut()) else {
             // Two wait: the I/O thread serves both.
             self.give_back();
-            return true;
+            return Turn::Leave;
+        };
+        // Another may have read this answer, and be about to end its message. Then nothing need
+        // come here any more.
+        let Some(bell) = self.bell_while_ahead(sequence) else {
+            return Turn::Leave;
         };
         let fd = intake.reader.fd();
         let read = |fd| Interest {
             fd,
             flags: PollFlags::IN,
         };
-        let Some(bell) = self.bell() else { return true };
         let interests = [
             Some(read(fd.as_fd())),
             // Rung when this is to be the I/O thread's business again: so when the child has ended.
@@ -493,7 +521,7 @@ impl Link {
         ];
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         match sys::poll(interests, timeout) {
-            Ok(ready) if ready.iter().all(PollFlags::is_empty) => false,
+            Ok(ready) if ready.iter().all(PollFlags::is_empty) => Turn::Look,
             Ok([answers, _]) if !answers.is_empty() => {
                 match self.read(intake, events) {
                     Ok(Fill::End) => self.give_back(),
@@ -503,12 +531,12 @@ impl Link {
                         self.give_back();
                     }
                 }
-                true
+                Turn::Read
             }
-            Err(Errno::INTR) => false,
+            Err(Errno::INTR) => Turn::Look,
             Ok(_) | Err(_) => {
                 self.give_back();
-                true
+                Turn::Leave
             }
         }
     }

@@ -85,7 +85,7 @@ impl Message {
         }
     }
 
-    pub(super) fn link(&mut self) -> Option<Arc<Link>> {
+    pub(super) fn link(&mut self) -> Option<(Arc<Link>, u64)> {
         match self {
             Self::Ticket(ticket) => ticket.link(),
             _ => None,

@@ -295,6 +295,10 @@ impl Side<'_> {
             self.streak = 0;
             self.idle = 0;
             self.link.set_by_waiter(true);
+            // Who has sent one meanwhile may wait without reading.
+            if self.link.ahead_messages() > 0 {
+                self.link.set_by_waiter(false);
+            }
         }
     }
 

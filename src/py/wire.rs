@@ -49,10 +49,12 @@ impl Ticket {
         self.shared.claims().has_started(self.sequence)
     }
 
-    /// `None` in a process that `os.fork` made: there nobody lets go of the link's locks, and its
-    /// descriptors and memory are still the other process's.
-    pub(super) fn link(&self) -> Option<Arc<Link>> {
-        (self.link.generation == lifecycle::generation()).then(|| Arc::clone(&self.link))
+    /// Where the answer comes from, and to which number. `None` in a process that `os.fork` made:
+    /// there nobody lets go of the link's locks, and its descriptors and memory are still the other
+    /// process's.
+    pub(super) fn link(&self) -> Option<(Arc<Link>, u64)> {
+        let is_ours = self.link.generation == lifecycle::generation();
+        is_ours.then(|| (Arc::clone(&self.link), self.sequence))
     }
 }
 

