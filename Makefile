@@ -116,7 +116,7 @@ target/tools/bin/cargo-fuzz:
 FUZZ := --manifest-path fuzz/Cargo.toml
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
-fuzz: target/tools/bin/cargo-fuzz ## Fuzz the frame decoder for FUZZ_SECONDS, and show what was reached
+fuzz: target/tools/bin/cargo-fuzz ## Fuzz what frames are read from for FUZZ_SECONDS, and show what was reached
 	PATH="$(abspath target/tools/bin):$$PATH" PYTHON="$(PYTHON)" fuzz/run $(FUZZ_SECONDS)
 
 .PHONY: lint

@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use futures_actors::engine::frame::{Kind, MAX_BODY_BYTES, encode};
+use futures_actors::engine::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode};
+use futures_actors::engine::packet::{Reference, pack};
 use futures_actors::engine::shared::SPILL_BYTES;
-use fuzz::{Piece, RESERVE_BYTES, script};
+use fuzz::{Piece, RESERVE_BYTES, blocks, script};
 
 /// `pickle.dumps(("key", 1))` and `pickle.dumps(ValueError("no"))`, protocol 5.
 const MESSAGE: &[u8] = b"\x80\x05\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x03key\x94K\x01\x86\x94.";
@@ -24,6 +25,7 @@ fn to_child() -> Vec<u8> {
         encode(Kind::Message, 2, b""),
         encode(Kind::Call, 3, MESSAGE),
         encode(Kind::Method, 4, MESSAGE),
+        encode(Kind::Told, 5, MESSAGE),
         encode(Kind::Stop, 0, b""),
     ]
     .concat()
@@ -31,9 +33,12 @@ fn to_child() -> Vec<u8> {
 
 fn to_parent() -> Vec<u8> {
     [
+        encode(Kind::Log, 0, MESSAGE),
+        encode(Kind::Begun, 1, b""),
         encode(Kind::Answer, 1, MESSAGE),
         encode(Kind::Error, 2, ERROR),
         encode(Kind::Skipped, 3, b""),
+        encode(Kind::Done, 5, b""),
         encode(Kind::Answer, LAST_SEQUENCE, b"x"),
     ]
     .concat()
@@ -55,6 +60,11 @@ fn of_kind(kind: u8) -> Vec<u8> {
     let mut bytes = encode(Kind::Answer, 1, b"");
     bytes[15] = kind;
     bytes
+}
+
+fn each_kind() -> Vec<u8> {
+    let frame = |kind| encode(kind, 1, MESSAGE);
+    Kind::ALL.into_iter().flat_map(frame).collect()
 }
 
 fn piece(taken_bytes: u16, zeros_kib: u8) -> Piece {
@@ -82,6 +92,7 @@ fn decoder() -> Seeds {
         ("nothing", script(&[], b"")),
         ("to_child", script(&[], &down)),
         ("to_parent", script(&[], &up)),
+        ("each_kind", script(&[], &each_kind())),
         ("of_every_length", script(&[], &of_every_length())),
         ("byte_by_byte", script(&[piece(1, 0); 200], &down)),
         (
@@ -141,6 +152,8 @@ fn spills() -> Seeds {
         encode(Kind::Answer, 1, MESSAGE),
         encode(Kind::Error, 2, ERROR),
         encode(Kind::Skipped, 3, b""),
+        encode(Kind::Begun, 4, b""),
+        encode(Kind::Done, 5, b""),
         encode(Kind::Answer, LAST_SEQUENCE, b"12345678"),
     ]);
     let len = answers.len();
@@ -164,9 +177,46 @@ fn spills() -> Seeds {
     ]
 }
 
+/// Of a message, without the frame's header.
+fn body(pickle: &[u8], references: &[Reference]) -> Vec<u8> {
+    pack(Kind::Message, 1, pickle, references).split_off(HEADER_BYTES)
+}
+
+fn bodies() -> Seeds {
+    let whole: Vec<Reference> = blocks().map(|(_, reference)| reference).collect();
+    let part = Reference {
+        at: 5,
+        len_bytes: 7,
+        ..whole[0]
+    };
+    let beyond = Reference {
+        at: whole[1].len_bytes,
+        ..whole[1]
+    };
+    let nowhere = Reference {
+        slot: 99,
+        ..whole[0]
+    };
+    let inside = Reference::in_body(3, 4);
+    vec![
+        ("nothing", vec![]),
+        ("pickle", body(MESSAGE, &[])),
+        ("pickle_in_a_block", body(b"", &whole[..1])),
+        ("all_blocks", body(MESSAGE, &whole)),
+        ("parts", body(MESSAGE, &[part, inside, part])),
+        ("beyond", body(MESSAGE, &[beyond])),
+        ("nowhere", body(MESSAGE, &[nowhere])),
+        ("cut", vec![0, 0, 0, 2]),
+    ]
+}
+
 fn main() -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
-    for (target, seeds) in [("decoder", decoder()), ("spill", spills())] {
+    for (target, seeds) in [
+        ("decoder", decoder()),
+        ("spill", spills()),
+        ("body", bodies()),
+    ] {
         let folder = folder.join(target);
         fs::create_dir_all(&folder)?;
         for (name, bytes) in seeds {

@@ -12,6 +12,7 @@
 use futures_actors::engine::frame::{
     Decoder, Fault, Frame, HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, renumber,
 };
+use futures_actors::engine::packet::Reference;
 
 /// What a decoder may reserve before anything has come. That a frame is large from here on is no
 /// promise of its, but seeds lie on both sides of it.
@@ -160,4 +161,16 @@ fn assert_is_right(fault: Fault, bytes: &[u8]) {
         Fault::BadReferences => panic!("what is in a body is not the decoder's business"),
     };
     assert!(fault.to_string().contains(&named));
+}
+
+/// The blocks that the other process has sent: what each is filled with, and where it is.
+pub fn blocks() -> impl Iterator<Item = (u8, Reference)> {
+    (0..4).map(|number: u8| {
+        let reference = Reference {
+            slot: u64::from(number),
+            at: 0,
+            len_bytes: 20_000 * (1 + u64::from(number)),
+        };
+        (number + 1, reference)
+    })
 }

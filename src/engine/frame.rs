@@ -52,23 +52,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 12] = [
+        Self::Start,
+        Self::Message,
+        Self::Call,
+        Self::Stop,
+        Self::Method,
+        Self::Told,
+        Self::Answer,
+        Self::Error,
+        Self::Skipped,
+        Self::Log,
+        Self::Begun,
+        Self::Done,
+    ];
+
     fn from_byte(byte: u8) -> Option<Self> {
-        [
-            Self::Start,
-            Self::Message,
-            Self::Call,
-            Self::Stop,
-            Self::Method,
-            Self::Answer,
-            Self::Error,
-            Self::Skipped,
-            Self::Log,
-            Self::Told,
-            Self::Done,
-            Self::Begun,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u8 == byte)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -256,7 +256,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn kinds() -> impl Strategy<Value = Kind> {
-        proptest::sample::select(vec![Kind::Start, Kind::Message, Kind::Answer, Kind::Error])
+        proptest::sample::select(Kind::ALL.to_vec())
     }
 
     fn frames() -> impl Strategy<Value = Vec<Frame>> {
@@ -343,10 +343,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kind_is_named() {
-        let mut bytes = encode(Kind::Answer, 1, b"");
-        bytes[HEADER_BYTES - 1] = 99;
-        assert_eq!(decode(&bytes, 64).err(), Some(Fault::UnknownKind(99)));
+    fn a_kind_is_known_by_its_byte_and_any_other_byte_is_named() {
+        for byte in 0..=u8::MAX {
+            let mut bytes = encode(Kind::Answer, 1, b"");
+            bytes[HEADER_BYTES - 1] = byte;
+            match decode(&bytes, 64) {
+                Ok((frames, _)) => assert!(Kind::ALL.contains(&frames[0].kind)),
+                Err(fault) => assert_eq!(fault, Fault::UnknownKind(byte)),
+            }
+            let is_known = Kind::ALL.iter().any(|kind| *kind as u8 == byte);
+            assert_eq!(decode(&bytes, 64).is_ok(), is_known);
+        }
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! What a body may claim to refer to in shared memory. Checked: no panic; a reference is taken if and
+//! only if it is to a part of a block that has been sent, and then shows that; what is refused frees
+//! nothing; what is unpacked packs to the same bytes; memory grows with the body.
+//!
+//! An input is the body of a frame.
+
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use futures_actors::engine::arena::{Arena, NotReceived};
+use futures_actors::engine::frame::{HEADER_BYTES, Kind};
+use futures_actors::engine::packet::{self, MAX_REFERENCES, Reference};
+use futures_actors::engine::shared::Shared;
+use fuzz::blocks;
+use libfuzzer_sys::fuzz_target;
+
+/// The child's side of an arena in which the parent has filled blocks and sent them.
+static ARENA: LazyLock<Arc<Arena>> = LazyLock::new(|| {
+    let (here, file) = Shared::create().expect("memory");
+    let theirs = file.try_clone().expect("a descriptor");
+    let there = Shared::map(&theirs).expect("memory");
+    let parent = Arc::new(Arena::create(Arc::new(here), Arc::new(file), 1 << 30));
+    for (byte, reference) in blocks() {
+        let len_bytes = usize::try_from(reference.len_bytes).expect("small");
+        let block = parent.take(len_bytes).expect("room");
+        block.fill(&vec![byte; len_bytes]);
+        assert_eq!(block.reference(), reference);
+        block.leave();
+    }
+    Arc::new(Arena::join(Arc::new(there), Arc::new(theirs)))
+});
+
+/// What is sent has whole pages of memory, of which the end is zeros.
+const PAGE_BYTES: u64 = 16 * 1024;
+
+fn receive(reference: Reference) {
+    let sent = blocks().find(|(_, sent)| sent.slot == reference.slot);
+    let end = reference.at.checked_add(reference.len_bytes);
+    let is_sent = |(_, sent): &(u8, Reference)| {
+        let least = sent.len_bytes.next_multiple_of(PAGE_BYTES);
+        end.is_some_and(|end| end <= least) && reference.len_bytes > 0
+    };
+    match (ARENA.receive(reference), sent.filter(is_sent)) {
+        (Ok(block), Some((byte, sent))) => {
+            let shown = block.as_slice();
+            assert_eq!(shown.len() as u64, reference.len_bytes);
+            let is_filled = reference.at < sent.len_bytes;
+            assert_eq!(shown[0], if is_filled { byte } else { 0 });
+            // It is sent again, as it were.
+            block.leave();
+        }
+        (Err(NotReceived::Nonsense), None) => {}
+        (Ok(block), None) => panic!("{reference:?} shows {} bytes", block.as_slice().len()),
+        (Err(error), _) => panic!("{reference:?}: {error:?}"),
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let usage = ARENA.usage_bytes();
+    let mut body = input.to_vec();
+    let mut unpacked = Ok(Vec::new());
+    let memory = allocation_counter::measure(|| unpacked = packet::unpack(&mut body));
+    assert!(memory.bytes_max <= input.len() as u64 + 64);
+    let Ok(references) = unpacked else {
+        return;
+    };
+    assert!(references.len() <= MAX_REFERENCES);
+    assert_eq!(packet::has_references(input), !references.is_empty());
+    let packed = packet::pack(Kind::Message, 1, &body, &references);
+    assert!(packed[HEADER_BYTES..] == *input);
+    for reference in references {
+        let Some(range) = reference.range_in_body() else {
+            receive(reference);
+            continue;
+        };
+        let (at, len_bytes) = (range.start as u64, range.len() as u64);
+        let is_whole = reference.at.checked_add(reference.len_bytes).is_some();
+        assert_eq!(at, reference.at);
+        assert_eq!(len_bytes == reference.len_bytes, is_whole);
+    }
+    assert_eq!(ARENA.usage_bytes(), usage);
+});
