@@ -1,9 +1,25 @@
-"""What the model's actors are asked to do; their processes import it."""
+"""What the actors of the suite are asked to do, and are sent; their processes import it."""
 
 import os
+import pickle
 
 
 def remember(actor, thread):
     """Return which process this is, and how many messages it has remembered."""
     actor.log.append(thread)
     return os.getpid(), len(actor.log)
+
+
+class View:
+    """Has memory as it has come, which is a block's where it has come in one."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce_ex__(self, protocol):
+        return View, (pickle.PickleBuffer(self.data),)
+
+    def __eq__(self, other):
+        return bytes(self.data) == bytes(other.data)
+
+    __hash__ = None

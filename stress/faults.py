@@ -7,6 +7,7 @@ from concurrent import futures
 
 import actors
 import loggers
+from deeds import View
 from futures_actors import BrokenActor, _core
 from residents import PATIENCE, leaks_since, snapshot
 
@@ -20,8 +21,20 @@ MESSAGES = [
     (actors.echo, "x" * 300_000),
     (actors.echo, bytearray(b"y" * 100_000)),
     (actors.echo, [bytearray(b"z" * 20_000)] * 3),
+    # Both of them go back in the block that they have come in.
+    (actors.echo, View(b"v" * 50_000)),
+    (actors.echo, View(b"w" * 2_000_000)),
     (loggers.log, "stress", "debug", "text"),
     *((actors.echo, number) for number in range(12)),
+]
+#: What the actor that is started again is asked; at the first of these its process ends.
+DEATH = (actors.exit_at_once, 3)
+AGAIN = [
+    *((actors.echo, number) for number in range(5)),
+    (actors.echo, View(b"v" * 50_000)),
+    DEATH,
+    (actors.echo, View(b"w" * 50_000)),
+    *((actors.echo, number) for number in range(5)),
 ]
 EXPECTED = [message[-1] if message[0] is actors.echo else None for message in MESSAGES]
 
@@ -46,36 +59,40 @@ def run(*, step=1, start_methods=("forkserver", "spawn")):
     """Walk through the calls of the parent, then of the child; every `step`-th call."""
     figures = Figures()
     for start_method in start_methods:
-        walk_parent(figures, start_method, step)
-    walk_child(figures, start_methods[0], step)
+        # By another method the calls are nearly the same, and take their time.
+        factor = 1 if start_method == start_methods[0] else 5
+        for life in (one_life, two_lives):
+            walk_parent(figures, life, start_method, step * factor)
+    for life in (one_life, two_lives):
+        walk_child(figures, life, start_methods[0], step)
     return figures
 
 
-def walk_parent(figures, start_method, step):
+def walk_parent(figures, life, start_method, step):
     _core.plan_fault(0, 0)
-    scenario(figures, start_method)
+    life(figures, start_method)
     calls, _ = _core.end_fault_plan()
-    print(f"  parent, {start_method}: {calls} calls")
-    if start_method == "spawn":
-        step *= 5  # the calls are the same
+    print(f"  parent, {life.__name__}, {start_method}: {calls} calls")
     for nth in range(1, calls + 1, step):
         for which in range(8):
             _core.plan_fault(nth, which)
-            held(figures, start_method, f"call {nth} of the parent, error {which}")
+            what = f"call {nth} of the parent in {life.__name__}, error {which}"
+            held(figures, life, start_method, what)
             _, struck = _core.end_fault_plan()
             figures.injected += struck
             if not struck:
                 break
 
 
-def walk_child(figures, start_method, step):
+def walk_child(figures, life, start_method, step):
     with planned_for_child(0, 0):
-        calls, _ = held(figures, start_method, "no fault")
-    print(f"  child: {calls} calls")
+        calls, _ = held(figures, life, start_method, "no fault")
+    print(f"  child, {life.__name__}: {calls} calls")
     for nth in range(1, calls + 1, step):
         for which in range(8):
+            what = f"call {nth} of the child in {life.__name__}, error {which}"
             with planned_for_child(nth, which), quiet():
-                told = held(figures, start_method, f"call {nth} of the child, error {which}")
+                told = held(figures, life, start_method, what)
             # A child that cannot tell has died of it.
             _, struck = told or (calls, 1)
             figures.injected += struck
@@ -105,12 +122,12 @@ def quiet():
         os.close(nowhere)
 
 
-def held(figures, start_method, what):
-    """Run the scenario, hold it to what it promises, and return what it does."""
+def held(figures, life, start_method, what):
+    """Have an actor live, hold it to what it promises, and return what `life` does."""
     before = snapshot()
     failed = figures.failed
     try:
-        told = scenario(figures, start_method)
+        told = life(figures, start_method)
     except BaseException as error:
         raise AssertionError(f"{what}: {error!r}") from error
     left = leaks_since(before)
@@ -120,7 +137,7 @@ def held(figures, start_method, what):
     return told
 
 
-def scenario(figures, start_method):
+def one_life(figures, start_method):
     """Start an actor, use it, end it; return what the child says of its plan, if it can."""
     try:
         executor = actors.ProcessDo.options(start_method=start_method).executor()
@@ -148,6 +165,31 @@ def scenario(figures, start_method):
     told = ask(executor)
     executor.shutdown()
     assert all(future.done() for future in posted)
+    return told
+
+
+def two_lives(figures, start_method):
+    """As `one_life`, of an actor that dies and is started again; the plan is the second child's."""
+    options = {"start_method": start_method, "max_restarts": 3}
+    try:
+        executor = actors.ProcessDo.options(**options).executor()
+    except START_FAULTS:
+        figures.failed += 1
+        return None
+    posted = []
+    try:
+        for message in AGAIN:
+            posted.append(executor.post(message))
+    except FAULTS:
+        figures.failed += 1
+    for future, message in zip(posted, AGAIN, strict=False):
+        if message is DEATH:
+            futures.wait([future], PATIENCE)
+            assert isinstance(future.exception(0), FAULTS), future
+        else:
+            note(figures, future, message[-1])
+    told = ask(executor)
+    executor.shutdown()
     return told
 
 
