@@ -142,3 +142,17 @@ def test_a_record_is_read_without_importing_anything(process):
     assert marshal.loads(marshal.dumps({"a": 1})) == {"a": 1}
     with process.start(actors.Do) as executor:
         assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+
+
+def test_unsafe_code_is_where_it_is_said_to_be():
+    """The lint denies it wherever it is not expected."""
+    root = Path(__file__).parent.parent
+    expects = {
+        str(path.relative_to(root))
+        for path in root.glob("src/**/*.rs")
+        if "unsafe_code" in path.read_text()
+    }
+    assert "src/py/buffer.rs" in expects
+    others = expects - {"src/py/buffer.rs"}
+    assert {str(Path(path).parent) for path in others} == {"src/engine/sys"}
+    assert 'unsafe_code = "deny"' in (root / "Cargo.toml").read_text()

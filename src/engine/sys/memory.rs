@@ -1,0 +1,295 @@
+//! Memory: mapped from shared files, shared by a fork, and left in the machine.
+
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+
+use rustix::fd::OwnedFd;
+use rustix::io::{Errno, Result};
+use rustix::mm::{MapFlags, ProtFlags};
+
+use super::file::{anonymous_file, set_len};
+use super::{Call, attempt};
+
+/// Words of memory that this process shares with whoever maps the same descriptor; they start
+/// as zeros.
+#[derive(Debug)]
+pub struct SharedWords {
+    start: NonNull<AtomicU64>,
+    len_words: usize,
+}
+
+// SAFETY: the mapping lives as long as the value, and atomics may be used from any thread.
+#[expect(unsafe_code)]
+unsafe impl Send for SharedWords {}
+// SAFETY: as above.
+#[expect(unsafe_code)]
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    /// New memory, and the descriptor by which another process can map it. It has no name that
+    /// anybody could open.
+    pub fn create(len_words: usize) -> Result<(Self, OwnedFd)> {
+        let fd = anonymous_file()?;
+        set_len(&fd, (len_words * size_of::<AtomicU64>()) as u64)?;
+        Ok((Self::map(&fd, len_words)?, fd))
+    }
+
+    /// Maps the memory of a descriptor that `create` gave; its size is checked.
+    pub fn map(fd: &OwnedFd, len_words: usize) -> Result<Self> {
+        let len_bytes = len_words * size_of::<AtomicU64>();
+        let size = attempt(Call::Control, || rustix::fs::fstat(fd))?.st_size;
+        if u64::try_from(size).is_ok_and(|size| size < len_bytes as u64) {
+            return Err(Errno::INVAL);
+        }
+        let start = attempt(Call::Map, || {
+            // SAFETY: a new mapping at an address of the kernel's choice touches no other memory;
+            // the file is large enough, as checked above, and nobody shrinks it.
+            #[expect(unsafe_code)]
+            unsafe {
+                rustix::mm::mmap(
+                    std::ptr::null_mut(),
+                    len_bytes,
+                    ProtFlags::READ | ProtFlags::WRITE,
+                    MapFlags::SHARED,
+                    fd,
+                    0,
+                )
+            }
+        })?;
+        let start = NonNull::new(start.cast()).ok_or(Errno::INVAL)?;
+        Ok(Self { start, len_words })
+    }
+}
+
+impl Deref for SharedWords {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `map` made a mapping of this length, aligned to a page, which `drop` alone ends;
+        // every bit pattern is a valid word, and both sides use it through atomics alone.
+        #[expect(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(self.start.as_ptr(), self.len_words)
+        }
+    }
+}
+
+impl Drop for SharedWords {
+    fn drop(&mut self) {
+        let len_bytes = self.len_words * size_of::<AtomicU64>();
+        // SAFETY: the mapping is ours, and borrows of it have ended with the value.
+        #[expect(unsafe_code)]
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), len_bytes) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+/// Bytes of a shared file, mapped.
+///
+/// Who may touch which of them when is the arena's to say: see `slots.rs`.
+#[derive(Debug)]
+pub struct SharedBytes {
+    start: NonNull<u8>,
+    len_bytes: usize,
+}
+
+// SAFETY: the mapping lives as long as the value; what is in it belongs to one block at a time.
+#[expect(unsafe_code)]
+unsafe impl Send for SharedBytes {}
+// SAFETY: as above.
+#[expect(unsafe_code)]
+unsafe impl Sync for SharedBytes {}
+
+impl SharedBytes {
+    /// Maps a part of a file, which must be as large, and what memory it has.
+    pub(in crate::engine) fn map(fd: &OwnedFd, offset: u64, len_bytes: usize) -> Result<Self> {
+        // What is there already is mapped in one go instead of page by page.
+        #[cfg(target_os = "linux")]
+        let flags = MapFlags::SHARED | MapFlags::POPULATE;
+        #[cfg(not(target_os = "linux"))]
+        let flags = MapFlags::SHARED;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
+        #[expect(unsafe_code)]
+        let start = attempt(Call::Map, || unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len_bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                flags,
+                fd,
+                offset,
+            )
+        })?;
+        let start = NonNull::new(start.cast()).ok_or(Errno::INVAL)?;
+        Ok(Self { start, len_bytes })
+    }
+
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub fn len_bytes(&self) -> usize {
+        self.len_bytes
+    }
+
+    /// Copies `source` to the start.
+    pub(in crate::engine) fn fill(&self, source: &[u8]) {
+        assert!(source.len() <= self.len_bytes);
+        // SAFETY: both have that many bytes, as checked. They do not overlap: a block that is
+        // filled is new, so nobody has a view of it.
+        #[expect(unsafe_code)]
+        unsafe {
+            std::ptr::copy_nonoverlapping(source.as_ptr(), self.start.as_ptr(), source.len());
+        }
+    }
+
+    pub(in crate::engine) fn slice(&self, at: usize, len_bytes: usize) -> &[u8] {
+        assert!(at <= self.len_bytes && len_bytes <= self.len_bytes - at);
+        // SAFETY: inside the mapping, as checked, whose every bit pattern is valid. Who has the
+        // block is the only one to write to it, and does not while it reads.
+        #[expect(unsafe_code)]
+        unsafe {
+            std::slice::from_raw_parts(self.start.as_ptr().add(at), len_bytes)
+        }
+    }
+}
+
+impl SharedBytes {
+    /// Makes what is in it now this process's own: from here on it is shared with nobody. For a
+    /// process that `fork` has just made, which has one thread and no block of its own.
+    pub(in crate::engine) fn make_private(&self) -> Result<()> {
+        let anonymous = |address: *mut std::ffi::c_void, flags| {
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            // SAFETY: at an address of the kernel's choice it touches no other memory; at ours it
+            // takes the place of our own mapping, page by page, and nobody else looks.
+            #[expect(unsafe_code)]
+            unsafe {
+                rustix::mm::mmap_anonymous(address, self.len_bytes, protection, flags)
+            }
+        };
+        let copy = Self {
+            start: NonNull::new(anonymous(std::ptr::null_mut(), MapFlags::PRIVATE)?.cast())
+                .ok_or(Errno::INVAL)?,
+            len_bytes: self.len_bytes,
+        };
+        copy.fill(self.slice(0, self.len_bytes));
+        anonymous(
+            self.start.as_ptr().cast(),
+            MapFlags::PRIVATE | MapFlags::FIXED,
+        )?;
+        self.fill(copy.slice(0, self.len_bytes));
+        Ok(())
+    }
+}
+
+impl Drop for SharedBytes {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and borrows of it have ended with the value.
+        #[expect(unsafe_code)]
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len_bytes) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+/// How much memory could be had without driving others out, where the system tells: on this
+/// machine, and in this process's control group if that has a limit.
+pub(in crate::engine) fn available_bytes() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
+    let meminfo = read("/proc/meminfo")?;
+    let line = meminfo
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let machine = line.split_whitespace().next()?.parse::<u64>().ok()? * 1024;
+    let limit = number("/sys/fs/cgroup/memory.max");
+    let group = limit.and_then(|limit| {
+        let used = number("/sys/fs/cgroup/memory.current")?;
+        Some(limit.saturating_sub(used))
+    });
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
+/// Copies the pages that a fork has left shared with the process that forked, as writing to each
+/// would: all at once is several times as fast as one by one when they are needed. Larger mappings
+/// than an interpreter has of itself are left alone: they are worth sharing, or a thread's stack.
+pub fn unshare_pages() {
+    #[cfg(target_os = "linux")]
+    for mapping in std::fs::read_to_string("/proc/self/maps")
+        .unwrap_or_default()
+        .lines()
+        .filter_map(writable_mapping)
+        .filter(|mapping| mapping.len() <= 4 << 20)
+    {
+        let populated = attempt(Call::Map, || {
+            // SAFETY: populating changes no content, and the kernel checks the range.
+            #[expect(unsafe_code)]
+            unsafe {
+                rustix::mm::madvise(
+                    std::ptr::without_provenance_mut(mapping.start),
+                    mapping.len(),
+                    rustix::mm::Advice::LinuxPopulateWrite,
+                )
+            }
+        });
+        // Best effort: an older kernel does not know the advice.
+        _ = populated;
+    }
+}
+
+/// The addresses of a line of `/proc/self/maps`, if it is of private memory that can be written.
+#[cfg(target_os = "linux")]
+fn writable_mapping(line: &str) -> Option<std::ops::Range<usize>> {
+    let mut words = line.split(' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let address = |word| usize::from_str_radix(word, 16).ok();
+    (words.next()? == "rw-p").then_some(address(start)?..address(end)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::atomic::Ordering;
+
+    #[test]
+    fn words_are_shared_by_who_maps_the_same_descriptor() {
+        let (here, fd) = SharedWords::create(512).expect("memory");
+        let there = SharedWords::map(&fd, 512).expect("memory");
+        assert_eq!(there[511].load(Ordering::SeqCst), 0);
+        here[511].store(7, Ordering::SeqCst);
+        assert_eq!(there[511].load(Ordering::SeqCst), 7);
+        assert_eq!(SharedWords::map(&fd, 513).err(), Some(Errno::INVAL));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn pages_are_there_once_unshared() {
+        let resident_pages = || {
+            let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
+            let mut fields = statm.split(' ').map(str::parse::<usize>);
+            fields.nth(1).expect("a field").expect("a number")
+        };
+        // A mapping of its own, of pages that nobody has touched.
+        let memory = vec![0_u8; 2 << 20];
+        let before = resident_pages();
+        unshare_pages();
+        // Other tests may give some back meanwhile.
+        assert!(resident_pages() > before + 256);
+        assert!(memory.iter().all(|byte| *byte == 0));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn only_private_memory_that_can_be_written_is_unshared() {
+        let line = "7f00aa000000-7f00aa021000 rw-p 00000000 00:00 0 ";
+        assert_eq!(
+            writable_mapping(line),
+            Some(0x7f00_aa00_0000..0x7f00_aa02_1000)
+        );
+        for permissions in ["rw-s", "r--p", "r-xp", "---p"] {
+            assert_eq!(writable_mapping(&line.replace("rw-p", permissions)), None);
+        }
+        assert_eq!(writable_mapping(""), None);
+    }
+}
