@@ -30,7 +30,7 @@ $(VENV)/.built: $(VENV)/.tools $(SOURCES)
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: $(VENV)/.built ## Build the extension and install it into $(VENV)
@@ -99,7 +99,7 @@ $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,docs)
 
 .PHONY: docs
-docs: $(VENV_DOCS)/.tools ## Build the documents into target/site; a broken link fails
+docs: $(VENV_DOCS)/.tools ## Build the documents into target/site; a broken link or a missing docstring fails
 	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
 	@echo target/site/index.html
 

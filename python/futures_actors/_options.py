@@ -17,14 +17,17 @@ from ._types import P, Started
 class Options(Generic[P, Started]):
     """An actor class, and how its actors are to be started; None stands for the default.
 
-    `name`: what threads, errors and the log call the actor instead of its class's name.
-    `mailbox_size`: how many messages may be accepted and not begun; without it, any number.
-    `max_restarts`, `restart_window`: how often the process is started again after it has died, and
-    within how many seconds; for process actors. Without a window they count for the actor's life.
-    `start_method`: "forkserver" or "spawn", for process actors; see `set_start_method`.
-    `shared_memory`: how many bytes of shared memory the big buffers of messages may take at a time,
-    and those of answers as many, for process actors; what finds no room crosses through the pipe.
-    0: all do. By default there is no limit but the system's.
+    - `name`: what threads, errors and the log call the actor; by default its class's name.
+    - `mailbox_size`: how many messages may be accepted and not begun; by default any number.
+
+    For process actors alone:
+
+    - `max_restarts`: how often the process is started again after it has died; by default 0.
+    - `restart_window`: within how many seconds `max_restarts` counts; by default the actor's life.
+    - `start_method`: "forkserver" or "spawn"; by default what `set_start_method` says.
+    - `shared_memory`: how many bytes of shared memory the big buffers of messages may take at a
+      time, and those of answers as many; what finds no room crosses through the pipe. 0: all do.
+      By default there is no limit but the system's.
     """
 
     name: str | None
