@@ -1,5 +1,6 @@
-"""Draws what was measured: `plots.py bench/measured.json` writes the pictures of docs/plots/, each
-for a light and for a dark page, and the table of README.md. Must not measure anything.
+"""Draws what was measured: `plots.py bench/measured.json bench/measured-peers.json` writes the
+pictures of docs/plots/, each for a light and for a dark page, and the tables of README.md and
+docs/speed.md. Must not measure anything.
 
 A picture has a panel for each row of the bench, with a bar for each contender; the array rows make
 a curve over size, if there are enough of them. `make bench-plots` calls it.
@@ -19,6 +20,7 @@ from report import number
 ROOT = Path(__file__).parent.parent
 SUBJECT = "futures_actors"
 WIDTH, LABELS, BAR, GAP = 760, 220, 16, 6
+WORDS = 84  # of a reason, so many letters have room
 
 
 class Palette(NamedTuple):
@@ -35,14 +37,14 @@ PALETTES = {
         "#59636e",
         "#c8d1da",
         "#0969da",
-        ("#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e"),
+        ("#bc4c00", "#1a7f37", "#8250df", "#9a6700", "#cf222e", "#1b7c83"),
     ),
     "dark": Palette(
         "#e6edf3",
         "#9198a1",
         "#3d444d",
         "#4493f8",
-        ("#f0883e", "#3fb950", "#ab7df8", "#d29922", "#ff7b72"),
+        ("#f0883e", "#3fb950", "#ab7df8", "#d29922", "#ff7b72", "#39c5cf"),
     ),
 }
 
@@ -60,10 +62,32 @@ PICTURES = (
     Picture("arrays", "Arrays to a process and back", re.compile(r"array-\d")),
 )
 
-#: Columns of README.md's table: whom a row is compared with, if it has it.
-COMPARED = ("ThreadPoolExecutor(1)", "ProcessPoolExecutor(1)", "multiprocessing.Pipe loop")
+#: Of the run with peers, which all others disturb.
+PICTURES_OF_PEERS = tuple(
+    Picture(f"peers-{name}", f"{title}, beside peers", wants)
+    for name, title, wants in PICTURES
+    if name != "starts"
+)
 
-IN_TABLE = re.compile(r"(thread|process)-(round|post|in-flight)|array-64-mib|start-default")
+
+class Table(NamedTuple):
+    """Between two marks of a page: `compared` are its columns, whom a row is compared with."""
+
+    mark: str
+    wants: re.Pattern
+    compared: tuple
+
+
+TABLE = Table(
+    "speed",
+    re.compile(r"(thread|process)-(round|post|in-flight)|array-64-mib|start-default"),
+    ("ThreadPoolExecutor(1)", "ProcessPoolExecutor(1)", "multiprocessing.Pipe loop"),
+)
+TABLE_OF_PEERS = Table(
+    "peers",
+    TABLE.wants,
+    ("pykka ThreadingActor", "loky ProcessPoolExecutor(1)", "Ray actor", "Dask actor"),
+)
 
 
 def medians(row):
@@ -109,6 +133,10 @@ def panel(body, row, top, palette):
         body.append(f'<path d="M{low:.1f} {y}H{high:.1f}" stroke="{palette.faint}"/>')
         end = max(LABELS + length, high) + 6
         body.append(text(end, top + 12, number(value), palette.text, weight=weight))
+        top += BAR + GAP
+    for name, reason in row["not_yet"].items():
+        body.append(text(LABELS - 8, top + 12, name, palette.text, anchor="end"))
+        body.append(text(LABELS, top + 12, reason[:WORDS], palette.faint))
         top += BAR + GAP
     return top + 10
 
@@ -199,14 +227,14 @@ def svg(body, height, title):
     return "\n".join([head, f"<title>{escape(title)}</title>", *body, "</svg>", ""])
 
 
-def draw(measured):
+def draw(measured, pictures):
     """Yield (file name, SVG) of every picture that has rows."""
-    for picture in PICTURES:
+    for picture in pictures:
         rows = [row for row in measured["rows"] if picture.wants.match(row["row"])]
         rows = [row for row in rows if row["samples"]]
         if not rows:
             continue
-        over_size = picture.name == "arrays" and len(rows) >= 4
+        over_size = picture.name.endswith("arrays") and len(rows) >= 4
         if over_size:
             rows.sort(key=lambda row: size_bytes(row["row"]))
         for scheme, palette in PALETTES.items():
@@ -214,24 +242,24 @@ def draw(measured):
             yield f"{picture.name}-{scheme}.svg", make(picture.title, rows, palette)
 
 
-# The table.
+# The tables.
 
 
-def table(measured):
-    """README.md's table, as Markdown."""
+def table(measured, wanted):
+    """A table as Markdown."""
     lines = [
-        "| | futures_actors | " + " | ".join(f"`{name}`" for name in COMPARED) + " |",
-        "|---|---|" + "---|" * len(COMPARED),
+        "| | futures_actors | " + " | ".join(f"`{name}`" for name in wanted.compared) + " |",
+        "|---|---|" + "---|" * len(wanted.compared),
     ]
     # What begins once comes last.
     for row in sorted(measured["rows"], key=lambda row: row["row"].startswith("start")):
-        if not IN_TABLE.match(row["row"]):
+        if not wanted.wants.match(row["row"]):
             continue
         values = medians(row)
         ours = values.get(row["subject"])
         if ours is None:
             continue
-        cells = [times(row, ours, name, values) for name in COMPARED]
+        cells = [times(row, ours, name, values) for name in wanted.compared]
         title = row["title"].replace("process, start", "process: start").replace(", ", ": ", 1)
         unit = row["unit"] if row["unit"].startswith("/") else f" {row['unit']}"
         lines.append(f"| {title} | {number(ours)}{unit} | " + " | ".join(cells) + " |")
@@ -240,6 +268,8 @@ def table(measured):
 
 def times(row, ours, name, values):
     """How many times as fast the subject was: several start methods of a pool have one each."""
+    if name in row["not_yet"]:
+        return "wrong answers" if "WrongAnswer" in row["not_yet"][name] else "not measured"
     found = {other: value for other, value in values.items() if other.startswith(name)}
 
     def ratio(value):
@@ -252,40 +282,55 @@ def times(row, ours, name, values):
 
 def described(measured):
     machine = measured["machine"]
+    versions = ", ".join(
+        f"{name} {version}"
+        for name, version in machine["versions"].items()
+        if name not in ("futures_actors", "dask")  # it is `distributed` that has actors
+    )
     return (
-        f"{machine['python'].partition(' (')[0]} ({machine['build']}), {machine['cpu']}, "
-        f"{machine['cores']} cores, load {machine['load'].split()[0]} at the start, "
-        f"{machine['date'][:10]}"
+        f"{machine['python'].partition(' (')[0]} ({machine['build']}), {versions}, "
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load'].split()[0]} at the "
+        f"start, {machine['date'][:10]}"
     )
 
 
-def insert(page, measured):
-    """Put the table between the marks of a page, which must have them."""
-    begin, end = "<!-- speed: made by make bench-plots -->\n", "<!-- speed: end -->"
+def insert(page, measured, wanted):
+    """Put the table between its marks of a page, if that has them."""
+    begin = f"<!-- {wanted.mark}: made by make bench-plots -->\n"
+    end = f"<!-- {wanted.mark}: end -->"
     before, found, rest = page.partition(begin)
+    if not found:
+        return page
     _, found_end, after = rest.partition(end)
-    if not (found and found_end):
-        raise SystemExit("no marks for the speed table")
-    return f"{before}{begin}{table(measured)}\n\nMeasured: {described(measured)}.\n{end}{after}"
+    if not found_end:
+        raise SystemExit(f"no end of the table {wanted.mark!r}")
+    told = f"{table(measured, wanted)}\n\nMeasured: {described(measured)}.\n"
+    return f"{before}{begin}{told}{end}{after}"
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="bench/plots.py", description=__doc__.partition("\n\n")[0]
     )
-    parser.add_argument("measured", type=Path, nargs="?", default=ROOT / "bench" / "measured.json")
+    bench = ROOT / "bench"
+    parser.add_argument("measured", type=Path, nargs="?", default=bench / "measured.json")
+    parser.add_argument("peers", type=Path, nargs="?", default=bench / "measured-peers.json")
     parser.add_argument("--root", type=Path, default=ROOT, help="whose docs/ and README.md")
     arguments = parser.parse_args(argv)
-    measured = json.loads(arguments.measured.read_text())
-    if measured["is_fast"]:
-        parser.error(f"{arguments.measured} is of a --fast run, whose figures mean nothing")
     plots = arguments.root / "docs" / "plots"
     plots.mkdir(parents=True, exist_ok=True)
-    for name, content in draw(measured):
-        (plots / name).write_text(content)
-        print(plots / name)
-    for page in (arguments.root / "README.md", arguments.root / "docs" / "speed.md"):
-        page.write_text(insert(page.read_text(), measured))
+    for path, pictures, wanted in (
+        (arguments.measured, PICTURES, TABLE),
+        (arguments.peers, PICTURES_OF_PEERS, TABLE_OF_PEERS),
+    ):
+        measured = json.loads(path.read_text())
+        if measured["is_fast"]:
+            parser.error(f"{path} is of a --fast run, whose figures mean nothing")
+        for name, content in draw(measured, pictures):
+            (plots / name).write_text(content)
+            print(plots / name)
+        for page in (arguments.root / "README.md", arguments.root / "docs" / "speed.md"):
+            page.write_text(insert(page.read_text(), measured, wanted))
     return 0
 
 

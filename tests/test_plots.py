@@ -1,7 +1,9 @@
 """The pictures and the tables of the speed are those of the committed measurement."""
 
+import importlib.util
 import json
 import shutil
+import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -12,13 +14,22 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PLOTS = [sys.executable, str(ROOT / "bench" / "plots.py")]
 MEASURED = ROOT / "bench" / "measured.json"
+PEERS = ROOT / "bench" / "measured-peers.json"
 
 
-def draw(root, measured):
+def number(value):
+    """As the bench spells it. Its folder must not be on the path: it has an `actors`, too."""
+    spec = importlib.util.spec_from_file_location("bench_report", ROOT / "bench" / "report.py")
+    report = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(report)
+    return report.number(value)
+
+
+def draw(root, measured, peers=PEERS):
     (root / "docs").mkdir()
     for page in ("README.md", "docs/speed.md"):
         shutil.copy(ROOT / page, root / page)
-    command = [*PLOTS, str(measured), "--root", str(root)]
+    command = [*PLOTS, str(measured), str(peers), "--root", str(root)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
@@ -26,20 +37,45 @@ def test_pictures_and_tables_are_of_the_committed_measurement(tmp_path):
     """If not: make bench-plots."""
     assert draw(tmp_path, MEASURED).returncode == 0
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(made) >= 6
+    assert len(made) >= 14
     for path in made:
         assert (ROOT / path).read_text() == (tmp_path / path).read_text(), path
     committed = {path.name for path in (ROOT / "docs" / "plots").iterdir()}
     assert committed == {path.name for path in (tmp_path / "docs" / "plots").iterdir()}
 
 
-def test_a_picture_names_every_contender_and_has_its_median(tmp_path):
+@pytest.mark.parametrize(("path", "prefix"), [(MEASURED, ""), (PEERS, "peers-")])
+def test_a_picture_names_every_contender_and_has_its_median(tmp_path, path, prefix):
     assert draw(tmp_path, MEASURED).returncode == 0
-    rows = {row["row"]: row for row in json.loads(MEASURED.read_text())["rows"]}
+    rows = {row["row"]: row for row in json.loads(path.read_text())["rows"]}
     for scheme in ("light", "dark"):
-        picture = ET.parse(tmp_path / "docs" / "plots" / f"processes-{scheme}.svg")
+        picture = ET.parse(tmp_path / "docs" / "plots" / f"{prefix}processes-{scheme}.svg")
         texts = {element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")}
-        assert rows["process-round-trip"]["samples"].keys() <= texts
+        for row in ("process-round-trip", "process-post-all", "process-in-flight"):
+            assert rows[row]["samples"].keys() | rows[row]["not_yet"].keys() <= texts
+            medians = map(statistics.median, rows[row]["samples"].values())
+            assert set(map(number, medians)) <= texts
+
+
+def test_peers_are_measured_in_the_rows_that_they_can_do():
+    rows = {row["row"]: row for row in json.loads(PEERS.read_text())["rows"]}
+    assert "pykka ThreadingActor" in rows["thread-round-trip"]["samples"]
+    peers = {"loky ProcessPoolExecutor(1)", "Ray actor", "Dask actor"}
+    assert peers <= rows["process-round-trip"]["samples"].keys()
+    versions = json.loads(PEERS.read_text())["machine"]["versions"]
+    assert "not installed" not in {versions[name] for name in ("loky", "pykka", "ray", "dask")}
+
+
+def test_what_a_contender_could_not_do_is_said_in_its_place(tmp_path):
+    measured = json.loads(PEERS.read_text())
+    row = next(row for row in measured["rows"] if row["row"] == "process-round-trip")
+    del row["samples"]["Dask actor"]
+    row["not_yet"] = {"Dask actor": "WrongAnswerError: it answered 118"}
+    path = tmp_path / "peers.json"
+    path.write_text(json.dumps(measured))
+    assert draw(tmp_path, MEASURED, path).returncode == 0
+    assert "it answered 118" in (tmp_path / "docs/plots/peers-processes-light.svg").read_text()
+    assert "wrong answers |" in (tmp_path / "docs/speed.md").read_text()
 
 
 def test_many_sizes_of_arrays_make_curves(tmp_path):
