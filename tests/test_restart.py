@@ -372,8 +372,9 @@ def test_killed_at_random_moments_each_message_ends_once_and_truly(tmp_path, see
     stop = threading.Event()
 
     def kill():
-        handled = 0
-        while not stop.wait(rng.random() * 0.02):
+        handled = kills = 0
+        # About as many as there are on a quiet machine: the slower it is, the more there would be.
+        while kills < 40 and not stop.wait(rng.random() * 0.02):
             stats = executor.stats()
             # Mostly one that has got somewhere, but sometimes one that starts.
             if stats.pid is None or (stats.handled == handled and rng.random() < 0.99):
@@ -383,6 +384,7 @@ def test_killed_at_random_moments_each_message_ends_once_and_truly(tmp_path, see
                 os.kill(stats.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+            kills += 1
 
     killer = threading.Thread(target=kill)
     killer.start()
