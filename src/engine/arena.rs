@@ -8,15 +8,20 @@
 //! Invariant: a block in use belongs to one [`Block`] value in one process, or to a frame that has
 //! not arrived; who drops the value frees the slot. A process that `fork` made frees nothing.
 
+mod block;
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+pub use self::block::Block;
+use self::block::Origin;
+pub use self::refusal::Refusal;
 use super::packet::Reference;
 use super::shared::{Setting, Shared};
 use super::sys::{self, SharedBytes};
@@ -67,20 +72,6 @@ enum Which {
     Free,
     /// Those that have been free for a while.
     Old,
-}
-
-/// Why there is no block: the buffer has to go by the pipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// There are to be none.
-    Off,
-    /// The blocks in use leave no room under the limit, or no slot.
-    Exhausted,
-    System(Errno),
-    /// Nor would there be memory for it elsewhere.
-    NoMemory {
-        available_bytes: u64,
-    },
 }
 
 /// Why there is no block for a reference.
@@ -386,31 +377,6 @@ impl Arena {
     }
 }
 
-impl Refusal {
-    fn to_word(self) -> u64 {
-        match self {
-            Self::Off => 0,
-            Self::Exhausted => 1,
-            Self::System(error) => u64::from(error.raw_os_error().unsigned_abs()) << 2 | 2,
-            Self::NoMemory { available_bytes } => available_bytes << 2 | 3,
-        }
-    }
-
-    fn from_word(word: u64) -> Option<Self> {
-        match word & 3 {
-            1 => Some(Self::Exhausted),
-            2 => {
-                let number = i32::try_from(word >> 2).ok()?;
-                Some(Self::System(Errno::from_raw_os_error(number)))
-            }
-            3 => Some(Self::NoMemory {
-                available_bytes: word >> 2,
-            }),
-            _ => None,
-        }
-    }
-}
-
 /// What the system has, if that is less than is wanted.
 fn shortage(wanted_bytes: u64) -> Option<u64> {
     let with_reserve = wanted_bytes.saturating_add(wanted_bytes / 8);
@@ -425,116 +391,6 @@ fn offset(slot: usize) -> u64 {
 fn pages(len_bytes: u64) -> u64 {
     let pages = len_bytes.div_ceil(PAGE_BYTES).max(1);
     pages.next_multiple_of((pages.next_power_of_two() / 8).max(1))
-}
-
-/// A block of this process: what it is about to send, or has received. It is freed when this is
-/// dropped.
-#[derive(Debug)]
-pub struct Block {
-    arena: Arc<Arena>,
-    slot: usize,
-    /// Where it begins in the slot.
-    at: usize,
-    len_bytes: usize,
-    bytes: Arc<SharedBytes>,
-    origin: Origin,
-}
-
-/// What is to become of a block that is dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
-    /// It was made here and has not been sent: nobody will get it.
-    Here,
-    /// It has been received: its slot is for the next.
-    There,
-    /// It has been given to the other process, whose it is to free.
-    Gone,
-}
-
-impl Block {
-    pub fn len_bytes(&self) -> usize {
-        self.len_bytes
-    }
-
-    /// Copies what it is to hold into a new block.
-    pub fn fill(&self, source: &[u8]) {
-        self.bytes.fill(source);
-    }
-
-    pub fn as_slice(&self) -> &[u8] {
-        self.bytes.slice(self.at, self.len_bytes)
-    }
-
-    /// Where it is in this process.
-    pub fn start(&self) -> NonNull<u8> {
-        NonNull::from(self.as_slice()).cast()
-    }
-
-    fn address(&self) -> usize {
-        self.bytes.start().addr().get() + self.at
-    }
-
-    /// Has [`Arena::find`] know of a received block.
-    pub fn list(self: &Arc<Self>) {
-        let mut received = self.arena.received();
-        received.insert(self.address(), Arc::downgrade(self));
-    }
-
-    /// Gives it to the other process: who gets the frame with the reference has it from then on.
-    pub fn leave(mut self) {
-        self.origin = Origin::Gone;
-    }
-
-    /// A part of it, which is in it at this address: see [`Arena::find`].
-    #[must_use]
-    pub fn into_part(mut self, address: usize, len_bytes: usize) -> Self {
-        self.unlist();
-        self.at += self.inside(address);
-        self.len_bytes = len_bytes;
-        self
-    }
-
-    /// The bytes of such a part.
-    pub fn part(&self, address: usize, len_bytes: usize) -> &[u8] {
-        self.bytes.slice(self.at + self.inside(address), len_bytes)
-    }
-
-    fn inside(&self, address: usize) -> usize {
-        address - self.address()
-    }
-
-    /// [`Arena::find`] is not to know of it any more.
-    fn unlist(&self) {
-        let mut received = self.arena.received();
-        let listed = received.get(&self.address());
-        // A part of it may have become a block of its own, at the same address.
-        if listed.is_some_and(|block| block.strong_count() == 0) {
-            received.remove(&self.address());
-        }
-    }
-
-    pub fn reference(&self) -> Reference {
-        Reference {
-            slot: self.slot as u64,
-            at: self.at as u64,
-            len_bytes: self.len_bytes as u64,
-        }
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        if sys::process_id() != self.arena.process {
-            // Nor does it look into the list, whose lock may be a thread's that is not here.
-            return;
-        }
-        self.unlist();
-        match self.origin {
-            Origin::Here => self.arena.discard(self.slot),
-            Origin::There => self.arena.shared.slots().release(self.slot),
-            Origin::Gone => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,42 @@
+//! Why there is no block, in words and in a word: a child tells its parent by one of shared memory.
+
+use rustix::io::Errno;
+
+/// Why there is no block: the buffer has to go by the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There are to be none.
+    Off,
+    /// The blocks in use leave no room under the limit, or no slot.
+    Exhausted,
+    System(Errno),
+    /// Nor would there be memory for it elsewhere.
+    NoMemory {
+        available_bytes: u64,
+    },
+}
+
+impl Refusal {
+    pub(super) fn to_word(self) -> u64 {
+        match self {
+            Self::Off => 0,
+            Self::Exhausted => 1,
+            Self::System(error) => u64::from(error.raw_os_error().unsigned_abs()) << 2 | 2,
+            Self::NoMemory { available_bytes } => available_bytes << 2 | 3,
+        }
+    }
+
+    pub(super) fn from_word(word: u64) -> Option<Self> {
+        match word & 3 {
+            1 => Some(Self::Exhausted),
+            2 => {
+                let number = i32::try_from(word >> 2).ok()?;
+                Some(Self::System(Errno::from_raw_os_error(number)))
+            }
+            3 => Some(Self::NoMemory {
+                available_bytes: word >> 2,
+            }),
+            _ => None,
+        }
+    }
+}

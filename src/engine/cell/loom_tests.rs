@@ -1,0 +1,130 @@
+//! What may meet in a cell, in every order: model-checked by loom.
+
+use super::*;
+use crate::engine::latch::Wait;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread;
+
+type TestCell = Cell<u8, u8, u8>;
+
+impl Claimable for u8 {
+    fn withdraw(&self) -> bool {
+        true
+    }
+
+    fn has_begun(&self) -> bool {
+        false
+    }
+}
+
+fn posted() -> Arc<TestCell> {
+    let cell = Arc::new(TestCell::default());
+    cell.post(1);
+    cell
+}
+
+#[test]
+fn loom_begin_or_cancel_but_not_both() {
+    loom::model(|| {
+        let cell = posted();
+        let actor = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || match cell.begin() {
+                Begin::Message(_) => {
+                    assert_eq!(cell.settle(5, Hold::Nothing), Settle::Settled(None));
+                    true
+                }
+                Begin::Gone => false,
+            })
+        };
+        let cancelled = matches!(cell.cancel(Hold::Nothing), Cancel::Cancelled { .. });
+        while cell.done().wait(None) != Wait::Set {}
+        let handled = actor.join().unwrap();
+        assert!(handled != cancelled);
+        assert!(cell.phase().is_done());
+    });
+}
+
+#[test]
+fn loom_a_waiter_is_never_left_asleep() {
+    loom::model(|| {
+        let cell = posted();
+        let actor = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                let _ = cell.begin();
+                let _ = cell.settle(5, Hold::Nothing);
+            })
+        };
+        while cell.done().wait(None) != Wait::Set {}
+        assert_eq!(cell.outcome(|outcome| *outcome), Some(5));
+        actor.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_who_waits_for_the_callbacks_finds_their_work() {
+    loom::model(|| {
+        let cell = posted();
+        let called = Arc::new(AtomicBool::new(false));
+        let watched = cell.watch(|_, watch| *watch = Some(Box::new(1)));
+        assert_eq!(watched, Some(()));
+        let actor = {
+            let (cell, called) = (Arc::clone(&cell), Arc::clone(&called));
+            thread::spawn(move || {
+                assert!(matches!(cell.settle(5, Hold::Attached), Settle::Settled(_)));
+                called.store(true, Ordering::Relaxed);
+                cell.served().set();
+            })
+        };
+        while cell.done().wait(None) != Wait::Set {}
+        while cell.served().wait(None) != Wait::Set {}
+        assert!(called.load(Ordering::Relaxed));
+        actor.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_cell_found_done_without_a_watch_is_served() {
+    loom::model(|| {
+        let cell = posted();
+        let actor = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                assert_eq!(cell.settle(5, Hold::Nothing), Settle::Settled(None));
+            })
+        };
+        assert!(!cell.done().is_set() || cell.served().is_set());
+        actor.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_watch_is_served_once_or_refused() {
+    loom::model(|| {
+        let cell = posted();
+        let actor = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || match cell.settle(5, Hold::Attached) {
+                Settle::Settled(watch) => watch.is_some(),
+                _ => false,
+            })
+        };
+        let added = cell.watch(|_, watch| *watch = Some(Box::new(1))).is_some();
+        assert_eq!(actor.join().unwrap(), added);
+    });
+}
+
+#[test]
+fn loom_two_settlers_one_outcome() {
+    loom::model(|| {
+        let cell = posted();
+        let other = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || cell.settle(1, Hold::Nothing) == Settle::Settled(None))
+        };
+        let mine = cell.settle(2, Hold::Nothing) == Settle::Settled(None);
+        assert!(mine != other.join().unwrap());
+    });
+}
