@@ -6,10 +6,10 @@ use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::future::{self, FutureCore};
+use super::future::FutureCore;
 use super::host::Host;
 use super::stop::{CancelFutures, Ended, Force};
-use super::{imports, lifecycle};
+use super::{imports, lifecycle, wait};
 
 /// The core of an executor: one actor and its mailbox.
 #[pyclass(subclass, frozen, module = "futures_actors._core")]
@@ -40,7 +40,7 @@ impl ExecutorCore {
         message: &Bound<'py, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let deadline = future::deadline(timeout)?;
+        let deadline = wait::deadline(timeout)?;
         let transport = &self.host.transport;
         self.host
             .accept(message.py(), deadline, || transport.post(message))
@@ -53,7 +53,7 @@ impl ExecutorCore {
     /// raises; a message that was accepted and is lost, since the actor has died, is logged.
     #[pyo3(signature = (message, *, timeout=None))]
     fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
-        self.host.tell(message, future::deadline(timeout)?)
+        self.host.tell(message, wait::deadline(timeout)?)
     }
 
     /// Return what can be told of the actor without asking it: its state and counts.
@@ -132,7 +132,7 @@ impl ExecutorCore {
         cancel_futures: bool,
         timeout: Option<f64>,
     ) -> PyResult<()> {
-        let deadline = future::deadline(timeout)?;
+        let deadline = wait::deadline(timeout)?;
         let cancel = if cancel_futures {
             CancelFutures::Yes
         } else {

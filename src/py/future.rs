@@ -1,33 +1,31 @@
-//! `FutureCore`: the half of `ActorFuture` that holds a cell, and how a cell is ended.
-//!
-//! First what engines and executors call, then the class. Of what the standard library reaches for
-//! (`_condition`, `_waiters`, `_state`, ...) the getters are here and the rest in `stdlib`.
+//! `FutureCore`: the half of `ActorFuture` that holds a cell. How that is ended is in `settle`; of what
+//! the standard library reaches for (`_condition`, `_waiters`, `_state`, ...) the getters are here and
+//! the rest in `stdlib`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use once_cell::race::OnceBox;
 use once_cell::sync::OnceCell;
-use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyType};
 
 use super::callbacks::{Runner, Watch, let_callbacks_go_first, run_callbacks, serve};
-use super::error::Sealed;
 use super::message::{ActorCell, Message, Opened, Outcome};
 use super::stats::{End, Tally};
 use super::stdlib::{Stdlib, phase_named, state_name};
 use super::wait::wait_for;
-use super::{imports, lifecycle, wait};
-use crate::engine::cell::{Begin, Cancel, Hold, Origin, Phase, Settle};
+use super::{imports, lifecycle, settle, wait};
+use crate::engine::cell::{Cancel, Hold, Origin, Phase};
 
 /// The state of an `ActorFuture`.
 #[pyclass(subclass, frozen, weakref, module = "futures_actors._core")]
 pub(super) struct FutureCore {
     pub(super) cell: Arc<ActorCell>,
-    stdlib: OnceBox<Stdlib>,
+    pub(super) stdlib: OnceBox<Stdlib>,
     /// Where a cancellation is counted, if it was posted.
     tally: OnceCell<Arc<Tally>>,
     /// The lifecycle's generation: a process made by `os.fork` has no actors to wait for.
@@ -66,91 +64,6 @@ pub(super) fn new_posted<'py>(
     Ok((future, cell))
 }
 
-/// Ends a message by what an engine has found. Attaches only if somebody watches; call it holding
-/// no lock.
-///
-/// False: it was done before, as when somebody has called `set_result` on its future.
-pub(super) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
-    match cell.settle(outcome, Hold::Nothing) {
-        Settle::Settled(_) => true,
-        Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
-            Python::attach(|py| settle_attached(py, cell, outcome))
-        }
-        // Python objects are dropped attached.
-        Settle::TooLate(outcome) => {
-            Python::attach(|_| drop(outcome));
-            false
-        }
-    }
-}
-
-/// As `settle`, for a thread that is attached.
-pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
-    let (settled, raised) = match cell.settle(outcome, Hold::Attached) {
-        Settle::Settled(watch) => (true, serve(py, cell, None, watch, Runner::Engine)),
-        Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
-            match watching_future(py, cell) {
-                Some(future) => {
-                    let (finished, raised) = FutureCore::finish(&future, outcome, Runner::Engine);
-                    (finished.is_ok(), raised)
-                }
-                // Done meanwhile.
-                None => (false, Ok(())),
-            }
-        }
-        Settle::TooLate(_) => (false, Ok(())),
-    };
-    if let Some(error) = raised.err().and_then(wait::keep) {
-        error.write_unraisable(py, None);
-    }
-    settled
-}
-
-/// Somebody is to hear of a message's end without reading its answer, or ends it by hand.
-fn attend(py: Python<'_>, cell: &ActorCell) {
-    if let Some((link, _)) = cell.message(Message::link).flatten() {
-        link.attend(py);
-    }
-}
-
-/// Cancels a message without its future at hand. An error is what a callback or a signal's handler
-/// raised, and comes after the cancelling.
-pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) -> PyResult<bool> {
-    attend(py, cell);
-    match cell.cancel(Hold::Attached) {
-        Cancel::Cancelled { message, watch } => {
-            drop(message);
-            if let Some(tally) = tally {
-                tally.end(End::Cancelled);
-            }
-            serve(py, cell, None, watch, Runner::Caller)?;
-            Ok(true)
-        }
-        Cancel::Already => Ok(true),
-        Cancel::TooLate => Ok(false),
-        Cancel::NeedsCondition => match watching_future(py, cell) {
-            Some(future) => FutureCore::cancel(&future),
-            None => Ok(false),
-        },
-    }
-}
-
-fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, FutureCore>> {
-    let future = |watch: &Watch| watch.future.as_ref().map(|f| f.clone_ref(py));
-    let found = cell.watch(|_, watch| watch.as_deref().and_then(future));
-    Some(found??.into_bound(py))
-}
-
-/// The message, unless it was cancelled or its future settled by hand.
-pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
-    match cell.begin() {
-        // Which lets who waits for room have its place.
-        Begin::Message(Message::Bounded(message, _)) => Some(*message),
-        Begin::Message(message) => Some(message),
-        Begin::Gone => None,
-    }
-}
-
 impl FutureCore {
     /// A copy that `os.fork` has made of a future whose message is in the other process. Here nobody
     /// ends it, nor lets go of its cell's lock should a thread of the other process have held it: so
@@ -181,7 +94,7 @@ impl FutureCore {
     /// Somebody is to hear of the message's end without reading its answer, or ends it by hand.
     fn attend(&self, py: Python<'_>) {
         if !self.is_elsewhere() {
-            attend(py, &self.cell);
+            settle::attend(py, &self.cell);
         }
     }
 
@@ -248,78 +161,6 @@ impl FutureCore {
         stdlib.hold(slf.py(), || body(stdlib))
     }
 
-    /// Settles the cell, whatever looks on and whatever is raised meanwhile, and runs the callbacks.
-    /// Hands the outcome back if the future was done already.
-    fn finish(
-        slf: &Bound<'_, Self>,
-        outcome: Outcome,
-        runner: Runner,
-    ) -> (Result<(), Outcome>, PyResult<()>) {
-        let cell = &slf.get().cell;
-        let (settled, told) = match cell.settle(outcome, Hold::Attached) {
-            Settle::NeedsCondition(outcome) => Self::settle_witnessed(slf, outcome),
-            settled => (settled, Ok(())),
-        };
-        match settled {
-            Settle::Settled(watch) => {
-                let served = serve(slf.py(), cell, Some(slf), watch, runner);
-                (Ok(()), told.and(served))
-            }
-            Settle::TooLate(outcome)
-            | Settle::NeedsAttached(outcome)
-            | Settle::NeedsCondition(outcome) => (Err(outcome), told),
-        }
-    }
-
-    fn settle_witnessed(
-        slf: &Bound<'_, Self>,
-        outcome: Outcome,
-    ) -> (Settle<Outcome, Watch>, PyResult<()>) {
-        let this = slf.get();
-        let event = match &outcome {
-            Outcome::Raised(_) | Outcome::Sealed(Sealed::Error(_) | Sealed::Fault(_)) => {
-                "add_exception"
-            }
-            _ => "add_result",
-        };
-        Self::end_witnessed(slf, |stdlib| {
-            let settled = this.cell.settle(outcome, Hold::Condition);
-            let told = if matches!(settled, Settle::Settled(_)) {
-                let opened = this.opened(slf.py()).map(drop);
-                opened.and(stdlib.tell_waiters(slf, event))
-            } else {
-                Ok(())
-            };
-            (settled, told)
-        })
-    }
-
-    fn cancel_witnessed(slf: &Bound<'_, Self>) -> (Cancel<Message, Watch>, PyResult<()>) {
-        let cell = &slf.get().cell;
-        Self::end_witnessed(slf, |stdlib| {
-            let ended = cell.cancel(Hold::Condition);
-            let told = match ended {
-                Cancel::Cancelled { .. } if cell.phase() == Phase::Notified => {
-                    stdlib.tell_waiters(slf, "add_cancelled")
-                }
-                Cancel::Cancelled { .. } => stdlib.notify(slf.py()),
-                _ => Ok(()),
-            };
-            (ended, told)
-        })
-    }
-
-    /// Runs `end` holding the condition, whatever is raised meanwhile.
-    fn end_witnessed<T>(
-        slf: &Bound<'_, Self>,
-        end: impl FnOnce(&Stdlib) -> (T, PyResult<()>),
-    ) -> (T, PyResult<()>) {
-        let stdlib = slf.get().stdlib.get();
-        let stdlib = stdlib.expect("it was made before the cell could ask for it");
-        let ((ended, told), raised) = stdlib.hold_surely(slf.py(), || end(stdlib));
-        (ended, raised.and(told))
-    }
-
     fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         slf.get().check_reach()?;
         slf.get().attend(slf.py());
@@ -342,7 +183,7 @@ impl FutureCore {
         if cell.served().is_set() {
             return Ok(());
         }
-        let deadline = deadline(timeout)?;
+        let deadline = wait::deadline(timeout)?;
         if !cell.done().is_set() {
             Self::wait_until_done(slf, deadline)?;
         }
@@ -396,21 +237,6 @@ impl FutureCore {
     }
 }
 
-/// `None`: without end.
-pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
-    match timeout {
-        None => Ok(None),
-        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err(
-            "timeout is not a number of seconds: nan",
-        )),
-        Some(seconds) if seconds <= 0.0 => Ok(Some(Instant::now())),
-        // Too far away to be told is without end.
-        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds)
-            .ok()
-            .and_then(|timeout| Instant::now().checked_add(timeout))),
-    }
-}
-
 #[pymethods]
 impl FutureCore {
     #[new]
@@ -430,13 +256,13 @@ impl FutureCore {
     /// Cancel the message if `handle` has not begun on it; return whether it is cancelled.
     ///
     /// True means that `handle` will never see the message. Callbacks run before this returns.
-    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    pub(super) fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
         if slf.get().is_forked() {
             // The message is the other process's business.
             return Ok(slf.get().cancelled());
         }
-        attend(slf.py(), cell);
+        settle::attend(slf.py(), cell);
         let (ended, told) = match cell.cancel(Hold::Attached) {
             Cancel::NeedsCondition => Self::cancel_witnessed(slf),
             ended => (ended, Ok(())),
@@ -529,7 +355,7 @@ impl FutureCore {
             Some(()) => {}
             None => return run_callbacks(slf, callback.into_iter().collect(), Runner::Caller),
         }
-        attend(slf.py(), &slf.get().cell);
+        settle::attend(slf.py(), &slf.get().cell);
         Ok(())
     }
 

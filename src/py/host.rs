@@ -18,9 +18,10 @@ use super::lifecycle;
 use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
 use super::permit::Permit;
+use super::settle;
 use super::stats::{self, Progress, Tally};
 use super::stop::{Force, ForceSlot, Signalled};
-use super::wait::wait_for;
+use super::wait::{self, wait_for};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys;
@@ -217,7 +218,7 @@ impl Host {
             Err(error) => {
                 self.tally.accept();
                 self.tally.end(stats::End::Failed);
-                future::settle_attached(
+                settle::settle_attached(
                     py,
                     &cell,
                     Outcome::Raised(error.into_value(py).into_any()),
@@ -260,7 +261,7 @@ impl Host {
     }
 
     pub(super) fn dump_traceback(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<String> {
-        let deadline = future::deadline(timeout)?;
+        let deadline = wait::deadline(timeout)?;
         if self.is_forked() {
             return Err(lifecycle::forked_error());
         }

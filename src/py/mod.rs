@@ -23,6 +23,7 @@ mod permit;
 mod pickle;
 mod process;
 mod remote;
+mod settle;
 mod start;
 mod stats;
 mod stdlib;

@@ -12,6 +12,7 @@ use super::error::MailboxFull;
 use super::future;
 use super::host::Host;
 use super::message::{ActorCell, Message, Outcome};
+use super::settle;
 use super::wait::wait_for;
 use crate::engine::room::Room;
 
@@ -38,7 +39,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         // Who has given up meanwhile is passed over.
         while let Some(waiter) = self.0.leave() {
-            if future::settle(&waiter, Outcome::Nothing) {
+            if settle::settle(&waiter, Outcome::Nothing) {
                 break;
             }
         }
@@ -48,7 +49,7 @@ impl Drop for Permit {
 /// The mailbox was closed: whoever waits for room finds out.
 pub(super) fn wake_all(waiters: impl IntoIterator<Item = Arc<ActorCell>>) {
     for waiter in waiters {
-        future::settle(&waiter, Outcome::Nothing);
+        settle::settle(&waiter, Outcome::Nothing);
     }
 }
 
@@ -99,7 +100,7 @@ impl Host {
         waiter.post(Message::Revoked);
         match self.mailbox.room() {
             Some(places) => self.queue(py, places, &waiter),
-            None => _ = future::settle(&waiter, Outcome::Nothing),
+            None => _ = settle::settle(&waiter, Outcome::Nothing),
         }
         Ok(future)
     }
@@ -119,7 +120,7 @@ impl Host {
 
     /// Whether `waiter` had no place, and now gets none.
     fn cancel_waiter(&self, py: Python<'_>, waiter: &Arc<ActorCell>) -> PyResult<bool> {
-        let cancelled = future::cancel(py, waiter, None)?;
+        let cancelled = settle::cancel(py, waiter, None)?;
         if cancelled && let Some(places) = self.mailbox.room() {
             places.forget(|other| Arc::ptr_eq(other, waiter));
         }
@@ -128,7 +129,7 @@ impl Host {
 
     fn queue(&self, py: Python<'_>, places: &Arc<Places>, waiter: &Arc<ActorCell>) {
         if let Some(waiter) = places.wait(Arc::clone(waiter)) {
-            future::settle(&waiter, Outcome::Nothing);
+            settle::settle(&waiter, Outcome::Nothing);
         } else {
             // From now on it is told of what begins; what has begun before that is seen here.
             self.see_begun(py);

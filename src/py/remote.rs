@@ -22,11 +22,11 @@ use rustix::io::Errno;
 
 use super::error::{ActorLost, Fault, Started, log_failure, log_lost};
 use super::executor::ExecutorCore;
-use super::future;
 use super::host::{Dump, Host, Transport};
 use super::imports;
 use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
+use super::settle;
 use super::stats::End;
 use super::stop::{Force, Signalled};
 use super::thread::TOLD;
@@ -241,7 +241,7 @@ fn send(
     sent: &mut Sent,
 ) -> PyResult<()> {
     let py = carrier.py();
-    let (packed, is_told) = match future::begin(&cell) {
+    let (packed, is_told) = match settle::begin(&cell) {
         Some(Message::Object(packed)) => (packed, false),
         Some(Message::Told(packed)) => (packed, true),
         _ => return Ok(()),
@@ -280,5 +280,5 @@ fn finish(
         ),
     };
     host.tally.end(end);
-    future::settle_attached(py, cell, outcome);
+    settle::settle_attached(py, cell, outcome);
 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::error::{Fault, Sealed, Started, log_lost};
-use super::future;
 use super::host::Host;
 use super::message::{ActorCell, Outcome};
 use super::permit::wake_all;
+use super::settle;
 use super::stats::End;
 use super::wait::{raising, wait_for};
 
@@ -111,7 +111,7 @@ impl Host {
         let mut cancelled = Ok(());
         // The latest first, so that none begins because an earlier one is gone.
         for cell in sent_ahead.iter().chain(&waiting).rev() {
-            let one = future::cancel(py, cell, Some(&self.tally));
+            let one = settle::cancel(py, cell, Some(&self.tally));
             cancelled = cancelled.and(one.map(drop));
         }
         cancelled
@@ -180,7 +180,7 @@ impl Host {
             if !cell.phase().is_done() {
                 self.tally.end(End::Failed);
             }
-            let settled = future::settle(&cell, outcome);
+            let settled = settle::settle(&cell, outcome);
             if is_told && settled {
                 lost += 1;
                 begun += u32::from(matches!(started, Started::Yes));

@@ -14,11 +14,11 @@ use rustix::io::Errno;
 
 use super::error::{Fault, log_failure};
 use super::executor::ExecutorCore;
-use super::future;
 use super::host::{Dump, Host, Transport};
 use super::imports;
 use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
+use super::settle;
 use super::stats::End;
 use super::stop::{Force, Signalled};
 use crate::engine::mailbox::{Mailbox, Take};
@@ -174,7 +174,7 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
                 None => return,
             },
         };
-        if let Some(message) = future::begin(&cell) {
+        if let Some(message) = settle::begin(&cell) {
             host.tally.begin();
             let is_told = message.is_told();
             // The message is gone before its future ends, and the answer goes with it.
@@ -192,7 +192,7 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
             };
             host.tally.end(end);
             host.tally.rest();
-            future::settle_attached(py, &cell, outcome);
+            settle::settle_attached(py, &cell, outcome);
         }
     }
 }

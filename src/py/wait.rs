@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::engine::latch::{Latch, Wait};
@@ -31,6 +32,21 @@ pub(super) fn wait_for(py: Python<'_>, latch: &Latch, deadline: Option<Instant>)
             Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => return Ok(false),
             Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
         }
+    }
+}
+
+/// `None`: without end.
+pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    match timeout {
+        None => Ok(None),
+        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err(
+            "timeout is not a number of seconds: nan",
+        )),
+        Some(seconds) if seconds <= 0.0 => Ok(Some(Instant::now())),
+        // Too far away to be told is without end.
+        Some(seconds) => Ok(Duration::try_from_secs_f64(seconds)
+            .ok()
+            .and_then(|timeout| Instant::now().checked_add(timeout))),
     }
 }
 

@@ -1,0 +1,335 @@
+//! The receiving side of a link: what comes from the child, and who reads it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use pyo3::prelude::*;
+use rustix::event::PollFlags;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+
+use super::Link;
+use crate::engine::frame::{Frame, Kind};
+use crate::engine::link::{Broken, Fill, Reader};
+use crate::engine::sys::{self, Bell, Interest};
+use crate::py::error::Sealed;
+use crate::py::message::{ActorCell, Message, Outcome};
+use crate::py::packet::Packet;
+use crate::py::permit::Permit;
+use crate::py::stats::{End, Tally};
+use crate::py::wire::Wire;
+use crate::py::{settle, wait};
+
+/// The receiving side.
+pub(in crate::py) struct Intake {
+    reader: Reader,
+    /// Why there is nothing more to read, found by a thread that is not the I/O thread.
+    over: Option<Over>,
+}
+
+/// Why nothing more is read.
+pub(in crate::py) enum Over {
+    /// The stream or the process has ended.
+    Ended,
+    InitFailed(Vec<u8>),
+    Broken(Broken),
+}
+
+impl From<Broken> for Over {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+/// What a frame has told. Holds what is dropped without a lock.
+pub(in crate::py) enum Event {
+    /// The message has left the child with an outcome; its place is another's.
+    Ended(Arc<ActorCell>, Sealed, Option<Permit>),
+    /// It has left the child, which did not begin it.
+    Skipped(Arc<ActorCell>),
+    /// It has begun; its place is another's.
+    Begun(Option<Permit>),
+    /// These were told, and have been handled.
+    Done(Vec<Arc<ActorCell>>),
+}
+
+/// Ends messages and runs their callbacks.
+fn settle_all(events: Vec<Event>, tally: &Tally) {
+    for event in events {
+        match event {
+            Event::Ended(cell, outcome, permit) => {
+                // First, so that who hears of the end finds room, and it counted.
+                drop(permit);
+                tally.end(match outcome {
+                    Sealed::Answer(_) => End::Handled,
+                    Sealed::Error(_) | Sealed::Fault(_) => End::Failed,
+                });
+                settle::settle(&cell, Outcome::Sealed(outcome));
+            }
+            Event::Skipped(cell) => drop(cell),
+            Event::Begun(permit) => drop(permit),
+            Event::Done(cells) => {
+                for cell in cells {
+                    tally.end(End::Handled);
+                    settle::settle(&cell, Outcome::Nothing);
+                }
+            }
+        }
+    }
+}
+
+/// How it went to read in the place of the I/O thread.
+enum Turn {
+    Read,
+    /// There may be a signal to see to, or the time is over.
+    Look,
+    /// The answer is another thread's to read, or has been read.
+    Leave,
+}
+
+impl Link {
+    /// The bell, if the answer to message `sequence` has not been read. For who has the intake,
+    /// without which nobody reads it.
+    fn bell_while_ahead(&self, sequence: u64) -> Option<Arc<Bell>> {
+        let wire = self.wire();
+        let wire = wire.as_ref()?;
+        let is_ahead = wire.ahead.contains(sequence);
+        is_ahead.then(|| Arc::clone(&wire.bell))
+    }
+
+    /// Has the I/O thread read from now on.
+    pub(super) fn give_back(&self) {
+        if self.by_waiter.swap(false, Ordering::SeqCst)
+            && let Some(wire) = self.wire().as_ref()
+        {
+            self.ring(wire);
+        }
+    }
+
+    /// Somebody is to hear of an answer without waiting for it.
+    pub(in crate::py) fn attend(&self, py: Python<'_>) {
+        if self.is_by_waiter() {
+            py.detach(|| self.give_back());
+        }
+    }
+
+    /// Takes in what one read gives; what it tells is the caller's to settle.
+    pub(in crate::py) fn read(
+        self: &Arc<Self>,
+        intake: &mut Intake,
+        events: &mut Vec<Event>,
+    ) -> Result<Fill, Over> {
+        let fill = intake.reader.fill()?;
+        let before = events.len();
+        while let Some(frame) = intake.reader.next_frame()? {
+            if frame.kind == Kind::Log {
+                self.logs.take(frame.body);
+            } else {
+                self.receive(frame, events)?;
+            }
+        }
+        if events.len() > before {
+            // There is room: the child gets its next messages before callbacks of these run.
+            self.refill();
+        }
+        Ok(fill)
+    }
+
+    /// Reads in the place of the I/O thread until `cell` is done, which was sent as `sequence`, if
+    /// that leaves it to who waits. Otherwise, or if something else is to be seen to, returns early:
+    /// the latch is to be waited for. An error is what a signal's handler raised, or a callback that
+    /// it ran.
+    pub(in crate::py) fn read_for(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        cell: &ActorCell,
+        sequence: u64,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        while self.is_by_waiter() && !cell.done().is_set() {
+            let until = wait::until(deadline);
+            let turn = wait::raising(|| Ok(py.detach(|| self.read_once(sequence, until))))?;
+            match turn {
+                Turn::Read => {}
+                Turn::Look => {
+                    py.check_signals()?;
+                    if deadline.is_some_and(|at| Instant::now() >= at) {
+                        break;
+                    }
+                }
+                Turn::Leave => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for answers, and ends their messages.
+    fn read_once(self: &Arc<Self>, sequence: u64, until: Option<Instant>) -> Turn {
+        let mut events = Vec::new();
+        let turn = self.read_as_waiter(sequence, until, &mut events);
+        // Without the lock: callbacks may run.
+        self.settle(events);
+        turn
+    }
+
+    /// Ends messages, once the records that came with their answers are handled. Detached, and
+    /// without a lock.
+    pub(in crate::py) fn settle(&self, events: Vec<Event>) {
+        self.logs.wait();
+        settle_all(events, &self.tally);
+    }
+
+    fn read_as_waiter(
+        self: &Arc<Self>,
+        sequence: u64,
+        until: Option<Instant>,
+        events: &mut Vec<Event>,
+    ) -> Turn {
+        let mut intake = self.try_intake();
+        let Some(intake) = intake.as_mut().and_then(|intake| intake.as_mut()) else {
+            // Two wait: the I/O thread serves both.
+            self.give_back();
+            return Turn::Leave;
+        };
+        // Another may have read this answer, and be about to end its message. Then nothing need
+        // come here any more.
+        let Some(bell) = self.bell_while_ahead(sequence) else {
+            return Turn::Leave;
+        };
+        let fd = intake.reader.fd();
+        let read = |fd| Interest {
+            fd,
+            flags: PollFlags::IN,
+        };
+        let interests = [
+            Some(read(fd.as_fd())),
+            // Rung when this is to be the I/O thread's business again: so when the child has ended.
+            Some(read((*bell).as_fd())),
+        ];
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        match sys::poll(interests, timeout) {
+            Ok(ready) if ready.iter().all(PollFlags::is_empty) => Turn::Look,
+            Ok([answers, _]) if !answers.is_empty() => {
+                match self.read(intake, events) {
+                    Ok(Fill::End) => self.give_back(),
+                    Ok(_) => {}
+                    Err(over) => {
+                        intake.over = Some(over);
+                        self.give_back();
+                    }
+                }
+                Turn::Read
+            }
+            Err(Errno::INTR) => Turn::Look,
+            Ok(_) | Err(_) => {
+                self.give_back();
+                Turn::Leave
+            }
+        }
+    }
+
+    /// Takes in a frame, which tells that messages have left the child, or that one has begun.
+    fn receive(&self, frame: Frame, events: &mut Vec<Event>) -> Result<(), Over> {
+        let (body, sequence) = (frame.body, frame.sequence);
+        let outcome = match frame.kind {
+            Kind::Error if sequence == 0 => return Err(Over::InitFailed(body)),
+            Kind::Answer => {
+                let packet = Packet::receive(&self.arena(), body).map_err(Broken::Frame)?;
+                Some(Sealed::Answer(Arc::new(packet)))
+            }
+            Kind::Error => Some(Sealed::Error(Arc::new(body))),
+            _ => None,
+        };
+        let mut wire = self.wire();
+        // It is there until the I/O thread takes it, after the last read.
+        let wire = wire.as_mut().ok_or(Over::Ended)?;
+        let reached = sequence + u64::from(frame.kind == Kind::Done);
+        let passed = wire.pass_told(reached);
+        if !passed.is_empty() {
+            events.push(Event::Done(passed));
+        }
+        let event = match (frame.kind, outcome) {
+            (_, Some(outcome)) => Some(self.receive_end(wire, sequence, outcome)?),
+            (Kind::Done, _) => None,
+            (Kind::Begun, _) => Some(self.receive_begun(wire, sequence)?),
+            (Kind::Skipped, _) => {
+                let cell = wire.ahead.leave(sequence)?.cell;
+                if !cell.phase().is_done() {
+                    wire.revoked.push(Arc::clone(&cell));
+                }
+                Some(Event::Skipped(cell))
+            }
+            (kind, _) => return Err(Broken::Unexpected(kind).into()),
+        };
+        self.ahead_messages
+            .store(wire.ahead.len(), Ordering::SeqCst);
+        events.extend(event);
+        Ok(())
+    }
+
+    fn receive_end(
+        &self,
+        wire: &mut Wire,
+        sequence: u64,
+        outcome: Sealed,
+    ) -> Result<Event, Broken> {
+        let cell = wire.ahead.leave(sequence)?.cell;
+        let is_bounded = self.mailbox.room().is_some();
+        let permit = is_bounded.then(|| cell.message(Message::take_permit));
+        Ok(Event::Ended(cell, outcome, permit.flatten().flatten()))
+    }
+
+    fn receive_begun(&self, wire: &Wire, sequence: u64) -> Result<Event, Broken> {
+        let oldest = wire.ahead.oldest();
+        let Some((_, ahead)) = oldest.filter(|oldest| oldest.0 == sequence) else {
+            return Err(Broken::OutOfOrder(sequence));
+        };
+        let permit = ahead.cell.message(Message::take_permit).flatten();
+        // Who begins to wait from now on says so under the wire's lock.
+        if self.mailbox.room().is_none_or(|room| !room.has_waiters())
+            && let Some(out) = &wire.out
+        {
+            out.shared.set_curious(false);
+        }
+        Ok(Event::Begun(permit))
+    }
+
+    /// Takes in the answers that the child had given when it died and that were still to leave it.
+    pub(in crate::py) fn read_spilled(&self, events: &mut Vec<Event>) {
+        let shared = self.shared();
+        for frame in shared.spill().frames() {
+            // Some may have left the child before it died; then another message is the next.
+            if self.is_next(&frame) {
+                // What makes no sense here is the end of what can be known.
+                _ = self.receive(frame, events);
+            }
+        }
+        let done = shared.done().load(Ordering::SeqCst);
+        if let Some(wire) = self.wire().as_mut() {
+            events.push(Event::Done(wire.pass_told(done + 1)));
+        }
+    }
+
+    /// Whether a frame is about the message that is the next to be answered.
+    fn is_next(&self, frame: &Frame) -> bool {
+        let wire = self.wire();
+        let Some(wire) = wire.as_ref() else {
+            return false;
+        };
+        let oldest = wire.ahead.oldest().map_or(0, |(oldest, _)| oldest);
+        let mut ahead = (oldest..).zip(wire.ahead.iter());
+        let next = ahead.find(|(number, ahead)| !ahead.is_told || *number >= frame.sequence);
+        next.is_some_and(|(number, _)| number == frame.sequence)
+    }
+}
+
+impl Intake {
+    pub(super) fn new(reader: Reader) -> Self {
+        Self { reader, over: None }
+    }
+
+    pub(in crate::py) fn take_over(&mut self) -> Option<Over> {
+        self.over.take()
+    }
+}

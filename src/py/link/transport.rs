@@ -1,0 +1,203 @@
+//! A link as a host uses it: what carries messages to an actor's process.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::PyNotImplementedError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use rustix::io::Errno;
+
+use super::{AHEAD_BY_POSTING, Link, Who};
+use crate::engine::cell;
+use crate::engine::frame::Kind;
+use crate::engine::sys::{self, Signal};
+use crate::engine::trace::Trace;
+use crate::py::host::{Dump, Transport};
+use crate::py::message::{ActorCell, Message};
+use crate::py::packet::{self, Giver};
+use crate::py::permit::Permit;
+use crate::py::pickle::What;
+use crate::py::stats::Progress;
+use crate::py::stop::{Force, Signalled};
+
+impl Link {
+    fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        let what = What::Message(&self.name);
+        let giver = if self.keeps {
+            Giver::Repeats
+        } else {
+            Giver::Keeps
+        };
+        let packed = packet::pack(&self.arena(), kind, object.clone(), &what, giver)?;
+        Ok(Message::Frame(packed))
+    }
+}
+
+impl Transport for Arc<Link> {
+    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        self.message(Kind::Message, object)
+    }
+
+    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
+        self.message(Kind::Told, object)
+    }
+
+    fn call(
+        &self,
+        function: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        let call = (function, args, kwargs).into_pyobject(function.py())?;
+        self.message(Kind::Call, call.as_any())
+    }
+
+    fn call_method(
+        &self,
+        name: &Bound<'_, PyString>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Message> {
+        let call = (name, args, kwargs).into_pyobject(name.py())?;
+        self.message(Kind::Method, call.as_any())
+    }
+
+    fn rouse(&self, py: Python<'_>) {
+        let ahead = self.ahead_messages();
+        if ahead > 0 {
+            // No longer one by one.
+            self.attend(py);
+        }
+        // With so many ahead an answer is to come, after which the mailbox is looked into. Nothing
+        // to do here, so no reason to let another thread have the GIL.
+        if ahead >= AHEAD_BY_POSTING || self.crowd.is_served() {
+            return;
+        }
+        let sent = py.detach(|| {
+            self.pump(AHEAD_BY_POSTING, Who::Poster);
+            if self.crowd.is_there() {
+                self.serve_crowd();
+            }
+            Instant::now()
+        });
+        self.crowd.waited(sent.elapsed());
+    }
+
+    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+        let wire = self.wire();
+        let Some(wire) = wire.as_ref() else {
+            return Vec::new();
+        };
+        let ahead = wire.ahead.iter().map(|ahead| &ahead.cell);
+        ahead.chain(&wire.returned).map(Arc::clone).collect()
+    }
+
+    fn begun(&self) -> Vec<Permit> {
+        // Somebody wants to hear of what happens.
+        self.give_back();
+        let wire = self.wire();
+        let Some(wire) = wire.as_ref() else {
+            return Vec::new();
+        };
+        if self.mailbox.room().is_some_and(|room| room.has_waiters())
+            && let Some(out) = &wire.out
+        {
+            out.shared.set_curious(true);
+        }
+        let mut begun = Vec::new();
+        for ahead in wire.ahead.iter() {
+            // In this order: the child may begin it between the two.
+            match ahead.cell.phase() {
+                cell::Phase::Pending => break,
+                cell::Phase::Running => {
+                    begun.extend(ahead.cell.message(Message::take_permit).flatten());
+                }
+                // Cancelled: it has no place any more.
+                _ => {}
+            }
+        }
+        begun
+    }
+
+    fn is_own_thread(&self) -> bool {
+        self.logs.is_own_thread()
+    }
+
+    fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        let mut request = None;
+        loop {
+            let polled = py.detach(|| {
+                let mut traces = self.traces();
+                let polled = traces
+                    .as_mut()
+                    .map(|traces| traces.poll(&self.shared(), &mut request));
+                polled.transpose()
+            });
+            let why = match polled {
+                Ok(Some(Trace::Text(text))) => return Ok(Dump::Text(text)),
+                Ok(Some(Trace::NotReady)) => "its process has not started yet",
+                Ok(Some(Trace::Pending)) => "its process does not react, not even to a signal",
+                Ok(None) if !self.has_traces => {
+                    let text = "the system gives no handle on the process to ask for it";
+                    return Err(PyNotImplementedError::new_err(text));
+                }
+                Ok(None) | Err(Errno::SRCH) if self.keeps && self.wire().is_some() => {
+                    "its process has died, and may be started again"
+                }
+                // The child is gone, and the I/O thread knows it or is about to.
+                Ok(None) | Err(Errno::SRCH) => return Ok(Dump::Ended),
+                Err(error) => return Err(std::io::Error::from(error).into()),
+            };
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Ok(Dump::TimedOut(why));
+            }
+            // Nobody rings when it is done: it was written by the handler of a signal.
+            py.detach(|| std::thread::sleep(PAUSE));
+            py.check_signals()?;
+        }
+    }
+
+    fn signal(&self, force: Force) -> Result<Signalled, Errno> {
+        drop(self.revoke_all());
+        if let Some(process) = self.process().as_ref() {
+            let signal = match force {
+                Force::Terminate => Signal::TERM,
+                Force::Kill => Signal::KILL,
+            };
+            let pid = i32::try_from(process.pid).unwrap_or_default();
+            sys::signal_process(process.watch.as_deref(), pid, signal)?;
+        }
+        // After the signal, or the child might take this for a graceful end.
+        if let Some(wire) = self.wire().as_mut() {
+            wire.stop();
+            self.ring(wire);
+        }
+        Ok(Signalled::Yes)
+    }
+
+    fn progress(&self) -> Progress {
+        let shared = self.shared();
+        if self.is_restarting() {
+            return Progress {
+                since: 0,
+                failed: self.failed_before.load(Ordering::Relaxed),
+            };
+        }
+        let failed = shared.failed().load(Ordering::Relaxed);
+        Progress {
+            since: shared.since().load(Ordering::Relaxed),
+            failed: failed + self.failed_before.load(Ordering::Relaxed),
+        }
+    }
+
+    fn is_restarting(&self) -> bool {
+        self.is_restarting.load(Ordering::SeqCst)
+    }
+
+    fn pid(&self) -> Option<u32> {
+        Some(self.process().as_ref()?.pid)
+    }
+}

@@ -1,0 +1,176 @@
+//! How a message is begun and ended: by an engine, by an executor, or by whoever has its future.
+//!
+//! A message that is being ended ends, whatever the handlers of signals, waiters and callbacks raise
+//! meanwhile. Call what is here holding no lock.
+
+use pyo3::prelude::*;
+
+use super::callbacks::{Runner, Watch, serve};
+use super::error::Sealed;
+use super::future::FutureCore;
+use super::message::{ActorCell, Message, Outcome};
+use super::stats::{End, Tally};
+use super::stdlib::Stdlib;
+use super::wait;
+use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
+
+/// Ends a message by what an engine has found. Attaches only if somebody watches; call it holding
+/// no lock.
+///
+/// False: it was done before, as when somebody has called `set_result` on its future.
+pub(super) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
+    match cell.settle(outcome, Hold::Nothing) {
+        Settle::Settled(_) => true,
+        Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
+            Python::attach(|py| settle_attached(py, cell, outcome))
+        }
+        // Python objects are dropped attached.
+        Settle::TooLate(outcome) => {
+            Python::attach(|_| drop(outcome));
+            false
+        }
+    }
+}
+
+/// As `settle`, for a thread that is attached.
+pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
+    let (settled, raised) = match cell.settle(outcome, Hold::Attached) {
+        Settle::Settled(watch) => (true, serve(py, cell, None, watch, Runner::Engine)),
+        Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
+            match watching_future(py, cell) {
+                Some(future) => {
+                    let (finished, raised) = FutureCore::finish(&future, outcome, Runner::Engine);
+                    (finished.is_ok(), raised)
+                }
+                // Done meanwhile.
+                None => (false, Ok(())),
+            }
+        }
+        Settle::TooLate(_) => (false, Ok(())),
+    };
+    if let Some(error) = raised.err().and_then(wait::keep) {
+        error.write_unraisable(py, None);
+    }
+    settled
+}
+
+/// Somebody is to hear of a message's end without reading its answer, or ends it by hand.
+pub(super) fn attend(py: Python<'_>, cell: &ActorCell) {
+    if let Some((link, _)) = cell.message(Message::link).flatten() {
+        link.attend(py);
+    }
+}
+
+/// Cancels a message without its future at hand. An error is what a callback or a signal's handler
+/// raised, and comes after the cancelling.
+pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) -> PyResult<bool> {
+    attend(py, cell);
+    match cell.cancel(Hold::Attached) {
+        Cancel::Cancelled { message, watch } => {
+            drop(message);
+            if let Some(tally) = tally {
+                tally.end(End::Cancelled);
+            }
+            serve(py, cell, None, watch, Runner::Caller)?;
+            Ok(true)
+        }
+        Cancel::Already => Ok(true),
+        Cancel::TooLate => Ok(false),
+        Cancel::NeedsCondition => match watching_future(py, cell) {
+            Some(future) => FutureCore::cancel(&future),
+            None => Ok(false),
+        },
+    }
+}
+
+fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, FutureCore>> {
+    let future = |watch: &Watch| watch.future.as_ref().map(|f| f.clone_ref(py));
+    let found = cell.watch(|_, watch| watch.as_deref().and_then(future));
+    Some(found??.into_bound(py))
+}
+
+/// The message, unless it was cancelled or its future settled by hand.
+pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
+    match cell.begin() {
+        // Which lets who waits for room have its place.
+        Begin::Message(Message::Bounded(message, _)) => Some(*message),
+        Begin::Message(message) => Some(message),
+        Begin::Gone => None,
+    }
+}
+
+impl FutureCore {
+    /// Settles the cell, whatever looks on and whatever is raised meanwhile, and runs the callbacks.
+    /// Hands the outcome back if the future was done already.
+    pub(super) fn finish(
+        slf: &Bound<'_, Self>,
+        outcome: Outcome,
+        runner: Runner,
+    ) -> (Result<(), Outcome>, PyResult<()>) {
+        let cell = &slf.get().cell;
+        let (settled, told) = match cell.settle(outcome, Hold::Attached) {
+            Settle::NeedsCondition(outcome) => Self::settle_witnessed(slf, outcome),
+            settled => (settled, Ok(())),
+        };
+        match settled {
+            Settle::Settled(watch) => {
+                let served = serve(slf.py(), cell, Some(slf), watch, runner);
+                (Ok(()), told.and(served))
+            }
+            Settle::TooLate(outcome)
+            | Settle::NeedsAttached(outcome)
+            | Settle::NeedsCondition(outcome) => (Err(outcome), told),
+        }
+    }
+
+    fn settle_witnessed(
+        slf: &Bound<'_, Self>,
+        outcome: Outcome,
+    ) -> (Settle<Outcome, Watch>, PyResult<()>) {
+        let this = slf.get();
+        let event = match &outcome {
+            Outcome::Raised(_) | Outcome::Sealed(Sealed::Error(_) | Sealed::Fault(_)) => {
+                "add_exception"
+            }
+            _ => "add_result",
+        };
+        Self::end_witnessed(slf, |stdlib| {
+            let settled = this.cell.settle(outcome, Hold::Condition);
+            let told = if matches!(settled, Settle::Settled(_)) {
+                let opened = this.opened(slf.py()).map(drop);
+                opened.and(stdlib.tell_waiters(slf, event))
+            } else {
+                Ok(())
+            };
+            (settled, told)
+        })
+    }
+
+    pub(super) fn cancel_witnessed(
+        slf: &Bound<'_, Self>,
+    ) -> (Cancel<Message, Watch>, PyResult<()>) {
+        let cell = &slf.get().cell;
+        Self::end_witnessed(slf, |stdlib| {
+            let ended = cell.cancel(Hold::Condition);
+            let told = match ended {
+                Cancel::Cancelled { .. } if cell.phase() == Phase::Notified => {
+                    stdlib.tell_waiters(slf, "add_cancelled")
+                }
+                Cancel::Cancelled { .. } => stdlib.notify(slf.py()),
+                _ => Ok(()),
+            };
+            (ended, told)
+        })
+    }
+
+    /// Runs `end` holding the condition, whatever is raised meanwhile.
+    fn end_witnessed<T>(
+        slf: &Bound<'_, Self>,
+        end: impl FnOnce(&Stdlib) -> (T, PyResult<()>),
+    ) -> (T, PyResult<()>) {
+        let stdlib = slf.get().stdlib.get();
+        let stdlib = stdlib.expect("it was made before the cell could ask for it");
+        let ((ended, told), raised) = stdlib.hold_surely(slf.py(), || end(stdlib));
+        (ended, raised.and(told))
+    }
+}
