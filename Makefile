@@ -78,11 +78,11 @@ define environment
 endef
 
 $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
-	$(call environment,examples)
+	$(call environment,test-examples)
 
 .PHONY: test-examples
 test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, with all the libraries that they use
-	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group examples
+	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group test-examples
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/test_examples.py $(ARGS)
 
 $(VENV_RAY)/.tools: pyproject.toml | $(VENV)/.tools

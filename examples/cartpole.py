@@ -1,7 +1,8 @@
 """Many simulations at once: gymnasium's CartPole in process actors, each with some of them.
 
-A message is a policy; an answer is what its poles went through, an array. The processes keep their
-environments from one policy to the next, and the parent keeps all of them busy.
+A message is a policy; an answer is what its poles went through, an array, which comes through
+shared memory. The processes keep their environments from one policy to the next, and the parent
+keeps all of them busy.
 """
 
 import os
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from futures_actors import ProcessActor
 
-ENVIRONMENTS = 8  # in each actor
+ENVIRONMENTS = 64  # in each actor
 POLICIES = 40
 
 
