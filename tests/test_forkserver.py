@@ -133,3 +133,44 @@ def test_a_server_that_cannot_fork_says_so_and_is_asked_again(script, tmp_path):
             assert executor.post((actors.echo, "alive")).result(30) == "alive"
     """
     script(source).check()
+
+
+def test_a_start_that_is_interrupted_leaves_the_next_its_own_child(script):
+    """Ctrl-C while the server's answer is awaited: the next one would be taken for another's."""
+    source = """if True:
+        import actors
+        from futures_actors import _forkserver_client
+        starter = actors.ProcessDo.options(start_method="forkserver")
+        before = starter.executor()
+        connection = _forkserver_client._Connection
+        answer = connection._answer
+        def interrupted(self):
+            connection._answer = answer
+            raise KeyboardInterrupt
+        connection._answer = interrupted
+        try:
+            starter.executor()
+        except KeyboardInterrupt:
+            print("interrupted")
+        for _ in range(2):
+            with starter.executor() as executor:
+                print(executor.stats().pid == executor.post((actors.get_pid,)).result(30))
+        print(before.post((actors.echo, "alive")).result(30))
+    """
+    assert script(source).check().out == "interrupted\nTrue\nTrue\nalive\n"
+
+
+def test_the_end_of_a_child_is_learned_by_a_descriptor_of_any_number(script):
+    source = """if True:
+        import os, resource
+        import actors
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most != resource.RLIM_INFINITY and most < 2000:
+            print(3)
+            raise SystemExit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2000, most))
+        many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+        executor = actors.ProcessDo.options(start_method="forkserver").executor()
+        print(executor.post((actors.exit_at_once, 3)).exception(30).exitcode)
+    """
+    assert script(source).check().out == "3\n"

@@ -53,6 +53,9 @@ def _connection() -> "_Connection":
         # A copy that os.fork() made: the server is the other process's.
         _server.close()
         _server = None
+    if _server is not None and _server.owes:
+        # Who asked was interrupted: the next answer would be to that.
+        _retire()
     if _server is None:
         try:
             _server = _Connection(_names)
@@ -100,6 +103,8 @@ class _Connection:
 
     def __init__(self, names: list[str]) -> None:
         self.owner = os.getpid()
+        #: Whether there is a request that has not been answered.
+        self.owes = False
         self._socket, theirs = socket.socketpair()
         try:
             self._process = start_interpreter("_forkserver", [theirs.fileno()], names)
@@ -127,8 +132,10 @@ class _Connection:
             request: _messages.Request = (plain_path(), environ, _umask(), ignores_interrupt)
             out, err = (_stream(number) for number in (1, 2))
             sent = (*descriptors, out, err, directory, theirs)
+            self.owes = True
             _messages.send(self._socket, request, sent)
             pid = self._answer()
+            self.owes = False
         except BaseException:
             os.close(status)
             raise
@@ -175,7 +182,10 @@ class Forked:
 
     def reap(self, kill: bool) -> int | None:  # noqa: FBT001 - see Child
         """Wait for its end and return the exit code; None if the server died before it."""
-        if kill and not select.select([self._status], [], [], GRACE)[0]:
+        # Not by `select`, which takes no descriptor above 1,023.
+        poll = select.poll()
+        poll.register(self._status, select.POLLIN)
+        if kill and not poll.poll(GRACE * 1000):
             # It has not been reaped, so the pid is still its own.
             os.kill(self.pid, signal.SIGKILL)
         with open(self._status, "rb") as status:  # noqa: PTH123 - a descriptor

@@ -41,7 +41,11 @@ def send(
 def receive(connection: _socket.socket) -> "tuple[Any, list[int]] | None":
     """Return the next message and its descriptors; None if the other side has closed."""
     room = _socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
-    data, ancillary, _, _ = connection.recvmsg(_LEN.size, room, _socket.MSG_CMSG_CLOEXEC)
+    try:
+        data, ancillary, _, _ = connection.recvmsg(_LEN.size, room, _socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        # Without having read what was sent to it.
+        return None
     descriptors = [
         descriptor
         for _, _, rights in ancillary
