@@ -269,7 +269,7 @@ impl FutureCore {
         };
         match ended {
             Cancel::Cancelled { message, watch } => {
-                drop(message);
+                settle::discard(slf.py(), message);
                 if let Some(tally) = slf.get().tally.get() {
                     tally.end(End::Cancelled);
                 }

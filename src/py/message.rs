@@ -46,6 +46,23 @@ impl Message {
         }
     }
 
+    /// Drops a message that nobody will begin. It is detached that memory is given back to the
+    /// system, which takes its time.
+    pub(super) fn discard(self, py: Python<'_>) {
+        if self.has_blocks() {
+            py.detach(|| drop(self));
+        }
+    }
+
+    fn has_blocks(&self) -> bool {
+        match self {
+            Self::Frame(packed) => packed.has_blocks(),
+            Self::Ticket(ticket) => ticket.has_references(),
+            Self::Bounded(message, _) => message.has_blocks(),
+            _ => false,
+        }
+    }
+
     /// Whether nobody awaits its end.
     pub(super) fn is_told(&self) -> bool {
         match self {

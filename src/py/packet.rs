@@ -35,6 +35,10 @@ impl Packed {
         Some(Box::new(blocks.iter().map(Block::reference).collect()))
     }
 
+    pub(super) fn has_blocks(&self) -> bool {
+        self.blocks.is_some()
+    }
+
     /// Another of one that was packed for a giver who repeats it: it has no blocks.
     pub(super) fn duplicate(&self) -> Self {
         debug_assert!(self.blocks.is_none());

@@ -305,7 +305,7 @@ impl Side<'_> {
     /// The child is dead, or to be ended: takes in what it has left, and has another started if
     /// that may be.
     fn end(&mut self, over: Over) -> Then {
-        self.link.set_by_waiter(false);
+        self.link.give_back();
         let mut events = Vec::new();
         self.link.read_spilled(&mut events);
         self.link.settle(events);

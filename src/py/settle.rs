@@ -67,7 +67,7 @@ pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) ->
     attend(py, cell);
     match cell.cancel(Hold::Attached) {
         Cancel::Cancelled { message, watch } => {
-            drop(message);
+            discard(py, message);
             if let Some(tally) = tally {
                 tally.end(End::Cancelled);
             }
@@ -80,6 +80,13 @@ pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) ->
             Some(future) => FutureCore::cancel(&future),
             None => Ok(false),
         },
+    }
+}
+
+/// Drops what was cancelled.
+pub(super) fn discard(py: Python<'_>, message: Option<Message>) {
+    if let Some(message) = message {
+        message.discard(py);
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::lifecycle;
 use super::link::Link;
@@ -30,19 +31,23 @@ pub(super) struct Ticket {
     pub(super) permit: Option<Permit>,
     /// What the frame refers to: the child's once it claims the message, and until then ours.
     references: Few<Reference>,
+    is_withdrawn: AtomicBool,
     /// The message, for another child should this one die: where an actor is started again.
     pub(super) kept: Option<Box<Message>>,
 }
 
 impl Ticket {
+    /// What the frame refers to is freed when the ticket is dropped: here its cell is locked.
     pub(super) fn withdraw(&self) -> bool {
         let withdrawn = self.shared.claims().withdraw(self.sequence);
-        if withdrawn && let Some(references) = &self.references {
-            let arena = self.link.arena();
-            let references = references.iter();
-            references.for_each(|reference| arena.free(*reference));
+        if withdrawn {
+            self.is_withdrawn.store(true, Ordering::SeqCst);
         }
         withdrawn
+    }
+
+    pub(super) fn has_references(&self) -> bool {
+        self.references.is_some()
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -55,6 +60,18 @@ impl Ticket {
     pub(super) fn link(&self) -> Option<(Arc<Link>, u64)> {
         let is_ours = self.link.generation == lifecycle::generation();
         is_ours.then(|| (Arc::clone(&self.link), self.sequence))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(references) = &self.references
+            && self.is_withdrawn.load(Ordering::SeqCst)
+        {
+            let arena = self.link.arena();
+            let references = references.iter();
+            references.for_each(|reference| arena.free(*reference));
+        }
     }
 }
 
@@ -174,6 +191,7 @@ impl Wire {
                 sequence,
                 is_told: message.is_told(),
                 references: message.references(),
+                is_withdrawn: AtomicBool::new(false),
                 permit,
                 kept: kept.map(Box::new),
             };

@@ -98,8 +98,8 @@ impl Link {
         is_ahead.then(|| Arc::clone(&wire.bell))
     }
 
-    /// Has the I/O thread read from now on.
-    pub(super) fn give_back(&self) {
+    /// Has the I/O thread read from now on, and who waits stop.
+    pub(in crate::py) fn give_back(&self) {
         if self.by_waiter.swap(false, Ordering::SeqCst)
             && let Some(wire) = self.wire().as_ref()
         {
@@ -197,6 +197,11 @@ impl Link {
         let Some(bell) = self.bell_while_ahead(sequence) else {
             return Turn::Leave;
         };
+        if !self.is_by_waiter() {
+            // The I/O thread has taken it back, and may be about to end the link: it does not ring
+            // for who comes so late.
+            return Turn::Leave;
+        }
         let fd = intake.reader.fd();
         let read = |fd| Interest {
             fd,
