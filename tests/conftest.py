@@ -203,13 +203,7 @@ _passed = pytest.StashKey()
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm(request):
-    """Whatever is made once in a process and kept is made before anyone counts.
-
-    What tests and libraries are made of is not garbage: frozen, so that `gc.collect()`, which each
-    test calls, walks what tests have made.
-    """
-    gc.collect()
-    gc.freeze()
+    """Whatever is made once in a process and kept is made before anyone counts."""
     if request.config.getoption("--ray"):
         request.getfixturevalue("cluster")
     if sys.platform == "linux":
@@ -217,6 +211,16 @@ def _warm(request):
         for kind in ACTORS:
             with kind.start(actors.Echo) as executor:
                 executor.post(0).result(actors.PATIENCE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _old_is_frozen(_warm):
+    """What is there before a module's first test, pytest's reports of others too, is not garbage.
+
+    So `gc.collect()`, which each test calls, walks what the module's tests have made.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
