@@ -12,7 +12,9 @@ VENV_RAY ?= .venv-ray
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 CONTRACT := ahead callbacks cancel contract errors faults mailbox one_by_one options post process restart shutdown stats stop submit tell
-ON_RAY := ahead callbacks cancel contract errors faults mailbox options post ray shutdown stats submit tell
+# What of it runs on a Ray cluster, and more. Not one_by_one and process, which are about the pipe and
+# the surroundings of a child; not restart, since an actor there is never started again.
+ON_RAY := ahead callbacks cancel contract errors faults mailbox options post ray shutdown stats stop submit tell
 GET_PYTHON ?= ../shared/pythons/get-python
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
 
@@ -85,13 +87,23 @@ test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, with all 
 	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group test-examples
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/test_examples.py $(ARGS)
 
+# Puts what was built for $(VENV) into another environment of the same Python, without building anew.
+define install
+	rm -rf $(@D)/wheel
+	$(BIN)/maturin build --release --locked --quiet --interpreter $(BIN)/python --out $(@D)/wheel
+	$(@D)/bin/pip install -q --disable-pip-version-check --no-deps --force-reinstall $(@D)/wheel/*.whl
+	touch $@
+endef
+
 $(VENV_RAY)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,ray)
 
+$(VENV_RAY)/.built: $(VENV_RAY)/.tools $(VENV)/.built
+	$(install)
+
 # A timeout must not end the session, which has a cluster to stop.
 .PHONY: test-ray
-test-ray: $(VENV)/.built $(VENV_RAY)/.tools ## The contract, and more, on a real Ray cluster in a namespace without network
-	VIRTUAL_ENV=$(abspath $(VENV_RAY)) $(BIN)/maturin develop --release --locked --quiet
+test-ray: $(VENV_RAY)/.built ## The contract, and more, on a real Ray cluster in a namespace without network
 	$(VENV_RAY)/bin/python -m pytest --ray -o timeout_method=signal \
 	    $(addprefix tests/test_,$(addsuffix .py,$(ON_RAY))) $(ARGS)
 
@@ -178,11 +190,7 @@ $(VENV_PEERS)/.tools: | $(VENV)/.tools
 	touch $@
 
 $(VENV_PEERS)/.built: $(VENV_PEERS)/.tools $(VENV)/.built
-	rm -rf $(VENV_PEERS)/wheel
-	$(BIN)/maturin build --release --locked --quiet --interpreter $(BIN)/python --out $(VENV_PEERS)/wheel
-	$(VENV_PEERS)/bin/pip install -q --disable-pip-version-check --no-deps --force-reinstall \
-	    $(VENV_PEERS)/wheel/*.whl
-	touch $@
+	$(install)
 
 .PHONY: bench
 ifdef PEERS

@@ -271,6 +271,22 @@ class AloneInside:
         return None
 
 
+class Writes:
+    """Writes a line to a file for each message, and at its end."""
+
+    def __init__(self, path, error=None):
+        self.path = path
+        self.error = error
+
+    def handle(self, message):
+        append_to(self, self.path, f"{message} {threading.get_ident()}\n")
+
+    def on_stop(self):
+        append_to(self, self.path, f"stop {threading.get_ident()}\n")
+        if self.error is not None:
+            raise self.error
+
+
 BODIES = [value for value in list(globals().values()) if isinstance(value, type)]
 BODIES = [body for body in BODIES if body not in (Gate, Path, ProcessActor, ThreadActor)]
 for _base in (ThreadActor, ProcessActor):

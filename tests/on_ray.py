@@ -63,8 +63,11 @@ class Cluster:
             PYTHONPATH=os.pathsep.join(filter(None, paths)),
             RAY_USAGE_STATS_ENABLED="0",
             RAY_AUTH_MODE="disabled",
-            # The machine may be busy.
+            # The machine may be busy, and Ray's workers are nicer than all that runs beside them.
             RAY_agent_register_timeout_ms="120000",
+            RAY_worker_niceness="0",
+            # What programs write is looked at.
+            RAY_LOGGER_LEVEL="error",
         )
         Path(self.folder, "ray").mkdir()
         # After the environment, which it reads.
@@ -84,6 +87,7 @@ class Cluster:
             resources={name: 1000},
             object_store_memory=300 << 20,
             node_ip_address="127.0.0.1",
+            include_log_monitor=False,
             **more,
         )
 

@@ -15,10 +15,10 @@ use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
-use super::error::log_failure;
+use super::error::{log_failure, log_told};
 use super::packet::{self, Giver, Packet};
 use super::pickle::{self, What};
-use super::thread::{TOLD, on_stop};
+use super::thread::on_stop;
 use crate::engine::answers::{Answers, Haste};
 use crate::engine::arena::Arena;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
@@ -259,7 +259,7 @@ impl<'py> Child<'py> {
         if frame.kind == Kind::Told {
             if let Err(error) = self.handle(actor, frame) {
                 self.shared.failed().fetch_add(1, Ordering::Relaxed);
-                log_failure(py, name, TOLD, error);
+                log_told(py, name, error);
             }
             return Ok(None);
         }

@@ -124,6 +124,11 @@ pub(super) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) 
     }
 }
 
+/// Logs what `handle` raised at a message that nobody awaits.
+pub(super) fn log_told(py: Python<'_>, name: &str, error: PyErr) {
+    log_failure(py, name, "handle of a message that was told", error);
+}
+
 /// Logs that messages which nobody awaits are lost: how many, and of those how many had begun.
 pub(super) fn log_lost(py: Python<'_>, name: &str, (lost, begun): (u32, u32), fault: &Fault) {
     let error = to_error(py, name, fault, Started::No).into_value(py);

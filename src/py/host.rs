@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use rustix::io::Errno;
 
-use super::error::{Fault, Started, shut_down, to_error};
+use super::error::{Fault, Started, log_told, shut_down, to_error};
 use super::future;
 use super::lifecycle;
 use super::message::{ActorCell, Message, Outcome};
@@ -247,6 +247,31 @@ impl Host {
         self.tally.tell();
         self.transport.rouse(py);
         Ok(())
+    }
+
+    /// Ends a message by what `handle` returned or raised; whether it was told, `begin` said.
+    pub(super) fn finish(
+        &self,
+        py: Python<'_>,
+        cell: &ActorCell,
+        is_told: bool,
+        ended: PyResult<Bound<'_, PyAny>>,
+    ) {
+        let end = match &ended {
+            Ok(_) => stats::End::Handled,
+            Err(_) => stats::End::Failed,
+        };
+        let outcome = match ended {
+            Ok(_) if is_told => Outcome::Nothing,
+            Ok(answer) => Outcome::Value(answer.unbind()),
+            Err(error) if is_told => {
+                log_told(py, &self.name, error);
+                Outcome::Nothing
+            }
+            Err(error) => Outcome::Raised(error.into_value(py).into_any()),
+        };
+        self.tally.end(end);
+        settle::settle_attached(py, cell, outcome);
     }
 
     /// An error if messages are refused.

@@ -24,12 +24,10 @@ use super::error::{ActorLost, Fault, Started, log_failure, log_lost};
 use super::executor::ExecutorCore;
 use super::host::{Dump, Host, Transport};
 use super::imports;
-use super::message::{ActorCell, Message, Outcome};
+use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::settle;
-use super::stats::End;
 use super::stop::{Force, Signalled};
-use super::thread::TOLD;
 use crate::engine::mailbox::{Mailbox, Take};
 
 /// What the carrier packs is in the mailbox until the actor's thread sends it.
@@ -228,7 +226,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         } else {
             host.tally.begin();
         }
-        finish(py, host, &cell, is_told, opened);
+        host.finish(py, &cell, is_told, opened);
     }
 }
 
@@ -255,30 +253,7 @@ fn send(
             sent.insert(number, (cell, is_told));
             return Err(error);
         }
-        Err(error) => finish(py, host, &cell, is_told, Err(error)),
+        Err(error) => host.finish(py, &cell, is_told, Err(error)),
     }
     Ok(())
-}
-
-fn finish(
-    py: Python<'_>,
-    host: &Host,
-    cell: &ActorCell,
-    is_told: bool,
-    ended: PyResult<Bound<'_, PyAny>>,
-) {
-    let (outcome, end) = match ended {
-        Ok(_) if is_told => (Outcome::Nothing, End::Handled),
-        Ok(answer) => (Outcome::Value(answer.unbind()), End::Handled),
-        Err(error) if is_told => {
-            log_failure(py, &host.name, TOLD, error);
-            (Outcome::Nothing, End::Failed)
-        }
-        Err(error) => (
-            Outcome::Raised(error.into_value(py).into_any()),
-            End::Failed,
-        ),
-    };
-    host.tally.end(end);
-    settle::settle_attached(py, cell, outcome);
 }

@@ -16,15 +16,11 @@ use super::error::{Fault, log_failure};
 use super::executor::ExecutorCore;
 use super::host::{Dump, Host, Transport};
 use super::imports;
-use super::message::{ActorCell, Message, Outcome};
+use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::settle;
-use super::stats::End;
 use super::stop::{Force, Signalled};
 use crate::engine::mailbox::{Mailbox, Take};
-
-/// What the log calls a message that was told.
-pub(super) const TOLD: &str = "handle of a message that was told";
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.
 struct SameProcess {
@@ -178,21 +174,9 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
             host.tally.begin();
             let is_told = message.is_told();
             // The message is gone before its future ends, and the answer goes with it.
-            let (outcome, end) = match handle(actor, message) {
-                Ok(_) if is_told => (Outcome::Nothing, End::Handled),
-                Ok(answer) => (Outcome::Value(answer.unbind()), End::Handled),
-                Err(error) if is_told => {
-                    log_failure(py, &host.name, TOLD, error);
-                    (Outcome::Nothing, End::Failed)
-                }
-                Err(error) => (
-                    Outcome::Raised(error.into_value(py).into_any()),
-                    End::Failed,
-                ),
-            };
-            host.tally.end(end);
+            let ended = handle(actor, message);
             host.tally.rest();
-            settle::settle_attached(py, &cell, outcome);
+            host.finish(py, &cell, is_told, ended);
         }
     }
 }
