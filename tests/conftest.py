@@ -36,6 +36,8 @@ def pytest_configure(config):
     futures_actors.set_start_method(config.getoption("--start-method"))
     if config.getoption("--ray"):
         on_ray.leave_the_network()
+        # Before the tests are imported. Where the machine is busy, a worker of Ray's starts slowly.
+        actors.PATIENCE = 50
 
 
 def pytest_ignore_collect(collection_path, config):

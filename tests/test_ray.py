@@ -1,18 +1,24 @@
 """What only actors on a Ray cluster do: where they live, how they are lost, what crosses. Each test
 has a real cluster (`make test-ray`), whose nodes are processes of this machine."""
 
+import gc
 import logging
+import math
 import os
 import re
 import shutil
 import signal
+import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import ray
+from ray.exceptions import ActorUnavailableError, ObjectStoreFullError, RayTaskError
 
 import actors
+import futures_actors.ray
 import on_ray
 import programs
 from actors import PATIENCE
@@ -159,7 +165,7 @@ def test_an_actor_that_finds_no_place_fails_its_futures():
 
 
 def test_an_actor_without_a_place_can_be_killed():
-    executor = RayDo.options(resources={"nowhere": 1}, start_timeout=None).executor()
+    executor = RayDo.options(resources={"nowhere": 1}, start_timeout=math.inf).executor()
     future = executor.post((actors.echo, 1))
     executor.kill()
     executor.shutdown()
@@ -180,6 +186,32 @@ def test_an_array_comes_back_whole_and_writable():
         back = executor.post((actors.echo, array)).result(PATIENCE)
         assert back.flags.writeable
         assert (back == array).all()
+
+
+def test_what_crosses_is_let_go_at_once_on_both_sides():
+    """Not when garbage is collected: arrays would pile up, and each copy would need fresh pages."""
+    with RayDo.executor() as executor:
+        executor.submit(gc.disable).result(PATIENCE)
+        gc.disable()
+        try:
+            array = np.arange(MIB)
+            kept = weakref.ref(array)
+            back = executor.post((echo_and_watch, array)).result(PATIENCE)
+            kept_back = weakref.ref(back)
+            del array, back
+            assert executor.post((is_watched_alive,)).result(PATIENCE) is False
+            assert (kept(), kept_back()) == (None, None)
+        finally:
+            gc.enable()
+
+
+def echo_and_watch(actor, array):
+    actor.watched = weakref.ref(array)
+    return array
+
+
+def is_watched_alive(actor):
+    return actor.watched() is not None
 
 
 def test_an_array_keeps_its_layout():
@@ -247,6 +279,78 @@ def test_references_are_dropped_while_answers_arrive():
             for future in futures:
                 future.result(PATIENCE)
             del futures, future
+
+
+def thread_name():
+    return threading.current_thread().name
+
+
+class Unpickled:
+    """Is what `thread_name` says where it is unpickled."""
+
+    def __reduce__(self):
+        return thread_name, ()
+
+
+def unpickled(actor):
+    return Unpickled()
+
+
+def test_rays_own_thread_runs_no_code_of_the_user():
+    """Neither callbacks nor what an answer does as it is unpickled: all would wait for it."""
+    names = []
+    with RayDo.executor() as executor:
+        future = executor.post((unpickled,))
+        future.add_done_callback(lambda _: names.append(thread_name()))
+        assert future.result(PATIENCE) == "RayDo"
+    assert names == ["RayDo"]
+
+
+@pytest.fixture
+def carrier(monkeypatch):
+    """What carries the messages of the actor that a test starts."""
+    made = []
+
+    class Known(futures_actors.ray.Carrier):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr(futures_actors.ray, "Carrier", Known)
+    return lambda: made[0]
+
+
+def test_unavailable_is_dead(carrier, gate):
+    """Nobody knows what became of the message, nor whether it would be handled twice."""
+    executor = RayDo.executor()
+    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    running = executor.post((actors.pause, gate))
+    gate.reached()
+    (number,) = carrier()._refs
+    carrier()._events.put((number, ActorUnavailableError("for a moment", None)))
+    error = running.exception(PATIENCE)
+    assert (type(error), error.started) == (ActorDied, True)
+    assert "Ray says ActorUnavailableError: " in str(error)
+    executor.shutdown()
+    programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
+
+
+def test_what_ray_cannot_do_for_a_message_is_that_messages_error_alone(carrier, gate):
+    with RayDo.executor() as executor:
+        running = executor.post((actors.pause, gate))
+        gate.reached()
+        (number,) = carrier()._refs
+        error = RayTaskError("receive", "no traceback", ObjectStoreFullError("no room"))
+        carrier()._events.put((number, error))
+        assert running.exception(PATIENCE) is error
+        gate.open()
+        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+
+
+def test_a_client_of_a_cluster_is_refused(monkeypatch):
+    monkeypatch.setattr(ray.util.client.ray, "is_connected", lambda: True)
+    with pytest.raises(RuntimeError, match="on a node of the cluster, not ray://"):
+        RayDo.executor()
 
 
 def test_options_that_ray_has_go_to_ray():

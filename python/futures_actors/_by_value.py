@@ -30,13 +30,7 @@ def dumps(
 
 def loads(pickled: Buffer, buffers: list[Buffer] | None = None) -> Any:  # noqa: ANN401
     """Unpickle what either side has pickled by value, with the buffers that were left out."""
-    unpickler = Unpickler(io.BytesIO(pickled), buffers)
-    try:
-        return unpickler.load()
-    finally:
-        # It is in a cycle with what it hands out, and must not keep the message until that is
-        # collected.
-        unpickler.memo = {}
+    return Unpickler(io.BytesIO(pickled), buffers).load()
 
 
 class Unpickler(pickle.Unpickler):
@@ -50,6 +44,15 @@ class Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, buffers: list[Buffer] | None) -> None:
         super().__init__(file, buffers=buffers)
         self._new: set[int] = set()
+
+    def load(self) -> Any:  # noqa: ANN401 - whatever it was
+        """Unpickle, and let go of it."""
+        try:
+            return super().load()
+        finally:
+            # It is in a cycle with what it hands out, and must not keep the message until that is
+            # collected.
+            self.memo = {}
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it
         found = super().find_class(module, name)

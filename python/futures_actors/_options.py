@@ -1,6 +1,6 @@
 """`Options`: what `MyActor.options(...)` returns, to start an actor with them.
 
-An option is a line of the table `_OPTIONS`, and an attribute that `src/py/options.rs` reads.
+An option is a line of the table `OPTIONS`, and an attribute that `src/py/options.rs` reads.
 """
 
 import operator
@@ -37,21 +37,27 @@ class Options(Generic[P, Started]):
     start_method: str | None
     shared_memory: int | None
 
-    def __init__(self, actor_class: type[Any], given: dict[str, object]) -> None:
+    def __init__(
+        self,
+        actor_class: type[Any],
+        given: dict[str, object],
+        table: "dict[str, Option] | None" = None,
+    ) -> None:
         """Check what was given; what is wrong is an error that names option and value."""
         self.actor_class = actor_class
         self._given = given
+        table = OPTIONS if table is None else table
         for name in given:
-            if name not in _OPTIONS:
+            if name not in table:
                 raise TypeError(
                     f"{actor_class.__name__}.options() has no option {name!r}; "
-                    f"there are {', '.join(_OPTIONS)}"
+                    f"there are {', '.join(table)}"
                 )
-            if _OPTIONS[name].process_only and not issubclass(actor_class, ProcessActor):
+            if table[name].process_only and not issubclass(actor_class, ProcessActor):
                 raise TypeError(
                     f"option {name!r} is for process actors, and {actor_class.__name__} is none"
                 )
-        for name, option in _OPTIONS.items():
+        for name, option in table.items():
             value = given.get(name)
             setattr(self, name, None if value is None else option.check(name, value))
         if self.restart_window is not None and not self.max_restarts:
@@ -90,7 +96,7 @@ def _name(option: str, value: object) -> str:
     return value
 
 
-def _size(option: str, value: object) -> int:
+def size(option: str, value: object) -> int:
     size = _count(option, value)
     if size < 1:
         raise ValueError(f"{option} must be at least 1, not {size}")
@@ -107,7 +113,7 @@ def _count(option: str, value: object) -> int:
     return min(count, sys.maxsize)
 
 
-def _seconds(option: str, value: object) -> float:
+def seconds(option: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{option} must be a number of seconds, not {type(value).__name__}")
     if not value > 0:
@@ -127,18 +133,18 @@ def _bytes(option: str, value: object) -> int:
     return value
 
 
-class _Option(NamedTuple):
+class Option(NamedTuple):
     """How a value that is not None is checked, and whether thread actors lack the option."""
 
     check: Callable[[str, object], object]
     process_only: bool = False
 
 
-_OPTIONS = {
-    "name": _Option(_name),
-    "mailbox_size": _Option(_size),
-    "max_restarts": _Option(_count, process_only=True),
-    "restart_window": _Option(_seconds, process_only=True),
-    "start_method": _Option(_start_method, process_only=True),
-    "shared_memory": _Option(_bytes, process_only=True),
+OPTIONS = {
+    "name": Option(_name),
+    "mailbox_size": Option(size),
+    "max_restarts": Option(_count, process_only=True),
+    "restart_window": Option(seconds, process_only=True),
+    "start_method": Option(_start_method, process_only=True),
+    "shared_memory": Option(_bytes, process_only=True),
 }

@@ -1,15 +1,15 @@
 """Parcels: what crosses between an executor and an actor that Ray has.
 
-A parcel is `(pickle, buffers, references)`. Big buffers are left out of the pickle, so that they
-cross without being copied into it; so are references to Ray's objects and actors, which Ray counts
-only where it meets them itself.
+A parcel is `(pickle,)`, or `(pickle, buffers, references)`. Big buffers are left out of the pickle,
+so that they cross without being copied into it; so are references to Ray's objects and actors,
+which Ray counts only where it meets them itself.
 """
 
 import contextlib
 import io
 import mmap
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
@@ -18,7 +18,7 @@ from ray.actor import ActorHandle
 
 from . import _by_value
 
-Parcel = tuple[bytes, Any, list[Any]]
+Parcel = tuple[Any, ...]
 
 #: From here on, in bytes, Ray's shared memory is quicker than a pickle. Ray's own limit is as high.
 BIG = 100 << 10
@@ -30,18 +30,30 @@ def pack(value: object, what: str, store: Callable[[list[pickle.PickleBuffer]], 
     An error says what it was (`what`) and what refused.
     """
     file = io.BytesIO()
-    pickler = _Pickler(file)
+    buffers: list[pickle.PickleBuffer] = []
+
+    # No method of the pickler's: it would keep itself, and what it has pickled.
+    def goes_in(buffer: pickle.PickleBuffer) -> bool:
+        view = memoryview(buffer)
+        if view.nbytes < BIG or not view.contiguous:
+            return True
+        buffers.append(buffer)
+        return False
+
+    pickler = _Pickler(file, goes_in)
     try:
         pickler.dump(value)
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
         raise _by_value.explain_refusal(what, error) from error
-    buffers = store(pickler.buffers) if pickler.buffers else []
-    return file.getvalue(), buffers, pickler.references
+    if not buffers and not pickler.references:
+        return (file.getvalue(),)
+    return file.getvalue(), store(buffers) if buffers else [], pickler.references
 
 
-def unpack(parcel: Parcel, *, zero_copy: bool) -> Any:  # noqa: ANN401 - whatever it was
+def unpack(
+    pickled: bytes, buffers: Sequence[Any] = (), references: Sequence[Any] = (), *, zero_copy: bool
+) -> Any:  # noqa: ANN401 - whatever it was
     """Open a parcel. Buffers can be written to, unless they are views of what many may read."""
-    pickled, buffers, references = parcel
     if not zero_copy:
         buffers = [_copy(buffer) for buffer in buffers]
     return _Unpickler(pickled, buffers, references).load()
@@ -59,20 +71,11 @@ def _copy(buffer: Any) -> mmap.mmap:  # noqa: ANN401 - whatever Ray's view is
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
-    """Leaves out big buffers and references."""
+    """Leaves out references, and the buffers that `goes_in` is false of."""
 
-    def __init__(self, file: io.BytesIO) -> None:
-        self.buffers: list[pickle.PickleBuffer] = []
+    def __init__(self, file: io.BytesIO, goes_in: Callable[[pickle.PickleBuffer], bool]) -> None:
         self.references: list[Any] = []
-        super().__init__(file, pickle.HIGHEST_PROTOCOL, self._takes)
-
-    def _takes(self, buffer: pickle.PickleBuffer) -> bool:
-        """Return whether a buffer goes into the pickle."""
-        view = memoryview(buffer)
-        if view.nbytes < BIG or not view.contiguous:
-            return True
-        self.buffers.append(buffer)
-        return False
+        super().__init__(file, pickle.HIGHEST_PROTOCOL, goes_in)
 
     def reducer_override(self, value: Any) -> Any:  # noqa: ANN401 - as pickle has it
         if isinstance(value, (ObjectRef, ActorHandle)):
@@ -84,8 +87,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
 class _Unpickler(_by_value.Unpickler):
     """Puts back what was left out."""
 
-    def __init__(self, pickled: bytes, buffers: list[Any], references: list[Any]) -> None:
-        super().__init__(io.BytesIO(pickled), buffers)
+    def __init__(self, pickled: bytes, buffers: Sequence[Any], references: Sequence[Any]) -> None:
+        super().__init__(io.BytesIO(pickled), list(buffers))
         self._references = references
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it

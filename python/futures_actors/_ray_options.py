@@ -1,11 +1,22 @@
 """`RayOptions`: what `options(...)` of a Ray actor returns."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ._options import _OPTIONS, Options
+from ._options import OPTIONS, Option, Options, seconds, size
+from ._types import P, Started
 
-if TYPE_CHECKING:
-    from .ray import RayActorExecutor
+
+def _flag(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{option} must be a bool, not {type(value).__name__}")
+    return value
+
+
+_OWN = {
+    "window": Option(size),
+    "start_timeout": Option(seconds),
+    "zero_copy": Option(_flag),
+}
 
 #: What Ray has and an actor of this package cannot have, and why.
 _REFUSED = {
@@ -20,62 +31,41 @@ _REFUSED = {
 }
 
 
-class RayOptions(Options[..., Any]):
-    """A Ray actor class, and how its actors are to be started.
+class RayOptions(Options[P, Started]):
+    """A Ray actor class, and how its actors are to be started; None stands for the default.
 
     `name`, `mailbox_size`: as in `Options`; `name` is for errors and the log, not for Ray.
     `window`: how many messages Ray may have at a time, 1 unless it is given. What Ray has counts as
     running and cannot be cancelled.
     `start_timeout`: for how many seconds the actor may wait for a place in the cluster, 60 unless
-    it is given; None: without end.
+    it is given; `math.inf`: without end.
     `zero_copy`: whether arrays are read-only views of Ray's memory, instead of copies.
     All others go to Ray as they are: `num_cpus`, `num_gpus`, `memory`, `resources`,
     `label_selector`, `scheduling_strategy`, `runtime_env` ...
     """
 
-    def __init__(self, actor_class: type[Any], given: dict[str, Any]) -> None:
+    window: int | None
+    start_timeout: float | None
+    zero_copy: bool | None
+
+    def __init__(self, actor_class: Any, given: dict[str, Any]) -> None:  # noqa: ANN401 - a class
         """Check what was given; what is wrong is an error that names option and value."""
-        for name, reason in _REFUSED.items():
-            if name in given:
+        for name in given:
+            if name in _REFUSED:
                 raise TypeError(
-                    f"{actor_class.__name__}.options() has no option {name!r}: {reason}"
+                    f"{actor_class.__name__}.options() has no option {name!r}: {_REFUSED[name]}"
                 )
-        super().__init__(actor_class, {name: given[name] for name in given if name in _OPTIONS})
-        self.ray = {name: value for name, value in given.items() if name not in _OPTIONS}
-        self.window = _window(self.ray.pop("window", 1))
-        self.start_timeout = _seconds(self.ray.pop("start_timeout", 60.0))
-        self.zero_copy = _flag(self.ray.pop("zero_copy", False))
+        table = OPTIONS | _OWN
+        super().__init__(actor_class, {name: given[name] for name in given if name in table}, table)
+        self.ray = {name: value for name, value in given.items() if name not in table}
         self._given = given
 
-    def executor(self, /, *args: Any, **kwargs: Any) -> "RayActorExecutor[Any, Any]":  # noqa: ANN401
+    def executor(self, /, *args: P.args, **kwargs: P.kwargs) -> Started:
         """Start an actor with these options and return its executor.
 
         Every argument goes to the constructor.
         """
         from .ray import RayActorExecutor
 
-        return RayActorExecutor(self, *args, **kwargs)
-
-
-def _window(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"window must be an int, not {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"window must be at least 1, not {value}")
-    return value
-
-
-def _seconds(value: object) -> float | None:
-    if value is None:
-        return None
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"start_timeout must be a number of seconds, not {type(value).__name__}")
-    if not value > 0:
-        raise ValueError(f"start_timeout must be more than 0 seconds, not {value}")
-    return float(value)
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"zero_copy must be a bool, not {type(value).__name__}")
-    return value
+        started: Any = RayActorExecutor(self, *args, **kwargs)
+        return started  # type: ignore[no-any-return]

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ._child import dump_error
-from ._parcel import Parcel, pack, unpack
+from ._parcel import pack, unpack
 
-#: Whether it is an answer, and that or an exception as `_child.dump_error` encodes it.
-Reply = tuple[bool, "Parcel | bytes"]
+#: Whether it is an answer, and its parcel, or an exception as `_child.dump_error` encodes it. A
+#: list: Ray writes one of bytes without a pickle.
+Reply = list[Any]
 
 
 class Server:
@@ -24,44 +25,39 @@ class Server:
         """Return this process's id, which also says that the actor has a place."""
         return os.getpid()
 
-    def construct(self, pickled: bytes, buffers: Any, references: list[Any]) -> Reply:  # noqa: ANN401
-        """Construct the object of a parcel that has class and arguments."""
+    def receive(self, *parcel: Any) -> Reply:  # noqa: ANN401 - what `_parcel.pack` makes
+        """Do what the parcel says: one of the methods `do_...`, and its arguments."""
 
-        def construct() -> None:
-            cls, args, kwargs = self._open((pickled, buffers, references))
-            self._object = cls(*args, **kwargs)
+        def work() -> object:
+            kind, args = unpack(*parcel, zero_copy=self._zero_copy)
+            return getattr(self, f"do_{kind}")(*args)
 
-        return self._reply(construct)
-
-    def receive(self, kind: str, pickled: bytes, buffers: Any, references: list[Any]) -> Reply:  # noqa: ANN401
-        """Handle a message, or call a function or a method of the object."""
-        parcel = pickled, buffers, references
-        return self._reply(lambda: getattr(self, f"_{kind}")(*self._open(parcel)))
+        return self._reply(work)
 
     def stop(self) -> Reply:
         """Have the object do what is to be done after the last message."""
-        return self._reply(self._stop)
+        # Executors take classes that are no actors.
+        return self._reply(getattr(self._object, "on_stop", lambda: None))
 
-    def _message(self, message: object) -> object:
+    def do_construct(self, cls: type, args: Any, kwargs: Any) -> None:  # noqa: ANN401
+        """Construct the object."""
+        self._object = cls(*args, **kwargs)
+
+    def do_message(self, message: object) -> object:
+        """Have the object handle a message."""
         return self._object.handle(message)
 
-    def _call(self, function: Any, args: Any, kwargs: Any) -> object:  # noqa: ANN401
+    def do_call(self, function: Any, args: Any, kwargs: Any) -> object:  # noqa: ANN401
+        """Call a function."""
         return function(*args, **kwargs or {})
 
-    def _method(self, name: str, args: Any, kwargs: Any) -> object:  # noqa: ANN401
+    def do_method(self, name: str, args: Any, kwargs: Any) -> object:  # noqa: ANN401
+        """Call a method of the object."""
         return getattr(self._object, name)(*args, **kwargs or {})
-
-    def _stop(self) -> None:
-        # Executors take classes that are no actors.
-        if hasattr(self._object, "on_stop"):
-            self._object.on_stop()
-
-    def _open(self, parcel: Parcel) -> Any:  # noqa: ANN401 - as many parts as there were
-        return unpack(parcel, zero_copy=self._zero_copy)
 
     def _reply(self, work: Callable[[], object]) -> Reply:
         try:
             # Ray puts the buffers into its shared memory as it returns them.
-            return True, pack(work(), f"the answer of actor {self._name}", list)
+            return [True, *pack(work(), f"the answer of actor {self._name}", list)]
         except BaseException as error:  # noqa: BLE001 - it is the message's future's
-            return False, dump_error(error)
+            return [False, dump_error(error)]

@@ -3,15 +3,17 @@
 Extend `RayActor` instead of `ProcessActor`, and the actor lives wherever Ray has room for it.
 """
 
+import math
 import pickle
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 try:
     import ray
-    from ray.exceptions import RayError
+    from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
     raise ImportError(
         "futures_actors.ray needs Ray 2.60 or later, which cannot be imported here "
@@ -32,13 +34,16 @@ from ._errors import (
 from ._parcel import Parcel, pack, unpack
 from ._ray_options import RayOptions
 from ._ray_server import Reply, Server
-from ._types import Answer, Message
+from ._types import Answer, Message, P
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["RayActor", "RayActorExecutor", "RayOptions"]
+
+#: How long an actor may wait for a place, in seconds, unless option start_timeout says so.
+_START_S = 60
 
 #: How often a thread that waits for Ray looks whether there still is one, in seconds.
 _LOOK_S = 0.2
@@ -50,7 +55,9 @@ class RayActor(Actor[Message, Answer]):
     """Base class of actors that live in a process of a Ray cluster."""
 
     @classmethod
-    def executor(cls, /, *args: Any, **kwargs: Any) -> "RayActorExecutor[Any, Any]":  # noqa: ANN401
+    def executor(
+        cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs
+    ) -> "RayActorExecutor[Message, Answer]":
         """Start an actor of this class in the cluster and return its executor.
 
         Ray is initialised if it is not: `ray.init()`. Every argument goes to the constructor, which
@@ -58,24 +65,40 @@ class RayActor(Actor[Message, Answer]):
         `pickle.PicklingError` if they cannot be. If the constructor raises, every message fails
         with `ActorInitError`.
         """
-        return cls.options().executor(*args, **kwargs)
+        return RayActorExecutor(RayOptions(cls, {}), *args, **kwargs)
 
     @classmethod
-    def options(cls, /, **options: Any) -> RayOptions:  # type: ignore[override] # noqa: ANN401
+    def options(
+        cls: Callable[P, Actor[Message, Answer]],
+        *,
+        name: str | None = None,
+        mailbox_size: int | None = None,
+        window: int | None = None,
+        start_timeout: float | None = None,
+        zero_copy: bool | None = None,
+        **ray: Any,  # noqa: ANN401 - what Ray has
+    ) -> "RayOptions[P, RayActorExecutor[Message, Answer]]":
         """Return an object whose `executor(...)` starts actors of this class with options.
 
         What options there are, `RayOptions` says; what it does not know goes to Ray.
         """
-        return RayOptions(cls, options)
+        given = {
+            "name": name,
+            "mailbox_size": mailbox_size,
+            "window": window,
+            "start_timeout": start_timeout,
+            "zero_copy": zero_copy,
+        }
+        given = {option: value for option, value in given.items() if value is not None}
+        return RayOptions(cls, given | ray)
 
 
 class RayActorExecutor(_core.RemoteExecutorCore[Message, Answer], ActorExecutor[Message, Answer]):
     """The executor of a `RayActor`."""
 
-    def __new__(cls, options: RayOptions, /, *args: Any, **kwargs: Any) -> "Self":  # noqa: ANN401
+    def __new__(cls, options: RayOptions[..., Any], /, *args: Any, **kwargs: Any) -> "Self":  # noqa: ANN401
         """Start an actor with `options`."""
-        carrier = Carrier(options, args, kwargs)
-        return super().__new__(cls, options, carrier, options.window)
+        return super().__new__(cls, options, Carrier(options, args, kwargs), options.window or 1)
 
 
 class Carrier:
@@ -85,7 +108,9 @@ class Carrier:
     since they run on the thread that Ray receives with.
     """
 
-    def __init__(self, options: RayOptions, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, options: RayOptions[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         """Ask Ray for a place."""
         with _starting:
             if not ray.is_initialized():
@@ -99,73 +124,72 @@ class Carrier:
         self._refs: dict[int, Any] = {}
         self._pid: int | None = None
         self._forced: str | None = None
-        self._constructor: Parcel | None = self._pack(
-            (options.actor_class, args, kwargs), "class or arguments"
+        self._deadline = math.inf
+        constructor = "construct", (options.actor_class, args, kwargs)
+        self._constructor: Parcel = self._pack(constructor, "class or arguments")
+        zero_copy = bool(options.zero_copy)
+        self._actor: Any = (
+            ray.remote(Server)
+            .options(max_restarts=0, max_task_retries=0, **options.ray)
+            .remote(self._name, zero_copy)
         )
-        server = ray.remote(Server).options(max_restarts=0, max_task_retries=0, **options.ray)
-        self._actor: Any = server.remote(self._name, options.zero_copy)
 
-    def pack(self, kind: str, parts: tuple[Any, ...]) -> tuple[Any, ...]:
+    def pack(self, kind: str, parts: tuple[Any, ...]) -> Parcel:
         """Make a message: `kind` is "message", "call" or "method"."""
-        return (kind, *self._pack(parts, "the message"))
+        return self._pack((kind, parts), "the message")
 
     def start(self) -> int:
         """Have the object constructed, once the actor has a place; return its process's id."""
-        timeout = self._options.start_timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pid: int = self._ask("pid", deadline=deadline)
+        self._deadline = time.monotonic() + (self._options.start_timeout or _START_S)
+        pid: int = self._ask("pid")
         self._pid = pid
-        constructor, self._constructor = self._constructor, None
-        is_answer, body = self._ask("construct", *constructor or ())
+        self._deadline = math.inf
+        constructor, self._constructor = self._constructor, ()
+        is_answer, encoded, *_ = self._ask("receive", constructor)
         if not is_answer:
             self._kill()
-            cause = load_error(body)
-            raise ActorLost(
-                "its constructor raised", lambda name, _: process_init_error(name, cause)
-            )
+            cause = load_error(encoded)
+            reason = "its constructor raised"
+            raise ActorLost(reason, lambda name, _: process_init_error(name, cause))
         return pid
 
-    def send(self, number: int, packed: tuple[Any, ...]) -> None:
+    def send(self, number: int, packed: Parcel) -> None:
         """Send a message without waiting for anything."""
         self._send(number, "receive", packed)
 
-    def receive(self, deadline: float | None = None) -> tuple[int, Any] | None:
+    def receive(self) -> tuple[int, Any] | None:
         """Return the next reply and its message's number; None if there may be something to do."""
-        while True:
-            if deadline is not None and time.monotonic() > deadline:
-                self._kill()
-                raise self._lost(
-                    f"it had no place in the cluster within {self._options.start_timeout} s "
-                    "(option start_timeout)"
-                )
-            try:
-                event = self._events.get(timeout=_LOOK_S if self._refs else None)
-            except queue.Empty:
-                self._check()
-                continue
-            if event is None:
-                return None
-            number, reply = event
-            del self._refs[number]
-            if isinstance(reply, BaseException):
-                # Also one that may come back: what became of the message nobody can tell.
-                self._kill()
-                raise self._lost(f"Ray says {type(reply).__name__}: {_first_line(reply)}")
-            return number, reply
+        self._check()
+        try:
+            event = self._events.get(timeout=_LOOK_S if self._refs else None)
+        except queue.Empty:
+            return None
+        if event is None:
+            return None
+        number, reply = event
+        self._refs.pop(number, None)
+        # A task's error is one of Ray's about this message alone: the server raises none.
+        if isinstance(reply, BaseException) and not isinstance(reply, RayTaskError):
+            # Also one that may come back: what became of the message nobody can tell.
+            self._kill()
+            raise self._ray_says(reply)
+        return number, reply
 
     def open(self, reply: Reply) -> Any:  # noqa: ANN401 - whatever handle returned
         """Return or raise what `handle` did."""
-        is_answer, body = reply
+        if isinstance(reply, BaseException):
+            raise reply
+        is_answer, *parcel = reply
         if is_answer:
-            return unpack(body, zero_copy=self._options.zero_copy)  # type: ignore[arg-type]
-        raise load_error(body)  # type: ignore[arg-type]
+            return unpack(*parcel, zero_copy=bool(self._options.zero_copy))
+        raise load_error(*parcel)
 
     def stop(self) -> None:
         """End an actor that has handled all."""
         try:
-            is_answer, body = self._ask("stop")
+            is_answer, encoded, *_ = self._ask("stop")
             if not is_answer:
-                log_failure(self._name, "on_stop", load_error(body))
+                log_failure(self._name, "on_stop", load_error(encoded))
             self._ask("__ray_terminate__")
         except ActorLost:
             return  # as it was to be
@@ -189,22 +213,22 @@ class Carrier:
             raise self._lost("Ray was shut down").make(self._name, False)  # noqa: FBT003
         return _without_init(ray.put)(buffers)
 
-    def _ask(self, method: str, *args: Any, deadline: float | None = None) -> Any:  # noqa: ANN401
+    def _ask(self, method: str, args: Parcel = ()) -> Any:  # noqa: ANN401
         """Call a method that is not for a message, and wait for what it returns."""
         self._send(0, method, args)
-        while (event := self.receive(deadline)) is None:
+        while (event := self.receive()) is None:
             pass
         # Whoever was roused meanwhile looks again.
         self.rouse()
         return event[1]
 
-    def _send(self, number: int, method: str, args: tuple[Any, ...]) -> None:
+    def _send(self, number: int, method: str, args: Parcel) -> None:
         self._check()
         try:
             call = getattr(self._actor, method)
             ref = _without_init(call._remote)(call, args)  # noqa: SLF001 - `remote` would init
         except RayError as error:
-            raise self._lost(f"Ray says {type(error).__name__}: {_first_line(error)}") from error
+            raise self._ray_says(error) from error
         except Exception:
             self._check()
             raise
@@ -217,12 +241,24 @@ class Carrier:
         return ray.is_initialized() and _session() == self._session
 
     def _check(self) -> None:
+        """Raise if there is nothing to wait for."""
         if not self._is_connected():
             raise self._lost("Ray was shut down")
+        if time.monotonic() > self._deadline:
+            self._kill()
+            seconds = self._options.start_timeout or _START_S
+            raise self._lost(
+                f"it had no place in the cluster within {seconds:g} s (option start_timeout)"
+            )
 
     def _kill(self) -> None:
         if self._is_connected():
             _without_init(ray.kill)(self._actor)
+
+    def _ray_says(self, error: BaseException) -> ActorLost:
+        return self._lost(
+            f"Ray says {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        )
 
     def _lost(self, reason: str) -> ActorLost:
         if self._forced is not None:
@@ -253,7 +289,3 @@ def _session() -> object:
 def _without_init(api: Any) -> Any:  # noqa: ANN401 - any function of Ray's
     """Return a function of Ray's without what starts a cluster if there is none."""
     return getattr(api, "__wrapped__", api)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
