@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["RayActor", "RayActorExecutor", "RayOptions"]
 
 #: How long an actor may wait for a place, in seconds, unless option start_timeout says so.
-_START_S = 60
+_START_S = 60.0
 
 #: How often a thread that waits for Ray looks whether there still is one, in seconds.
 _LOOK_S = 0.2
@@ -124,38 +124,47 @@ class Carrier:
         self._refs: dict[int, Any] = {}
         self._pid: int | None = None
         self._forced: str | None = None
+        self._start_s = options.start_timeout or _START_S
         self._deadline = math.inf
-        constructor = "construct", (options.actor_class, args, kwargs)
-        self._constructor: Parcel = self._pack(constructor, "class or arguments")
-        zero_copy = bool(options.zero_copy)
-        self._actor: Any = (
-            ray.remote(Server)
-            .options(max_restarts=0, max_task_retries=0, **options.ray)
-            .remote(self._name, zero_copy)
-        )
+        parts = options.actor_class, args, kwargs
+        self._constructor: Parcel = self.pack("construct", parts, "class or arguments")
+        server = ray.remote(Server).options(max_restarts=0, max_task_retries=0, **options.ray)
+        self._actor: Any = server.remote(self._name, bool(options.zero_copy))
 
-    def pack(self, kind: str, parts: tuple[Any, ...]) -> Parcel:
+    def pack(self, kind: str, parts: tuple[Any, ...], what: str = "the message") -> Parcel:
         """Make a message: `kind` is "message", "call" or "method"."""
-        return self._pack((kind, parts), "the message")
+        return pack((kind, parts), f"{what} for actor {self._name}", self._store)
 
     def start(self) -> int:
         """Have the object constructed, once the actor has a place; return its process's id."""
-        self._deadline = time.monotonic() + (self._options.start_timeout or _START_S)
+        self._deadline = time.monotonic() + self._start_s
         pid: int = self._ask("pid")
         self._pid = pid
         self._deadline = math.inf
         constructor, self._constructor = self._constructor, ()
-        is_answer, encoded, *_ = self._ask("receive", constructor)
+        is_answer, *parcel = self._ask("receive", constructor)
         if not is_answer:
             self._kill()
-            cause = load_error(encoded)
+            cause = load_error(*parcel)
             reason = "its constructor raised"
             raise ActorLost(reason, lambda name, _: process_init_error(name, cause))
         return pid
 
-    def send(self, number: int, packed: Parcel) -> None:
-        """Send a message without waiting for anything."""
-        self._send(number, "receive", packed)
+    def send(self, number: int, packed: Parcel, method: str = "receive") -> None:
+        """Send a message, which is what `method` of the server takes, and wait for nothing."""
+        self._check()
+        try:
+            call = getattr(self._actor, method)
+            ref = _without_init(call._remote)(call, packed)  # noqa: SLF001 - `remote` would init
+        except RayError as error:
+            raise self._ray_says(error) from error
+        except Exception:
+            self._check()
+            raise
+        # Kept until it is done: Ray may abort if it is dropped under its own callback.
+        self._refs[number] = ref
+        events = self._events
+        ref._on_completed(lambda reply: events.put((number, reply)))  # noqa: SLF001 - as ref.future does
 
     def receive(self) -> tuple[int, Any] | None:
         """Return the next reply and its message's number; None if there may be something to do."""
@@ -187,9 +196,9 @@ class Carrier:
     def stop(self) -> None:
         """End an actor that has handled all."""
         try:
-            is_answer, encoded, *_ = self._ask("stop")
+            is_answer, *parcel = self._ask("stop")
             if not is_answer:
-                log_failure(self._name, "on_stop", load_error(encoded))
+                log_failure(self._name, "on_stop", load_error(*parcel))
             self._ask("__ray_terminate__")
         except ActorLost:
             return  # as it was to be
@@ -205,9 +214,6 @@ class Carrier:
         self._kill()
         self._events.put(None)
 
-    def _pack(self, value: object, what: str) -> Parcel:
-        return pack(value, f"{what} for actor {self._name}", self._store)
-
     def _store(self, buffers: list[pickle.PickleBuffer]) -> Any:  # noqa: ANN401 - an ObjectRef
         if not self._is_connected():
             raise self._lost("Ray was shut down").make(self._name, False)  # noqa: FBT003
@@ -215,27 +221,15 @@ class Carrier:
 
     def _ask(self, method: str, args: Parcel = ()) -> Any:  # noqa: ANN401
         """Call a method that is not for a message, and wait for what it returns."""
-        self._send(0, method, args)
+        self.send(0, args, method)
         while (event := self.receive()) is None:
             pass
         # Whoever was roused meanwhile looks again.
         self.rouse()
-        return event[1]
-
-    def _send(self, number: int, method: str, args: Parcel) -> None:
-        self._check()
-        try:
-            call = getattr(self._actor, method)
-            ref = _without_init(call._remote)(call, args)  # noqa: SLF001 - `remote` would init
-        except RayError as error:
-            raise self._ray_says(error) from error
-        except Exception:
-            self._check()
-            raise
-        # Kept until it is done: Ray may abort if it is dropped under its own callback.
-        self._refs[number] = ref
-        events = self._events
-        ref._on_completed(lambda reply: events.put((number, reply)))  # noqa: SLF001 - as ref.future does
+        _, reply = event
+        if isinstance(reply, BaseException):
+            raise self._ray_says(reply)
+        return reply
 
     def _is_connected(self) -> bool:
         return ray.is_initialized() and _session() == self._session
@@ -246,9 +240,8 @@ class Carrier:
             raise self._lost("Ray was shut down")
         if time.monotonic() > self._deadline:
             self._kill()
-            seconds = self._options.start_timeout or _START_S
             raise self._lost(
-                f"it had no place in the cluster within {seconds:g} s (option start_timeout)"
+                f"it had no place in the cluster within {self._start_s:g} s (option start_timeout)"
             )
 
     def _kill(self) -> None:
@@ -256,9 +249,10 @@ class Carrier:
             _without_init(ray.kill)(self._actor)
 
     def _ray_says(self, error: BaseException) -> ActorLost:
-        return self._lost(
-            f"Ray says {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        )
+        # What comes between is a traceback.
+        lines = str(error).strip().splitlines() or [""]
+        text = " ... ".join(dict.fromkeys([lines[0], lines[-1].strip()]))
+        return self._lost(f"Ray says {type(error).__name__}: {text}")
 
     def _lost(self, reason: str) -> ActorLost:
         if self._forced is not None:
