@@ -56,7 +56,7 @@ class RayActor(Actor[Message, Answer]):
 
     @classmethod
     def executor(
-        cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs
+        cls: Callable[P, Actor[Message, Answer]], /, *args: P.args, **kwargs: P.kwargs
     ) -> "RayActorExecutor[Message, Answer]":
         """Start an actor of this class in the cluster and return its executor.
 
