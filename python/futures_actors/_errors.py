@@ -15,11 +15,19 @@ from ._core import loads
 
 
 class BrokenActor(BrokenExecutor):
-    """The actor can handle no more messages."""
+    """The actor can handle no more messages: `post` raises it, and what was pending fails with it.
+
+    Start another one. It is itself the error of an actor that was ended by force, or that a fork
+    has left to the other process; its subclasses say what else there was.
+    """
 
 
 class ActorInitError(BrokenActor):
-    """The actor's constructor raised; `__cause__` is what it raised."""
+    """The actor's constructor raised; `__cause__` is what it raised.
+
+    Every message that was posted before that was known fails with it, and `post` raises it after.
+    A process actor's is a `concurrent.futures.process.BrokenProcessPool`, too.
+    """
 
 
 class ProcessActorInitError(ActorInitError, BrokenProcessPool):
@@ -52,7 +60,11 @@ class ActorDied(BrokenActor, BrokenProcessPool):
 
 
 class MailboxFull(queue.Full):
-    """The actor's mailbox has no room for another message."""
+    """The actor's mailbox has no room for another message, which was not accepted.
+
+    Raised with option `mailbox_size`, by `post` and `tell` when their `timeout` has passed, and at
+    once in the actor's own thread, which would wait for itself.
+    """
 
 
 class RemoteError(RuntimeError):

@@ -74,14 +74,18 @@ def set_start_method(name: str | None) -> None:
 
     "forkserver": a helper process that has imported this package, and what `preload` names, forks
     each child; the default on Linux 5.3 and later. "spawn": a fresh interpreter for each child; the
-    default elsewhere. None: the default again. Raises `ValueError` for any other name.
+    default elsewhere. None: the default again. Raises `ValueError` for any other name, and
+    `TypeError` for what is no name.
     """
     global _default  # noqa: PLW0603 - it is the process's choice
     _default = None if name is None else check_start_method(name)
 
 
 def get_start_method() -> str:
-    """Return how process actors are started where their options do not say."""
+    """Return how process actors are started where their options do not say.
+
+    It is "forkserver" or "spawn".
+    """
     return _default or ("forkserver" if _has_pidfd() else "spawn")
 
 
