@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# All rows took 94 s where ten programs shared two processors.
+pytestmark = pytest.mark.timeout(300)
+
 BENCH = Path(__file__).parent.parent / "bench"
 ROWS = {
     "start-default",
@@ -123,7 +126,7 @@ def bench(*arguments, changed=None):
         [sys.executable, *command, "--fast", *arguments],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
 
@@ -136,7 +139,6 @@ def ran(tmp_path_factory):
     return done.stdout, json.loads(file.read_text())
 
 
-@pytest.mark.timeout(120)
 def test_every_row_is_printed_after_the_machine(ran):
     printed, _ = ran
     assert printed.startswith("python:")
@@ -145,7 +147,6 @@ def test_every_row_is_printed_after_the_machine(ran):
     assert "targets: " in printed
 
 
-@pytest.mark.timeout(120)
 def test_json_holds_every_sample(ran):
     _, told = ran
     assert {row["row"] for row in told["rows"]} == ROWS
@@ -156,7 +157,6 @@ def test_json_holds_every_sample(ran):
             assert all(sample > 0 for sample in samples)
 
 
-@pytest.mark.timeout(120)
 def test_every_contender_is_measured_in_every_row(ran):
     _, told = ran
     missing = {row["row"]: row["not_yet"] for row in told["rows"] if row["not_yet"]}
@@ -165,7 +165,6 @@ def test_every_contender_is_measured_in_every_row(ran):
         assert all(allowed in reason for reason in reasons.values()), missing
 
 
-@pytest.mark.timeout(120)
 def test_every_target_has_a_figure_when_its_contenders_have(ran):
     _, told = ran
     for row in told["rows"]:
