@@ -467,8 +467,9 @@ import numpy
 executor = Writes.executor()
 executor.post((PATH, 0)).result()
 futures = [executor.submit(time.sleep, 1000), executor.post((PATH, 1))]
-idle = Writes.executor()
+idle, older = Writes.executor(), Writes.executor()
 idle.post((PATH, 2)).result()
+older.post((PATH, 3)).result()
 while not futures[0].running():
     time.sleep(0.01)
 ray.shutdown()
@@ -483,9 +484,16 @@ for message in [numpy.zeros(1 << 20), 1]:
 executor.shutdown()
 idle.shutdown()
 print(ray.is_initialized())
+ray.init(log_to_driver=False)
+print(type(older.post((PATH, 4)).exception(20)).__name__)
+older.shutdown()
+with Writes.executor() as newer:
+    newer.post((PATH, 5)).result()
 """.replace("PATH", repr(str(tmp_path / "log")))
     lines = run(script, source)
-    assert lines == ["ActorDied ActorDied", "True", "ActorDied", "ActorDied", "False"]
+    dead = "ActorDied"
+    assert lines == [f"{dead} {dead}", "True", dead, dead, "False", dead]
+    assert (tmp_path / "log").read_text().split() == ["0", "2", "3", "5"]
 
 
 def test_without_a_cluster_a_local_one_starts_and_ends_with_the_program(cluster, script, tmp_path):

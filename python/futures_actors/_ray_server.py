@@ -13,7 +13,7 @@ Reply = list[Any]
 
 
 class Server:
-    """Constructs an object and hands it messages; it raises nothing itself."""
+    """Constructs an object and hands it messages; it raises nothing but what ends the process."""
 
     def __init__(self, name: str, zero_copy: bool) -> None:  # noqa: FBT001 - Ray passes it on
         """Take what errors call the actor, and whether its buffers are views."""
@@ -59,5 +59,7 @@ class Server:
         try:
             # Ray puts the buffers into its shared memory as it returns them.
             return [True, *pack(work(), f"the answer of actor {self._name}", list)]
-        except BaseException as error:  # noqa: BLE001 - it is the message's future's
-            return [False, dump_error(error)]
+        except BaseException as error:
+            if hasattr(error, "ray_terminate_msg"):
+                raise  # Ray ends this process, and interrupts what runs
+            return [False, dump_error(error)]  # it is the message's future's

@@ -168,10 +168,10 @@ class Carrier:
 
     def receive(self) -> tuple[int, Any] | None:
         """Return the next reply and its message's number; None if there may be something to do."""
-        self._check()
         try:
             event = self._events.get(timeout=_LOOK_S if self._refs else None)
         except queue.Empty:
+            self._check()
             return None
         if event is None:
             return None
@@ -223,7 +223,7 @@ class Carrier:
         """Call a method that is not for a message, and wait for what it returns."""
         self.send(0, args, method)
         while (event := self.receive()) is None:
-            pass
+            self._check()
         # Whoever was roused meanwhile looks again.
         self.rouse()
         _, reply = event
@@ -232,7 +232,7 @@ class Carrier:
         return reply
 
     def _is_connected(self) -> bool:
-        return ray.is_initialized() and _session() == self._session
+        return ray.is_initialized() and _session() is self._session
 
     def _check(self) -> None:
         """Raise if there is nothing to wait for."""
@@ -272,12 +272,8 @@ class Carrier:
 
 
 def _session() -> object:
-    """Return what tells one connection to a cluster from another; None if there is none."""
-    try:
-        context = ray.get_runtime_context()
-        return context.gcs_address, context.get_job_id()
-    except Exception:  # noqa: BLE001 - it was shut down a moment ago
-        return None
+    """Return what tells one connection to a cluster from another, and costs next to nothing."""
+    return ray._private.worker._global_node  # noqa: SLF001 - the public ways take 20 us
 
 
 def _without_init(api: Any) -> Any:  # noqa: ANN401 - any function of Ray's
