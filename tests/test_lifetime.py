@@ -249,7 +249,12 @@ ENDS = {
         import threading, actors
         executor = actors.KINDDo.executor()
         future = executor.post((actors.nap, 0.3))
-        for wait in (future.result, executor.shutdown, lambda: executor.dump_traceback()):
+        def look():
+            try:
+                executor.dump_traceback()
+            except RuntimeError:  # it came too late
+                pass
+        for wait in (future.result, executor.shutdown, look):
             threading.Thread(target=wait, daemon=True).start()
     """,
     "a daemon thread that starts actors": """
