@@ -15,8 +15,8 @@ use pyo3::types::{PyList, PyString, PyType};
 
 use super::callbacks::{Runner, Watch, let_callbacks_go_first, run_callbacks, serve};
 use super::message::{ActorCell, Message, Opened, Outcome};
-use super::stats::{End, Tally};
 use super::stdlib::{Stdlib, phase_named, state_name};
+use super::tally::{Completion, Tally};
 use super::wait::wait_for;
 use super::{imports, lifecycle, settle, wait};
 use crate::engine::cell::{Cancel, Hold, Origin, Phase};
@@ -271,7 +271,7 @@ impl FutureCore {
             Cancel::Cancelled { message, watch } => {
                 settle::discard(slf.py(), message);
                 if let Some(tally) = slf.get().tally.get() {
-                    tally.end(End::Cancelled);
+                    tally.end(Completion::Cancelled);
                 }
                 let served = serve(slf.py(), cell, Some(slf), watch, Runner::Caller);
                 told.and(served).map(|()| true)

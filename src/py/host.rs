@@ -19,8 +19,8 @@ use super::message::{ActorCell, Message, Outcome};
 use super::options::Options;
 use super::permit::Permit;
 use super::settle;
-use super::stats::{self, Progress, Tally};
 use super::stop::{Force, ForceSlot, Signalled};
+use super::tally::{Completion, Progress, Tally};
 use super::wait::{self, wait_for};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
@@ -149,8 +149,8 @@ impl Host {
         let started = sys::spawn(self.name.clone(), STACK_BYTES, move || {
             // Nobody else sets it.
             _ = host.thread_id.set(std::thread::current().id());
-            let end = End(&host);
-            serve(end.0);
+            let exit = ThreadExit(&host);
+            serve(exit.0);
         });
         let thread = started.map_err(|error| {
             self.ended.set();
@@ -217,7 +217,7 @@ impl Host {
             Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
             Err(error) => {
                 self.tally.accept();
-                self.tally.end(stats::End::Failed);
+                self.tally.end(Completion::Failed);
                 settle::settle_attached(
                     py,
                     &cell,
@@ -257,9 +257,9 @@ impl Host {
         is_told: bool,
         ended: PyResult<Bound<'_, PyAny>>,
     ) {
-        let end = match &ended {
-            Ok(_) => stats::End::Handled,
-            Err(_) => stats::End::Failed,
+        let completion = match &ended {
+            Ok(_) => Completion::Handled,
+            Err(_) => Completion::Failed,
         };
         let outcome = match ended {
             Ok(_) if is_told => Outcome::Nothing,
@@ -270,7 +270,7 @@ impl Host {
             }
             Err(error) => Outcome::Raised(error.into_value(py).into_any()),
         };
-        self.tally.end(end);
+        self.tally.end(completion);
         settle::settle_attached(py, cell, outcome);
     }
 
@@ -326,10 +326,10 @@ impl Host {
     }
 }
 
-/// Says that the thread has ended, however it did.
-struct End<'a>(&'a Arc<Host>);
+/// Marks the host as ended when its thread returns or panics.
+struct ThreadExit<'a>(&'a Arc<Host>);
 
-impl Drop for End<'_> {
+impl Drop for ThreadExit<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             log::error!(target: "futures_actors", "actor {} ended by a fault inside", self.0.name);

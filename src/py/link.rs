@@ -21,7 +21,7 @@ pub(super) use self::intake::{Event, Intake, Over};
 use super::lifecycle;
 use super::logs::Logs;
 use super::message::{ActorCell, Message};
-use super::stats::Tally;
+use super::tally::Tally;
 use super::wire::{Ahead, Out, Phase, Wire};
 use crate::engine::arena::Arena;
 use crate::engine::cell;

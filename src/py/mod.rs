@@ -28,6 +28,7 @@ mod start;
 mod stats;
 mod stdlib;
 mod stop;
+mod tally;
 mod thread;
 mod wait;
 mod wire;

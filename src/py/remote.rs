@@ -183,7 +183,7 @@ fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: us
         }
     }
     pid.store(0, Ordering::Relaxed);
-    host.tally.rest();
+    host.tally.idle();
     let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
     if let Err(error) = left {
         error.write_unraisable(py, None);
@@ -222,7 +222,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         };
         let opened = carrier.call_method1(intern!(py, "open"), (reply,));
         if sent.is_empty() {
-            host.tally.rest();
+            host.tally.idle();
         } else {
             host.tally.begin();
         }

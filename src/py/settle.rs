@@ -9,8 +9,8 @@ use super::callbacks::{Runner, Watch, serve};
 use super::error::Sealed;
 use super::future::FutureCore;
 use super::message::{ActorCell, Message, Outcome};
-use super::stats::{End, Tally};
 use super::stdlib::Stdlib;
+use super::tally::{Completion, Tally};
 use super::wait;
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
 
@@ -69,7 +69,7 @@ pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) ->
         Cancel::Cancelled { message, watch } => {
             discard(py, message);
             if let Some(tally) = tally {
-                tally.end(End::Cancelled);
+                tally.end(Completion::Cancelled);
             }
             serve(py, cell, None, watch, Runner::Caller)?;
             Ok(true)

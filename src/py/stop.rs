@@ -12,7 +12,7 @@ use super::host::Host;
 use super::message::{ActorCell, Outcome};
 use super::permit::wake_all;
 use super::settle;
-use super::stats::End;
+use super::tally::Completion;
 use super::wait::{raising, wait_for};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ impl Host {
             };
             // Before it ends, so that who hears of that finds it counted.
             if !cell.phase().is_done() {
-                self.tally.end(End::Failed);
+                self.tally.end(Completion::Failed);
             }
             let settled = settle::settle(&cell, outcome);
             if is_told && settled {

@@ -175,7 +175,7 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
             let is_told = message.is_told();
             // The message is gone before its future ends, and the answer goes with it.
             let ended = handle(actor, message);
-            host.tally.rest();
+            host.tally.idle();
             host.finish(py, &cell, is_told, ended);
         }
     }

@@ -17,7 +17,7 @@ use crate::py::error::Sealed;
 use crate::py::message::{ActorCell, Message, Outcome};
 use crate::py::packet::Packet;
 use crate::py::permit::Permit;
-use crate::py::stats::{End, Tally};
+use crate::py::tally::{Completion, Tally};
 use crate::py::wire::Wire;
 use crate::py::{settle, wait};
 
@@ -62,8 +62,8 @@ fn settle_all(events: Vec<Event>, tally: &Tally) {
                 // First, so that who hears of the end finds room, and it counted.
                 drop(permit);
                 tally.end(match outcome {
-                    Sealed::Answer(_) => End::Handled,
-                    Sealed::Error(_) | Sealed::Fault(_) => End::Failed,
+                    Sealed::Answer(_) => Completion::Handled,
+                    Sealed::Error(_) | Sealed::Fault(_) => Completion::Failed,
                 });
                 settle::settle(&cell, Outcome::Sealed(outcome));
             }
@@ -71,7 +71,7 @@ fn settle_all(events: Vec<Event>, tally: &Tally) {
             Event::Begun(permit) => drop(permit),
             Event::Done(cells) => {
                 for cell in cells {
-                    tally.end(End::Handled);
+                    tally.end(Completion::Handled);
                     settle::settle(&cell, Outcome::Nothing);
                 }
             }

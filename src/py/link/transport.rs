@@ -19,8 +19,8 @@ use crate::py::message::{ActorCell, Message};
 use crate::py::packet::{self, Giver};
 use crate::py::permit::Permit;
 use crate::py::pickle::What;
-use crate::py::stats::Progress;
 use crate::py::stop::{Force, Signalled};
+use crate::py::tally::Progress;
 
 impl Link {
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {

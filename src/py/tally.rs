@@ -1,0 +1,93 @@
+//! Counts of what became of an actor's messages. Data only: `stats` turns them into Python's view.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::engine::sys;
+
+/// Counts of one actor. Invariant, but for a moment: each message that was accepted is waiting,
+/// running, or in one of `handled`, `failed` and `cancelled`.
+///
+/// Relaxed throughout: nobody concludes anything from one count about another thread's memory.
+#[derive(Default)]
+pub(super) struct Tally {
+    accepted: AtomicU64,
+    told: AtomicU64,
+    handled: AtomicU64,
+    failed: AtomicU64,
+    cancelled: AtomicU64,
+    restarts: AtomicU64,
+    /// When a thread actor began on the message that it has, by `sys::now_nanos`; 0: it has none.
+    since: AtomicU64,
+}
+
+/// How a message ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Completion {
+    Handled,
+    Failed,
+    Cancelled,
+}
+
+impl Tally {
+    pub(super) fn accept(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn tell(&self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn end(&self, completion: Completion) {
+        let count = match completion {
+            Completion::Handled => &self.handled,
+            Completion::Failed => &self.failed,
+            Completion::Cancelled => &self.cancelled,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn begin(&self) {
+        self.since.store(sys::now_nanos(), Ordering::Relaxed);
+    }
+
+    pub(super) fn idle(&self) {
+        self.since.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts {
+            accepted: count(&self.accepted),
+            told: count(&self.told),
+            handled: count(&self.handled),
+            failed: count(&self.failed),
+            cancelled: count(&self.cancelled),
+            restarts: count(&self.restarts),
+            since: count(&self.since),
+        }
+    }
+}
+
+/// What a tally held when it was read, field by field.
+pub(super) struct Counts {
+    pub(super) accepted: u64,
+    pub(super) told: u64,
+    pub(super) handled: u64,
+    pub(super) failed: u64,
+    pub(super) cancelled: u64,
+    pub(super) restarts: u64,
+    pub(super) since: u64,
+}
+
+/// What the transport knows that the tally does not.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// As `Tally::since`.
+    pub(super) since: u64,
+    /// Of those counted as handled, on how many `handle` has raised.
+    pub(super) failed: u64,
+}
