@@ -15,7 +15,7 @@ use rustix::event::PollFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
-use super::error::{log_failure, log_told};
+use super::fault::{log_failure, log_told};
 use super::packet::{self, Giver, Packet};
 use super::pickle::{self, What};
 use super::thread::on_stop;

@@ -6,9 +6,10 @@ use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
+use super::fault::Force;
 use super::future::FutureCore;
 use super::host::Host;
-use super::stop::{CancelFutures, Ended, Force};
+use super::lifecycle::{CancelFutures, Ended, Live};
 use super::{imports, lifecycle, wait};
 
 /// The core of an executor: one actor and its mailbox.

@@ -14,7 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyType};
 
 use super::callbacks::{Runner, Watch, let_callbacks_go_first, run_callbacks, serve};
-use super::message::{ActorCell, Message, Opened, Outcome};
+use super::message::{ActorCell, Message};
+use super::outcome::{Opened, Outcome};
 use super::stdlib::{Stdlib, phase_named, state_name};
 use super::tally::{Completion, Tally};
 use super::wait::wait_for;

@@ -12,14 +12,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use rustix::io::Errno;
 
-use super::error::{Fault, Started, log_told, shut_down, to_error};
+use super::fault::{Fault, Force, Started, log_told, shut_down, to_error};
 use super::future;
 use super::lifecycle;
-use super::message::{ActorCell, Message, Outcome};
+use super::message::{ActorCell, Message};
 use super::options::Options;
+use super::outcome::Outcome;
 use super::permit::Permit;
 use super::settle;
-use super::stop::{Force, ForceSlot, Signalled};
+use super::stop::ForceSlot;
 use super::tally::{Completion, Progress, Tally};
 use super::wait::{self, wait_for};
 use crate::engine::latch::Latch;
@@ -89,6 +90,13 @@ pub(super) trait Transport: Send + Sync {
     fn pid(&self) -> Option<u32>;
 }
 
+/// Whether the actor is one that can be ended from outside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signalled {
+    Yes,
+    No,
+}
+
 /// What a transport knows of where an actor is.
 pub(super) enum Dump {
     Text(String),
@@ -144,7 +152,7 @@ impl Host {
     ) -> PyResult<()> {
         // What threads of `threading` get from the system; Python code may recurse deeply in C.
         const STACK_BYTES: usize = 8 << 20;
-        lifecycle::register(self)?;
+        lifecycle::register(Arc::downgrade(self) as _)?;
         let host = Arc::clone(self);
         let started = sys::spawn(self.name.clone(), STACK_BYTES, move || {
             // Nobody else sets it.

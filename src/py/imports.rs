@@ -4,6 +4,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+pyo3::import_exception!(futures_actors._errors, BrokenActor);
+pyo3::import_exception!(futures_actors._errors, MailboxFull);
+pyo3::import_exception!(futures_actors._errors, ActorLost);
+
 /// Defines a function that gives `module.attribute`.
 macro_rules! lazy {
     ($($name:ident: $type:ty = $module:literal, $attribute:literal;)*) => {

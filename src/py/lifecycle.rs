@@ -16,16 +16,38 @@ use once_cell::sync::OnceCell;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::error::BrokenActor;
-use super::host::Host;
-use super::imports;
-use super::stop::{CancelFutures, Ended};
+use super::imports::{self, BrokenActor};
 use crate::engine::arena::Arena;
+
+/// What the end of the interpreter waits for: an actor.
+pub(super) trait Live: Send + Sync {
+    /// Refuses new messages; what is in the mailbox will be handled.
+    fn close(&self, py: Python<'_>);
+
+    /// Refuses new messages, and cancels those that have not begun if that is asked for.
+    fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()>;
+
+    /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
+    /// thread does not wait for itself.
+    fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended>;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CancelFutures {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    Yes,
+    No,
+}
 
 /// Counts the forks between this process and the first that loaded the core.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 static EXITING: AtomicBool = AtomicBool::new(false);
-static LIVE: Mutex<Vec<Weak<Host>>> = Mutex::new(Vec::new());
+static LIVE: Mutex<Vec<Weak<dyn Live>>> = Mutex::new(Vec::new());
 static LOGGING: OnceCell<()> = OnceCell::new();
 
 pub(super) fn generation() -> u32 {
@@ -44,12 +66,12 @@ pub(super) fn forked_error() -> PyErr {
 }
 
 /// Taken attached, and never held across a call into Python.
-fn live() -> MutexGuard<'static, Vec<Weak<Host>>> {
+fn live() -> MutexGuard<'static, Vec<Weak<dyn Live>>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Has the interpreter's exit wait for this executor's actor.
-pub(super) fn register(host: &Arc<Host>) -> PyResult<()> {
+pub(super) fn register(host: Weak<dyn Live>) -> PyResult<()> {
     if is_exiting() {
         return Err(PyRuntimeError::new_err(
             "cannot start an actor after interpreter shutdown",
@@ -57,7 +79,7 @@ pub(super) fn register(host: &Arc<Host>) -> PyResult<()> {
     }
     let mut live = live();
     live.retain(|host| host.strong_count() > 0);
-    live.push(Arc::downgrade(host));
+    live.push(host);
     Ok(())
 }
 
@@ -70,7 +92,7 @@ pub(super) fn register(host: &Arc<Host>) -> PyResult<()> {
 pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
     const GRACE: Duration = Duration::from_secs(2);
     EXITING.store(true, Ordering::SeqCst);
-    let hosts: Vec<Arc<Host>> = live().iter().filter_map(Weak::upgrade).collect();
+    let hosts: Vec<Arc<dyn Live>> = live().iter().filter_map(Weak::upgrade).collect();
     for host in &hosts {
         host.close(py);
     }
@@ -90,7 +112,11 @@ pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-fn wait_for_all(py: Python<'_>, hosts: &[Arc<Host>], deadline: Option<Instant>) -> PyResult<Ended> {
+fn wait_for_all(
+    py: Python<'_>,
+    hosts: &[Arc<dyn Live>],
+    deadline: Option<Instant>,
+) -> PyResult<Ended> {
     for host in hosts {
         if host.wait(py, deadline)? == Ended::No {
             return Ok(Ended::No);

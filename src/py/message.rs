@@ -1,4 +1,4 @@
-//! What a cell holds of Python's: the message, and what it came to.
+//! A message as a cell holds it: the Python objects, the encoded frame, or what stands for it.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::callbacks::Watch;
-use super::error::Sealed;
 use super::link::Link;
+use super::outcome::Outcome;
 use super::packet::{Few, Packed};
 use super::permit::Permit;
 use super::wire::Ticket;
@@ -122,43 +122,6 @@ impl Claimable for Message {
         match self {
             Self::Ticket(ticket) => ticket.has_begun(),
             _ => false,
-        }
-    }
-}
-
-/// How a message ended.
-pub(super) enum Outcome {
-    Value(Py<PyAny>),
-    Raised(Py<PyAny>),
-    /// Becomes one of the above when somebody asks.
-    Sealed(Sealed),
-    /// Taken away by the garbage collector.
-    Nothing,
-}
-
-impl Outcome {
-    /// Runs no Python code, so it may be called under a cell's lock.
-    pub(super) fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
-        match self {
-            Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
-            Self::Raised(error) => Ok(Opened::Raised(error.clone_ref(py))),
-            Self::Sealed(sealed) => Err(sealed.clone()),
-            Self::Nothing => Ok(Opened::Value(py.None())),
-        }
-    }
-}
-
-/// What a message came to, as Python objects.
-pub(super) enum Opened {
-    Value(Py<PyAny>),
-    Raised(Py<PyAny>),
-}
-
-impl Opened {
-    pub(super) fn into_outcome(self) -> Outcome {
-        match self {
-            Self::Value(value) => Outcome::Value(value),
-            Self::Raised(error) => Outcome::Raised(error),
         }
     }
 }

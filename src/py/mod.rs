@@ -6,8 +6,8 @@ mod actor;
 mod buffer;
 mod callbacks;
 mod child;
-mod error;
 mod executor;
+mod fault;
 #[cfg(feature = "faults")]
 mod faults;
 mod future;
@@ -18,6 +18,7 @@ mod link;
 mod logs;
 mod message;
 mod options;
+mod outcome;
 mod packet;
 mod permit;
 mod pickle;

@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::error::MailboxFull;
 use super::future;
 use super::host::Host;
-use super::message::{ActorCell, Message, Outcome};
+use super::imports::MailboxFull;
+use super::message::{ActorCell, Message};
+use super::outcome::Outcome;
 use super::settle;
 use super::wait::wait_for;
 use crate::engine::room::Room;

@@ -11,8 +11,8 @@ use pyo3::types::{PyDict, PyTuple};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::error::{Fault, Started};
 use super::executor::ExecutorCore;
+use super::fault::{Fault, Started};
 use super::host::Host;
 use super::host::Transport;
 use super::link::{Event, Link, Over};

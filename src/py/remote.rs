@@ -20,14 +20,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use rustix::io::Errno;
 
-use super::error::{ActorLost, Fault, Started, log_failure, log_lost};
 use super::executor::ExecutorCore;
-use super::host::{Dump, Host, Transport};
-use super::imports;
+use super::fault::{Fault, Force, Started, log_failure, log_lost};
+use super::host::{Dump, Host, Signalled, Transport};
+use super::imports::{self, ActorLost};
 use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::settle;
-use super::stop::{Force, Signalled};
 use crate::engine::mailbox::{Mailbox, Take};
 
 /// What the carrier packs is in the mailbox until the actor's thread sends it.

@@ -6,9 +6,9 @@
 use pyo3::prelude::*;
 
 use super::callbacks::{Runner, Watch, serve};
-use super::error::Sealed;
 use super::future::FutureCore;
-use super::message::{ActorCell, Message, Outcome};
+use super::message::{ActorCell, Message};
+use super::outcome::{Outcome, Sealed};
 use super::stdlib::Stdlib;
 use super::tally::{Completion, Tally};
 use super::wait;

@@ -7,44 +7,15 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::error::{Fault, Sealed, Started, log_lost};
-use super::host::Host;
-use super::message::{ActorCell, Outcome};
+use super::fault::{Fault, Force, Started, log_lost};
+use super::host::{Host, Signalled};
+use super::lifecycle::{CancelFutures, Ended, Live};
+use super::message::ActorCell;
+use super::outcome::{Outcome, Sealed};
 use super::permit::wake_all;
 use super::settle;
 use super::tally::Completion;
 use super::wait::{raising, wait_for};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum CancelFutures {
-    Yes,
-    No,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    Yes,
-    No,
-}
-
-/// What ends an actor that is not waited for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Force {
-    /// By SIGTERM, which the actor may catch.
-    Terminate,
-    /// By SIGKILL.
-    Kill,
-}
-
-impl Force {
-    /// The method of the executor that means it.
-    pub(super) fn method(self) -> &'static str {
-        match self {
-            Self::Terminate => "terminate",
-            Self::Kill => "kill",
-        }
-    }
-}
 
 /// The most force that was used on an actor so far.
 #[derive(Default)]
@@ -71,25 +42,14 @@ impl ForceSlot {
     }
 }
 
-/// Whether the actor is one that can be ended from outside.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signalled {
-    Yes,
-    No,
-}
-
-impl Host {
-    pub(super) fn close_mailbox(&self) {
-        wake_all(self.mailbox.close());
-    }
-
+impl Live for Host {
     /// Refuses new messages; what is in the mailbox will be handled.
-    pub(super) fn close(&self, py: Python<'_>) {
+    fn close(&self, py: Python<'_>) {
         self.close_mailbox();
         self.transport.rouse(py);
     }
 
-    pub(super) fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {
+    fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {
         if self.is_forked() {
             return Ok(());
         }
@@ -100,6 +60,27 @@ impl Host {
         };
         self.transport.rouse(py);
         cancelled
+    }
+
+    /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
+    /// thread does not wait for itself.
+    fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended> {
+        if self.is_own_thread() || self.is_forked() {
+            return Ok(Ended::Yes);
+        }
+        if !wait_for(py, &self.ended, deadline)? {
+            return Ok(Ended::No);
+        }
+        let thread = self.thread().take();
+        // It has nothing left to do but to end, and it cannot panic there.
+        py.detach(|| thread.map(JoinHandle::join).map(drop));
+        Ok(Ended::Yes)
+    }
+}
+
+impl Host {
+    pub(super) fn close_mailbox(&self) {
+        wake_all(self.mailbox.close());
     }
 
     /// Cancels what has not begun, all of it, whatever is raised meanwhile: nobody else has what is
@@ -134,21 +115,6 @@ impl Host {
             }
             Ok(())
         })
-    }
-
-    /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
-    /// thread does not wait for itself.
-    pub(super) fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended> {
-        if self.is_own_thread() || self.is_forked() {
-            return Ok(Ended::Yes);
-        }
-        if !wait_for(py, &self.ended, deadline)? {
-            return Ok(Ended::No);
-        }
-        let thread = self.thread().take();
-        // It has nothing left to do but to end, and it cannot panic there.
-        py.detach(|| thread.map(JoinHandle::join).map(drop));
-        Ok(Ended::Yes)
     }
 
     /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and

@@ -12,14 +12,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use rustix::io::Errno;
 
-use super::error::{Fault, log_failure};
 use super::executor::ExecutorCore;
-use super::host::{Dump, Host, Transport};
+use super::fault::{Fault, Force, log_failure};
+use super::host::{Dump, Host, Signalled, Transport};
 use super::imports;
 use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::settle;
-use super::stop::{Force, Signalled};
 use crate::engine::mailbox::{Mailbox, Take};
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.

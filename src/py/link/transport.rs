@@ -14,12 +14,12 @@ use crate::engine::cell;
 use crate::engine::frame::Kind;
 use crate::engine::sys::{self, Signal};
 use crate::engine::trace::Trace;
-use crate::py::host::{Dump, Transport};
+use crate::py::fault::Force;
+use crate::py::host::{Dump, Signalled, Transport};
 use crate::py::message::{ActorCell, Message};
 use crate::py::packet::{self, Giver};
 use crate::py::permit::Permit;
 use crate::py::pickle::What;
-use crate::py::stop::{Force, Signalled};
 use crate::py::tally::Progress;
 
 impl Link {

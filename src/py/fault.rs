@@ -6,15 +6,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::message::Opened;
-use super::packet::Packet;
-use super::stop::Force;
+use super::imports::BrokenActor;
 use super::{imports, lifecycle};
 use crate::engine::link::Broken;
-
-pyo3::import_exception!(futures_actors._errors, BrokenActor);
-pyo3::import_exception!(futures_actors._errors, MailboxFull);
-pyo3::import_exception!(futures_actors._errors, ActorLost);
 
 /// Why an actor handles no more messages.
 #[derive(Clone)]
@@ -38,6 +32,25 @@ pub(super) enum Fault {
     Lost(Arc<Py<PyAny>>),
     /// A fault of this package.
     Panicked,
+}
+
+/// How `terminate()` and `kill()` end an actor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Force {
+    /// By SIGTERM, which the actor may catch.
+    Terminate,
+    /// By SIGKILL.
+    Kill,
+}
+
+impl Force {
+    /// The method of the executor that means it.
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Self::Terminate => "terminate",
+            Self::Kill => "kill",
+        }
+    }
 }
 
 /// Whether `handle` had begun on a message when its actor died.
@@ -87,32 +100,8 @@ pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Start
     }
 }
 
-/// An outcome that is not a Python object yet.
-#[derive(Clone)]
-pub(super) enum Sealed {
-    Answer(Arc<Packet>),
-    /// An exception, as `_child.dump_error` encodes it.
-    Error(Arc<Vec<u8>>),
-    Fault(Arc<(String, Fault, Started)>),
-}
-
-impl Sealed {
-    /// An error is of the opening itself: the answer cannot be loaded, or a signal's handler raised.
-    pub(super) fn open(&self, py: Python<'_>) -> PyResult<Opened> {
-        let raised = match self {
-            Self::Answer(packet) => return Ok(Opened::Value(packet.load(py)?.unbind())),
-            Self::Error(bytes) => load_error(py, bytes)?.unbind(),
-            Self::Fault(fault) => {
-                let (name, fault, started) = &**fault;
-                let error = to_error(py, name, fault, *started);
-                error.into_value(py).into_any()
-            }
-        };
-        Ok(Opened::Raised(raised))
-    }
-}
-
-fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+/// The exception that a child has encoded.
+pub(super) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     imports::load_error(py)?.call1((PyBytes::new(py, bytes),))
 }
 

@@ -1,0 +1,70 @@
+//! How a message ended: a Python object, or bytes that become one when a caller asks for it.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::fault::{Fault, Started, load_error, to_error};
+use super::packet::Packet;
+
+/// How a message ended.
+pub(super) enum Outcome {
+    Value(Py<PyAny>),
+    Raised(Py<PyAny>),
+    /// Becomes one of the above when somebody asks.
+    Sealed(Sealed),
+    /// Taken away by the garbage collector.
+    Nothing,
+}
+
+impl Outcome {
+    /// Runs no Python code, so it may be called under a cell's lock.
+    pub(super) fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
+        match self {
+            Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
+            Self::Raised(error) => Ok(Opened::Raised(error.clone_ref(py))),
+            Self::Sealed(sealed) => Err(sealed.clone()),
+            Self::Nothing => Ok(Opened::Value(py.None())),
+        }
+    }
+}
+
+/// What a message came to, as Python objects.
+pub(super) enum Opened {
+    Value(Py<PyAny>),
+    Raised(Py<PyAny>),
+}
+
+impl Opened {
+    pub(super) fn into_outcome(self) -> Outcome {
+        match self {
+            Self::Value(value) => Outcome::Value(value),
+            Self::Raised(error) => Outcome::Raised(error),
+        }
+    }
+}
+
+/// An outcome that is not a Python object yet.
+#[derive(Clone)]
+pub(super) enum Sealed {
+    Answer(Arc<Packet>),
+    /// An exception, as `_child.dump_error` encodes it.
+    Error(Arc<Vec<u8>>),
+    Fault(Arc<(String, Fault, Started)>),
+}
+
+impl Sealed {
+    /// An error is of the opening itself: the answer cannot be loaded, or a signal's handler raised.
+    pub(super) fn open(&self, py: Python<'_>) -> PyResult<Opened> {
+        let raised = match self {
+            Self::Answer(packet) => return Ok(Opened::Value(packet.load(py)?.unbind())),
+            Self::Error(bytes) => load_error(py, bytes)?.unbind(),
+            Self::Fault(fault) => {
+                let (name, fault, started) = &**fault;
+                let error = to_error(py, name, fault, *started);
+                error.into_value(py).into_any()
+            }
+        };
+        Ok(Opened::Raised(raised))
+    }
+}
