@@ -67,8 +67,6 @@ class Actor(Generic[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
-        max_restarts: int | None = None,
-        restart_window: float | None = None,
     ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
@@ -105,8 +103,6 @@ class ThreadActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
-        max_restarts: int | None = None,
-        restart_window: float | None = None,
     ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 

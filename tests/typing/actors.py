@@ -5,7 +5,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from typing_extensions import assert_type
 
@@ -37,6 +37,9 @@ class Counter(ThreadActor[int, int]):
 class Far(ProcessActor[str, bytes]):
     def handle(self, message: str) -> bytes:
         return message.encode()
+
+
+FarExecutor: TypeAlias = ProcessActorExecutor[str, bytes]
 
 
 async def a_future_is_what_asyncio_awaits() -> None:
@@ -196,6 +199,11 @@ def options_keep_the_types() -> None:
     quick.executor(1)  # E
     assert_type(Counter.options(name="c", mailbox_size=3).executor(1).post(2).result(), int)
     Counter.options(mailbox_size="3")  # E
+    assert_type(Far.options(max_restarts=3, restart_window=60), Options[[], FarExecutor])
+    Counter.options(max_restarts=3)  # E
+    Counter.options(restart_window=60)  # E
+    Counter.options(start_method="spawn")  # E
+    Counter.options(shared_memory=0)  # E
     Far.options(start_methods="spawn")  # E
     Far.options(start_method=1)  # E
     assert_type(Counter.options().executor(1).post(2), ActorFuture[int])
@@ -253,7 +261,7 @@ def it_is_an_executor_and_they_are_futures() -> None:
 
 
 def the_base_is_typed_too(cls: type[Actor[int, str]]) -> None:
-    options: Options[[], ProcessActorExecutor[str, bytes]] = Far.options()
+    options: Options[[], FarExecutor] = Far.options()
     assert_type(options.executor().post("").result(), bytes)
     assert_type(cls.executor(), ActorExecutor[int, str])
 
