@@ -11,10 +11,6 @@ VENV_WHEEL ?= .venv-wheel
 VENV_RAY ?= .venv-ray
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
-CONTRACT := ahead callbacks cancel contract errors faults mailbox one_by_one options post process restart shutdown stats stop submit tell
-# What of it runs on a Ray cluster, and more. Not one_by_one and process, which are about the pipe and
-# the surroundings of a child; not restart, since an actor there is never started again.
-ON_RAY := ahead callbacks cancel contract errors faults mailbox options post ray shutdown stats stop submit tell
 GET_PYTHON ?= ../shared/pythons/get-python
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
 
@@ -58,8 +54,8 @@ loom: ## Model-check the engine's atomic protocols
 	cargo test --locked --no-default-features --quiet --release --lib loom
 
 .PHONY: test-python
-test-python: $(VENV)/.built ## The package's tests; those of the contract with either start method
-	$(BIN)/python -m pytest --start-method spawn $(addprefix tests/test_,$(addsuffix .py,$(CONTRACT))) $(ARGS)
+test-python: $(VENV)/.built ## The package's tests; those of the contract and of processes with either start method
+	$(BIN)/python -m pytest --start-method spawn tests/contract tests/process $(ARGS)
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-free-threaded
@@ -85,7 +81,7 @@ $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
 .PHONY: test-examples
 test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, with all the libraries that they use
 	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group test-examples
-	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/test_examples.py $(ARGS)
+	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/package/test_examples.py $(ARGS)
 
 # Puts what was built for $(VENV) into another environment of the same Python, without building anew.
 define install
@@ -104,8 +100,7 @@ $(VENV_RAY)/.built: $(VENV_RAY)/.tools $(VENV)/.built
 # A timeout must not end the session, which has a cluster to stop.
 .PHONY: test-ray
 test-ray: $(VENV_RAY)/.built ## The contract, and more, on a real Ray cluster in a namespace without network
-	$(VENV_RAY)/bin/python -m pytest --ray -o timeout_method=signal \
-	    $(addprefix tests/test_,$(addsuffix .py,$(ON_RAY))) $(ARGS)
+	$(VENV_RAY)/bin/python -m pytest --ray -o timeout_method=signal tests/contract tests/cluster $(ARGS)
 
 $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,docs)

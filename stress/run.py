@@ -12,7 +12,7 @@ from pathlib import Path
 
 import futures_actors
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests/support"))
 
 
 def run_faults(size):

@@ -100,7 +100,7 @@ FLAGS = [
 def test_it_has_the_parents_flags(script, flags):
     source = f"""if True:
         import sys
-        sys.path.insert(0, {str(programs.TESTS)!r})  # -E hides PYTHONPATH
+        sys.path.insert(0, {str(programs.SUPPORT)!r})  # -E hides PYTHONPATH
         import actors
         names = ["sys:flags." + name for name in dir(sys.flags) if name[0] != "_"]
         names = [name for name in names if not callable(actors.look_at(None, name))]
@@ -117,7 +117,7 @@ def test_it_has_the_parents_flags(script, flags):
 def test_isolated_mode_is_kept(script):
     source = f"""if True:
         import sys
-        sys.path.insert(0, {str(programs.TESTS)!r})
+        sys.path.insert(0, {str(programs.SUPPORT)!r})
         import actors
         with actors.ProcessDo.executor() as executor:
             print(executor.post((actors.look_at, 'sys:flags.isolated')).result(30))
@@ -345,7 +345,7 @@ def test_children_started_at_the_same_time_have_no_descriptor_in_common(process)
 def test_a_program_that_an_actor_runs_gets_no_descriptor_of_the_link(do):
     """Not even when it is started without closing descriptors, as `os.posix_spawn` does."""
     command = [sys.executable, "-c", "import actors; print(actors.descriptors(None))"]
-    assert do(actors.call, run_with_descriptors, command, str(programs.TESTS)) == "[]\n"
+    assert do(actors.call, run_with_descriptors, command, str(programs.SUPPORT)) == "[]\n"
 
 
 def run_with_descriptors(command, folder):

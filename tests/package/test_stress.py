@@ -7,7 +7,7 @@ import pytest
 
 import programs
 
-STRESS = programs.TESTS.parent / "stress"
+STRESS = programs.SUPPORT.parents[1] / "stress"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")

@@ -14,6 +14,8 @@ from actors import PATIENCE
 
 # Dropped executors.
 
+pytestmark = pytest.mark.not_on_ray("they are about the end of this process and of objects in it")
+
 
 def test_a_dropped_executor_still_handles_what_it_got(any_kind, gate):
     executor = any_kind.start(actors.Do)

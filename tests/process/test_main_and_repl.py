@@ -12,8 +12,8 @@ import actors
 import programs
 from actors import PATIENCE
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-TESTS_ON_PATH = f"import sys\nsys.path.insert(0, {str(programs.TESTS)!r})\n"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SUPPORT_ON_PATH = f"import sys\nsys.path.insert(0, {str(programs.SUPPORT)!r})\n"
 END = "\nprint('reached ' + 'the end')\n"
 
 
@@ -200,7 +200,7 @@ executor.shutdown()
 def test_an_imported_actor_works_without_a_main_guard(told):
     """Nothing of `__main__` crosses here."""
     assert told(
-        TESTS_ON_PATH
+        SUPPORT_ON_PATH
         + """
 import actors
 executor = actors.ProcessCounter.executor(5)

@@ -13,7 +13,7 @@ import pytest
 # All rows took 94 s where ten programs shared two processors.
 pytestmark = pytest.mark.timeout(300)
 
-BENCH = Path(__file__).parent.parent / "bench"
+BENCH = Path(__file__).parents[2] / "bench"
 ROWS = {
     "start-default",
     "start-forkserver",

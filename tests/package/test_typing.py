@@ -14,7 +14,7 @@ import pytest
 
 from futures_actors import _core
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "tests" / "typing").glob("*.py"))
 STUB = Path(_core.__file__).with_name("_core.pyi")
 

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent
 PATIENCE = 30  # seconds for a whole program
 CTRL_D = b"\x04"
 #: What Ray writes to stderr where there is no network, whatever level its log has.
@@ -41,7 +41,7 @@ class Ended:
 def environment(**changes):
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     env.pop("PYTHONSTARTUP", None)
-    env["PYTHONPATH"] = os.pathsep.join([str(TESTS), *filter(None, [env.get("PYTHONPATH")])])
+    env["PYTHONPATH"] = os.pathsep.join([str(SUPPORT), *filter(None, [env.get("PYTHONPATH")])])
     return env | changes
 
 

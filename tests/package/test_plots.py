@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PLOTS = [sys.executable, str(ROOT / "bench" / "plots.py")]
 MEASURED = ROOT / "bench" / "measured.json"
 PEERS = ROOT / "bench" / "measured-peers.json"

@@ -17,7 +17,7 @@ import futures_actors
 from actors import PATIENCE
 from futures_actors import ProcessActor, ThreadActor
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NAMES = {
     "futures_actors": """Actor ActorDied ActorExecutor ActorInitError BrokenActor MailboxFull
         ProcessActor ProcessActorExecutor RemoteError ThreadActor ThreadActorExecutor

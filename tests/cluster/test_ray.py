@@ -27,7 +27,7 @@ from futures_actors.ray import RayActorExecutor
 from ray_actors import RayCounter, RayDiesAtBirth, RayDo, RayEcho
 
 MIB = 1 << 20
-GUIDE = Path(__file__).parent.parent / "docs/guides/ray.md"
+GUIDE = Path(__file__).parents[2] / "docs/guides/ray.md"
 
 
 def node_id(actor):

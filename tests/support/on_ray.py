@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent
 
 #: Tests of the contract that are not for an actor in a cluster, and why.
 ELSEWHERE = "its process is not this program's: it has the surroundings that its node gave it"
@@ -29,6 +29,8 @@ def wants(item, with_ray):
     kinds = getattr(item, "callspec", None)
     kinds = [] if kinds is None else kinds.params.values()
     is_on_ray = item.path.name.startswith("test_ray") or "ray" in map(str, kinds)
+    if with_ray and item.get_closest_marker("not_on_ray") is not None:
+        return False
     return is_on_ray == with_ray
 
 
@@ -41,7 +43,7 @@ def skip_what_differs(items):
 
 def leave_the_network():
     """To be called before there are threads."""
-    sys.path.insert(0, str(TESTS.parent / "bench"))
+    sys.path.insert(0, str(SUPPORT.parents[1] / "bench"))
     import network
 
     if network.is_alone():
@@ -57,7 +59,7 @@ class Cluster:
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # it holds sockets: a short path
-        paths = [str(TESTS), os.environ.get("PYTHONPATH")]
+        paths = [str(SUPPORT), os.environ.get("PYTHONPATH")]
         os.environ.update(
             RAY_TMPDIR=self.folder,
             PYTHONPATH=os.pathsep.join(filter(None, paths)),
