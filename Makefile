@@ -197,6 +197,20 @@ bench: $(VENV)/.built $(RUST_PIPE) ## Measure against the standard library, in o
 	$(BIN)/python bench/run.py $(LIMITS) $(ARGS)
 endif
 
+# The commit is the next word: make bench-against v1.0. It is no target, so it gets an empty recipe.
+ifeq (bench-against,$(firstword $(MAKECMDGOALS)))
+REF ?= $(word 2,$(MAKECMDGOALS))
+ifneq (,$(word 2,$(MAKECMDGOALS)))
+.PHONY: $(word 2,$(MAKECMDGOALS))
+$(word 2,$(MAKECMDGOALS)): ; @:
+endif
+endif
+
+.PHONY: bench-against
+bench-against: $(VENV)/.tools ## bench-against REF: fails if a row is slower than at that commit
+	@test -n "$(REF)" || { echo "which commit? make bench-against REF" >&2; exit 2; }
+	$(BIN)/python bench/against.py $(REF) $(ARGS)
+
 # To measure anew, on a quiet machine: make bench ARGS="--json bench/measured.json"
 .PHONY: bench-plots
 bench-plots: ## Draw bench/measured.json for README and docs, light and dark

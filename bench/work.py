@@ -51,6 +51,17 @@ def read_pages(array):
     return int(array[::PAGE_ITEMS].max())
 
 
+#: What the system says of the thread that opens it.
+THREAD_STATUS = "/proc/thread-self/stat"
+
+
+def cpu():
+    """The CPU that the calling thread runs on."""
+    with open(THREAD_STATUS) as file:  # noqa: PTH123 - no import here
+        # Fields are counted from the one after the name, which may have any character.
+        return int(file.read().rpartition(")")[2].split()[36])
+
+
 def wait_for_end_of_file(path):
     import os
 

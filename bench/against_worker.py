@@ -1,0 +1,62 @@
+"""One side of `make bench-against`: a process that runs a sample whenever it is asked to.
+
+It runs today's workloads on whatever futures_actors its interpreter has, so it uses nothing but
+what every version has. `against_worker.py FD CPUS` reads requests from standard input, a line
+each, and writes what it has measured to descriptor FD.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import rows
+import work
+from contenders import NotYetError
+
+WARM_UP = 10  # of so many messages, one more is sent before, unmeasured
+
+
+def main():
+    chosen = [int(cpu) for cpu in sys.argv[2].split(",") if cpu]
+    if chosen:
+        # Before anything starts a thread or a process.
+        os.sched_setaffinity(0, chosen)
+    known = {row.key: row for row in rows.all_rows()}
+    with os.fdopen(int(sys.argv[1]), "w", buffering=1) as answers:
+        for request in sys.stdin:
+            print(json.dumps(answer(known, **json.loads(request))), file=answers)
+
+
+def answer(known, row, is_fast):
+    row = known[row]
+    amount = row.fast if is_fast else row.full
+    try:
+        return sample(row, amount.size)
+    except NotYetError as reason:
+        return {"not_yet": str(reason)}
+    except Exception as error:  # noqa: BLE001 - the other process tells it
+        return {"failed": f"{type(error).__name__}: {error}"}
+
+
+def sample(row, size):
+    """A round: its actor is a new one, so that the system places it anew."""
+    contender = row.contenders[0]
+    if not row.kept_open:
+        return {"ns": row.sample(contender, size), "shares_cpu": None}
+    with contender:
+        row.sample(contender, max(1, size // WARM_UP))
+        ns = row.sample(contender, size)
+        return {"ns": ns, "shares_cpu": shares_cpu(contender)}
+
+
+def shares_cpu(contender):
+    """Whether the two sides ran on one CPU just now; None where the system does not say."""
+    if not Path(work.THREAD_STATUS).exists():
+        return None
+    theirs = contender.executor.submit(work.cpu).result()
+    return theirs == work.cpu()
+
+
+if __name__ == "__main__":
+    main()
