@@ -213,8 +213,8 @@ bench-against: $(VENV)/.tools ## bench-against REF: fails if a row is slower tha
 
 # To measure anew, on a quiet machine: make bench ARGS="--json bench/measured.json"
 .PHONY: bench-plots
-bench-plots: ## Draw bench/measured.json for README and docs, light and dark
-	$(PYTHON) bench/plots.py
+bench-plots: $(VENV)/.tools ## Draw bench/measured.json for README and docs, light and dark
+	$(BIN)/python bench/plots.py
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -1,26 +1,33 @@
 """Draws what was measured: `plots.py bench/measured.json bench/measured-peers.json` writes the
-pictures of docs/plots/, each for a light and for a dark page, and the tables of README.md and
-docs/speed.md. Must not measure anything.
+pictures of docs/plots/, each for a light and for a dark page, and has `tables` write the tables of
+README.md and docs/speed.md. Must not measure anything.
 
 A picture has a panel for each row of the bench, with a bar for each contender; the array rows make
 a curve over size, if there are enough of them. `make bench-plots` calls it.
+
+The same measurement gives the same bytes, so that a test can compare: text stays text, names in the
+SVG come from a fixed salt, and no date is written.
 """
 
 import argparse
+import io
 import json
 import re
 import statistics
 import sys
-from html import escape
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
 from report import number
+from tables import TABLE, TABLE_OF_PEERS, insert, medians
 
 ROOT = Path(__file__).parent.parent
 SUBJECT = "futures_actors"
-WIDTH, LABELS, BAR, GAP = 760, 220, 16, 6
-WORDS = 84  # of a reason, so many letters have room
+INCHES_WIDE, INCHES_BAR = 10, 0.3
+WORDS = 84  # letters of a reason that fit beside a name
 
 
 class Palette(NamedTuple):
@@ -48,6 +55,17 @@ PALETTES = {
     ),
 }
 
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": SUBJECT,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["system-ui", "DejaVu Sans"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.bottom": False,
+    "axes.spines.left": False,
+}
+
 
 class Picture(NamedTuple):
     name: str
@@ -70,30 +88,6 @@ PICTURES_OF_PEERS = tuple(
 )
 
 
-class Table(NamedTuple):
-    """Between two marks of a page: `compared` are its columns, whom a row is compared with."""
-
-    mark: str
-    wants: re.Pattern
-    compared: tuple
-
-
-TABLE = Table(
-    "speed",
-    re.compile(r"(thread|process)-(round|post|in-flight)|array-64-mib|start-default"),
-    ("ThreadPoolExecutor(1)", "ProcessPoolExecutor(1)", "multiprocessing.Pipe loop"),
-)
-TABLE_OF_PEERS = Table(
-    "peers",
-    TABLE.wants,
-    ("pykka ThreadingActor", "loky ProcessPoolExecutor(1)", "Ray actor", "Dask actor"),
-)
-
-
-def medians(row):
-    return {name: statistics.median(samples) for name, samples in row["samples"].items()}
-
-
 def spread(samples):
     if len(samples) < 2:
         return samples[0], samples[0]
@@ -101,96 +95,81 @@ def spread(samples):
     return low, high
 
 
-# Bars.
-
-
 def bars(title, rows, palette):
-    """An SVG with a panel for each row, as (lines, height)."""
-    body = [text(0, 18, title, palette.text, size=15, weight=600)]
-    top = 34
-    for row in rows:
-        top = panel(body, row, top, palette)
-    return svg(body, top, title)
+    """A picture with a panel for each row."""
+    counts = [len(row["samples"]) + len(row["not_yet"]) for row in rows]
+    height = INCHES_BAR * (sum(counts) + 2.2 * len(rows) + 1)
+    figure = Figure(figsize=(INCHES_WIDE, height), layout="constrained")
+    figure.suptitle(title, color=palette.text, weight="bold", x=0.01, ha="left")
+    panels = figure.subplots(len(rows), squeeze=False, height_ratios=counts)[:, 0]
+    for axes, row in zip(panels, rows, strict=True):
+        panel(axes, row, palette)
+    return figure
 
 
-def panel(body, row, top, palette):
+def panel(axes, row, palette):
     hint = "shorter" if row["better"] == "lower" else "longer"
     heading = f"{row['title'].partition(', ')[2] or row['title']}: {row['unit']}, {hint} is better"
-    body.append(text(0, top + 14, heading, palette.faint, size=12))
-    top += 24
+    axes.set_title(heading, color=palette.faint, fontsize="medium", loc="left")
     values = medians(row)
     highest = max(spread(row["samples"][name])[1] for name in values)
-    scale = (WIDTH - LABELS - 90) / highest
-    for name, value in values.items():
-        fill = palette.subject if name == row["subject"] else palette.other
-        weight = 600 if name == row["subject"] else 400
-        body.append(text(LABELS - 8, top + 12, name, palette.text, anchor="end", weight=weight))
-        length = max(1.5, value * scale)
-        size = f'width="{length:.1f}" height="{BAR}"'
-        body.append(f'<rect x="{LABELS}" y="{top}" {size} fill="{fill}"/>')
-        low, high = (LABELS + end * scale for end in spread(row["samples"][name]))
-        y = top + BAR / 2
-        body.append(f'<path d="M{low:.1f} {y}H{high:.1f}" stroke="{palette.faint}"/>')
-        end = max(LABELS + length, high) + 6
-        body.append(text(end, top + 12, number(value), palette.text, weight=weight))
-        top += BAR + GAP
-    for name, reason in row["not_yet"].items():
-        body.append(text(LABELS - 8, top + 12, name, palette.text, anchor="end"))
-        body.append(text(LABELS, top + 12, reason[:WORDS], palette.faint))
-        top += BAR + GAP
-    return top + 10
-
-
-# Curves.
+    names = [*values, *row["not_yet"]]
+    for at, name in enumerate(names):
+        if name not in values:
+            reason = textwrap.shorten(row["not_yet"][name], WORDS, placeholder=" ...")
+            axes.text(0, at, reason, color=palette.faint, va="center", fontsize="small")
+            continue
+        is_subject = name == row["subject"]
+        axes.barh(at, values[name], 0.7, color=palette.subject if is_subject else palette.other)
+        low, high = spread(row["samples"][name])
+        axes.hlines(at, low, high, color=palette.faint, linewidth=1)
+        axes.text(
+            max(values[name], high) + highest / 90,
+            at,
+            number(values[name]),
+            color=palette.text,
+            va="center",
+            weight="bold" if is_subject else "normal",
+        )
+    axes.set_xlim(0, highest * 1.12)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.set_yticks(range(len(names)), names, color=palette.text)
+    axes.tick_params(length=0)
 
 
 def curves(title, rows, palette):
     """Rates over the size of an array, both on logarithmic axes."""
+    figure = Figure(figsize=(INCHES_WIDE, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(
+        f"{title}: {rows[0]['unit']}, higher is better",
+        color=palette.text,
+        weight="bold",
+        loc="left",
+    )
     sizes = [size_bytes(row["row"]) for row in rows]
-    rates = [value for row in rows for value in medians(row).values()]
-    width, height, left, top = WIDTH - 250, 300, 60, 40
-    x_of = axis(min(sizes), max(sizes), left, width)
-    y_of = axis(min(rates), max(rates), top + height, -height)
-    body = [text(0, 18, f"{title}: {rows[0]['unit']}, higher is better", palette.text, 15, 600)]
-    foot = top + height + 20
-    body += [
-        text(x_of(size), foot, spell(size), palette.faint, 11, 400, "middle") for size in sizes
-    ]
-    decade = 10.0**-6
-    while decade <= max(rates):
-        if decade >= min(rates):
-            y = y_of(decade)
-            body.append(f'<path d="M{left} {y:.1f}h{width}" stroke="{palette.other}"/>')
-            body.append(text(left - 8, y + 4, f"{decade:g}", palette.faint, 11, anchor="end"))
-        decade *= 10
     names = dict.fromkeys(name for row in rows for name in row["samples"])
     colours = iter(palette.lines * len(names))
-    ends = []
     for name in names:
         is_subject = name == SUBJECT
         colour = palette.subject if is_subject else next(colours)
         points = [
-            (x_of(size), y_of(medians(row)[name]))
+            (size, medians(row)[name])
             for size, row in zip(sizes, rows, strict=True)
             if name in row["samples"]
         ]
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-        thick = 2.5 if is_subject else 1.5
-        body.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="{thick}"/>')
-        body += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in points]
-        ends.append((points[-1][1], name, colour))
-    last = top
-    for y, name, colour in sorted(ends):
-        last = max(y, last + 15)
-        body.append(text(left + width + 10, last + 4, name, colour, weight=600))
-    return svg(body, top + height + 34, title)
-
-
-def axis(low, high, start, length):
-    from math import log
-
-    extent = log(high / low) or 1
-    return lambda value: start + length * log(value / low) / extent
+        wide = 2.5 if is_subject else 1.5
+        [line] = axes.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=wide)
+        line.set(label=name, gid=f"curve of {name}")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xticks(sizes, [spell(size) for size in sizes], color=palette.faint)
+    axes.tick_params(colors=palette.faint, which="both", length=0)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(axis="y", color=palette.other)
+    figure.legend(loc="outside right upper", frameon=False, labelcolor="linecolor")
+    return figure
 
 
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
@@ -208,23 +187,12 @@ def spell(size):
     return str(size)
 
 
-# SVG.
-
-
-def text(x, y, content, fill, size=12, weight=400, anchor="start"):
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" fill="{fill}" font-size="{size}" '
-        f'font-weight="{weight}" text-anchor="{anchor}">{escape(content)}</text>'
-    )
-
-
-def svg(body, height, title):
-    size = f'width="{WIDTH}" height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}"'
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
-        'font-family="system-ui, sans-serif" role="img">'
-    )
-    return "\n".join([head, f"<title>{escape(title)}</title>", *body, "</svg>", ""])
+def svg(figure, title):
+    """The picture as text, which is the same at each call."""
+    file = io.StringIO()
+    metadata = {"Title": title, "Date": None, "Creator": None}
+    figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def draw(measured, pictures):
@@ -238,74 +206,9 @@ def draw(measured, pictures):
         if over_size:
             rows.sort(key=lambda row: size_bytes(row["row"]))
         for scheme, palette in PALETTES.items():
-            make = curves if over_size else bars
-            yield f"{picture.name}-{scheme}.svg", make(picture.title, rows, palette)
-
-
-# The tables.
-
-
-def table(measured, wanted):
-    """A table as Markdown."""
-    lines = [
-        "| | futures_actors | " + " | ".join(f"`{name}`" for name in wanted.compared) + " |",
-        "|---|---|" + "---|" * len(wanted.compared),
-    ]
-    # What begins once comes last.
-    for row in sorted(measured["rows"], key=lambda row: row["row"].startswith("start")):
-        if not wanted.wants.match(row["row"]):
-            continue
-        values = medians(row)
-        ours = values.get(row["subject"])
-        if ours is None:
-            continue
-        cells = [times(row, ours, name, values) for name in wanted.compared]
-        title = row["title"].replace("process, start", "process: start").replace(", ", ": ", 1)
-        unit = row["unit"] if row["unit"].startswith("/") else f" {row['unit']}"
-        lines.append(f"| {title} | {number(ours)}{unit} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def times(row, ours, name, values):
-    """How many times as fast the subject was: several start methods of a pool have one each."""
-    if name in row["not_yet"]:
-        return "wrong answers" if "WrongAnswer" in row["not_yet"][name] else "not measured"
-    found = {other: value for other, value in values.items() if other.startswith(name)}
-
-    def ratio(value):
-        return f"{number(value / ours if row['better'] == 'lower' else ours / value)} x"
-
-    return ", ".join(
-        f"{other.removeprefix(name)} {ratio(value)}".strip() for other, value in found.items()
-    )
-
-
-def described(measured):
-    machine = measured["machine"]
-    versions = ", ".join(
-        f"{name} {version}"
-        for name, version in machine["versions"].items()
-        if name not in ("futures_actors", "dask")  # it is `distributed` that has actors
-    )
-    return (
-        f"{machine['python'].partition(' (')[0]} ({machine['build']}), {versions}, "
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load'].split()[0]} at the "
-        f"start, {machine['date'][:10]}"
-    )
-
-
-def insert(page, measured, wanted):
-    """Put the table between its marks of a page, if that has them."""
-    begin = f"<!-- {wanted.mark}: made by make bench-plots -->\n"
-    end = f"<!-- {wanted.mark}: end -->"
-    before, found, rest = page.partition(begin)
-    if not found:
-        return page
-    _, found_end, after = rest.partition(end)
-    if not found_end:
-        raise SystemExit(f"no end of the table {wanted.mark!r}")
-    told = f"{table(measured, wanted)}\n\nMeasured: {described(measured)}.\n"
-    return f"{before}{begin}{told}{end}{after}"
+            with mpl.rc_context(STYLE):
+                figure = (curves if over_size else bars)(picture.title, rows, palette)
+                yield f"{picture.name}-{scheme}.svg", svg(figure, picture.title)
 
 
 def main(argv=None):
