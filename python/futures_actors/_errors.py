@@ -9,9 +9,15 @@ import queue
 import signal
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 from ._core import loads
+
+try:
+    from concurrent.futures.process import BrokenProcessPool
+except (ImportError, RuntimeError):
+    # It cannot be loaded once the interpreter has begun to exit, nor where processes cannot be
+    # started. Then nobody can hold it, and nobody can miss it as a base.
+    BrokenProcessPool = BrokenExecutor  # type: ignore[misc,assignment]
 
 
 class BrokenActor(BrokenExecutor):

@@ -1,6 +1,6 @@
 """`ActorFuture`: what `post` returns."""
 
-from concurrent.futures import Future
+from concurrent import futures
 from typing import TypeVar
 
 from . import _core
@@ -8,7 +8,13 @@ from . import _core
 T = TypeVar("T")
 
 
-class ActorFuture(_core.FutureCore[T], Future[T]):
-    """A `concurrent.futures.Future` whose state lives in the core, and which can be awaited."""
+class Future(_core.FutureCore[T], futures.Future[T]):
+    """A `concurrent.futures.Future` whose state lives in the core, and which can be awaited.
+
+    Import it as `ActorFuture`. It is called `Future` so that it prints as the standard one does.
+    """
 
     __slots__ = ()
+
+
+ActorFuture = Future

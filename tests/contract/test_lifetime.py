@@ -132,6 +132,42 @@ def test_callbacks_run_at_exit(kind, script):
     assert script(source).check().out == "said\n"
 
 
+def test_errors_are_told_at_exit_too(kind, script):
+    """Nothing of this package's may need what the interpreter no longer loads."""
+    source = f"""if True:
+        import actors
+        executor = actors.{kind.base}Do.executor()
+        executor.tell((actors.nap, 0.3))
+        executor.tell((actors.fail, ValueError("told at exit")))
+    """
+    ended = script(source)
+    assert ended.status == 0
+    assert "ValueError: told at exit\n" in ended.err
+    assert "register atexit" not in ended.err
+
+
+def test_errors_can_be_imported_caught_and_held_at_exit(script):
+    source = """if True:
+        import actors
+        def look():
+            from futures_actors import ActorDied, ActorInitError, BrokenActor, MailboxFull
+            try:
+                raise ActorDied("it died", 7, -9, True)
+            except BrokenActor as error:
+                print(repr(error), error.pid, error.exitcode, error.started)
+            try:
+                actors.ThreadFails.executor(KeyError("refused at exit"))
+            except (BrokenActor, RuntimeError) as error:
+                print(error)
+        executor = actors.ThreadDo.executor()
+        executor.post((actors.nap, 0.3))
+        executor.post((actors.call, look))
+    """
+    ended = script(source).check()
+    said = "ActorDied('it died') 7 -9 True\ncannot start an actor after interpreter shutdown\n"
+    assert ended.out == said
+
+
 def test_what_atexit_functions_post_is_handled_or_refused(kind, script):
     """Never lost: whether one comes before or after the draining is Python's business."""
     source = f"""if True:

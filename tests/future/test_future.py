@@ -6,6 +6,7 @@ import copy
 import functools
 import os
 import pickle
+import re
 import threading
 import weakref
 from concurrent import futures
@@ -238,6 +239,42 @@ def test_the_bytes_of_a_cancelled_message_are_released_while_the_actor_is_held(p
         gate.open()
 
 
+# What it is called.
+
+
+def test_a_future_prints_as_the_standard_one_does(kind):
+    """Whoever compares what is printed, as doctests do, sees no other name."""
+
+    def shown(future):
+        return re.sub("0x[0-9a-f]+", "0x", repr(future))
+
+    for state in ("pending", "running", "returned", "raised", "cancelled"):
+        pair = ActorFuture(), futures.Future()
+        for future in pair:
+            if state == "cancelled":
+                future.cancel()
+            elif state != "pending":
+                future.set_running_or_notify_cancel()
+            if state == "returned":
+                future.set_result(1)
+            if state == "raised":
+                future.set_exception(KeyError())
+        assert shown(pair[0]) == shown(pair[1])
+    with kind.start(actors.Echo) as executor:
+        future = executor.post(1)
+        future.result(PATIENCE)
+        assert shown(future) == "<Future at 0x state=finished returned int>"
+
+
+def test_the_class_of_futures_can_be_sent_and_copied(kind):
+    assert (ActorFuture.__name__, ActorFuture.__qualname__) == ("Future", "Future")
+    for protocol in range(6):
+        assert pickle.loads(pickle.dumps(ActorFuture, protocol)) is ActorFuture
+    assert copy.deepcopy(ActorFuture) is ActorFuture
+    with kind.start(actors.Echo) as executor:
+        assert executor.post(ActorFuture).result(PATIENCE) is ActorFuture
+
+
 # Where a future cannot go.
 
 
@@ -251,7 +288,7 @@ def test_copying_a_future_is_an_error_that_says_what_to_do(duplicate, finished):
     future = ActorFuture()
     if finished:
         future.set_result(1)
-    with pytest.raises(TypeError, match=r"cannot pickle or copy <ActorFuture at .*send its result"):
+    with pytest.raises(TypeError, match=r"cannot pickle or copy <Future at .*send its result"):
         duplicate(future)
 
 
@@ -259,7 +296,7 @@ def test_a_future_as_a_message_to_a_process_fails_that_message_alone(process):
     with process.start(actors.Echo) as executor:
         first = executor.post(1)
         second = executor.post([first])
-        with pytest.raises(TypeError, match="cannot pickle or copy <ActorFuture"):
+        with pytest.raises(TypeError, match="cannot pickle or copy <Future"):
             second.result(PATIENCE)
         assert executor.post(3).result(PATIENCE) == 3
 

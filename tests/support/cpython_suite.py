@@ -1,8 +1,8 @@
 """Runs CPython's own future and executor tests on this package; `test_cpython` starts it.
 
 The tests are those that the running interpreter has installed. Their modules are imported and some
-of their globals replaced: `Future` by a subclass of `ActorFuture` that has that name (reprs are
-compared), the pools by executors of actors that take a pool's arguments. `listing` says which tests
+of their globals replaced: `Future` by `ActorFuture`, the pools by executors of actors that take a
+pool's arguments. `listing` says which tests
 there are and which are skipped, `run` runs some of them and writes how each ended, a line each.
 """
 
@@ -24,9 +24,6 @@ from futures_actors.thread_actor import ThreadActorExecutor
 
 SUITE = "test.test_concurrent_futures"
 PATIENCE = 60  # seconds that one of CPython's tests may take before it counts as hung
-
-Future = type("Future", (ActorFuture,), {"__module__": __name__})
-
 
 # The executors. They have the names of those whose place they take, since the programs that some
 # tests start import them by name.
@@ -195,7 +192,7 @@ def _import_suite(patch):
 
 def _patch(module, kind):
     if getattr(module, "Future", None) is futures.Future:
-        module.Future = Future
+        module.Future = ActorFuture
     if hasattr(module, "create_future") and module.create_future.__module__ == module.__name__:
         for name, value in vars(module).items():  # PENDING_FUTURE and the like
             if type(value) is futures.Future:
