@@ -23,7 +23,19 @@ def enter_thread(name: str) -> int:
     Returns what `threading` knows it by.
     """
     threading.current_thread().name = name
+    trace_thread()
     return threading.get_ident()
+
+
+def trace_thread() -> None:
+    """Have `threading.settrace` and `threading.setprofile` hold for the calling thread.
+
+    Threads of `threading` do so when they start; coverage, debuggers and profilers count on it.
+    """
+    if hook := threading.gettrace():
+        sys.settrace(hook)
+    if hook := threading.getprofile():
+        sys.setprofile(hook)
 
 
 def dump_thread(ident: int | None) -> str:

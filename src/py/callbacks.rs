@@ -1,6 +1,7 @@
 //! A future's callbacks: who runs them, and that they go ahead of the threads that wait for the
 //! future. They are called holding no lock.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyException;
@@ -49,17 +50,33 @@ pub(super) fn serve(
     } = *watch;
     let kept = kept.map(|kept| kept.into_bound(py));
     let _serving = Serving::begin(cell);
+    if TRACES.get()
+        && let Err(error) = imports::trace_thread(py).and_then(PyAnyMethods::call0)
+    {
+        error.write_unraisable(py, None);
+    }
     match future.or(kept.as_ref()) {
         Some(future) => run_callbacks(future, callbacks, runner),
         None => Ok(()),
     }
 }
 
+thread_local! {
+    static TRACES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has `threading.settrace` and `setprofile` hold for the callbacks that this thread runs, as they
+/// do in the thread of a pool that runs callbacks. It is for an engine's thread whose Python thread
+/// state lives only as long as it is attached, and the hooks with that.
+pub(super) fn trace_here() {
+    TRACES.set(true);
+}
+
 /// While it lives this thread runs the callbacks of a cell; its end lets go whoever waits for that.
 struct Serving<'a>(&'a ActorCell);
 
 thread_local! {
-    static SERVING: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    static SERVING: Cell<usize> = const { Cell::new(0) };
 }
 
 impl<'a> Serving<'a> {

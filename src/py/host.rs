@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::fault::{Fault, Force, Started, log_told, shut_down, to_error};
 use super::future;
+use super::imports;
 use super::lifecycle;
 use super::message::{ActorCell, Message};
 use super::options::Options;
@@ -148,13 +149,13 @@ impl Host {
     /// Starts the thread that serves the mailbox.
     pub(super) fn start(
         self: &Arc<Self>,
+        py: Python<'_>,
         serve: impl FnOnce(&Arc<Self>) + Send + 'static,
     ) -> PyResult<()> {
-        // What threads of `threading` get from the system; Python code may recurse deeply in C.
-        const STACK_BYTES: usize = 8 << 20;
+        let stack_bytes = stack_bytes(py)?;
         lifecycle::register(Arc::downgrade(self) as _)?;
         let host = Arc::clone(self);
-        let started = sys::spawn(self.name.clone(), STACK_BYTES, move || {
+        let started = sys::spawn(self.name.clone(), stack_bytes, move || {
             // Nobody else sets it.
             _ = host.thread_id.set(std::thread::current().id());
             let exit = ThreadExit(&host);
@@ -332,6 +333,23 @@ impl Host {
             _ => shut_down(),
         }
     }
+}
+
+/// How much stack a thread that runs Python code gets: what `threading.stack_size` was set to.
+fn stack_bytes(py: Python<'_>) -> PyResult<usize> {
+    /// What the system gives threads of `threading`; Python code may recurse deeply in C.
+    const DEFAULT: usize = 8 << 20;
+    /// Threads of `threading` run with as little as 32 KiB, but they have no Rust frames.
+    const LEAST: usize = 256 << 10;
+    let stack_size = imports::stack_size(py)?;
+    // The first call resets the size. With the GIL no other thread comes in between; without it a
+    // size that another thread sets in between is lost, as it is to any reader of the size.
+    let size: usize = stack_size.call0()?.extract()?;
+    if size == 0 {
+        return Ok(DEFAULT);
+    }
+    stack_size.call1((size,))?;
+    Ok(size.max(LEAST))
 }
 
 /// Marks the host as ended when its thread returns or panics.

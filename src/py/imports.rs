@@ -25,6 +25,7 @@ lazy! {
     thread_actor_executor: PyType = "futures_actors.thread_actor", "ThreadActorExecutor";
     process_actor_executor: PyType = "futures_actors.process_actor", "ProcessActorExecutor";
     thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";
+    trace_thread: PyAny = "futures_actors.thread_actor", "trace_thread";
     thread_leave: PyAny = "futures_actors.thread_actor", "leave_thread";
     leave_at_once: PyAny = "futures_actors._base_actor", "leave_at_once";
     proxy: PyType = "futures_actors._proxy", "Proxy";
@@ -48,6 +49,7 @@ lazy! {
     load_by_value: PyAny = "futures_actors._by_value", "loads";
     explain_refusal: PyAny = "futures_actors._by_value", "explain_refusal";
     condition: PyType = "threading", "Condition";
+    stack_size: PyAny = "threading", "stack_size";
     wrap_future: PyAny = "asyncio", "wrap_future";
     cancelled_error: PyType = "concurrent.futures", "CancelledError";
     timeout_error: PyType = "concurrent.futures", "TimeoutError";

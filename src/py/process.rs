@@ -20,7 +20,7 @@ use super::message::ActorCell;
 use super::options::Options;
 use super::start::{Child, Recipe, start_child};
 use super::wire::Wire;
-use super::{imports, pickle};
+use super::{callbacks, imports, pickle};
 use crate::engine::budget::Budget;
 use crate::engine::cell;
 use crate::engine::crowd;
@@ -93,7 +93,8 @@ impl ProcessExecutorCore {
         let transport = Box::new(Arc::clone(&link));
         let host = Arc::new(Host::new(&options, mailbox, tally, transport));
         let object = child.object.clone_ref(py);
-        let started = host.start(move |host| {
+        let started = host.start(py, move |host| {
+            callbacks::trace_here();
             let side = Side {
                 host,
                 link,

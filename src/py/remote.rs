@@ -142,7 +142,7 @@ impl RemoteExecutorCore {
             Box::new(transport),
         ));
         let carrier = carrier.clone().unbind();
-        host.start(move |host| {
+        host.start(actor.py(), move |host| {
             Python::attach(|py| run(host, &pid, &carrier.into_bound(py), window));
         })?;
         Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))

@@ -112,7 +112,9 @@ impl ThreadExecutorCore {
             args: args.clone().unbind(),
             kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
         };
-        host.start(move |host| Python::attach(|py| run(py, host, &ident, constructor)))?;
+        host.start(actor.py(), move |host| {
+            Python::attach(|py| run(py, host, &ident, constructor));
+        })?;
         Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
     }
 }
