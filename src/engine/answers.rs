@@ -9,13 +9,9 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::PollFlags;
-use rustix::fd::AsFd;
-use rustix::io::Errno;
-
 use super::link::{Flush, Writer};
 use super::shared::Shared as Memory;
-use super::sys::{self, Interest};
+use super::sys::{self, Error, Interest};
 
 /// How long an answer may wait for company.
 const TICK: Duration = Duration::from_micros(200);
@@ -36,7 +32,7 @@ enum Ticker {
 
 impl Due {
     /// Blocks until the pipe has taken everything.
-    fn flush(&mut self) -> Result<(), Errno> {
+    fn flush(&mut self) -> Result<(), Error> {
         while self.writer.flush()? == Flush::Blocked {
             // Somebody who has the same pipe has set it non-blocking.
             self.wait_for_room()?;
@@ -45,13 +41,9 @@ impl Due {
         Ok(())
     }
 
-    fn wait_for_room(&self) -> Result<(), Errno> {
-        let fd = self.writer.fd();
-        let room = Interest {
-            fd: fd.as_fd(),
-            flags: PollFlags::OUT,
-        };
-        sys::retry(|| sys::poll([Some(room)], None)).map(drop)
+    fn wait_for_room(&self) -> Result<(), Error> {
+        let room = Some(Interest::Writable(self.writer.handle()));
+        sys::retry(|| sys::poll([room], None)).map(drop)
     }
 }
 
@@ -94,7 +86,7 @@ impl Answers {
     }
 
     /// Sends `frame`. Blocks while much is due and the parent does not read.
-    pub fn send(&self, frame: Vec<u8>, haste: Haste) -> Result<(), Errno> {
+    pub fn send(&self, frame: Vec<u8>, haste: Haste) -> Result<(), Error> {
         let mut due = self.0.due();
         let spills = haste == Haste::Soon && due.shared.spill().has_room(frame.len());
         if spills {
@@ -132,7 +124,7 @@ fn tick(desk: &Desk) {
         let mut due = desk.due();
         if due.writer.is_empty() {
             due.ticker = Ticker::Asleep;
-        } else if due.flush() == Err(Errno::PIPE) {
+        } else if due.flush() == Err(Error::BROKEN_PIPE) {
             // The parent is gone, which is for the thread that watches it. After any other error
             // the next tick tries again.
             return;

@@ -16,25 +16,19 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use rustix::fd::OwnedFd;
-use rustix::io::Errno;
-
 pub use self::block::Block;
 use self::block::Origin;
 pub use self::refusal::Refusal;
 use super::packet::Reference;
 use super::shared::{Setting, Shared};
-use super::sys::{self, SharedBytes};
+use super::sys::{self, Error, Handle, SharedBytes};
 
 /// Each side's share of the slots.
 const SLOTS_EACH: usize = 1024;
 pub(super) const SLOTS: usize = 2 * SLOTS_EACH;
 
 /// A slot's range of offsets, and so the largest block. The first range has the words.
-#[cfg(target_os = "linux")]
-const STRIDE_BYTES: u64 = 1 << 40;
-#[cfg(not(target_os = "linux"))]
-const STRIDE_BYTES: u64 = 1 << 34;
+const STRIDE_BYTES: u64 = sys::SPARSE_STRIDE_BYTES;
 pub(super) const LEN_BYTES: u64 = (1 + SLOTS as u64) * STRIDE_BYTES;
 
 /// What sizes are counted in: a multiple of the page of most systems.
@@ -80,16 +74,16 @@ pub enum NotReceived {
     /// It refers to none: the link is broken.
     Nonsense,
     /// It cannot be mapped, and has been freed.
-    System(Errno),
+    System(Error),
 }
 
 #[derive(Debug)]
 pub struct Arena {
     shared: Arc<Shared>,
     /// `None` once the other process is gone. Blocks do without it.
-    file: Mutex<Option<Arc<OwnedFd>>>,
+    file: Mutex<Option<Arc<Handle>>>,
     /// Why the file has no room for blocks.
-    no_room: Option<Errno>,
+    no_room: Option<Error>,
     side: Side,
     process: u32,
     refused: AtomicBool,
@@ -101,7 +95,7 @@ pub struct Arena {
 
 impl Arena {
     /// The parent's: blocks may take `limit_bytes` on either side.
-    pub fn create(shared: Arc<Shared>, file: Arc<OwnedFd>, limit_bytes: u64) -> Self {
+    pub fn create(shared: Arc<Shared>, file: Arc<Handle>, limit_bytes: u64) -> Self {
         let no_room = sys::set_len(&file, LEN_BYTES).err();
         if no_room.is_none() {
             let limit = shared.setting(Setting::LimitBytes);
@@ -111,11 +105,11 @@ impl Arena {
     }
 
     /// The child's.
-    pub fn join(shared: Arc<Shared>, file: Arc<OwnedFd>) -> Self {
+    pub fn join(shared: Arc<Shared>, file: Arc<Handle>) -> Self {
         Self::new(shared, file, Side::Child, None)
     }
 
-    fn new(shared: Arc<Shared>, file: Arc<OwnedFd>, side: Side, no_room: Option<Errno>) -> Self {
+    fn new(shared: Arc<Shared>, file: Arc<Handle>, side: Side, no_room: Option<Error>) -> Self {
         Self {
             shared,
             file: Mutex::new(Some(file)),
@@ -136,10 +130,10 @@ impl Arena {
 
     /// In a process that `fork` has just made: what its views show is its own from here on, and
     /// none of it can be given away or freed.
-    pub fn after_fork(&self) -> Result<(), Errno> {
+    pub fn after_fork(&self) -> Result<(), Error> {
         // Another thread may have held the lock, and is not here to let go.
         let Ok(received) = self.received.try_lock() else {
-            return Err(Errno::DEADLK);
+            return Err(Error::DEADLOCK);
         };
         let blocks: Vec<_> = received.values().filter_map(Weak::upgrade).collect();
         drop(received);
@@ -147,12 +141,12 @@ impl Arena {
         views.try_for_each(|block| block.bytes.make_private())
     }
 
-    fn lock_file(&self) -> MutexGuard<'_, Option<Arc<OwnedFd>>> {
+    fn lock_file(&self) -> MutexGuard<'_, Option<Arc<Handle>>> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self) -> Result<Arc<OwnedFd>, Errno> {
-        self.lock_file().clone().ok_or(Errno::BADF)
+    fn file(&self) -> Result<Arc<Handle>, Error> {
+        self.lock_file().clone().ok_or(Error::CLOSED)
     }
 
     fn maps(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<SharedBytes>>> {
@@ -196,7 +190,7 @@ impl Arena {
     }
 
     /// A block in a slot that this process has.
-    fn block(self: &Arc<Self>, slot: usize, at: usize, len_bytes: usize) -> Result<Block, Errno> {
+    fn block(self: &Arc<Self>, slot: usize, at: usize, len_bytes: usize) -> Result<Block, Error> {
         match self.map(slot) {
             Ok(bytes) => Ok(Block {
                 arena: Arc::clone(self),
@@ -362,9 +356,9 @@ impl Arena {
         (inside <= block.len_bytes && len_bytes <= block.len_bytes - inside).then_some(block)
     }
 
-    fn map(&self, slot: usize) -> Result<Arc<SharedBytes>, Errno> {
+    fn map(&self, slot: usize) -> Result<Arc<SharedBytes>, Error> {
         let len = self.shared.slots().size(slot) * PAGE_BYTES;
-        let len = usize::try_from(len).map_err(|_| Errno::NOMEM)?;
+        let len = usize::try_from(len).map_err(|_| Error::NO_MEMORY)?;
         let mut maps = self.maps();
         if let Some(bytes) = maps.get(&slot).filter(|bytes| bytes.len_bytes() >= len) {
             return Ok(Arc::clone(bytes));
@@ -409,7 +403,7 @@ mod tests {
 
     fn arenas(limit_bytes: u64) -> (Arc<Arena>, Arc<Arena>) {
         let (here, file) = Shared::create().expect("memory");
-        let theirs = file.try_clone().expect("a descriptor");
+        let theirs = sys::duplicate(&file).expect("a handle");
         let there = Shared::map(&theirs).expect("memory");
         let parent = Arena::create(Arc::new(here), Arc::new(file), limit_bytes);
         let child = Arena::join(Arc::new(there), Arc::new(theirs));
@@ -492,11 +486,7 @@ mod tests {
         for (from, to) in [(&parent, &child), (&child, &parent)] {
             drop(to.receive(filled(from, 1 << 20, 1).left()).expect("valid"));
         }
-        let blocks = || {
-            rustix::fs::fstat(parent.file().expect("open"))
-                .expect("a file")
-                .st_blocks
-        };
+        let blocks = || sys::blocks_of(&parent.file().expect("open")).expect("a file");
         let before = blocks();
         assert!(before >= 2 * (1 << 20) / 512);
         assert!(parent.has_memory());
@@ -561,7 +551,7 @@ mod tests {
         let reference = filled(&child, 100_000, 3).left();
         let block = parent.receive(reference).expect("valid");
         parent.close();
-        assert_eq!(parent.take(1).err(), Some(Refusal::System(Errno::BADF)));
+        assert_eq!(parent.take(1).err(), Some(Refusal::System(Error::CLOSED)));
         drop((parent, child));
         assert_eq!(block.as_slice()[99_999], 3);
     }
@@ -600,7 +590,7 @@ mod tests {
         assert_eq!(parent.take_child_refusal(), Some(Refusal::Exhausted));
         assert_eq!(parent.take_child_refusal(), None);
         for refusal in [
-            Refusal::System(Errno::NOSPC),
+            Refusal::System(Error::NO_SPACE),
             Refusal::NoMemory {
                 available_bytes: 12_345,
             },

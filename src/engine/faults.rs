@@ -6,9 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::io::Errno;
-
-use super::sys::Call;
+use super::sys::{Call, Error};
 
 const NEVER: u64 = u64::MAX;
 
@@ -31,16 +29,16 @@ impl Plan {
         }
     }
 
-    fn strike(&self, call: Call) -> Option<Errno> {
+    fn strike(&self, call: Call) -> Option<Error> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         if number != self.at.load(Ordering::SeqCst) {
             return None;
         }
         let which = usize::try_from(self.which.load(Ordering::SeqCst)).ok()?;
-        let errno = call.errors().get(which).copied();
+        let error = call.errors().get(which).copied();
         self.struck
-            .fetch_add(u64::from(errno.is_some()), Ordering::SeqCst);
-        errno
+            .fetch_add(u64::from(error.is_some()), Ordering::SeqCst);
+        error
     }
 }
 
@@ -61,7 +59,7 @@ fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
 }
 
 /// The error that a call is to fail with now.
-pub(super) fn strike(call: Call) -> Option<Errno> {
+pub(super) fn strike(call: Call) -> Option<Error> {
     with_plan(|plan| plan.strike(call))
 }
 
@@ -114,11 +112,7 @@ mod tests {
             if writer.flush()? == Flush::Blocked {
                 bell.ring()?;
             }
-            let interest = sys::Interest {
-                fd: rustix::fd::AsFd::as_fd(&bell),
-                flags: rustix::event::PollFlags::IN,
-            };
-            sys::retry(|| sys::poll([Some(interest)], Some(Duration::ZERO)))?;
+            sys::retry(|| sys::poll([Some(bell.rung())], Some(Duration::ZERO)))?;
             bell.quiet()?;
             while !matches!(reader.fill()?, Fill::Nothing | Fill::End) {}
             while let Some(frame) = reader.next_frame()? {
@@ -166,8 +160,12 @@ mod tests {
         });
         assert!(struck > 100, "{struck}");
         // A signal is no reason to fail, nor is a pipe that is full or empty.
-        assert!(!errors.contains(&Errno::INTR));
-        for error in [Errno::NOMEM, Errno::MFILE, Errno::PIPE] {
+        assert!(!errors.contains(&Error::INTERRUPTED));
+        for error in [
+            Error::NO_MEMORY,
+            Error::TOO_MANY_HANDLES,
+            Error::BROKEN_PIPE,
+        ] {
             assert!(errors.contains(&error), "{error}");
         }
     }
@@ -176,7 +174,7 @@ mod tests {
     fn a_call_fails_once_and_only_where_it_was_planned() {
         plan(2, 0);
         assert!(sys::pipe().is_ok());
-        assert_eq!(sys::pipe().err(), Some(Errno::MFILE));
+        assert_eq!(sys::pipe().err(), Some(Error::TOO_MANY_HANDLES));
         assert!(sys::pipe().is_ok());
         assert_eq!(end_plan(), (3, 1));
     }

@@ -1,7 +1,7 @@
 //! A set-once latch: what a thread waits on until a future or an actor has ended.
 //!
-//! It never spins, and a latch that nobody waits on is set without a system call. On Linux it is
-//! one futex word; elsewhere, and under loom, a mutex and a condition variable around that word.
+//! It never spins, and setting a latch that no thread waits for makes no system call. It is one
+//! word; how threads sleep until that changes is the business of `sys::Parker`.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use loom::sync::atomic::{AtomicU32, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU32, Ordering};
+
+#[cfg(loom)]
+use self::parker::{Error, Parker};
+#[cfg(not(loom))]
+use super::sys::{Error, Parker};
 
 const UNSET: u32 = 0;
 /// Unset, and at least one thread sleeps or is about to.
@@ -32,14 +37,14 @@ pub enum Wait {
 #[derive(Debug)]
 pub struct Latch {
     word: AtomicU32,
-    bed: bed::Bed,
+    parker: Parker,
 }
 
 impl Default for Latch {
     fn default() -> Self {
         Self {
             word: AtomicU32::new(UNSET),
-            bed: bed::new(),
+            parker: Parker::new(),
         }
     }
 }
@@ -57,7 +62,7 @@ impl Latch {
     /// UNSET | AWAITED -> SET. Everything written before is seen by whoever sees it set.
     pub fn set(&self) {
         if self.word.swap(SET, Ordering::SeqCst) == AWAITED {
-            self.bed.wake_all(&self.word);
+            self.parker.wake_all(&self.word);
         }
     }
 
@@ -75,97 +80,56 @@ impl Latch {
                 Some(Duration::ZERO) => return Wait::TimedOut,
                 left => left,
             };
-            if self.bed.sleep(&self.word, AWAITED, left) == bed::Woken::BySignal && !self.is_set() {
+            let slept = self.parker.sleep(&self.word, AWAITED, left);
+            if slept == Err(Error::INTERRUPTED) && !self.is_set() {
                 return Wait::Interrupted;
             }
         }
     }
 }
 
-#[cfg(all(target_os = "linux", not(loom)))]
-mod bed {
-    use crate::engine::sys;
-    use rustix::io::Errno;
-    use std::sync::atomic::AtomicU32;
-    use std::time::Duration;
-
-    #[derive(PartialEq, Eq)]
-    pub(super) enum Woken {
-        Perhaps,
-        BySignal,
-    }
-
-    #[derive(Debug)]
-    pub(super) struct Bed;
-
-    pub(super) fn new() -> Bed {
-        Bed
-    }
-
-    impl Bed {
-        #[allow(clippy::unused_self)]
-        pub(super) fn wake_all(&self, word: &AtomicU32) {
-            sys::futex_wake(word);
-        }
-
-        #[allow(clippy::unused_self)]
-        pub(super) fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Woken {
-            // A wait too long for the kernel's type is a wait without end.
-            let left = left.and_then(|left| left.try_into().ok());
-            match sys::futex_wait(word, value, left.as_ref()) {
-                Err(Errno::INTR) => Woken::BySignal,
-                _ => Woken::Perhaps,
-            }
-        }
-    }
-}
-
-#[cfg(any(not(target_os = "linux"), loom))]
-mod bed {
-    #[cfg(loom)]
+/// Loom's own stand-in for `sys::Parker`.
+#[cfg(loom)]
+mod parker {
     use loom::sync::{Condvar, Mutex, atomic::AtomicU32, atomic::Ordering};
     use std::sync::PoisonError;
-    #[cfg(not(loom))]
-    use std::sync::{Condvar, Mutex, atomic::AtomicU32, atomic::Ordering};
     use std::time::Duration;
 
     #[derive(PartialEq, Eq)]
-    #[allow(dead_code)]
-    pub(super) enum Woken {
-        Perhaps,
-        BySignal,
+    pub(super) struct Error;
+
+    impl Error {
+        pub(super) const INTERRUPTED: Self = Self;
     }
 
     #[derive(Debug, Default)]
-    pub(super) struct Bed {
+    pub(super) struct Parker {
         lock: Mutex<()>,
-        bell: Condvar,
+        changed: Condvar,
     }
 
-    pub(super) fn new() -> Bed {
-        Bed::default()
-    }
+    impl Parker {
+        pub(super) fn new() -> Self {
+            Self::default()
+        }
 
-    impl Bed {
+        pub(super) fn sleep(
+            &self,
+            word: &AtomicU32,
+            value: u32,
+            _left: Option<Duration>,
+        ) -> Result<(), Error> {
+            let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            if word.load(Ordering::SeqCst) == value {
+                drop(self.changed.wait(guard));
+            }
+            Ok(())
+        }
+
         pub(super) fn wake_all(&self, _word: &AtomicU32) {
             // Taken, so that a sleeper is either asleep already or has yet to look at the word.
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
-            self.bell.notify_all();
-        }
-
-        pub(super) fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Woken {
-            // A condition variable does not report signals, so look up now and then.
-            const SLICE: Duration = Duration::from_millis(50);
-            let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            if word.load(Ordering::SeqCst) == value {
-                let slice = left.map_or(SLICE, |left| left.min(SLICE));
-                drop(self.bell.wait_timeout(guard, slice));
-            }
-            if cfg!(loom) {
-                Woken::Perhaps
-            } else {
-                Woken::BySignal
-            }
+            self.changed.notify_all();
         }
     }
 }

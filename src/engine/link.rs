@@ -1,16 +1,13 @@
 //! One end of a pair of pipes that carry frames: buffered writes that never block on an end set
 //! non-blocking, and reads.
 
-use rustix::buffer::spare_capacity;
-use rustix::fd::OwnedFd;
-use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::frame::{Decoder, Fault, Frame, Kind};
-use super::sys::{self, retry};
+use super::sys::{self, Error, Handle, retry};
 
 /// Why a link ended other than by the stream's end between two frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +19,7 @@ pub enum Broken {
     Unexpected(Kind),
     /// An answer to a message that was not the next to be answered.
     OutOfOrder(u64),
-    Io(Errno),
+    Io(Error),
 }
 
 impl fmt::Display for Broken {
@@ -41,8 +38,8 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-impl From<Errno> for Broken {
-    fn from(error: Errno) -> Self {
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
         Self::Io(error)
     }
 }
@@ -66,24 +63,24 @@ const FRAMES_PER_WRITE: usize = 64;
 /// Writes frames in the order they are pushed.
 #[derive(Debug)]
 pub struct Writer {
-    fd: Arc<OwnedFd>,
+    handle: Arc<Handle>,
     frames: VecDeque<Vec<u8>>,
     /// How many bytes of the first frame are written.
     written: usize,
 }
 
 impl Writer {
-    pub fn new(fd: OwnedFd) -> Self {
+    pub fn new(handle: Handle) -> Self {
         Self {
-            fd: Arc::new(fd),
+            handle: Arc::new(handle),
             frames: VecDeque::new(),
             written: 0,
         }
     }
 
-    /// The descriptor, to poll it without holding the writer.
-    pub fn fd(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.fd)
+    /// The handle, to poll it without holding the writer.
+    pub fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 
     pub fn push(&mut self, frame: Vec<u8>) {
@@ -95,11 +92,11 @@ impl Writer {
     }
 
     /// Writes what the pipe takes. Blocks only on an end that is set blocking.
-    pub fn flush(&mut self) -> Result<Flush, Errno> {
+    pub fn flush(&mut self) -> Result<Flush, Error> {
         while !self.frames.is_empty() {
             match retry(|| self.write()) {
                 Ok(written) => self.forget(written),
-                Err(Errno::AGAIN) => return Ok(Flush::Blocked),
+                Err(Error::WOULD_BLOCK) => return Ok(Flush::Blocked),
                 Err(error) => return Err(error),
             }
         }
@@ -107,12 +104,12 @@ impl Writer {
     }
 
     /// One system call, for as many frames as it takes.
-    fn write(&self) -> Result<usize, Errno> {
+    fn write(&self) -> Result<usize, Error> {
         // Most often there is one, and making room for many has its cost.
         if let [frame] = self.frames.as_slices().0
             && self.frames.len() == 1
         {
-            return sys::write(&self.fd, &[IoSlice::new(&frame[self.written..])]);
+            return sys::write(&self.handle, &[IoSlice::new(&frame[self.written..])]);
         }
         let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
         let mut count = 0;
@@ -121,7 +118,7 @@ impl Writer {
             *slice = IoSlice::new(&frame[skip..]);
             count += 1;
         }
-        sys::write(&self.fd, &slices[..count])
+        sys::write(&self.handle, &slices[..count])
     }
 
     fn forget(&mut self, written: usize) {
@@ -152,34 +149,34 @@ pub enum Fill {
 /// Reads frames.
 #[derive(Debug)]
 pub struct Reader {
-    fd: Arc<OwnedFd>,
+    handle: Arc<Handle>,
     decoder: Decoder,
 }
 
 impl Reader {
-    pub fn new(fd: OwnedFd) -> Self {
+    pub fn new(handle: Handle) -> Self {
         Self {
-            fd: Arc::new(fd),
+            handle: Arc::new(handle),
             decoder: Decoder::default(),
         }
     }
 
-    /// The descriptor, to poll it without holding the reader.
-    pub fn fd(&self) -> Arc<OwnedFd> {
-        Arc::clone(&self.fd)
+    /// The handle, to poll it without holding the reader.
+    pub fn handle(&self) -> &Arc<Handle> {
+        &self.handle
     }
 
     /// One read of whatever is there. Blocks only on an end that is set blocking.
     pub fn fill(&mut self) -> Result<Fill, Broken> {
         let space = self.decoder.space()?;
         let room = space.capacity() - space.len();
-        match sys::read(&self.fd, spare_capacity(space)) {
+        match sys::read(&self.handle, space) {
             Ok(0) if self.decoder.is_between_frames() => Ok(Fill::End),
             Ok(0) => Err(Broken::Cut),
             Ok(read) if read < room => Ok(Fill::Some),
             Ok(_) => Ok(Fill::Full),
             // Interrupted: the caller may have a signal to see to.
-            Err(Errno::AGAIN | Errno::INTR) => Ok(Fill::Nothing),
+            Err(Error::WOULD_BLOCK | Error::INTERRUPTED) => Ok(Fill::Nothing),
             Err(error) => Err(error.into()),
         }
     }
@@ -262,6 +259,6 @@ mod tests {
         let (reader, mut writer) = link();
         drop(reader);
         writer.push(encode(Kind::Message, 1, b""));
-        assert_eq!(writer.flush(), Err(Errno::PIPE));
+        assert_eq!(writer.flush(), Err(Error::BROKEN_PIPE));
     }
 }

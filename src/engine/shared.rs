@@ -10,14 +10,11 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fd::OwnedFd;
-use rustix::io::Result;
-
 use super::arena::SLOTS as ARENA_SLOTS;
 use super::claims::{Claims, SLOTS};
 use super::frame::{Decoder, Frame};
 use super::slots::Slots;
-use super::sys::SharedWords;
+use super::sys::{Handle, Result, SharedWords};
 
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 pub const SPILL_BYTES: usize = 32 * 1024;
@@ -54,12 +51,12 @@ pub struct Shared(SharedWords);
 
 impl Shared {
     /// New memory, and the descriptor by which the child maps it.
-    pub fn create() -> Result<(Self, OwnedFd)> {
+    pub fn create() -> Result<(Self, Handle)> {
         let (words, file) = SharedWords::create(LEN_WORDS)?;
         Ok((Self(words), file))
     }
 
-    pub fn map(file: &OwnedFd) -> Result<Self> {
+    pub fn map(file: &Handle) -> Result<Self> {
         Ok(Self(SharedWords::map(file, LEN_WORDS)?))
     }
 

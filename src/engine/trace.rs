@@ -7,17 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
-
 use super::shared::Shared;
-use super::sys;
+use super::sys::{self, Error, Handle};
 
 /// The child's half. A handler that writes tracebacks to `file` is in place for
-/// `sys::trace_signal()`; from here on it also counts them, and the parent may ask.
-pub fn offer(shared: &'static Shared, file: &OwnedFd) -> Result<(), Errno> {
+/// `sys::traceback_signal()`; from here on it also counts them, and the parent may ask.
+pub fn offer(shared: &'static Shared, file: &Handle) -> Result<(), Error> {
     sys::set_append(file)?;
-    sys::count_traces(shared.traces())?;
+    sys::count_tracebacks(shared.traces())?;
     shared.traces().store(1, Ordering::SeqCst);
     Ok(())
 }
@@ -38,10 +35,10 @@ pub enum Trace {
 /// traceback is asked for only when the text of the one before has been read.
 #[derive(Debug)]
 pub struct Traces {
-    file: Arc<OwnedFd>,
+    file: Arc<Handle>,
     /// How long the file is without a traceback.
     len_bytes: u64,
-    process: Arc<OwnedFd>,
+    process: Arc<Handle>,
     asked: u64,
     collected: u64,
     text: String,
@@ -50,7 +47,7 @@ pub struct Traces {
 impl Traces {
     /// `file` is the one that `Shared::create` gave, and will get no longer but by tracebacks;
     /// `process` is the child's descriptor.
-    pub fn new(file: Arc<OwnedFd>, process: Arc<OwnedFd>) -> Result<Self, Errno> {
+    pub fn new(file: Arc<Handle>, process: Arc<Handle>) -> Result<Self, Error> {
         Ok(Self {
             len_bytes: sys::len_of(&file)?,
             file,
@@ -63,7 +60,7 @@ impl Traces {
 
     /// Asks if this `request` has not yet, and looks what has become of it. One that comes while
     /// another is pending joins that. Never blocks.
-    pub fn poll(&mut self, shared: &Shared, request: &mut Option<u64>) -> Result<Trace, Errno> {
+    pub fn poll(&mut self, shared: &Shared, request: &mut Option<u64>) -> Result<Trace, Error> {
         self.collect(shared)?;
         if request.is_some_and(|number| number > self.asked) {
             // It was another child's, in whose place this one is.
@@ -81,19 +78,19 @@ impl Traces {
     }
 
     /// False: the child is not ready.
-    fn ask(&mut self, shared: &Shared) -> Result<bool, Errno> {
+    fn ask(&mut self, shared: &Shared) -> Result<bool, Error> {
         let is_ready = shared.traces().load(Ordering::SeqCst) > 0;
         if is_ready && self.asked == self.collected {
-            sys::ask_for_trace(self.process.as_fd())?;
+            sys::ask_for_traceback(&self.process)?;
             self.asked += 1;
         }
         Ok(is_ready)
     }
 
-    fn collect(&mut self, shared: &Shared) -> Result<(), Errno> {
+    fn collect(&mut self, shared: &Shared) -> Result<(), Error> {
         let is_done = shared.traces().load(Ordering::SeqCst) > self.asked;
         if is_done && self.asked > self.collected {
-            let text = sys::read_from(self.file.as_fd(), self.len_bytes)?;
+            let text = sys::read_from(&self.file, self.len_bytes)?;
             sys::set_len(&self.file, self.len_bytes)?;
             self.text = String::from_utf8_lossy(&text).into_owned();
             self.collected = self.asked;
@@ -102,13 +99,16 @@ impl Traces {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
 
     #[test]
     fn a_child_that_has_no_handler_yet_is_not_asked() {
+        if sys::traceback_signal().is_none() {
+            return;
+        }
         let (shared, file) = Shared::create().expect("memory");
         let mut child = std::process::Command::new("cat")
             .stdin(std::process::Stdio::piped())
@@ -124,12 +124,14 @@ mod tests {
         child.wait().expect("reaped");
         // Ready to be asked, and no more.
         shared.traces().store(1, Ordering::SeqCst);
-        assert_eq!(poll(), Err(Errno::SRCH));
+        assert_eq!(poll(), Err(Error::NO_PROCESS));
     }
 
     #[test]
     fn without_a_handler_there_is_nothing_to_count() {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        assert_eq!(sys::count_traces(&COUNT), Err(Errno::INVAL));
+        if sys::traceback_signal().is_some() {
+            assert_eq!(sys::count_tracebacks(&COUNT), Err(Error::INVALID));
+        }
     }
 }

@@ -11,9 +11,6 @@ use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
-use rustix::event::PollFlags;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
 
 use super::fault::{log_failure, log_told};
 use super::packet::{self, Giver, Packet};
@@ -24,7 +21,7 @@ use crate::engine::arena::Arena;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
 use crate::engine::link::{Fill, Reader, Writer};
 use crate::engine::shared::Shared;
-use crate::engine::sys::{self, Interest};
+use crate::engine::sys::{self, Handle, HandleNumber, Interest, Ready};
 
 /// Whether the object has control, so that Ctrl-C is its business.
 static HANDLING: AtomicBool = AtomicBool::new(false);
@@ -63,16 +60,16 @@ pub(super) fn unshare_pages() {
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,
-    request: i32,
-    answer: i32,
-    shared: i32,
+    request: HandleNumber,
+    answer: HandleNumber,
+    shared: HandleNumber,
     parent: i32,
     prepare: Bound<'_, PyAny>,
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     #[cfg(feature = "faults")]
     super::faults::plan_from_environment();
-    let io = |error: Errno| std::io::Error::from(error);
+    let io = std::io::Error::from;
     let request = sys::inherited(request).map_err(io)?;
     let answer = sys::inherited(answer).map_err(io)?;
     let file = sys::inherited(shared).map_err(io)?;
@@ -94,12 +91,14 @@ pub(super) fn serve(
     child.serve(py)
 }
 
-/// Has the parent's signal for it write the stacks of all threads to `file`.
-#[cfg(target_os = "linux")]
-fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: &Arc<OwnedFd>) -> PyResult<()> {
+/// Has the parent's signal for it write the stacks of all threads to `file`, where the system has
+/// such a signal.
+fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: &Arc<Handle>) -> PyResult<()> {
+    let Some(signal) = sys::traceback_signal() else {
+        return Ok(());
+    };
     // The file, for all threads, and without the handler that was there.
-    let fd = rustix::fd::AsRawFd::as_raw_fd(file);
-    let how = (sys::trace_signal(), fd, true, false);
+    let how = (signal, file.number(), true, false);
     py.import("faulthandler")?.call_method1("register", how)?;
     // Both for good: the handler may run at any moment.
     let shared = Box::leak(Box::new(Arc::clone(shared)));
@@ -108,37 +107,18 @@ fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: &Arc<OwnedFd>) -> Py
     Ok(())
 }
 
-#[cfg(not(target_os = "linux"))]
-fn offer_traces(_py: Python<'_>, _shared: &Arc<Shared>, _file: &Arc<OwnedFd>) -> PyResult<()> {
-    Ok(())
-}
-
 /// Ends this process as soon as the parent is gone: its end of the request pipe is closed then,
 /// or, should somebody have a copy of that, its process has ended.
-fn watch_parent(request: OwnedFd, parent: i32) -> Result<(), Errno> {
+fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
     const PAUSE: Duration = Duration::from_millis(100);
-    // macOS tells of the end only whom it also tells of messages, and once alone: look again.
-    const AGAIN: Option<Duration> = if cfg!(target_os = "macos") {
-        Some(Duration::from_millis(500))
-    } else {
-        None
-    };
     // Should the parent have ended before this, the pipe says so.
     let process = sys::watch_process(parent);
     sys::spawn("parent watch".to_owned(), 64 << 10, move || {
-        let interests = || {
-            let hung_up = Interest {
-                fd: request.as_fd(),
-                flags: PollFlags::HUP,
-            };
-            let ended = process.as_ref().map(|fd| Interest {
-                fd: fd.as_fd(),
-                flags: PollFlags::IN,
-            });
-            [Some(hung_up), ended]
-        };
-        let is_over = |ready: [PollFlags; 2]| ready.iter().any(|flags| !flags.is_empty());
-        while !sys::retry(|| sys::poll(interests(), AGAIN)).is_ok_and(is_over) {
+        let hung_up = Interest::HangUp(&request);
+        let ended = process.as_ref().map(Interest::Readable);
+        let poll = || sys::poll([Some(hung_up), ended], sys::HANG_UP_INTERVAL);
+        let is_over = |found: [Ready; 2]| found.into_iter().any(Ready::is_ready);
+        while !sys::retry(poll).is_ok_and(is_over) {
             // No memory, say: the watch must not end before the parent does.
             std::thread::sleep(PAUSE);
         }

@@ -10,7 +10,6 @@ use once_cell::sync::OnceCell;
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
-use rustix::io::Errno;
 
 use super::fault::{Fault, Force, Started, log_told, shut_down, to_error};
 use super::future;
@@ -75,7 +74,7 @@ pub(super) trait Transport: Send + Sync {
 
     /// Ends the actor without regard to what it does, if it can be: then what it leaves behind is
     /// failed once it has ended. The mailbox is closed. Called detached; must not block.
-    fn signal(&self, force: Force) -> Result<Signalled, Errno>;
+    fn signal(&self, force: Force) -> sys::Result<Signalled>;
 
     /// What the tally does not know. Detached; holds locks for a moment.
     fn progress(&self) -> Progress {

@@ -15,8 +15,6 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fd::OwnedFd;
-
 pub(super) use self::intake::{Event, Intake, Over};
 use super::lifecycle;
 use super::logs::Logs;
@@ -29,7 +27,7 @@ use crate::engine::crowd::Crowd;
 use crate::engine::link::{Flush, Reader, Writer};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::shared::Shared;
-use crate::engine::sys::Bell;
+use crate::engine::sys::{Bell, Handle};
 use crate::engine::trace::Traces;
 use crate::engine::window::WINDOW_MESSAGES;
 
@@ -50,8 +48,8 @@ pub(super) struct Line {
 /// The child, as long as it can get signals.
 pub(super) struct Process {
     pub(super) pid: u32,
-    /// Readable once it has ended; `None` where the system has no such descriptor.
-    pub(super) watch: Option<Arc<OwnedFd>>,
+    /// Readable once it has ended; `None` where the system has no such handle.
+    pub(super) watch: Option<Arc<Handle>>,
 }
 
 /// Who sends.
@@ -275,12 +273,12 @@ impl Link {
         self.by_waiter.store(by_waiter, Ordering::SeqCst);
     }
 
-    /// The descriptor to write to, while there is something that the pipe did not take.
-    pub(super) fn unsent(&self) -> Option<Arc<OwnedFd>> {
+    /// The handle to write to, while there is something that the pipe did not take.
+    pub(super) fn unsent(&self) -> Option<Arc<Handle>> {
         let wire = self.wire();
         let wire = wire.as_ref()?;
         let out = wire.out.as_ref()?;
-        (!out.writer.is_empty() && !out.has_hung_up).then(|| out.writer.fd())
+        (!out.writer.is_empty() && !out.has_hung_up).then(|| Arc::clone(out.writer.handle()))
     }
 
     /// The child has closed its end: nothing is written any more. The I/O thread will see its end.

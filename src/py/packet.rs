@@ -10,13 +10,13 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyList};
-use rustix::io::Errno;
 
 use super::buffer::{self, SharedBuffer, THRESHOLD_BYTES};
 use super::pickle::{self, What};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
 use crate::engine::frame::{Fault, Kind};
 use crate::engine::packet::{self, Reference};
+use crate::engine::sys;
 
 /// A frame, and the blocks that it refers to: whoever has this has them.
 pub(super) struct Packed {
@@ -261,7 +261,7 @@ enum Where {
     Body(Range<usize>),
     Block(Arc<Block>),
     /// In a block that cannot be mapped.
-    Lost(Errno),
+    Lost(sys::Error),
 }
 
 impl Packet {
@@ -366,6 +366,6 @@ impl Places {
     }
 }
 
-fn no_memory(error: Errno) -> PyErr {
+fn no_memory(error: sys::Error) -> PyErr {
     PyMemoryError::new_err(format!("shared memory cannot be mapped: {error}"))
 }

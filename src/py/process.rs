@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use rustix::event::PollFlags;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::executor::ExecutorCore;
 use super::fault::{Fault, Started};
@@ -26,7 +24,7 @@ use crate::engine::cell;
 use crate::engine::crowd;
 use crate::engine::link::{Broken, Fill};
 use crate::engine::mailbox::Mailbox;
-use crate::engine::sys::{self, Bell, Interest};
+use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
 const TICK: Duration = Duration::from_millis(5);
@@ -80,7 +78,7 @@ impl ProcessExecutorCore {
         let (mailbox, tally) = (Mailbox::new(options.mailbox_size), Arc::default());
         let mailbox = Arc::new(mailbox);
         let ended = ends.process.watch.clone();
-        let answers = ends.reader.fd();
+        let answers = Arc::clone(ends.reader.handle());
         let link = Link::new(
             name,
             Arc::clone(&mailbox),
@@ -132,9 +130,9 @@ struct Side<'a> {
     host: &'a Arc<Host>,
     link: Arc<Link>,
     bell: Arc<Bell>,
-    answers: Arc<OwnedFd>,
+    answers: Arc<Handle>,
     /// Readable once the child has ended.
-    ended: Option<Arc<OwnedFd>>,
+    ended: Option<Arc<Handle>>,
     /// `None` once it has been reaped.
     child: Option<Child>,
     /// `None`: a death is the end.
@@ -193,14 +191,10 @@ impl Side<'_> {
         let unsent = self.link.unsent();
         let reads = !by_waiter && next == Next::Wait;
         let interests = [
-            reads.then(|| interest(self.answers.as_fd(), PollFlags::IN)),
-            self.ended
-                .as_deref()
-                .map(|fd| interest(fd.as_fd(), PollFlags::IN)),
-            unsent
-                .as_deref()
-                .map(|fd| interest(fd.as_fd(), PollFlags::OUT)),
-            (next == Next::Wait).then(|| interest((*self.bell).as_fd(), PollFlags::IN)),
+            reads.then(|| Interest::Readable(&self.answers)),
+            self.ended.as_deref().map(Interest::Readable),
+            unsent.as_deref().map(Interest::Writable),
+            (next == Next::Wait).then(|| self.bell.rung()),
         ];
         let timeout = match next {
             Next::Pause => Some(PAUSE),
@@ -210,30 +204,30 @@ impl Side<'_> {
         let timeout = timeout.into_iter().chain(crowd).chain(look).min();
         let polled = sys::retry(|| sys::poll(interests, timeout));
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
-        if room.contains(PollFlags::ERR) {
+        if room == Ready::Broken {
             self.link.hang_up();
         }
         let serves = self.crowd.turn(&self.link.crowd, Instant::now);
-        if serves || !bell.is_empty() || !room.is_empty() {
+        if serves || bell.is_ready() || room.is_ready() {
             self.link.refill();
         }
         if by_waiter {
             self.tick();
         }
-        if !ended.is_empty() {
+        if ended.is_ready() {
             self.link.set_by_waiter(false);
         }
-        if answers.is_empty() && ended.is_empty() && bell.is_empty() && next == Next::Wait {
+        if !answers.is_ready() && !ended.is_ready() && !bell.is_ready() && next == Next::Wait {
             return Ok(Next::Wait);
         }
         let Some(mut intake) = self.link.try_intake() else {
             // Who has it hears the bell too, which is left to ring until it lets go.
-            if !ended.is_empty() {
+            if ended.is_ready() {
                 self.bell.ring().map_err(Broken::Io)?;
             }
             return Ok(Next::Pause);
         };
-        if !bell.is_empty() {
+        if bell.is_ready() {
             self.bell.quiet().map_err(Broken::Io)?;
         }
         // It is there until `end`.
@@ -241,10 +235,10 @@ impl Side<'_> {
         if let Some(over) = intake.take_over() {
             return Err(over);
         }
-        if !answers.is_empty() && self.link.read(intake, events)? == Fill::End {
+        if answers.is_ready() && self.link.read(intake, events)? == Fill::End {
             return Err(Over::Ended);
         }
-        if !ended.is_empty() {
+        if ended.is_ready() {
             // What the child wrote before its end, whoever else holds the pipe.
             while matches!(self.link.read(intake, events)?, Fill::Some | Fill::Full) {}
             return Err(Over::Ended);
@@ -343,7 +337,7 @@ impl Side<'_> {
             match Python::attach(|py| start_child(py, &restarts.recipe)) {
                 Ok((child, ends)) => {
                     self.child = Some(child);
-                    self.answers = ends.reader.fd();
+                    self.answers = Arc::clone(ends.reader.handle());
                     self.ended.clone_from(&ends.process.watch);
                     self.link.reconnect(ends);
                     self.end_by_force();
@@ -452,10 +446,6 @@ enum Then {
 enum IfItLives {
     Wait,
     Kill,
-}
-
-fn interest(fd: BorrowedFd<'_>, flags: PollFlags) -> Interest<'_> {
-    Interest { fd, flags }
 }
 
 fn has_started(cell: &ActorCell) -> Started {

@@ -18,7 +18,6 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use rustix::io::Errno;
 
 use super::executor::ExecutorCore;
 use super::fault::{Fault, Force, Started, log_failure, log_lost};
@@ -28,6 +27,7 @@ use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::settle;
 use crate::engine::mailbox::{Mailbox, Take};
+use crate::engine::sys;
 
 /// What the carrier packs is in the mailbox until the actor's thread sends it.
 struct Remote {
@@ -97,7 +97,7 @@ impl Transport for Remote {
         ))
     }
 
-    fn signal(&self, force: Force) -> Result<Signalled, Errno> {
+    fn signal(&self, force: Force) -> sys::Result<Signalled> {
         Python::attach(|py| {
             let killed = self
                 .carrier

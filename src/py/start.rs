@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use rustix::fd::AsRawFd;
-use rustix::io::Errno;
 
 use super::link::{Line, Process};
 use super::{imports, lifecycle};
@@ -13,7 +11,7 @@ use crate::engine::arena::Arena;
 use crate::engine::frame::{Kind, encode};
 use crate::engine::link::{Reader, Writer};
 use crate::engine::shared::Shared;
-use crate::engine::sys;
+use crate::engine::sys::{self, Handle};
 use crate::engine::trace::Traces;
 
 /// A child as `_spawn` gives it.
@@ -32,7 +30,7 @@ pub(super) struct Recipe {
 }
 
 pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, Line)> {
-    let io = |error: Errno| std::io::Error::from(error);
+    let io = std::io::Error::from;
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
     let (shared, file) = Shared::create().map_err(io)?;
@@ -46,7 +44,7 @@ pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, L
     writer.push(encode(Kind::Start, 0, &recipe.start));
     // The child finds it there; what the pipe does not take, the I/O thread writes.
     _ = writer.flush().map_err(io)?;
-    let theirs = [&request_read, &answer_write, &*file].map(AsRawFd::as_raw_fd);
+    let theirs = [&request_read, &answer_write, &*file].map(Handle::number);
     let object =
         imports::start_child(py)?.call1((theirs.to_vec(), recipe.start_method.as_deref()))?;
     let pid = object.getattr(intern!(py, "pid"))?.extract()?;

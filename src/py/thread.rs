@@ -10,7 +10,6 @@ use once_cell::sync::OnceCell;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
-use rustix::io::Errno;
 
 use super::executor::ExecutorCore;
 use super::fault::{Fault, Force, log_failure};
@@ -20,6 +19,7 @@ use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::settle;
 use crate::engine::mailbox::{Mailbox, Take};
+use crate::engine::sys;
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.
 struct SameProcess {
@@ -73,7 +73,7 @@ impl Transport for SameProcess {
         Ok(Dump::Text(dump.extract()?))
     }
 
-    fn signal(&self, _force: Force) -> Result<Signalled, Errno> {
+    fn signal(&self, _force: Force) -> sys::Result<Signalled> {
         Ok(Signalled::No)
     }
 

@@ -1,6 +1,6 @@
 //! Why there is no block, in words and in a word: a child tells its parent by one of shared memory.
 
-use rustix::io::Errno;
+use crate::engine::sys::Error;
 
 /// Why there is no block: the buffer has to go by the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub enum Refusal {
     Off,
     /// The blocks in use leave no room under the limit, or no slot.
     Exhausted,
-    System(Errno),
+    System(Error),
     /// Nor would there be memory for it elsewhere.
     NoMemory {
         available_bytes: u64,
@@ -21,7 +21,7 @@ impl Refusal {
         match self {
             Self::Off => 0,
             Self::Exhausted => 1,
-            Self::System(error) => u64::from(error.raw_os_error().unsigned_abs()) << 2 | 2,
+            Self::System(error) => u64::from(error.number().unsigned_abs()) << 2 | 2,
             Self::NoMemory { available_bytes } => available_bytes << 2 | 3,
         }
     }
@@ -31,7 +31,7 @@ impl Refusal {
             1 => Some(Self::Exhausted),
             2 => {
                 let number = i32::try_from(word >> 2).ok()?;
-                Some(Self::System(Errno::from_raw_os_error(number)))
+                Some(Self::System(Error::from_number(number)))
             }
             3 => Some(Self::NoMemory {
                 available_bytes: word >> 2,

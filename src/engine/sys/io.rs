@@ -3,101 +3,121 @@
 use std::io::IoSlice;
 use std::time::Duration;
 
-use rustix::buffer::Buffer;
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use rustix::io::{Errno, Result};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 #[cfg(target_os = "linux")]
 use rustix::pipe::PipeFlags;
 
-use super::{Call, attempt, retry};
+use super::{Call, Error, Interest, Ready, Result, attempt, retry};
+
+/// What this process owns of the system's, a descriptor; it is closed when this is dropped.
+#[derive(Debug)]
+pub struct Handle(pub(super) OwnedFd);
+
+/// How Python, and another process that is given it, know a handle.
+pub type HandleNumber = RawFd;
+
+impl Handle {
+    pub fn number(&self) -> HandleNumber {
+        self.0.as_raw_fd()
+    }
+}
 
 /// A pipe: the end to read from, the end to write to. Both block.
-pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+pub fn pipe() -> Result<(Handle, Handle)> {
     #[cfg(target_os = "linux")]
-    return attempt(Call::Open, || rustix::pipe::pipe_with(PipeFlags::CLOEXEC));
+    let (read, write) = attempt(Call::Open, || rustix::pipe::pipe_with(PipeFlags::CLOEXEC))?;
     #[cfg(not(target_os = "linux"))]
-    {
+    let (read, write) = {
         let (read, write) = attempt(Call::Open, rustix::pipe::pipe)?;
         for end in [&read, &write] {
             rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
         }
-        Ok((read, write))
-    }
+        (read, write)
+    };
+    Ok((Handle(read), Handle(write)))
 }
 
-pub fn set_nonblocking(fd: impl AsFd) -> Result<()> {
-    attempt(Call::Control, || rustix::io::ioctl_fionbio(fd, true))
+pub fn set_nonblocking(handle: &Handle) -> Result<()> {
+    attempt(Call::Control, || rustix::io::ioctl_fionbio(&handle.0, true))
 }
 
 /// Takes over a descriptor that this process was given by its parent, and keeps it from the
 /// processes that this one starts.
-pub fn inherited(fd: RawFd) -> Result<OwnedFd> {
+pub fn inherited(number: HandleNumber) -> Result<Handle> {
     // SAFETY: the caller is the entry of a child, which was given this number to own; a number
     // that is not open is an error of the next line and is never closed.
     #[expect(unsafe_code)]
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     attempt(Call::Control, || {
         rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)
     })?;
     // SAFETY: it is open, as the line above has shown, and nobody else in this process owns it:
     // the entry runs once, first.
     #[expect(unsafe_code)]
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(Handle(unsafe { OwnedFd::from_raw_fd(number) }))
 }
 
-/// What to wait for on a descriptor.
-#[derive(Clone, Copy)]
-pub struct Interest<'a> {
-    pub fd: BorrowedFd<'a>,
-    pub flags: PollFlags,
-}
-
-/// Waits until something is ready or `timeout` is over, and returns what is: one set of flags per
-/// interest. Blocks; a signal ends it with `Errno::INTR`.
+/// Waits until something is ready or `timeout` is over, and returns what is. Blocks; a signal ends
+/// it with `Error::INTERRUPTED`.
 pub fn poll<const N: usize>(
     interests: [Option<Interest<'_>>; N],
     timeout: Option<Duration>,
-) -> Result<[PollFlags; N]> {
+) -> Result<[Ready; N]> {
     let mut fds: Vec<PollFd<'_>> = Vec::with_capacity(N);
     for interest in interests.iter().flatten() {
-        fds.push(PollFd::from_borrowed_fd(interest.fd, interest.flags));
+        let (handle, flags) = match interest {
+            Interest::Readable(handle) => (handle, PollFlags::IN),
+            Interest::Writable(handle) => (handle, PollFlags::OUT),
+            Interest::HangUp(handle) => (handle, PollFlags::HUP),
+        };
+        fds.push(PollFd::new(&handle.0, flags));
     }
     let timeout: Option<Timespec> = timeout.and_then(|timeout| timeout.try_into().ok());
     attempt(Call::Poll, || {
         rustix::event::poll(&mut fds, timeout.as_ref())
     })?;
-    let mut ready = fds.into_iter().map(|fd| fd.revents());
-    Ok(interests.map(|interest| {
-        interest
-            .and_then(|_| ready.next())
-            .unwrap_or(PollFlags::empty())
-    }))
+    let mut found = fds.into_iter().map(|fd| ready(fd.revents()));
+    Ok(interests.map(|interest| interest.and_then(|_| found.next()).unwrap_or_default()))
 }
 
-/// One read of what is there into spare capacity, or a slice.
-pub fn read<B: Buffer<u8>>(fd: impl AsFd, buffer: B) -> Result<B::Output> {
-    attempt(Call::Read, || rustix::io::read(fd, buffer))
+fn ready(flags: PollFlags) -> Ready {
+    if flags.contains(PollFlags::ERR) {
+        Ready::Broken
+    } else if flags.is_empty() {
+        Ready::No
+    } else {
+        Ready::Yes
+    }
 }
 
-/// One write, of as much as the other side takes.
-pub fn write(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Result<usize> {
-    attempt(Call::Write, || match slices {
-        [one] => rustix::io::write(fd, one),
-        many => rustix::io::writev(fd, many),
+/// One read of what is there, appended to `buffer` as far as that has spare capacity.
+pub fn read(handle: &Handle, buffer: &mut Vec<u8>) -> Result<usize> {
+    attempt(Call::Read, || {
+        rustix::io::read(&handle.0, spare_capacity(buffer))
     })
 }
 
-/// Another descriptor of the same, close-on-exec too.
-pub fn duplicate(fd: &OwnedFd) -> Result<OwnedFd> {
-    attempt(Call::Open, || rustix::io::fcntl_dupfd_cloexec(fd, 0))
+/// One write, of as much as the other side takes.
+pub fn write(handle: &Handle, slices: &[IoSlice<'_>]) -> Result<usize> {
+    attempt(Call::Write, || match slices {
+        [one] => rustix::io::write(&handle.0, one),
+        many => rustix::io::writev(&handle.0, many),
+    })
+}
+
+/// Another handle on the same, close-on-exec too.
+pub fn duplicate(handle: &Handle) -> Result<Handle> {
+    let duplicate = || rustix::io::fcntl_dupfd_cloexec(&handle.0, 0);
+    attempt(Call::Open, duplicate).map(Handle)
 }
 
 /// Rings across threads through a descriptor, so that a thread in `poll` hears it.
 #[derive(Debug)]
 pub struct Bell {
-    read: OwnedFd,
-    write: OwnedFd,
+    read: Handle,
+    write: Handle,
 }
 
 impl Bell {
@@ -113,35 +133,39 @@ impl Bell {
         const TRIES: u32 = 1000;
         let mut rung = Ok(1);
         for _ in 0..TRIES {
-            rung = retry(|| attempt(Call::Ring, || rustix::io::write(&self.write, &[1])));
-            if rung != Err(Errno::NOMEM) {
+            rung = retry(|| attempt(Call::Ring, || rustix::io::write(&self.write.0, &[1])));
+            if rung != Err(Error::NO_MEMORY) {
                 break;
             }
             std::thread::yield_now();
         }
         match rung {
             // Full: it has been rung and not heard yet.
-            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Ok(_) | Err(Error::WOULD_BLOCK) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// What to wait for, to hear it.
+    pub fn rung(&self) -> Interest<'_> {
+        Interest::Readable(&self.read)
     }
 
     /// Takes back every ring so far.
     pub fn quiet(&self) -> Result<()> {
         let mut rings = [0; 64];
+        let mut hear = || {
+            attempt(Call::Read, || {
+                rustix::io::read(&self.read.0, &mut rings[..])
+            })
+        };
         loop {
-            match retry(|| read(&self.read, &mut rings[..])) {
+            match retry(&mut hear) {
                 Ok(64) => {}
-                Ok(_) | Err(Errno::AGAIN) => return Ok(()),
+                Ok(_) | Err(Error::WOULD_BLOCK) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-impl AsFd for Bell {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.read.as_fd()
     }
 }
 
@@ -156,12 +180,8 @@ mod tests {
             bell.ring().expect("never blocks");
         }
         let hear = || {
-            let interest = Interest {
-                fd: bell.as_fd(),
-                flags: PollFlags::IN,
-            };
-            let [ready] = poll([Some(interest)], Some(Duration::ZERO)).expect("poll");
-            ready.contains(PollFlags::IN)
+            let [ready] = poll([Some(bell.rung())], Some(Duration::ZERO)).expect("poll");
+            ready == Ready::Yes
         };
         assert!(hear());
         bell.quiet().expect("readable");

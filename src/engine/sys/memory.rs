@@ -4,12 +4,10 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use rustix::fd::OwnedFd;
-use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::file::{anonymous_file, set_len};
-use super::{Call, attempt};
+use super::file::{anonymous_file, len_of, set_len};
+use super::{Call, Error, Handle, Result, attempt};
 
 /// Words of memory that this process shares with whoever maps the same descriptor; they start
 /// as zeros.
@@ -29,18 +27,17 @@ unsafe impl Sync for SharedWords {}
 impl SharedWords {
     /// New memory, and the descriptor by which another process can map it. It has no name that
     /// anybody could open.
-    pub fn create(len_words: usize) -> Result<(Self, OwnedFd)> {
-        let fd = anonymous_file()?;
-        set_len(&fd, (len_words * size_of::<AtomicU64>()) as u64)?;
-        Ok((Self::map(&fd, len_words)?, fd))
+    pub fn create(len_words: usize) -> Result<(Self, Handle)> {
+        let file = anonymous_file()?;
+        set_len(&file, (len_words * size_of::<AtomicU64>()) as u64)?;
+        Ok((Self::map(&file, len_words)?, file))
     }
 
     /// Maps the memory of a descriptor that `create` gave; its size is checked.
-    pub fn map(fd: &OwnedFd, len_words: usize) -> Result<Self> {
+    pub fn map(file: &Handle, len_words: usize) -> Result<Self> {
         let len_bytes = len_words * size_of::<AtomicU64>();
-        let size = attempt(Call::Control, || rustix::fs::fstat(fd))?.st_size;
-        if u64::try_from(size).is_ok_and(|size| size < len_bytes as u64) {
-            return Err(Errno::INVAL);
+        if len_of(file)? < len_bytes as u64 {
+            return Err(Error::INVALID);
         }
         let start = attempt(Call::Map, || {
             // SAFETY: a new mapping at an address of the kernel's choice touches no other memory;
@@ -52,12 +49,12 @@ impl SharedWords {
                     len_bytes,
                     ProtFlags::READ | ProtFlags::WRITE,
                     MapFlags::SHARED,
-                    fd,
+                    &file.0,
                     0,
                 )
             }
         })?;
-        let start = NonNull::new(start.cast()).ok_or(Errno::INVAL)?;
+        let start = NonNull::new(start.cast()).ok_or(Error::INVALID)?;
         Ok(Self { start, len_words })
     }
 }
@@ -103,7 +100,7 @@ unsafe impl Sync for SharedBytes {}
 
 impl SharedBytes {
     /// Maps a part of a file, which must be as large, and what memory it has.
-    pub(in crate::engine) fn map(fd: &OwnedFd, offset: u64, len_bytes: usize) -> Result<Self> {
+    pub(in crate::engine) fn map(file: &Handle, offset: u64, len_bytes: usize) -> Result<Self> {
         // What is there already is mapped in one go instead of page by page.
         #[cfg(target_os = "linux")]
         let flags = MapFlags::SHARED | MapFlags::POPULATE;
@@ -117,11 +114,11 @@ impl SharedBytes {
                 len_bytes,
                 ProtFlags::READ | ProtFlags::WRITE,
                 flags,
-                fd,
+                &file.0,
                 offset,
             )
         })?;
-        let start = NonNull::new(start.cast()).ok_or(Errno::INVAL)?;
+        let start = NonNull::new(start.cast()).ok_or(Error::INVALID)?;
         Ok(Self { start, len_bytes })
     }
 
@@ -170,7 +167,7 @@ impl SharedBytes {
         };
         let copy = Self {
             start: NonNull::new(anonymous(std::ptr::null_mut(), MapFlags::PRIVATE)?.cast())
-                .ok_or(Errno::INVAL)?,
+                .ok_or(Error::INVALID)?,
             len_bytes: self.len_bytes,
         };
         copy.fill(self.slice(0, self.len_bytes));
@@ -259,7 +256,7 @@ mod tests {
         assert_eq!(there[511].load(Ordering::SeqCst), 0);
         here[511].store(7, Ordering::SeqCst);
         assert_eq!(there[511].load(Ordering::SeqCst), 7);
-        assert_eq!(SharedWords::map(&fd, 513).err(), Some(Errno::INVAL));
+        assert_eq!(SharedWords::map(&fd, 513).err(), Some(Error::INVALID));
     }
 
     #[cfg(target_os = "linux")]

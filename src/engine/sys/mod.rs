@@ -3,26 +3,56 @@
 //! Every descriptor made here is close-on-exec. Each call goes through [`attempt`], where tests
 //! make it fail.
 
+use std::time::Duration;
+
+mod error;
 mod file;
 mod io;
 mod memory;
 mod process;
+mod ready;
 mod thread;
 
-use rustix::io::{Errno, Result};
-
+pub use error::{Error, Result};
+#[cfg(test)]
+pub(super) use file::blocks_of;
 pub(super) use file::{give_back, len_of, reserve};
 pub use file::{read_from, set_append, set_len};
-pub use io::{Bell, Interest, duplicate, inherited, pipe, poll, read, set_nonblocking, write};
+pub use io::{
+    Bell, Handle, HandleNumber, duplicate, inherited, pipe, poll, read, set_nonblocking, write,
+};
 pub(super) use memory::available_bytes;
 pub use memory::{SharedBytes, SharedWords, unshare_pages};
 pub(super) use process::process_id;
-#[cfg(target_os = "linux")]
-pub use process::trace_signal;
-pub use process::{Signal, ask_for_trace, count_traces, end_now, signal_process, watch_process};
-#[cfg(target_os = "linux")]
-pub use thread::{futex_wait, futex_wake};
-pub use thread::{is_main_thread, now_nanos, spawn};
+pub use process::{
+    ask_for_traceback, count_tracebacks, end_now, signal_process, traceback_signal, watch_process,
+};
+pub use ready::{Interest, Ready};
+pub use thread::{Parker, is_main_thread, now_nanos, spawn};
+
+/// How far apart two thousand parts of a sparse file can begin, so that each may become as large.
+pub(super) const SPARSE_STRIDE_BYTES: u64 = if cfg!(target_os = "linux") {
+    1 << 40
+} else {
+    1 << 34
+};
+
+/// How often a thread must look again whether the other end of a pipe has hung up: macOS tells it
+/// only to a thread that also waits for bytes, and once.
+pub const HANG_UP_INTERVAL: Option<Duration> = if cfg!(target_os = "macos") {
+    Some(Duration::from_millis(500))
+} else {
+    None
+};
+
+/// How to end a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Asks it to end, which it may refuse.
+    Terminate,
+    /// Ends it.
+    Kill,
+}
 
 /// What `faults` tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,41 +80,46 @@ pub enum Call {
 #[cfg(any(test, feature = "faults"))]
 impl Call {
     /// What it can fail with that says nothing of a fault of ours.
-    pub fn errors(self) -> &'static [Errno] {
+    pub fn errors(self) -> &'static [Error] {
         match self {
-            Self::Open => &[Errno::MFILE, Errno::NOMEM],
-            Self::Control | Self::Map => &[Errno::NOMEM],
-            Self::Reserve => &[Errno::INTR, Errno::NOMEM, Errno::NOSPC],
-            Self::Read | Self::Ring | Self::Poll => &[Errno::INTR, Errno::AGAIN, Errno::NOMEM],
-            Self::Write => &[Errno::INTR, Errno::AGAIN, Errno::PIPE, Errno::NOMEM],
-            Self::Sleep => &[Errno::INTR, Errno::AGAIN],
-            Self::Spawn | Self::Signal => &[Errno::AGAIN],
+            Self::Open => &[Error::TOO_MANY_HANDLES, Error::NO_MEMORY],
+            Self::Control | Self::Map => &[Error::NO_MEMORY],
+            Self::Reserve => &[Error::INTERRUPTED, Error::NO_MEMORY, Error::NO_SPACE],
+            Self::Read | Self::Ring | Self::Poll => {
+                &[Error::INTERRUPTED, Error::WOULD_BLOCK, Error::NO_MEMORY]
+            }
+            Self::Write => &[
+                Error::INTERRUPTED,
+                Error::WOULD_BLOCK,
+                Error::BROKEN_PIPE,
+                Error::NO_MEMORY,
+            ],
+            Self::Sleep => &[Error::INTERRUPTED, Error::WOULD_BLOCK],
+            Self::Spawn | Self::Signal => &[Error::WOULD_BLOCK],
         }
     }
 }
 
 /// Makes a system call, unless a test has it fail.
 #[inline]
-fn attempt<T>(call: Call, make: impl FnOnce() -> Result<T>) -> Result<T> {
+fn attempt<T, E: Into<Error>>(
+    call: Call,
+    make: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
     #[cfg(any(test, feature = "faults"))]
     if let Some(error) = super::faults::strike(call) {
         return Err(error);
     }
     _ = call;
-    make()
+    make().map_err(Into::into)
 }
 
 /// Repeats a call that a signal interrupted.
 pub fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     loop {
         match call() {
-            Err(Errno::INTR) => {}
+            Err(Error::INTERRUPTED) => {}
             result => return result,
         }
     }
-}
-
-#[cfg(target_os = "linux")]
-fn last_error() -> Errno {
-    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }

@@ -2,14 +2,17 @@
 
 use std::sync::atomic::AtomicU64;
 
-use rustix::fd::{BorrowedFd, OwnedFd};
-use rustix::io::{Errno, Result};
 use rustix::process::Pid;
-pub use rustix::process::Signal;
 #[cfg(target_os = "linux")]
-use {super::last_error, rustix::fd::AsRawFd, std::sync::OnceLock, std::sync::atomic::Ordering};
+use {std::sync::OnceLock, std::sync::atomic::Ordering};
 
-use super::{Call, attempt};
+use super::{Call, Error, Handle, Result, Signal, attempt};
+
+#[cfg(target_os = "linux")]
+fn last_error() -> Error {
+    let error = std::io::Error::last_os_error();
+    error.raw_os_error().map_or(Error::INVALID, Error)
+}
 
 /// The id of this process, also in one that `fork` has made.
 pub(in crate::engine) fn process_id() -> u32 {
@@ -19,18 +22,17 @@ pub(in crate::engine) fn process_id() -> u32 {
 /// Ends this process at once, whatever its other threads do.
 pub fn end_now() {
     // It cannot fail for the process itself, and there is nobody left to tell.
-    _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
+    _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
 /// A descriptor that becomes readable when the process `pid` has ended, where the system has such.
-pub fn watch_process(pid: i32) -> Option<OwnedFd> {
+pub fn watch_process(pid: i32) -> Option<Handle> {
     #[cfg(target_os = "linux")]
     {
         let pid = Pid::from_raw(pid)?;
-        attempt(Call::Open, || {
-            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-        })
-        .ok()
+        let flags = rustix::process::PidfdFlags::empty();
+        let open = || rustix::process::pidfd_open(pid, flags);
+        attempt(Call::Open, open).map(Handle).ok()
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -41,28 +43,40 @@ pub fn watch_process(pid: i32) -> Option<OwnedFd> {
 
 /// Sends a signal to a process; nothing if it has ended. `watch` is what `watch_process` gave for
 /// it; without one, `pid` must not have been reaped.
-pub fn signal_process(watch: Option<&OwnedFd>, pid: i32, signal: Signal) -> Result<()> {
+pub fn signal_process(watch: Option<&Handle>, pid: i32, signal: Signal) -> Result<()> {
+    let signal = match signal {
+        Signal::Terminate => rustix::process::Signal::TERM,
+        Signal::Kill => rustix::process::Signal::KILL,
+    };
     let sent = attempt(Call::Signal, || match (watch, Pid::from_raw(pid)) {
         #[cfg(target_os = "linux")]
-        (Some(watch), _) => rustix::process::pidfd_send_signal(watch, signal),
+        (Some(watch), _) => rustix::process::pidfd_send_signal(&watch.0, signal),
         (_, Some(pid)) => rustix::process::kill_process(pid, signal),
-        (_, None) => Err(Errno::SRCH),
+        (_, None) => Err(rustix::io::Errno::SRCH),
     });
     match sent {
-        Err(Errno::SRCH) => Ok(()),
+        Err(Error::NO_PROCESS) => Ok(()),
         sent => sent,
     }
 }
 
 /// The signal that asks a child for its traceback: one that no library is known to use.
 #[cfg(target_os = "linux")]
-pub fn trace_signal() -> i32 {
+fn trace_signal() -> i32 {
     libc::SIGRTMAX() - 3
 }
 
-/// Sends it to a process of one's own, by its descriptor.
+/// Its number, where the system has such a signal.
+pub fn traceback_signal() -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    return Some(trace_signal());
+    #[cfg(not(target_os = "linux"))]
+    return None;
+}
+
+/// Sends it to a process of one's own, by what `watch_process` gave.
 #[cfg(target_os = "linux")]
-pub fn ask_for_trace(process: BorrowedFd<'_>) -> Result<()> {
+pub fn ask_for_traceback(process: &Handle) -> Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     attempt(Call::Signal, || {
         // SAFETY: the descriptor is open, and the call only reads its arguments.
@@ -70,7 +84,7 @@ pub fn ask_for_trace(process: BorrowedFd<'_>) -> Result<()> {
         let sent = unsafe {
             libc::syscall(
                 libc::SYS_pidfd_send_signal,
-                process.as_raw_fd(),
+                process.number(),
                 trace_signal(),
                 no_info,
                 0,
@@ -96,7 +110,7 @@ extern "C" fn trace(signal: i32) {
 
 /// Has `count` go up by one after each run of the handler that the trace signal has. Once.
 #[cfg(target_os = "linux")]
-pub fn count_traces(count: &'static AtomicU64) -> Result<()> {
+pub fn count_tracebacks(count: &'static AtomicU64) -> Result<()> {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     attempt(Call::Control, || {
         // SAFETY: it writes the action that is in force to where it is told.
@@ -109,12 +123,12 @@ pub fn count_traces(count: &'static AtomicU64) -> Result<()> {
     let mut action = unsafe { action.assume_init() };
     let plain = action.sa_flags & libc::SA_SIGINFO == 0;
     if !plain || [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
-        return Err(Errno::INVAL);
+        return Err(Error::INVALID);
     }
     // SAFETY: without SA_SIGINFO, and neither of the two constants, it is a handler's address.
     #[expect(unsafe_code)]
     let write = unsafe { std::mem::transmute::<usize, extern "C" fn(i32)>(action.sa_sigaction) };
-    TRACING.set((write, count)).map_err(|_| Errno::ALREADY)?;
+    TRACING.set((write, count)).map_err(|_| Error::ALREADY)?;
     action.sa_sigaction = trace as extern "C" fn(i32) as usize;
     attempt(Call::Control, || {
         // SAFETY: the handler is of the kind that the flags say, and does only what one may do.
@@ -126,13 +140,13 @@ pub fn count_traces(count: &'static AtomicU64) -> Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn ask_for_trace(_process: BorrowedFd<'_>) -> Result<()> {
-    Err(Errno::NOSYS)
+pub fn ask_for_traceback(_process: &Handle) -> Result<()> {
+    Err(Error::UNSUPPORTED)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn count_traces(_count: &'static AtomicU64) -> Result<()> {
-    Err(Errno::NOSYS)
+pub fn count_tracebacks(_count: &'static AtomicU64) -> Result<()> {
+    Err(Error::UNSUPPORTED)
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -140,22 +154,16 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    use rustix::event::PollFlags;
-    use rustix::fd::AsFd;
-
-    use crate::engine::sys::{Interest, poll};
+    use crate::engine::sys::{Interest, Ready, poll};
 
     #[test]
     fn the_end_of_a_process_is_seen() {
         let mut child = std::process::Command::new("true").spawn().expect("true");
         let pid = i32::try_from(child.id()).expect("a pid");
         let watch = watch_process(pid).expect("pidfd");
-        let interest = Interest {
-            fd: watch.as_fd(),
-            flags: PollFlags::IN,
-        };
-        let [ready] = poll([Some(interest)], Some(Duration::from_secs(20))).expect("poll");
-        assert!(ready.contains(PollFlags::IN));
+        let ended = Interest::Readable(&watch);
+        let [ready] = poll([Some(ended)], Some(Duration::from_secs(20))).expect("poll");
+        assert_eq!(ready, Ready::Yes);
         child.wait().expect("reaped");
     }
 }

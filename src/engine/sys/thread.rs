@@ -1,16 +1,10 @@
 //! Threads: starting one, sleeping until a word changes, and the clock that all of them read.
 
-#[cfg(target_os = "linux")]
 use std::sync::atomic::AtomicU32;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
-#[cfg(target_os = "linux")]
-use rustix::event::Timespec;
-use rustix::io::{Errno, Result};
-#[cfg(target_os = "linux")]
-use rustix::thread::futex;
-
-use super::{Call, attempt};
+use super::{Call, Error, Result, attempt};
 
 /// Starts a thread.
 pub fn spawn<T: Send + 'static>(
@@ -21,7 +15,7 @@ pub fn spawn<T: Send + 'static>(
     attempt(Call::Spawn, || {
         let thread = Builder::new().name(name).stack_size(stack_bytes);
         let started = thread.spawn(run);
-        started.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+        started.map_err(|error| error.raw_os_error().map_or(Error::INVALID, Error))
     })
 }
 
@@ -42,19 +36,72 @@ fn ask_is_main() -> bool {
     return true;
 }
 
-/// Sleeps until `word` is woken, if it has `value`; as long as `left` at most.
+/// Where threads of this process sleep until a word changes.
 #[cfg(target_os = "linux")]
-pub fn futex_wait(word: &AtomicU32, value: u32, left: Option<&Timespec>) -> Result<()> {
-    attempt(Call::Sleep, || {
-        futex::wait(word, futex::Flags::PRIVATE, value, left)
-    })
+#[derive(Debug)]
+pub struct Parker;
+
+#[cfg(target_os = "linux")]
+impl Parker {
+    pub(in crate::engine) fn new() -> Self {
+        Self
+    }
+
+    /// Sleeps until `word` is woken, if it has `value`; as long as `left` at most. It may wake for
+    /// no reason; `Error::INTERRUPTED`: for a signal whose handler ran on this thread.
+    pub fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Result<()> {
+        use rustix::thread::futex;
+        // A wait that is too long for the kernel's type is one without end.
+        let left = left.and_then(|left| left.try_into().ok());
+        attempt(Call::Sleep, || {
+            futex::wait(word, futex::Flags::PRIVATE, value, left.as_ref())
+        })
+    }
+
+    /// Wakes every thread that sleeps on `word`. It can only fail for a bad address.
+    pub fn wake_all(&self, word: &AtomicU32) {
+        use rustix::thread::futex;
+        let woken = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
+        debug_assert!(woken.is_ok());
+    }
 }
 
-/// Wakes everyone who sleeps on `word`. It can fail for a bad address alone, which none is.
-#[cfg(target_os = "linux")]
-pub fn futex_wake(word: &AtomicU32) {
-    let woken = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
-    debug_assert!(woken.is_ok());
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug, Default)]
+pub struct Parker {
+    lock: std::sync::Mutex<()>,
+    changed: std::sync::Condvar,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Parker {
+    pub(in crate::engine) fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Result<()> {
+        // A condition variable does not report signals, so look up now and then.
+        const SLICE: Duration = Duration::from_millis(50);
+        let lock = &self.lock;
+        let guard = lock
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if word.load(std::sync::atomic::Ordering::SeqCst) == value {
+            let slice = left.map_or(SLICE, |left| left.min(SLICE));
+            drop(self.changed.wait_timeout(guard, slice));
+        }
+        Err(Error::INTERRUPTED)
+    }
+
+    pub fn wake_all(&self, _word: &AtomicU32) {
+        let lock = &self.lock;
+        // Taken, so that a sleeper is either asleep already or has yet to look at the word.
+        drop(
+            lock.lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        self.changed.notify_all();
+    }
 }
 
 /// Nanoseconds on a clock that every process reads alike.

@@ -5,14 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use pyo3::prelude::*;
-use rustix::event::PollFlags;
-use rustix::fd::AsFd;
-use rustix::io::Errno;
 
 use super::Link;
 use crate::engine::frame::{Frame, Kind};
 use crate::engine::link::{Broken, Fill, Reader};
-use crate::engine::sys::{self, Bell, Interest};
+use crate::engine::sys::{self, Bell, Interest, Ready};
 use crate::py::message::{ActorCell, Message};
 use crate::py::outcome::{Outcome, Sealed};
 use crate::py::packet::Packet;
@@ -202,20 +199,16 @@ impl Link {
             // for who comes so late.
             return Turn::Leave;
         }
-        let fd = intake.reader.fd();
-        let read = |fd| Interest {
-            fd,
-            flags: PollFlags::IN,
-        };
+        let answers = Arc::clone(intake.reader.handle());
         let interests = [
-            Some(read(fd.as_fd())),
+            Some(Interest::Readable(&answers)),
             // Rung when this is to be the I/O thread's business again: so when the child has ended.
-            Some(read((*bell).as_fd())),
+            Some(bell.rung()),
         ];
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         match sys::poll(interests, timeout) {
-            Ok(ready) if ready.iter().all(PollFlags::is_empty) => Turn::Look,
-            Ok([answers, _]) if !answers.is_empty() => {
+            Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Look,
+            Ok([answers, _]) if answers.is_ready() => {
                 match self.read(intake, events) {
                     Ok(Fill::End) => self.give_back(),
                     Ok(_) => {}
@@ -226,7 +219,6 @@ impl Link {
                 }
                 Turn::Read
             }
-            Err(Errno::INTR) => Turn::Look,
             Ok(_) | Err(_) => {
                 self.give_back();
                 Turn::Leave

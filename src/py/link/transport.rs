@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use rustix::io::Errno;
 
 use super::{AHEAD_BY_POSTING, Link, Who};
 use crate::engine::cell;
@@ -144,11 +143,11 @@ impl Transport for Arc<Link> {
                     let text = "the system gives no handle on the process to ask for it";
                     return Err(PyNotImplementedError::new_err(text));
                 }
-                Ok(None) | Err(Errno::SRCH) if self.keeps && self.wire().is_some() => {
+                Ok(None) | Err(sys::Error::NO_PROCESS) if self.keeps && self.wire().is_some() => {
                     "its process has died, and may be started again"
                 }
                 // The child is gone, and the I/O thread knows it or is about to.
-                Ok(None) | Err(Errno::SRCH) => return Ok(Dump::Ended),
+                Ok(None) | Err(sys::Error::NO_PROCESS) => return Ok(Dump::Ended),
                 Err(error) => return Err(std::io::Error::from(error).into()),
             };
             if deadline.is_some_and(|at| Instant::now() >= at) {
@@ -160,12 +159,12 @@ impl Transport for Arc<Link> {
         }
     }
 
-    fn signal(&self, force: Force) -> Result<Signalled, Errno> {
+    fn signal(&self, force: Force) -> sys::Result<Signalled> {
         drop(self.revoke_all());
         if let Some(process) = self.process().as_ref() {
             let signal = match force {
-                Force::Terminate => Signal::TERM,
-                Force::Kill => Signal::KILL,
+                Force::Terminate => Signal::Terminate,
+                Force::Kill => Signal::Kill,
             };
             let pid = i32::try_from(process.pid).unwrap_or_default();
             sys::signal_process(process.watch.as_deref(), pid, signal)?;

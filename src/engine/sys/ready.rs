@@ -1,0 +1,31 @@
+//! What a thread waits for on handles, and what it has found.
+
+use super::Handle;
+
+/// What to wait for on a handle.
+#[derive(Clone, Copy)]
+pub enum Interest<'a> {
+    /// There is something to read, or the stream has ended; or what the handle stands for has
+    /// happened, like the end of a process.
+    Readable(&'a Handle),
+    /// There is room to write.
+    Writable(&'a Handle),
+    /// The other end is gone.
+    HangUp(&'a Handle),
+}
+
+/// What `poll` has found for one interest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ready {
+    #[default]
+    No,
+    Yes,
+    /// The other end is gone: writing would fail.
+    Broken,
+}
+
+impl Ready {
+    pub fn is_ready(self) -> bool {
+        self != Self::No
+    }
+}
