@@ -12,13 +12,14 @@ use futures_actors::engine::arena::{Arena, NotReceived};
 use futures_actors::engine::frame::{HEADER_BYTES, Kind};
 use futures_actors::engine::packet::{self, MAX_REFERENCES, Reference};
 use futures_actors::engine::shared::Shared;
+use futures_actors::engine::sys;
 use fuzz::blocks;
 use libfuzzer_sys::fuzz_target;
 
 /// The child's side of an arena in which the parent has filled blocks and sent them.
 static ARENA: LazyLock<Arc<Arena>> = LazyLock::new(|| {
     let (here, file) = Shared::create().expect("memory");
-    let theirs = file.try_clone().expect("a descriptor");
+    let theirs = sys::duplicate(&file).expect("a handle");
     let there = Shared::map(&theirs).expect("memory");
     let parent = Arc::new(Arena::create(Arc::new(here), Arc::new(file), 1 << 30));
     for (byte, reference) in blocks() {

@@ -19,8 +19,8 @@ use libfuzzer_sys::fuzz_target;
 const WORD_BYTES: usize = 8;
 
 static MEMORY: LazyLock<(Shared, File)> = LazyLock::new(|| {
-    let (shared, fd) = Shared::create().expect("memory");
-    (shared, File::from(fd))
+    let (shared, file) = Shared::create().expect("memory");
+    (shared, File::from(file))
 });
 
 /// The memory from the length word on, for this input.

@@ -1,5 +1,6 @@
 //! Descriptors: pipes, reading and writing, waiting for many at once, and the bell.
 
+use std::fs::File;
 use std::io::IoSlice;
 use std::time::Duration;
 
@@ -57,6 +58,12 @@ pub fn inherited(number: HandleNumber) -> Result<Handle> {
     // the entry runs once, first.
     #[expect(unsafe_code)]
     Ok(Handle(unsafe { OwnedFd::from_raw_fd(number) }))
+}
+
+impl From<Handle> for File {
+    fn from(handle: Handle) -> Self {
+        handle.0.into()
+    }
 }
 
 /// Waits until something is ready or `timeout` is over, and returns what is. Blocks; a signal ends
