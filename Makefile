@@ -12,6 +12,7 @@ VENV_RAY ?= .venv-ray
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 GET_PYTHON ?= ../shared/pythons/get-python
+FOUND ?= ../shared/found
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find src python -name '*.rs' -o -name '*.py' -o -name '*.pyi')
 
 .DEFAULT_GOAL := help
@@ -57,6 +58,10 @@ loom: ## Model-check the engine's atomic protocols
 test-python: $(VENV)/.built ## The package's tests; those of the contract and of processes with either start method
 	$(BIN)/python -m pytest --start-method spawn tests/contract tests/process $(ARGS)
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-found
+test-found: $(VENV)/.built ## The scenarios of faults that were found, in FOUND, if it is there; ARGS names some
+	$(BIN)/python .ci/found.py $(FOUND) $(BIN)/python $(ARGS)
 
 .PHONY: test-free-threaded
 test-free-threaded: ## The package's tests without the GIL, on 3.14t, or 3.13t where there is none
