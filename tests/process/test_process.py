@@ -260,6 +260,17 @@ def test_a_managers_proxy_connects_from_the_child(do):
         assert shared.copy() == {"first": 1, "second": 2}
 
 
+def test_a_managers_event_stops_a_handle_that_looks_at_it(process):
+    with multiprocessing.get_context("spawn").Manager() as manager:
+        stop = manager.Event()
+        with process.start(actors.Do) as executor:
+            future = executor.submit(stop.wait, PATIENCE)
+            while not future.running():
+                pass
+            stop.set()
+            assert future.result(PATIENCE) is True
+
+
 def test_the_key_is_that_of_the_moment_and_nowhere_to_be_read(process, monkeypatch):
     monkeypatch.setattr(multiprocessing.current_process(), "authkey", b"secret of the moment")
     with process.start(actors.Do) as executor:
