@@ -132,9 +132,10 @@ fuzz: target/tools/bin/cargo-fuzz ## Fuzz what frames are read from for FUZZ_SEC
 	PATH="$(abspath target/tools/bin):$$PATH" PYTHON="$(PYTHON)" fuzz/run $(FUZZ_SECONDS)
 
 .PHONY: lint
-lint: $(VENV)/.built ## Formatting, clippy with and without Python, ruff, mypy, stubtest
+lint: $(VENV)/.built ## Formatting, circles of imports, clippy with and without Python, ruff, mypy, stubtest
 	cargo fmt --check
 	cargo fmt --check $(FUZZ)
+	$(BIN)/python .ci/layout.py
 	cargo clippy --locked --all-targets --quiet -- -D warnings
 	cargo clippy --locked --all-targets --quiet --features faults -- -D warnings
 	cargo clippy --locked --all-targets --quiet --no-default-features -- -D warnings

@@ -1,0 +1,314 @@
+"""Which file imports which: no two in a circle, and none upward through the floors below.
+
+For Rust it reads `use` declarations and the paths that begin with `crate::` or `super::`, tests
+included; for Python the imports, those inside functions included, but not those that only a type
+checker sees. An import of a name counts for the file that defines it, not for one that hands it on.
+"""
+
+import ast
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+# From the top: a file or folder may import what stands on a lower floor, and nothing of its own
+# floor but itself. A tree without floors is searched for circles only.
+FLOORS = {
+    "src": ("py", "engine"),
+}
+
+# Circles that are still there. Files may be taken off this list, and none may come onto it.
+KNOWN = (
+    (
+        "src/engine/arena.rs",
+        "src/engine/arena/block.rs",
+        "src/engine/faults.rs",
+        "src/engine/link.rs",
+        "src/engine/shared.rs",
+        "src/engine/sys/file.rs",
+        "src/engine/sys/io.rs",
+        "src/engine/sys/memory.rs",
+        "src/engine/sys/mod.rs",
+        "src/engine/sys/process.rs",
+        "src/engine/sys/ready.rs",
+        "src/engine/sys/thread.rs",
+    ),
+    (
+        "src/py/callbacks.rs",
+        "src/py/future.rs",
+        "src/py/host.rs",
+        "src/py/link.rs",
+        "src/py/link/intake.rs",
+        "src/py/message.rs",
+        "src/py/permit.rs",
+        "src/py/settle.rs",
+        "src/py/stdlib.rs",
+        "src/py/stop.rs",
+        "src/py/wire.rs",
+    ),
+    ("python/futures_actors/_forkserver_client.py", "python/futures_actors/_spawn.py"),
+    ("python/futures_actors/_ray_options.py", "python/futures_actors/ray.py"),
+)
+
+
+class Import(NamedTuple):
+    """A line of one file that imports another. Files are named by their parts, without suffix."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    line: int
+
+
+class Tree:
+    """The files of one language under a folder."""
+
+    def __init__(self, repository, folder, suffix, tops):
+        """Find the files; one that is named as one of `tops` stands for its folder."""
+        self.repository = Path(repository)
+        self.folder = Path(folder)
+        self.files = {}
+        root = self.repository / folder
+        for path in sorted(root.rglob(f"*{suffix}")):
+            parts = path.relative_to(root).with_suffix("").parts
+            self.files[parts[:-1] if parts[-1] in tops else parts] = path
+        self.handed_on = defaultdict(dict)
+
+    def name(self, parts):
+        """Return a file's path in the repository."""
+        return self.files[parts].relative_to(self.repository).as_posix()
+
+    def module_of(self, parts):
+        """Split a path of names into the file that it leads to and the rest."""
+        for length in range(len(parts), -1, -1):
+            if parts[:length] in self.files:
+                return parts[:length], parts[length:]
+        return None, parts
+
+    def resolve(self, parts, seen=frozenset()):
+        """Return the file that defines what a path of names leads to."""
+        module, rest = self.module_of(parts)
+        names = self.handed_on[module]
+        if rest and rest[0] in names and (module, rest[0]) not in seen:
+            onward = names[rest[0]] + rest[1:]
+            return self.resolve(onward, seen | {(module, rest[0])})
+        return module
+
+
+COMMENT_OR_STRING = re.compile(
+    r"""//[^\n]* | /\*.*?\*/ | b?r(\#*)".*?"\1 | b?"(?:\\.|[^"\\])*" | '(?:\\.[^']*|[^'\\])'""",
+    re.DOTALL | re.VERBOSE,
+)
+RUST = re.compile(
+    r"""(?P<open>\{) | (?P<close>\}) | \bmod\s+(?P<module>\w+)\s*\{
+    | \buse\s+(?P<use>[^;]+);
+    | pub\s*\(\s*in[^)]*\)
+    | (?<![\w:])(?P<path>(?:crate|super)(?:::\w+)+)""",
+    re.VERBOSE,
+)
+
+
+def rust_imports(tree):
+    """Return the imports of a tree of Rust."""
+    found = []
+    for module, path in tree.files.items():
+        text = COMMENT_OR_STRING.sub(
+            lambda match: "\n" * match[0].count("\n"), path.read_text(encoding="utf-8")
+        )
+        for here, match in in_modules(text, module):
+            line = text.count("\n", 0, match.start()) + 1
+            for path_of_names, name in leaves(match["use"] or match["path"]):
+                target = absolute(tree, here, path_of_names)
+                if target is not None:
+                    found.append((module, target, line))
+                    if match["use"] and here == module:
+                        tree.handed_on[module][name] = target
+    return found
+
+
+def in_modules(text, module):
+    """Yield each `use` and each path of a file, with the module that it is in."""
+    scopes = []
+    for match in RUST.finditer(text):
+        if match["open"]:
+            scopes.append(None)
+        elif match["module"]:
+            scopes.append(match["module"])
+        elif match["close"]:
+            scopes.pop()
+        elif match["use"] or match["path"]:
+            yield module + tuple(name for name in scopes if name), match
+
+
+def leaves(use):
+    """Yield each path of a `use`, and the name that it gets."""
+    use = use.strip()
+    if "{" in use:
+        prefix, _, inner = use.partition("{")
+        for part in split_at_commas(inner.strip().removesuffix("}")):
+            yield from leaves(prefix + part.strip())
+        return
+    path, _, name = use.partition(" as ")
+    path = "".join(path.split()).removesuffix("::self")
+    if path and not path.endswith("::"):
+        yield path, name.strip() or path.rpartition("::")[2]
+
+
+def split_at_commas(text):
+    """Split the inside of a brace where no inner brace is open."""
+    depth, part = 0, ""
+    for letter in text:
+        depth += (letter == "{") - (letter == "}")
+        if letter == "," and depth == 0:
+            yield part
+            part = ""
+        else:
+            part += letter
+    yield part
+
+
+def absolute(tree, here, path):
+    """Return the names from the crate's root that a path leads by; None: to another crate."""
+    first, *rest = path.split("::")
+    if first == "crate":
+        return tuple(rest)
+    if first in ("self", "super"):
+        while first == "super":
+            here = here[:-1]
+            first, *rest = rest or ("",)
+            if first != "super":
+                rest = [first, *rest]
+        return (*here, *rest)
+    return (*here, first, *rest) if (*here, first) in tree.files else None
+
+
+def python_imports(tree, package):
+    """Return the imports of a package of Python."""
+    found = []
+    for module, path in tree.files.items():
+        is_package = path.name == "__init__.py"
+        body = ast.parse(path.read_text(encoding="utf-8"))
+        for node, names in import_statements(body):
+            for name, bound in names:
+                target = imported(node, name, module, package, is_package=is_package)
+                if target is not None:
+                    found.append((module, target, node.lineno))
+                    tree.handed_on[module][bound] = target
+    return found
+
+
+def import_statements(node):
+    """Yield each import below a node that is made at run time, and its names."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.Import, ast.ImportFrom)):
+            yield child, [(alias.name, alias.asname or alias.name) for alias in child.names]
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            for other in child.orelse:
+                yield from import_statements(ast.Module([other], []))
+        else:
+            yield from import_statements(child)
+
+
+def imported(node, name, module, package, *, is_package):
+    """Return the names from the package's root that an import leads by; None: elsewhere."""
+    if isinstance(node, ast.Import):
+        path = name.split(".")
+    elif node.level:
+        base = module if is_package else module[:-1]
+        base = base[: len(base) - node.level + 1]
+        return (*base, *(node.module.split(".") if node.module else ()), name)
+    else:
+        path = [*node.module.split("."), name]
+    return tuple(path[1:]) if path[0] == package else None
+
+
+def imports_between_files(tree, found):
+    """Return what of the imports found is of one file by another."""
+    resolved = {Import(source, tree.resolve(target), line) for source, target, line in found}
+    return sorted(each for each in resolved if each.target not in (None, each.source))
+
+
+def circles(imports):
+    """Return the sets of files that import each other in a loop."""
+    below = defaultdict(set)
+    for each in imports:
+        below[each.source].add(each.target)
+    reached = {}
+    for source in list(below):
+        reached[source], todo = set(), [source]
+        while todo:
+            for target in below[todo.pop()] - reached[source]:
+                reached[source].add(target)
+                todo.append(target)
+    found = {
+        frozenset(target for target in targets if source in reached.get(target, ()))
+        for source, targets in reached.items()
+        if source in targets
+    }
+    return sorted(found, key=sorted)
+
+
+def floor_of(parts, floors):
+    """Return the number of the floor that a file stands on; None: on none."""
+    if parts:
+        for number, rooms in enumerate(floors):
+            if parts[0] in rooms.split():
+                return number
+    return None
+
+
+def new_circles(tree, imports, known):
+    """Yield lines about each circle that is not known."""
+    for circle in circles(imports):
+        names = {tree.name(parts) for parts in circle}
+        if not any(names <= set(files) for files in known):
+            yield "a circle of files: " + ", ".join(sorted(names))
+            for each in imports:
+                if each.source in circle and each.target in circle:
+                    yield f"  {tree.name(each.source)}:{each.line} imports {tree.name(each.target)}"
+
+
+def upward(tree, imports, folder, rooms):
+    """Yield a line for each file in a folder without a floor, and for each import upward."""
+    prefix = Path(folder).relative_to(tree.folder).parts
+    length = len(prefix)
+    inside = {
+        parts: parts[length:]
+        for parts in tree.files
+        if parts[:length] == prefix and parts != prefix
+    }
+    for parts, rest in inside.items():
+        if floor_of(rest, rooms) is None:
+            yield f"{tree.name(parts)} stands on no floor of {folder}"
+    for each in imports:
+        here, there = inside.get(each.source), inside.get(each.target)
+        if here is None or there is None or here[0] == there[0]:
+            continue
+        mine, theirs = floor_of(here, rooms), floor_of(there, rooms)
+        if mine is not None and theirs is not None and theirs <= mine:
+            where = f"{tree.name(each.source)}:{each.line}"
+            yield f"{where} imports {tree.name(each.target)}, which is not on a lower floor"
+
+
+def check(repository, floors=FLOORS, known=KNOWN):
+    """Return what is wrong with the imports of a repository."""
+    rust = Tree(repository, "src", ".rs", ("lib", "mod"))
+    trees = [(rust, rust_imports(rust))]
+    for package in sorted(Path(repository, "python").glob("*/__init__.py")):
+        name = package.parent.name
+        python = Tree(repository, f"python/{name}", ".py", ("__init__",))
+        trees.append((python, python_imports(python, name)))
+    wrong = []
+    for tree, found in trees:
+        imports = imports_between_files(tree, found)
+        wrong += new_circles(tree, imports, known)
+        for folder, rooms in floors.items():
+            if Path(folder).is_relative_to(tree.folder):
+                wrong += upward(tree, imports, folder, rooms)
+    return wrong
+
+
+if __name__ == "__main__":
+    lines = check(Path())
+    print("\n".join(lines) or "no new circle of imports, and none upward")
+    sys.exit(bool(lines))
