@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use super::future::FutureCore;
 use super::imports;
 use super::message::ActorCell;
-use super::wait::{keep, wait_for};
+use super::wait::{Attached, keep, wait_for};
 
 /// How long callbacks may take before the thread that waits in `result()` goes on without them:
 /// as long as a thread may keep the GIL.
@@ -107,7 +107,11 @@ pub(super) fn run_callbacks(
     }
     // Opened here, so that no callback can be blamed for the time it takes.
     let mut raised = future.get().opened(py).map(drop);
+    let mut attached = (callbacks.len() > 1).then(Attached::begin);
     for callback in callbacks {
+        if let Some(attached) = &mut attached {
+            attached.give_way(py);
+        }
         let Err(error) = callback.call1(py, (future,)) else {
             continue;
         };

@@ -16,6 +16,7 @@ use super::fault::{log_failure, log_told};
 use super::packet::{self, Giver, Packet};
 use super::pickle::{self, What};
 use super::thread::on_stop;
+use super::wait::Attached;
 use crate::engine::answers::{Answers, Haste};
 use crate::engine::arena::Arena;
 use crate::engine::frame::{Frame, Kind, encode, renumber};
@@ -160,6 +161,7 @@ impl<'py> Child<'py> {
         };
         let mut next = self.wait_for_frame(py)?;
         let mut stopped = false;
+        let mut attached = Attached::begin();
         while let Some(frame) = next {
             let sequence = frame.sequence;
             if frame.kind == Kind::Stop {
@@ -175,9 +177,7 @@ impl<'py> Child<'py> {
                     let begun = encode(Kind::Begun, sequence, b"");
                     self.send(py, begun, haste(next.as_ref()))?;
                 }
-                self.shared
-                    .since()
-                    .store(sys::now_nanos(), Ordering::Relaxed);
+                self.shared.since().store(attached.now(), Ordering::Relaxed);
                 let answer = self.answer(&actor, &name, frame)?;
                 self.shared.since().store(0, Ordering::Relaxed);
                 answer
@@ -196,6 +196,11 @@ impl<'py> Child<'py> {
             }
             if next.is_none() {
                 next = self.wait_for_frame(py)?;
+                attached = Attached::begin();
+            } else {
+                // To threads that `handle` has started. Sending an answer does so too, but hardly
+                // anything is sent about messages that were told.
+                attached.give_way(py);
             }
         }
         if stopped && let Err(error) = give_control(|| on_stop(&actor)) {

@@ -175,7 +175,7 @@ fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: us
         let fault = Fault::Lost(Arc::new(error.into_value(py).into_any()));
         let told = sent.values().filter(|(_, is_told)| *is_told).count();
         let sent = sent.into_values().map(|(cell, _)| (cell, Started::Yes));
-        host.fail(fault.clone(), sent.collect());
+        host.fail_attached(py, fault.clone(), sent.collect());
         if told > 0 {
             let told = u32::try_from(told).unwrap_or(u32::MAX);
             log_lost(py, &host.name, (told, told), &fault);
@@ -223,7 +223,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         if sent.is_empty() {
             host.tally.idle();
         } else {
-            host.tally.begin();
+            host.tally.begin(sys::now_nanos());
         }
         host.finish(py, &cell, is_told, opened);
     }
@@ -244,7 +244,7 @@ fn send(
         _ => return Ok(()),
     };
     if sent.is_empty() {
-        host.tally.begin();
+        host.tally.begin(sys::now_nanos());
     }
     match carrier.call_method1(intern!(py, "send"), (number, packed)) {
         Ok(_) => _ = sent.insert(number, (cell, is_told)),

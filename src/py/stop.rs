@@ -15,7 +15,7 @@ use super::outcome::{Outcome, Sealed};
 use super::permit::wake_all;
 use super::settle;
 use super::tally::Completion;
-use super::wait::{raising, wait_for};
+use super::wait::{Attached, raising, wait_for};
 
 /// The most force that was used on an actor so far.
 #[derive(Default)]
@@ -90,9 +90,11 @@ impl Host {
         let waiting: Vec<_> = self.mailbox.drain().collect();
         let sent_ahead = py.detach(|| self.transport.sent_ahead());
         let mut cancelled = Ok(());
+        let mut attached = Attached::begin();
         // The latest first, so that none begins because an earlier one is gone.
-        for cell in sent_ahead.iter().chain(&waiting).rev() {
-            let one = settle::cancel(py, cell, Some(&self.tally));
+        for cell in sent_ahead.into_iter().chain(waiting).rev() {
+            attached.give_way(py);
+            let one = settle::cancel(py, &cell, Some(&self.tally));
             cancelled = cancelled.and(one.map(drop));
         }
         cancelled
@@ -111,20 +113,41 @@ impl Host {
         self.close_mailbox();
         raising(|| {
             if signalled.map_err(std::io::Error::from)? == Signalled::No {
-                self.fail(Fault::Forced(force), Vec::new());
+                self.fail_attached(py, Fault::Forced(force), Vec::new());
             }
             Ok(())
         })
     }
 
+    /// As `fail`, for a thread that is attached.
+    pub(super) fn fail_attached(
+        &self,
+        py: Python<'_>,
+        fault: Fault,
+        taken: Vec<(Arc<ActorCell>, Started)>,
+    ) {
+        let mut attached = Attached::begin();
+        self.fail_and(fault, taken, || attached.give_way(py));
+    }
+
     /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and
     /// what is in the mailbox.
     pub(super) fn fail(&self, fault: Fault, taken: Vec<(Arc<ActorCell>, Started)>) {
+        self.fail_and(fault, taken, || ());
+    }
+
+    fn fail_and(
+        &self,
+        fault: Fault,
+        taken: Vec<(Arc<ActorCell>, Started)>,
+        mut before_each: impl FnMut(),
+    ) {
         // The first fault is the cause of the others.
         let fault = self.fault.get_or_init(|| fault).clone();
         self.close_mailbox();
         let waiting = self.mailbox.drain().map(|cell| (cell, Started::No));
-        self.fail_each(&fault, taken.into_iter().chain(waiting));
+        let cells = taken.into_iter().chain(waiting);
+        self.fail_each(&fault, cells.inspect(|_| before_each()));
     }
 
     /// Fails messages by `fault`; what was told is logged as lost.

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::engine::sys;
-
 /// Counts of one actor. Invariant, but for a moment: each message that was accepted is waiting,
 /// running, or in one of `handled`, `failed` and `cancelled`.
 ///
@@ -50,8 +48,9 @@ impl Tally {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn begin(&self) {
-        self.since.store(sys::now_nanos(), Ordering::Relaxed);
+    /// `handle` begins on a message, at the time `now` by `sys::now_nanos`.
+    pub(super) fn begin(&self, now: u64) {
+        self.since.store(now, Ordering::Relaxed);
     }
 
     pub(super) fn idle(&self) {

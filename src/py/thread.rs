@@ -1,6 +1,7 @@
 //! The thread actor: one thread that constructs the object, takes messages and calls `handle`.
 //!
-//! The thread stays attached to Python while it has work and waits detached; it keeps one Python
+//! The thread stays attached to Python while it has work, gives way to others now and then, and
+//! waits detached; it keeps one Python
 //! thread state for its whole life, so thread-local data lives as long as the actor.
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::imports;
 use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::settle;
+use super::wait::Attached;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 
@@ -151,7 +153,7 @@ fn run(py: Python<'_>, host: &Arc<Host>, ident: &OnceCell<u64>, constructor: Con
         }
         Err(error) => {
             let error = error.into_value(py).into_any();
-            host.fail(Fault::InitRaised(Arc::new(error)), Vec::new());
+            host.fail_attached(py, Fault::InitRaised(Arc::new(error)), Vec::new());
         }
     }
     let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
@@ -162,17 +164,25 @@ fn run(py: Python<'_>, host: &Arc<Host>, ident: &OnceCell<u64>, constructor: Con
 
 fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
     let py = actor.py();
+    let mut attached = Attached::begin();
     loop {
         let cell = match host.mailbox.try_take() {
-            Take::Item(cell) => cell,
+            Take::Item(cell) => {
+                attached.give_way(py);
+                cell
+            }
             Take::Closed => return,
-            Take::Empty => match py.detach(|| host.mailbox.take()) {
-                Some(cell) => cell,
-                None => return,
-            },
+            Take::Empty => {
+                let taken = py.detach(|| host.mailbox.take());
+                attached = Attached::begin();
+                match taken {
+                    Some(cell) => cell,
+                    None => return,
+                }
+            }
         };
         if let Some(message) = settle::begin(&cell) {
-            host.tally.begin();
+            host.tally.begin(attached.now());
             let is_told = message.is_told();
             // The message is gone before its future ends, and the answer goes with it.
             let ended = handle(actor, message);

@@ -1,4 +1,5 @@
-//! Waiting on a latch from Python: detached, and with signals seen to.
+//! Waiting on a latch from Python: detached, and with signals seen to. And not keeping others
+//! waiting: a thread that stays attached for long gives way.
 //!
 //! Handlers of signals run wherever the main thread runs Python code, also while it ends a message
 //! that is no business of its caller's. What they raise there is kept, to be raised by who can.
@@ -32,6 +33,42 @@ pub(super) fn wait_for(py: Python<'_>, latch: &Latch, deadline: Option<Instant>)
             Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => return Ok(false),
             Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
         }
+    }
+}
+
+/// For a loop that stays attached to Python while it has work: how long it has been so.
+///
+/// Python code lets other threads run each time that they have waited for a switch interval. Code
+/// in C never looks whether they wait, so a loop that calls it must give way itself. Without a GIL
+/// a collection of garbage waits in the same way, for every thread that is attached.
+pub(super) struct Attached {
+    since: u64,
+    now: u64,
+}
+
+impl Attached {
+    /// The interpreter's own switch interval.
+    const TURN_NANOS: u64 = 5_000_000;
+
+    /// The calling thread has just attached.
+    pub(super) fn begin() -> Self {
+        let now = sys::now_nanos();
+        Self { since: now, now }
+    }
+
+    /// Lets other threads run if this one has kept them from it for a switch interval. Call it in
+    /// each round of the loop, holding no lock.
+    pub(super) fn give_way(&mut self, py: Python<'_>) {
+        self.now = sys::now_nanos();
+        if self.now - self.since >= Self::TURN_NANOS {
+            py.detach(|| ());
+            *self = Self::begin();
+        }
+    }
+
+    /// The time when `give_way` returned, by `sys::now_nanos`.
+    pub(super) fn now(&self) -> u64 {
+        self.now
     }
 }
 

@@ -3,6 +3,7 @@ answers messages; `actor_class` gives the `ThreadActor` or `ProcessActor` made o
 wraps the body itself. The free functions are what `Do` is asked to do. Nothing heavy is imported
 here: a child must not pay for what it does not use, and a test looks."""
 
+import collections
 import os
 import select
 import signal
@@ -236,6 +237,30 @@ class StartsOthers:
 
     def handle(self, message):
         return self.inner.post(message).result(PATIENCE)
+
+
+class WatchesItself:
+    """Handles ranges in C alone, while a thread of its own looks how far it has come."""
+
+    def __init__(self):
+        self.last = collections.deque([0], maxlen=1)
+        self.handle = self.last.extend
+        self.seen = set()
+        self.looks = True
+        self.thread = threading.Thread(target=self.look)
+
+    def look(self):
+        while self.looks:
+            self.seen.add(self.last[0])
+
+    def start(self):
+        self.thread.start()
+
+    def stop(self):
+        """Return how many states the thread has seen."""
+        self.looks = False
+        self.thread.join()
+        return len(self.seen)
 
 
 class Remembers:
