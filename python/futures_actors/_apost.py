@@ -13,11 +13,11 @@ async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: AN
     try:
         posted: ActorFuture[Any] = post(message, timeout=0)
     except MailboxFull:
-        room = executor._wait_for_room()  # noqa: SLF001 - it is there for this
+        seat = executor._wait_for_room()  # noqa: SLF001 - it is there for this
         try:
-            await asyncio.wrap_future(room)
-        except BaseException:
-            executor._leave_room(room)  # noqa: SLF001
-            raise
-        posted = executor._post_into_room(message)  # noqa: SLF001
+            await asyncio.wrap_future(seat.future)
+            posted = executor._post_into_room(seat, message)  # noqa: SLF001
+        finally:
+            # After an error, a cancellation say, the place goes to the next sender.
+            seat.leave()
     return posted

@@ -7,7 +7,7 @@ This is the reference manual of the classes that the core defines. Its texts are
 from collections.abc import Callable, Generator
 from threading import Condition
 from types import GenericAlias
-from typing import Any, Final, Generic, NoReturn, SupportsIndex
+from typing import Any, Final, Generic, NoReturn, SupportsIndex, final
 
 from typing_extensions import Self, TypeVar, disjoint_base
 
@@ -28,6 +28,7 @@ __all__ = [
     "ProcessActor",
     "ProcessExecutorCore",
     "RemoteExecutorCore",
+    "RoomSeat",
     "ThreadActor",
     "ThreadExecutorCore",
     "__version__",
@@ -140,6 +141,15 @@ class ProcessActor(Actor[Message, Answer]):
         `TypeError` or `ValueError`, which names it.
         """
 
+@final
+class RoomSeat:
+    """For `apost`: a turn in the queue for room, and a future of the place."""
+
+    @property
+    def future(self) -> ActorFuture[None]: ...
+    def leave(self) -> None:
+        """Give up the turn, or the place if it has been granted."""
+
 @disjoint_base
 class ExecutorCore(Generic[Message, Answer]):
     """The core of an executor: one actor and its mailbox."""
@@ -161,12 +171,10 @@ class ExecutorCore(Generic[Message, Answer]):
         """
     def stats(self) -> Stats:
         """Return what can be told of the actor without asking it: its state and counts."""
-    def _wait_for_room(self) -> ActorFuture[None]:
-        """For `apost`: return a future that is done when there is room for the caller's message."""
-    def _post_into_room(self, message: Message) -> ActorFuture[Answer]:
+    def _wait_for_room(self) -> RoomSeat:
+        """For `apost`: queue for room, and return the seat in that queue."""
+    def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:
         """For `apost`: post into the room that was waited for."""
-    def _leave_room(self, room: ActorFuture[None]) -> None:
-        """For `apost`: wait no longer for `room`, or leave it to the next."""
     def submit(
         self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs
     ) -> ActorFuture[Result]:

@@ -1,11 +1,10 @@
 //! The mailbox: what is posted and not begun, first in, first out.
 //!
 //! Any thread puts; the engine takes. Closing it refuses what comes later and keeps what is inside,
-//! so an engine that takes until [`Take::Closed`] has drained it. A bounded one has a [`Room`], which
-//! who puts has entered before.
+//! so an engine that takes until [`Take::Closed`] has drained it. A bounded one has a [`Room`], in which
+//! a sender has acquired a place before it puts.
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::room::Room;
@@ -21,12 +20,10 @@ pub enum Take<T> {
 
 /// Invariant: the sender is there if and only if the mailbox is open, and it is used under the
 /// lock alone, so after `close` returns nothing more gets in.
-#[derive(Debug)]
 pub struct Mailbox<T> {
     gate: Mutex<Option<Sender<T>>>,
     queue: Receiver<T>,
-    /// Those who wait for room are of the same type.
-    room: Option<Arc<Room<T>>>,
+    room: Option<Arc<Room>>,
 }
 
 impl<T> Default for Mailbox<T> {
@@ -49,7 +46,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    pub fn room(&self) -> Option<&Arc<Room<T>>> {
+    pub fn room(&self) -> Option<&Arc<Room>> {
         self.room.as_ref()
     }
 
@@ -62,9 +59,9 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Returns who waited for room, and has to be told that there is none.
-    #[must_use]
-    pub fn close(&self) -> VecDeque<T> {
+    /// Refuses what comes later. Senders that wait for room wake, to be refused: call it holding no
+    /// lock.
+    pub fn close(&self) {
         let sender = self
             .gate
             .lock()
@@ -72,8 +69,9 @@ impl<T> Mailbox<T> {
             .take();
         // Dropped outside the lock: it wakes the taker.
         drop(sender);
-        let room = self.room.as_ref();
-        room.map(|room| room.close()).unwrap_or_default()
+        if let Some(room) = &self.room {
+            room.close();
+        }
     }
 
     pub fn is_closed(&self) -> bool {
@@ -110,6 +108,7 @@ impl<T> Mailbox<T> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::engine::latch::Latch;
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
@@ -119,7 +118,7 @@ mod tests {
         assert_eq!(mailbox.try_take(), Take::Empty);
         assert_eq!(mailbox.put(1), Ok(()));
         assert_eq!(mailbox.put(2), Ok(()));
-        assert!(mailbox.close().is_empty());
+        mailbox.close();
         assert!(mailbox.is_closed());
         assert_eq!(mailbox.put(3), Err(3));
         assert_eq!(mailbox.take(), Some(1));
@@ -133,19 +132,21 @@ mod tests {
         let mailbox = Mailbox::<u8>::default();
         std::thread::scope(|scope| {
             let taker = scope.spawn(|| mailbox.take());
-            assert!(mailbox.close().is_empty());
+            mailbox.close();
             assert_eq!(taker.join().expect("the taker never panics"), None);
         });
     }
 
     #[test]
-    fn closing_a_bounded_mailbox_hands_out_who_waits() {
+    fn closing_a_bounded_mailbox_wakes_who_waits_for_room() {
         let mailbox = Mailbox::new(Some(1));
         let room = mailbox.room().expect("it has a bound");
-        assert!(room.try_enter());
-        assert_eq!(room.wait(7), None);
-        assert_eq!(mailbox.close(), [7]);
-        assert!(room.try_enter(), "to be refused by the mailbox");
+        let _held = room.try_acquire().expect("it is free");
+        let latch = Arc::new(Latch::default());
+        let _seat = room.queue(Arc::clone(&latch) as _);
+        mailbox.close();
+        assert!(latch.is_set());
+        assert!(room.try_acquire().is_some(), "the mailbox is what refuses");
         assert_eq!(mailbox.put(8), Err(8));
     }
 
@@ -217,7 +218,7 @@ mod tests {
                         }
                     }
                     Event::Close => {
-                        prop_assert!(mailbox.close().is_empty());
+                        mailbox.close();
                         is_open = false;
                     }
                 }

@@ -10,6 +10,7 @@ pub mod latch;
 pub mod mailbox;
 pub mod room;
 pub mod slots;
+pub mod sync;
 
 #[cfg(not(loom))]
 pub mod answers;

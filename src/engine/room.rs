@@ -1,34 +1,46 @@
-//! The room of a bounded mailbox: how many more messages it may take, and who waits for that.
+//! The room of a bounded mailbox: a counting semaphore with a fair queue.
 //!
-//! Who posts enters, and waits if there is no room; who begins a message, or learns that it never
-//! will begin, leaves. Invariant: while somebody waits no place is free, since a place that is left
-//! goes to who has waited longest; so nobody overtakes, and no wake-up is lost.
+//! A sender acquires a place ([`Permit`]), which it releases when its message begins or is known
+//! never to. A sender that finds none free queues and gets a [`Seat`], which keeps its turn.
+//!
+//! Invariant: while the queue is not empty no place is free, since a released place goes to the
+//! sender that has waited longest. So nobody overtakes, and no wake-up is lost. Whether a waiter
+//! got its place or gave up is decided by one thing, under the lock: whether it is in the queue.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-#[derive(Debug)]
-pub struct Room<W> {
+use super::sync::{Mutex, MutexGuard};
+
+/// A waiter, as the room sees it.
+pub trait Wake: Send + Sync {
+    /// Its place has been granted. Called without a lock, by whichever thread has released it.
+    fn wake(&self);
+}
+
+pub struct Room {
     size: usize,
-    inner: Mutex<Inner<W>>,
+    inner: Mutex<Inner>,
 }
 
-#[derive(Debug)]
-struct Inner<W> {
+struct Inner {
     free: usize,
-    waiters: VecDeque<W>,
-    /// Then everybody gets in: it is the mailbox that refuses.
-    closed: bool,
+    /// By ticket: the first has waited longest.
+    queue: BTreeMap<u64, Arc<dyn Wake>>,
+    next_ticket: u64,
+    /// From then on every place is granted: the mailbox is what refuses.
+    is_closed: bool,
 }
 
-impl<W> Room<W> {
+impl Room {
     pub fn new(size: usize) -> Self {
         Self {
             size,
             inner: Mutex::new(Inner {
                 free: size,
-                waiters: VecDeque::new(),
-                closed: false,
+                queue: BTreeMap::new(),
+                next_ticket: 0,
+                is_closed: false,
             }),
         }
     }
@@ -37,64 +49,100 @@ impl<W> Room<W> {
         self.size
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner<W>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
     }
 
     /// Takes a place if one is free. Never blocks.
     #[must_use]
-    pub fn try_enter(&self) -> bool {
+    pub fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
         let mut inner = self.inner();
-        if inner.closed {
-            return true;
+        if !inner.is_closed {
+            inner.free = inner.free.checked_sub(1)?;
         }
-        let free = inner.free > 0;
-        inner.free -= usize::from(free);
-        free
+        Some(Permit(Arc::clone(self)))
     }
 
-    /// Queues who waits for a place; handed back: a place was free, and is the caller's.
-    pub fn wait(&self, waiter: W) -> Option<W> {
+    /// Queues for a place. `waiter` is woken once it is granted: at once, if one is free.
+    #[must_use]
+    pub fn queue(self: &Arc<Self>, waiter: Arc<dyn Wake>) -> Seat {
         let mut inner = self.inner();
-        if inner.closed {
-            return Some(waiter);
+        let ticket = inner.next_ticket;
+        inner.next_ticket += 1;
+        let is_granted = inner.is_closed || inner.free > 0;
+        if is_granted {
+            inner.free = inner.free.saturating_sub(1);
+            drop(inner);
+            waiter.wake();
+        } else {
+            inner.queue.insert(ticket, waiter);
         }
-        if inner.free > 0 {
-            inner.free -= 1;
-            return Some(waiter);
+        Seat {
+            room: Arc::clone(self),
+            ticket: Some(ticket),
         }
-        inner.waiters.push_back(waiter);
-        None
     }
 
     pub fn has_waiters(&self) -> bool {
-        !self.inner().waiters.is_empty()
+        !self.inner().queue.is_empty()
     }
 
-    /// Leaves a place. It is that of the one returned, who has to be told, or leave it in turn.
-    #[must_use]
-    pub fn leave(&self) -> Option<W> {
+    /// Grants every place from now on, and wakes every waiter. Call it holding no lock.
+    pub fn close(&self) {
         let mut inner = self.inner();
-        let next = inner.waiters.pop_front();
-        inner.free += usize::from(next.is_none());
-        next
-    }
-
-    /// Takes out who waits no longer.
-    pub fn forget(&self, is_it: impl Fn(&W) -> bool) {
-        let mut inner = self.inner();
-        let at = inner.waiters.iter().position(is_it);
-        let gone = at.and_then(|at| inner.waiters.remove(at));
+        inner.is_closed = true;
+        let waiters = std::mem::take(&mut inner.queue);
         drop(inner);
-        drop(gone);
+        for waiter in waiters.into_values() {
+            waiter.wake();
+        }
     }
 
-    /// Lets everybody in, and returns who waited: they have to be told.
-    #[must_use]
-    pub fn close(&self) -> VecDeque<W> {
+    /// Gives a place to the first in the queue, or makes it free.
+    fn release(&self) {
         let mut inner = self.inner();
-        inner.closed = true;
-        std::mem::take(&mut inner.waiters)
+        let next = inner.queue.pop_first();
+        inner.free += usize::from(next.is_none());
+        drop(inner);
+        if let Some((_, waiter)) = next {
+            waiter.wake();
+        }
+    }
+}
+
+/// A place in the room, until it is dropped: that may wake a waiter, so drop it holding no lock.
+pub struct Permit(Arc<Room>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// A turn in the queue. Dropped, it gives up the turn, or the place if that has been granted.
+pub struct Seat {
+    room: Arc<Room>,
+    /// `None` once `leave` has been called.
+    ticket: Option<u64>,
+}
+
+impl Seat {
+    /// The place, if it has been granted; otherwise the waiter has left the queue and gets none.
+    #[must_use]
+    pub fn leave(mut self) -> Option<Permit> {
+        self.take()
+    }
+
+    fn take(&mut self) -> Option<Permit> {
+        let ticket = self.ticket.take()?;
+        let given_up = self.room.inner().queue.remove(&ticket);
+        given_up.is_none().then(|| Permit(Arc::clone(&self.room)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 
@@ -102,111 +150,208 @@ impl<W> Room<W> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    #[test]
-    fn a_place_that_is_left_goes_to_who_has_waited_longest() {
-        let room = Room::new(1);
-        assert!(room.try_enter());
-        assert!(!room.try_enter());
-        assert_eq!(room.wait(1), None);
-        assert_eq!(room.wait(2), None);
-        assert!(room.has_waiters());
-        assert_eq!(room.leave(), Some(1));
-        assert!(!room.try_enter(), "it is that of 1");
-        assert_eq!(room.leave(), Some(2));
-        assert_eq!(room.leave(), None);
-        assert_eq!(room.wait(3), Some(3));
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(&self) {
+            assert!(!self.0.swap(true, Ordering::SeqCst), "woken twice");
+        }
+    }
+
+    fn room(size: usize) -> Arc<Room> {
+        Arc::new(Room::new(size))
+    }
+
+    /// A waiter in the queue, and whether it has been woken.
+    struct Waiting {
+        seat: Seat,
+        flag: Arc<Flag>,
+    }
+
+    impl Waiting {
+        fn new(room: &Arc<Room>) -> Self {
+            let flag = Arc::<Flag>::default();
+            let seat = room.queue(Arc::clone(&flag) as _);
+            Self { seat, flag }
+        }
+
+        fn is_woken(&self) -> bool {
+            self.flag.0.load(Ordering::SeqCst)
+        }
     }
 
     #[test]
-    fn who_waits_no_longer_is_passed_over() {
-        let room = Room::new(0);
-        for waiter in 1..=3 {
-            assert_eq!(room.wait(waiter), None);
-        }
-        room.forget(|waiter| *waiter == 2);
-        room.forget(|waiter| *waiter == 7);
-        assert_eq!(
-            [room.leave(), room.leave(), room.leave()],
-            [Some(1), Some(3), None]
-        );
+    fn a_released_place_goes_to_the_waiter_that_has_waited_longest() {
+        let room = room(1);
+        let held = room.try_acquire().expect("it is free");
+        assert!(room.try_acquire().is_none());
+        let (first, second) = (Waiting::new(&room), Waiting::new(&room));
+        assert!(room.has_waiters());
+        drop(held);
+        assert!(first.is_woken() && !second.is_woken());
+        assert!(room.try_acquire().is_none(), "it is the first's");
+        let held = first.seat.leave().expect("it was granted");
+        drop(held);
+        assert!(second.is_woken());
+        drop(second);
+        assert!(Waiting::new(&room).is_woken());
+    }
+
+    #[test]
+    fn a_waiter_that_gave_up_is_passed_over() {
+        let room = room(1);
+        let held = room.try_acquire().expect("it is free");
+        let waiting = [(); 3].map(|()| Waiting::new(&room));
+        let [first, second, third] = waiting;
+        assert!(second.seat.leave().is_none());
+        drop(held);
+        assert!(first.is_woken());
+        // Granted, and given up all the same: the next one gets it.
+        drop(first);
+        assert!(third.is_woken());
     }
 
     #[test]
     fn a_closed_room_lets_everybody_in() {
-        let room = Room::new(0);
-        assert_eq!(room.wait(1), None);
-        assert_eq!(room.close(), [1]);
-        assert!(room.try_enter());
-        assert_eq!(room.wait(2), Some(2));
+        let room = room(0);
+        let waiting = Waiting::new(&room);
+        room.close();
+        assert!(waiting.is_woken());
+        assert!(waiting.seat.leave().is_some());
+        assert!(room.try_acquire().is_some());
+        assert!(Waiting::new(&room).is_woken());
+    }
+
+    #[test]
+    fn leaving_a_long_queue_does_not_look_at_all_of_it() {
+        const WAITERS: usize = 200_000;
+        let room = room(0);
+        let mut waiting: VecDeque<_> = (0..WAITERS).map(|_| Waiting::new(&room)).collect();
+        // The last in first: a search from the front would take 20 thousand million steps.
+        while let Some(last) = waiting.pop_back() {
+            assert!(last.seat.leave().is_none());
+        }
+        assert!(!room.has_waiters());
     }
 
     #[derive(Clone, Debug)]
     enum Step {
-        Enter,
-        Leave,
+        Acquire,
+        Release,
         GiveUp(usize),
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
-            3 => Just(Step::Enter),
-            2 => Just(Step::Leave),
+            3 => Just(Step::Acquire),
+            2 => Just(Step::Release),
             1 => (0..8_usize).prop_map(Step::GiveUp),
         ];
         proptest::collection::vec(step, 0..60)
     }
 
     proptest! {
-        /// Against a queue of numbers: the first `size` of those who want in are in.
+        /// Against a queue: the first `size` of those that want a place have one.
         #[test]
-        fn it_is_a_queue_whose_first_are_inside(size in 1..4_usize, steps in steps()) {
-            let room = Room::new(size);
-            let mut inside = 0;
-            let mut waiting = VecDeque::new();
-            for (number, step) in steps.into_iter().enumerate() {
+        fn it_is_a_queue_whose_first_have_places(size in 1..4_usize, steps in steps()) {
+            let room = room(size);
+            let mut held = Vec::new();
+            let mut waiting: VecDeque<Waiting> = VecDeque::new();
+            for step in steps {
                 match step {
-                    Step::Enter if room.try_enter() => inside += 1,
-                    Step::Enter => {
-                        prop_assert_eq!(inside, size);
-                        prop_assert_eq!(room.wait(number), None);
-                        waiting.push_back(number);
+                    Step::Acquire => {
+                        if let Some(permit) = room.try_acquire() {
+                            held.push(permit);
+                        } else {
+                            prop_assert_eq!(held.len(), size);
+                            waiting.push_back(Waiting::new(&room));
+                        }
                     }
-                    Step::Leave if inside > 0 => {
-                        let next = room.leave();
-                        prop_assert_eq!(next, waiting.pop_front());
-                        inside -= usize::from(next.is_none());
+                    Step::Release => {
+                        drop(held.pop());
+                        if waiting.front().is_some_and(Waiting::is_woken) {
+                            let first = waiting.pop_front().expect("looked at");
+                            held.push(first.seat.leave().expect("it was granted"));
+                        }
                     }
-                    Step::GiveUp(at) if at < waiting.len() => {
-                        let gone = waiting.remove(at);
-                        room.forget(|waiter| Some(*waiter) == gone);
-                    }
-                    Step::Leave | Step::GiveUp(_) => {}
+                    Step::GiveUp(at) => drop(waiting.remove(at)),
                 }
+                prop_assert!(waiting.iter().all(|waiting| !waiting.is_woken()));
                 prop_assert_eq!(room.has_waiters(), !waiting.is_empty());
+                prop_assert!(waiting.is_empty() || held.len() == size);
             }
         }
     }
 
     #[test]
     fn there_are_never_more_inside_than_there_is_room_for() {
-        let room = Room::new(3);
+        let room = room(3);
         let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..20_000 {
-                        if room.try_enter() {
+                        if let Some(permit) = room.try_acquire() {
                             let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
                             most.fetch_max(now, Ordering::SeqCst);
                             inside.fetch_sub(1, Ordering::SeqCst);
-                            assert_eq!(room.leave(), None::<u8>);
+                            drop(permit);
                         }
                     }
                 });
             }
         });
         assert!((1..=3).contains(&most.into_inner()));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::engine::latch::{Latch, Wait};
+    use loom::thread;
+
+    fn assert_one_place_is_free(room: &Arc<Room>) {
+        let permit = room.try_acquire().expect("no place is lost");
+        assert!(room.try_acquire().is_none(), "no place is made");
+        drop(permit);
+    }
+
+    #[test]
+    fn loom_a_waiter_gets_the_place_that_is_released() {
+        loom::model(|| {
+            let room = Arc::new(Room::new(1));
+            let held = room.try_acquire().expect("it is free");
+            let waiter = {
+                let room = Arc::clone(&room);
+                thread::spawn(move || {
+                    let latch = Arc::new(Latch::default());
+                    let seat = room.queue(Arc::clone(&latch) as _);
+                    while latch.wait(None) != Wait::Set {}
+                    drop(seat.leave().expect("it was granted"));
+                })
+            };
+            drop(held);
+            waiter.join().unwrap();
+            assert_one_place_is_free(&room);
+        });
+    }
+
+    #[test]
+    fn loom_a_waiter_that_gives_up_loses_no_place_and_makes_none() {
+        loom::model(|| {
+            let room = Arc::new(Room::new(1));
+            let held = room.try_acquire().expect("it is free");
+            let latch = Arc::new(Latch::default());
+            let seat = room.queue(Arc::clone(&latch) as _);
+            let waiter = thread::spawn(move || drop(seat.leave()));
+            drop(held);
+            waiter.join().unwrap();
+            assert_one_place_is_free(&room);
+        });
     }
 }

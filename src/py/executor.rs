@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::fault::Force;
-use super::future::FutureCore;
 use super::host::Host;
 use super::lifecycle::{CancelFutures, Ended, Live};
+use super::room::RoomSeat;
 use super::{imports, lifecycle, wait};
 
 /// The core of an executor: one actor and its mailbox.
@@ -62,22 +62,21 @@ impl ExecutorCore {
         self.host.stats(py)
     }
 
-    /// For `apost`: return a future that is done when there is room for the caller's message.
-    fn _wait_for_room<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    /// For `apost`: queue for room, and return the seat in that queue.
+    fn _wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         self.host.wait_for_room(py)
     }
 
     /// For `apost`: post into the room that was waited for.
-    fn _post_into_room<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let permit = self.host.enter_waited();
+    fn _post_into_room<'py>(
+        &self,
+        seat: &Bound<'py, RoomSeat>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let permit = Some(seat.get().permit()?);
         let transport = &self.host.transport;
         self.host
             .accept_with(message.py(), permit, || transport.post(message))
-    }
-
-    /// For `apost`: wait no longer for `room`, or leave it to the next.
-    fn _leave_room(&self, room: &Bound<'_, FutureCore>) -> PyResult<()> {
-        self.host.leave(room.py(), &room.get().cell)
     }
 
     /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.

@@ -18,13 +18,13 @@ use super::lifecycle;
 use super::message::{ActorCell, Message};
 use super::options::Options;
 use super::outcome::Outcome;
-use super::permit::Permit;
 use super::settle;
 use super::stop::ForceSlot;
 use super::tally::{Completion, Progress, Tally};
 use super::wait::{self, wait_for};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
+use crate::engine::room::Permit;
 use crate::engine::sys;
 
 /// How messages get from a mailbox to the actor.
@@ -200,7 +200,7 @@ impl Host {
         message: impl FnOnce() -> PyResult<Message>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.admit(py)?;
-        let permit = self.enter(py, deadline)?;
+        let permit = self.acquire(py, deadline)?;
         self.accept_with(py, permit, message)
     }
 
@@ -214,7 +214,7 @@ impl Host {
         let (future, cell) = future::new_posted(py, &self.tally)?;
         match message() {
             Ok(message) => {
-                cell.post(Permit::give_to(permit, message));
+                cell.post(message.bounded(permit));
                 if self.mailbox.put(cell).is_err() {
                     return Err(self.refusal(py));
                 }
@@ -244,10 +244,10 @@ impl Host {
     ) -> PyResult<()> {
         let py = object.py();
         self.admit(py)?;
-        let permit = self.enter(py, deadline)?;
+        let permit = self.acquire(py, deadline)?;
         let message = self.transport.tell(object)?;
         let cell = Arc::new(ActorCell::default());
-        cell.post(Permit::give_to(permit, message));
+        cell.post(message.bounded(permit));
         if self.mailbox.put(cell).is_err() {
             return Err(self.refusal(py));
         }

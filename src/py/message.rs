@@ -9,11 +9,11 @@ use super::callbacks::Watch;
 use super::link::Link;
 use super::outcome::Outcome;
 use super::packet::{Few, Packed};
-use super::permit::Permit;
 use super::wire::Ticket;
 use crate::engine::cell::{Cell, Claimable};
 use crate::engine::frame::Kind;
 use crate::engine::packet::Reference;
+use crate::engine::room::Permit;
 
 pub(super) type ActorCell = Cell<Message, Outcome, Watch>;
 
@@ -38,6 +38,15 @@ pub(super) enum Message {
 }
 
 impl Message {
+    /// The message, with the place that it has in a bounded mailbox: that is released when it begins
+    /// or is dropped.
+    pub(super) fn bounded(self, permit: Option<Permit>) -> Self {
+        match permit {
+            Some(permit) => Self::Bounded(Box::new(self), permit),
+            None => self,
+        }
+    }
+
     /// What its frame refers to.
     pub(super) fn references(&self) -> Few<Reference> {
         match self {
@@ -87,7 +96,7 @@ impl Message {
     pub(super) fn take_back(self) -> (Self, bool) {
         match self {
             Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
-                Some(kept) => (Permit::give_to(ticket.permit.take(), *kept), true),
+                Some(kept) => (kept.bounded(ticket.permit.take()), true),
                 None => (Self::Ticket(ticket), false),
             },
             message => (message, false),

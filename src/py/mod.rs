@@ -20,10 +20,10 @@ mod message;
 mod options;
 mod outcome;
 mod packet;
-mod permit;
 mod pickle;
 mod process;
 mod remote;
+mod room;
 mod settle;
 mod start;
 mod stats;
@@ -60,6 +60,8 @@ mod _core {
     use super::process::ProcessExecutorCore;
     #[pymodule_export]
     use super::remote::RemoteExecutorCore;
+    #[pymodule_export]
+    use super::room::RoomSeat;
     #[pymodule_export]
     use super::thread::ThreadExecutorCore;
 

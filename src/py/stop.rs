@@ -12,7 +12,6 @@ use super::host::{Host, Signalled};
 use super::lifecycle::{CancelFutures, Ended, Live};
 use super::message::ActorCell;
 use super::outcome::{Outcome, Sealed};
-use super::permit::wake_all;
 use super::settle;
 use super::tally::Completion;
 use super::wait::{Attached, raising, wait_for};
@@ -80,7 +79,7 @@ impl Live for Host {
 
 impl Host {
     pub(super) fn close_mailbox(&self) {
-        wake_all(self.mailbox.close());
+        self.mailbox.close();
     }
 
     /// Cancels what has not begun, all of it, whatever is raised meanwhile: nobody else has what is

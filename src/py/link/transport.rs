@@ -11,13 +11,13 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::{AHEAD_BY_POSTING, Link, Who};
 use crate::engine::cell;
 use crate::engine::frame::Kind;
+use crate::engine::room::Permit;
 use crate::engine::sys::{self, Signal};
 use crate::engine::trace::Trace;
 use crate::py::fault::Force;
 use crate::py::host::{Dump, Signalled, Transport};
 use crate::py::message::{ActorCell, Message};
 use crate::py::packet::{self, Giver};
-use crate::py::permit::Permit;
 use crate::py::pickle::What;
 use crate::py::tally::Progress;
 
