@@ -84,9 +84,10 @@ $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,test-examples)
 
 .PHONY: test-examples
-test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, with all the libraries that they use
+test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples and the surroundings, with all the libraries that they use
 	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group test-examples
-	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/package/test_examples.py $(ARGS)
+	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/package/test_examples.py \
+	    tests/package/test_where_it_runs.py $(ARGS)
 
 # Puts what was built for $(VENV) into another environment of the same Python, without building anew.
 define install
