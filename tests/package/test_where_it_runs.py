@@ -1,5 +1,5 @@
-"""The surroundings that people run actors in: servers, queues of tasks, notebooks, other pools, a zip
-file. `docs/where-it-runs.md` says what holds in each. What is not installed is skipped, and
+"""The surroundings that people run actors in: servers, queues of tasks, notebooks, other pools, a
+zip file. `docs/where-it-runs.md` says what holds in each. What is not installed is skipped, and
 `make test-examples` installs it."""
 
 import contextlib
@@ -14,8 +14,9 @@ import time
 import urllib.request
 import zipapp
 
-import programs
 import pytest
+
+import programs
 from programs import PATIENCE
 
 pytestmark = pytest.mark.timeout(120)
