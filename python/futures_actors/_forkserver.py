@@ -7,7 +7,7 @@ sockets that have no name, as do server and spare; `_forkserver_client` is the p
 
     parent ── request, descriptors ─▶ server ── the same ─▶ spare: a child from now on
            ◀─ the child's pid ───────        ── fork ─▶ the next spare
-           ◀─ exit status, over a pipe for that child, which is closed if the server dies
+           ◀─ exit codes, over one pipe for all, which is closed if the server dies
 
 It imports nothing heavy, since every child would have it too.
 """
@@ -33,11 +33,14 @@ _LULL = 2
 def main(descriptors: list[int], parent: int, names: list[str]) -> None:
     """Serve the process `parent` until it ends; in a forked child, be that child.
 
-    `descriptors` has one, a socket; `names` are the modules to import before the first fork.
+    `descriptors` are a socket, and where to write exit codes; `names` are the modules to import
+    before the first fork.
     """
     # Where the parent has no standard streams, other descriptors have their numbers.
-    connection = _socket.socket(fileno=fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, 3))
-    os.close(descriptors[0])
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in descriptors]
+    for descriptor in descriptors:
+        os.close(descriptor)
+    connection = _socket.socket(fileno=moved[0])
     while (empty := os.open(os.devnull, os.O_RDWR)) < 3:  # noqa: PLR2004 - they are three
         pass
     os.close(empty)
@@ -48,7 +51,7 @@ def main(descriptors: list[int], parent: int, names: list[str]) -> None:
     # What is here now is here for good: no collection need touch it, in no child.
     gc.collect()
     gc.freeze()
-    spare = _Server(connection, parent).serve()
+    spare = _Server(connection, moved[1], parent).serve()
     connection.close()
     if spare is not None:
         # As in a fresh interpreter: from here to the end of its main module.
@@ -69,10 +72,11 @@ def _preload(names: list[str]) -> str:
 
 
 class _Server:
-    def __init__(self, connection: _socket.socket, parent: int) -> None:
+    def __init__(self, connection: _socket.socket, exits: int, parent: int) -> None:
         self._connection = connection
-        # By pid, where the exit status is to be written.
-        self._statuses: dict[int, int] = {}
+        self._exits = exits
+        # By pid, the number of the request for each child.
+        self._children: dict[int, int] = {}
         # A child that nobody has asked for yet: its pid, and the socket to it.
         self._spare: tuple[int, _socket.socket] | None = None
         # Whether the next spare is to be forked when nothing else is to be done.
@@ -94,7 +98,7 @@ class _Server:
         for descriptor in (socket, self._bell, self._parent):
             poll.register(descriptor, select.POLLIN)
         retired = False
-        while not retired or self._statuses or self._spare:
+        while not retired or self._children or self._spare:
             ready = {descriptor for descriptor, _ in poll.poll(_LULL if self._due else None)}
             if not ready and (spare := self._fork_spare()) is not None:
                 # There is time for what would otherwise take time when it is needed.
@@ -127,17 +131,17 @@ class _Server:
                 os.read(self._bell, 4096)
             except BlockingIOError:
                 break
-        while self._statuses or self._spare:
+        while self._children or self._spare:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             if self._spare is not None and pid == self._spare[0]:
                 self._spare[1].close()
                 self._spare = None
-            answer = self._statuses.pop(pid, None)
-            if answer is not None:
-                _messages.write(answer, str(os.waitstatus_to_exitcode(status)).encode())
-                os.close(answer)
+            number = self._children.pop(pid, None)
+            if number is not None:
+                code = os.waitstatus_to_exitcode(status)
+                _messages.write(self._exits, _messages.EXIT.pack(number, code))
 
     def _fork_spare(self) -> _socket.socket | None:
         """Have a spare. In it, return the socket over which it will be told what to be."""
@@ -168,25 +172,24 @@ class _Server:
         here.close()
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        for descriptor in (self._bell, self._ring, self._parent, *self._statuses.values()):
+        for descriptor in (self._bell, self._ring, self._parent, self._exits):
             os.close(descriptor)
         return there
 
-    def _hand_over(self, request: _messages.Request, descriptors: list[int]) -> None:
+    def _hand_over(self, numbered: tuple[int, _messages.Request], descriptors: list[int]) -> None:
         """Make the spare a child of the parent's, and tell the parent its pid."""
-        *theirs, status = descriptors
+        number, request = numbered
         if self._spare is None:
-            theirs.append(status)
             answer: int | str = self._fault
         else:
             (answer, spare), self._spare = self._spare, None
             self._due = True
-            self._statuses[answer] = status
-            # It may have been killed a moment ago: its exit status will tell.
+            self._children[answer] = number
+            # It may have been killed a moment ago: its exit code will tell.
             with contextlib.suppress(OSError):
-                _messages.send(spare, request, tuple(theirs))
+                _messages.send(spare, request, tuple(descriptors))
             spare.close()
-        for descriptor in theirs:
+        for descriptor in descriptors:
             os.close(descriptor)
         # The parent may be gone: the next poll will tell.
         with contextlib.suppress(OSError):

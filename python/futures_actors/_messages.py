@@ -18,15 +18,21 @@ _INT = struct.Struct("i")
 
 #: What a child is to look like: `sys.path`, environment, umask, and whether Ctrl-C is ignored.
 #: With it go the three descriptors of `_child.main`, standard output and error, and the working
-#: directory; as far as the server a seventh too, where the exit status is to be written.
+#: directory.
 Request = tuple[list[str], dict[bytes, bytes], int, bool]
+
+#: How a child has ended: the number of its request, and its exit code. Written at once or not at
+#: all, so a record that is read is whole.
+EXIT = struct.Struct("=Qi")
 
 #: More than any message has.
 _MAX_DESCRIPTORS = 16
 
 
 def send(
-    connection: _socket.socket, message: "Request | int | str", descriptors: tuple[int, ...] = ()
+    connection: _socket.socket,
+    message: "tuple[int, Request] | Request | int | str",
+    descriptors: tuple[int, ...] = (),
 ) -> None:
     """Send an object that marshal takes, and copies of `descriptors`."""
     body = marshal.dumps(message)

@@ -4,6 +4,7 @@ them, or the server, is killed or replaced."""
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,44 @@ def test_the_end_of_a_child_is_learned_by_a_descriptor_of_any_number(script):
         print(executor.post((actors.exit_at_once, 3)).exception(30).exitcode)
     """
     assert script(source).check().out == "3\n"
+
+
+def test_children_that_end_together_each_have_their_own_exit_code(process):
+    """One pipe tells of all of them, and one of the threads that wait reads for the others."""
+    executors = [start(process) for _ in range(8)]
+    futures = [
+        executor.post((actors.exit_at_once, code))
+        for code, executor in enumerate(executors, start=1)
+    ]
+    assert [future.exception(PATIENCE).exitcode for future in futures] == list(range(1, 9))
+    for executor in executors:
+        executor.shutdown()
+
+
+def test_a_thread_that_reads_of_another_s_child_leaves_it_its_exit_code():
+    from futures_actors import _forkserver_client, _messages
+
+    reading, writing = os.pipe()
+    exits = _forkserver_client._Exits(reading)
+    codes = {}
+    waiters = [
+        threading.Thread(target=lambda number=number: codes.update({number: code(number)}))
+        for number in range(4)
+    ]
+
+    def code(number):
+        assert exits.wait(number)
+        return exits.take(number)
+
+    for waiter in waiters:
+        waiter.start()
+    # While nobody hears of it they all wait, one in the pipe: this one has no time.
+    assert not exits.wait(9, 0.01)
+    for number in (3, 1, 0, 2):
+        os.write(writing, _messages.EXIT.pack(number, -number))
+    for waiter in waiters:
+        waiter.join(PATIENCE)
+    assert codes == {0: 0, 1: -1, 2: -2, 3: -3}
+    os.close(writing)
+    assert exits.wait(7)
+    assert exits.take(7) is None

@@ -426,3 +426,18 @@ def test_without_pidfds_a_fresh_interpreter_is_started(script, refusal):
             print("pidfd_open" in str(error))
     """
     assert script(source).check().out.split() == ["spawn", "1", "True"]
+
+
+def test_a_process_actor_costs_its_parent_five_descriptors(process):
+    """The ends of two pipes, the memory, the process, the bell. What is per parent is there
+    after the first."""
+    before = None
+    executors = []
+    for _ in range(4):
+        executors.append(process.actor(actors.Do).executor())
+        executors[-1].post((actors.echo, b"x" * 100_000)).result(PATIENCE)
+        now = len(programs.descriptors_of_this_process())
+        assert before is None or now - before <= 5
+        before = now
+    for executor in executors:
+        executor.shutdown()

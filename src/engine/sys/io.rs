@@ -5,6 +5,8 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
+#[cfg(target_os = "linux")]
+use rustix::event::EventfdFlags;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 #[cfg(target_os = "linux")]
@@ -123,11 +125,24 @@ pub fn duplicate(handle: &Handle) -> Result<Handle> {
 /// Rings across threads through a descriptor, so that a thread in `poll` hears it.
 #[derive(Debug)]
 pub struct Bell {
+    /// On Linux an eventfd, one descriptor for both ends.
     read: Handle,
+    #[cfg(not(target_os = "linux"))]
     write: Handle,
 }
 
+/// What a ring adds to an eventfd's count; to a pipe it is eight bytes.
+const RING: [u8; 8] = 1_u64.to_ne_bytes();
+
 impl Bell {
+    #[cfg(target_os = "linux")]
+    pub fn new() -> Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let read = attempt(Call::Open, || rustix::event::eventfd(0, flags)).map(Handle)?;
+        Ok(Self { read })
+    }
+
+    #[cfg(not(target_os = "linux"))]
     pub fn new() -> Result<Self> {
         let (read, write) = pipe()?;
         set_nonblocking(&read)?;
@@ -135,12 +150,20 @@ impl Bell {
         Ok(Self { read, write })
     }
 
+    fn end_to_ring(&self) -> &Handle {
+        #[cfg(target_os = "linux")]
+        return &self.read;
+        #[cfg(not(target_os = "linux"))]
+        return &self.write;
+    }
+
     pub fn ring(&self) -> Result<()> {
         // A ring that is lost may be a thread that sleeps for ever.
         const TRIES: u32 = 1000;
-        let mut rung = Ok(1);
+        let end = &self.end_to_ring().0;
+        let mut rung = Ok(RING.len());
         for _ in 0..TRIES {
-            rung = retry(|| attempt(Call::Ring, || rustix::io::write(&self.write.0, &[1])));
+            rung = retry(|| attempt(Call::Ring, || rustix::io::write(end, &RING)));
             if rung != Err(Error::NO_MEMORY) {
                 break;
             }
@@ -160,7 +183,7 @@ impl Bell {
 
     /// Takes back every ring so far.
     pub fn quiet(&self) -> Result<()> {
-        let mut rings = [0; 64];
+        let mut rings = [0; 64 * RING.len()];
         let mut hear = || {
             attempt(Call::Read, || {
                 rustix::io::read(&self.read.0, &mut rings[..])
@@ -168,7 +191,7 @@ impl Bell {
         };
         loop {
             match retry(&mut hear) {
-                Ok(64) => {}
+                Ok(heard) if heard == 64 * RING.len() => {}
                 Ok(_) | Err(Error::WOULD_BLOCK) => return Ok(()),
                 Err(error) => return Err(error),
             }
