@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 #[cfg(loom)]
 use self::parker::{Error, Parker};
-use super::room::Wake;
 #[cfg(not(loom))]
 use super::sys::{Error, Parker};
 
@@ -47,12 +46,6 @@ impl Default for Latch {
             word: AtomicU32::new(UNSET),
             parker: Parker::new(),
         }
-    }
-}
-
-impl Wake for Latch {
-    fn wake(&self) {
-        self.set();
     }
 }
 

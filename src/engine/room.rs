@@ -10,12 +10,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::latch::Latch;
 use super::sync::{Mutex, MutexGuard};
 
 /// A waiter, as the room sees it.
 pub trait Wake: Send + Sync {
     /// Its place has been granted. Called without a lock, by whichever thread has released it.
     fn wake(&self);
+}
+
+impl Wake for Latch {
+    fn wake(&self) {
+        self.set();
+    }
 }
 
 pub struct Room {
@@ -312,7 +319,7 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
-    use crate::engine::latch::{Latch, Wait};
+    use crate::engine::latch::Wait;
     use loom::thread;
 
     fn assert_one_place_is_free(room: &Arc<Room>) {

@@ -13,12 +13,13 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::fault::{Fault, Force, Started, log_told, shut_down, to_error};
 use super::future;
+use super::future::ActorCell;
+use super::future::settle;
 use super::imports;
 use super::lifecycle;
-use super::message::{ActorCell, Message};
+use super::message::Message;
 use super::options::Options;
 use super::outcome::Outcome;
-use super::settle;
 use super::stop::ForceSlot;
 use super::tally::{Completion, Progress, Tally};
 use super::wait::{self, wait_for};

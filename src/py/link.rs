@@ -16,9 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) use self::intake::{Event, Intake, Over};
+use super::future::ActorCell;
 use super::lifecycle;
 use super::logs::Logs;
-use super::message::{ActorCell, Message};
+use super::message::Message;
 use super::tally::Tally;
 use super::wire::{Ahead, Out, Phase, Wire};
 use crate::engine::arena::Arena;

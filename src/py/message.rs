@@ -5,17 +5,13 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::callbacks::Watch;
 use super::link::Link;
-use super::outcome::Outcome;
 use super::packet::{Few, Packed};
 use super::wire::Ticket;
-use crate::engine::cell::{Cell, Claimable};
+use crate::engine::cell::Claimable;
 use crate::engine::frame::Kind;
 use crate::engine::packet::Reference;
 use crate::engine::room::Permit;
-
-pub(super) type ActorCell = Cell<Message, Outcome, Watch>;
 
 /// What is posted.
 pub(super) enum Message {

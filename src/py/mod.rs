@@ -4,7 +4,6 @@
 
 mod actor;
 mod buffer;
-mod callbacks;
 mod child;
 mod executor;
 mod fault;
@@ -24,10 +23,8 @@ mod pickle;
 mod process;
 mod remote;
 mod room;
-mod settle;
 mod start;
 mod stats;
-mod stdlib;
 mod stop;
 mod tally;
 mod thread;

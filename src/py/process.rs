@@ -11,14 +11,15 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::executor::ExecutorCore;
 use super::fault::{Fault, Started};
+use super::future::ActorCell;
+use super::future::callbacks;
 use super::host::Host;
 use super::host::Transport;
 use super::link::{Event, Link, Over};
-use super::message::ActorCell;
 use super::options::Options;
 use super::start::{Child, Recipe, start_child};
 use super::wire::Wire;
-use super::{callbacks, imports, pickle};
+use super::{imports, pickle};
 use crate::engine::budget::Budget;
 use crate::engine::cell;
 use crate::engine::crowd;

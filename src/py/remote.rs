@@ -21,11 +21,12 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::executor::ExecutorCore;
 use super::fault::{Fault, Force, Started, log_failure, log_lost};
+use super::future::ActorCell;
+use super::future::settle;
 use super::host::{Dump, Host, Signalled, Transport};
 use super::imports::{self, ActorLost};
-use super::message::{ActorCell, Message};
+use super::message::Message;
 use super::options::Options;
-use super::settle;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 

@@ -10,11 +10,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::future;
+use super::future::ActorCell;
+use super::future::settle;
 use super::host::Host;
 use super::imports::MailboxFull;
-use super::message::{ActorCell, Message};
+use super::message::Message;
 use super::outcome::Outcome;
-use super::settle;
 use super::wait::wait_for;
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};

@@ -8,11 +8,11 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::fault::{Fault, Force, Started, log_lost};
+use super::future::ActorCell;
+use super::future::settle;
 use super::host::{Host, Signalled};
 use super::lifecycle::{CancelFutures, Ended, Live};
-use super::message::ActorCell;
 use super::outcome::{Outcome, Sealed};
-use super::settle;
 use super::tally::Completion;
 use super::wait::{Attached, raising, wait_for};
 

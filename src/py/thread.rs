@@ -14,11 +14,12 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::executor::ExecutorCore;
 use super::fault::{Fault, Force, log_failure};
+use super::future::ActorCell;
+use super::future::settle;
 use super::host::{Dump, Host, Signalled, Transport};
 use super::imports;
-use super::message::{ActorCell, Message};
+use super::message::Message;
 use super::options::Options;
-use super::settle;
 use super::wait::Attached;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;

@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::future::ActorCell;
 use super::lifecycle;
 use super::link::Link;
-use super::message::{ActorCell, Message};
+use super::message::Message;
 use super::packet::Few;
 use crate::engine::frame::{Kind, encode, renumber};
 use crate::engine::link::{Flush, Writer};

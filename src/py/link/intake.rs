@@ -11,12 +11,14 @@ use crate::engine::frame::{Frame, Kind};
 use crate::engine::link::{Broken, Fill, Reader};
 use crate::engine::room::Permit;
 use crate::engine::sys::{self, Bell, Interest, Ready};
-use crate::py::message::{ActorCell, Message};
+use crate::py::future::ActorCell;
+use crate::py::future::settle;
+use crate::py::message::Message;
 use crate::py::outcome::{Outcome, Sealed};
 use crate::py::packet::Packet;
 use crate::py::tally::{Completion, Tally};
+use crate::py::wait;
 use crate::py::wire::Wire;
-use crate::py::{settle, wait};
 
 /// The receiving side.
 pub(in crate::py) struct Intake {

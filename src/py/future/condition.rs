@@ -1,25 +1,24 @@
 //! What the standard library reaches for inside a future: its condition, its waiters, the names of
-//! its states. Made when something asks; a future that nobody looks into has none of it.
+//! its states. They are made when something asks for them: most futures have none.
 
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use super::future::FutureCore;
-use super::imports;
 use crate::engine::cell::Phase;
+use crate::py::imports;
 
 /// What `concurrent.futures.wait` and `as_completed` reach for.
-pub(super) struct Stdlib {
-    pub(super) condition: Py<PyAny>,
+pub(super) struct Condition {
+    pub(super) object: Py<PyAny>,
     pub(super) waiters: Py<PyList>,
 }
 
-impl Stdlib {
+impl Condition {
     pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
         Ok(Self {
-            condition: imports::condition(py)?.call0()?.unbind(),
+            object: imports::condition(py)?.call0()?.unbind(),
             waiters: PyList::empty(py).unbind(),
         })
     }
@@ -63,24 +62,24 @@ impl Stdlib {
     }
 
     fn acquire(&self, py: Python<'_>) -> PyResult<()> {
-        let acquired = self.condition.call_method0(py, intern!(py, "acquire"));
+        let acquired = self.object.call_method0(py, intern!(py, "acquire"));
         acquired.map(drop)
     }
 
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let released = self.condition.call_method0(py, intern!(py, "release"));
+        let released = self.object.call_method0(py, intern!(py, "release"));
         released.map(drop)
     }
 
     /// Wakes who waits for the condition. The caller holds it.
     pub(super) fn notify(&self, py: Python<'_>) -> PyResult<()> {
-        self.condition.call_method0(py, intern!(py, "notify_all"))?;
+        self.object.call_method0(py, intern!(py, "notify_all"))?;
         Ok(())
     }
 
     /// Tells the waiters by their method `event` that the future is done, and wakes who waits for
     /// the condition. The caller holds it. All of them are told, whatever one raises.
-    pub(super) fn tell_waiters(&self, future: &Bound<'_, FutureCore>, event: &str) -> PyResult<()> {
+    pub(super) fn tell_waiters(&self, future: &Bound<'_, PyAny>, event: &str) -> PyResult<()> {
         let py = future.py();
         let mut told = Ok(());
         for waiter in self.waiters.bind(py) {

@@ -5,20 +5,20 @@
 
 use pyo3::prelude::*;
 
-use super::callbacks::{Runner, Watch, serve};
-use super::future::FutureCore;
-use super::message::{ActorCell, Message};
-use super::outcome::{Outcome, Sealed};
-use super::stdlib::Stdlib;
-use super::tally::{Completion, Tally};
-use super::wait;
+use super::callbacks::{Runner, serve};
+use super::condition::Condition;
+use super::core::{ActorCell, FutureCore, Watch, attend};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
+use crate::py::message::Message;
+use crate::py::outcome::{Outcome, Sealed};
+use crate::py::tally::{Completion, Tally};
+use crate::py::wait;
 
 /// Ends a message by what an engine has found. Attaches only if somebody watches; call it holding
 /// no lock.
 ///
 /// False: it was done before, as when somebody has called `set_result` on its future.
-pub(super) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
+pub(in crate::py) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
     match cell.settle(outcome, Hold::Nothing) {
         Settle::Settled(_) => true,
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
@@ -33,7 +33,7 @@ pub(super) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
 }
 
 /// As `settle`, for a thread that is attached.
-pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
+pub(in crate::py) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
     let (settled, raised) = match cell.settle(outcome, Hold::Attached) {
         Settle::Settled(watch) => (true, serve(py, cell, None, watch, Runner::Engine)),
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
@@ -54,16 +54,13 @@ pub(super) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome
     settled
 }
 
-/// Somebody is to hear of a message's end without reading its answer, or ends it by hand.
-pub(super) fn attend(py: Python<'_>, cell: &ActorCell) {
-    if let Some((link, _)) = cell.message(Message::link).flatten() {
-        link.attend(py);
-    }
-}
-
 /// Cancels a message without its future at hand. An error is what a callback or a signal's handler
 /// raised, and comes after the cancelling.
-pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) -> PyResult<bool> {
+pub(in crate::py) fn cancel(
+    py: Python<'_>,
+    cell: &ActorCell,
+    tally: Option<&Tally>,
+) -> PyResult<bool> {
     attend(py, cell);
     match cell.cancel(Hold::Attached) {
         Cancel::Cancelled { message, watch } => {
@@ -77,14 +74,14 @@ pub(super) fn cancel(py: Python<'_>, cell: &ActorCell, tally: Option<&Tally>) ->
         Cancel::Already => Ok(true),
         Cancel::TooLate => Ok(false),
         Cancel::NeedsCondition => match watching_future(py, cell) {
-            Some(future) => FutureCore::cancel(&future),
+            Some(future) => FutureCore::cancel_cell(&future),
             None => Ok(false),
         },
     }
 }
 
 /// Drops what was cancelled.
-pub(super) fn discard(py: Python<'_>, message: Option<Message>) {
+fn discard(py: Python<'_>, message: Option<Message>) {
     if let Some(message) = message {
         message.discard(py);
     }
@@ -97,7 +94,7 @@ fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, 
 }
 
 /// The message, unless it was cancelled or its future settled by hand.
-pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
+pub(in crate::py) fn begin(cell: &ActorCell) -> Option<Message> {
     match cell.begin() {
         // Which lets who waits for room have its place.
         Begin::Message(Message::Bounded(message, _)) => Some(*message),
@@ -107,6 +104,29 @@ pub(super) fn begin(cell: &ActorCell) -> Option<Message> {
 }
 
 impl FutureCore {
+    /// Cancels the message if `handle` has not begun on it, and runs the callbacks. An error is what
+    /// a callback or a signal's handler raised, and comes after the cancelling.
+    pub(super) fn cancel_cell(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let cell = &slf.get().cell;
+        attend(slf.py(), cell);
+        let (ended, told) = match cell.cancel(Hold::Attached) {
+            Cancel::NeedsCondition => Self::cancel_witnessed(slf),
+            ended => (ended, Ok(())),
+        };
+        match ended {
+            Cancel::Cancelled { message, watch } => {
+                discard(slf.py(), message);
+                if let Some(tally) = slf.get().tally() {
+                    tally.end(Completion::Cancelled);
+                }
+                let served = serve(slf.py(), cell, Some(slf), watch, Runner::Caller);
+                told.and(served).map(|()| true)
+            }
+            Cancel::Already => told.map(|()| true),
+            Cancel::TooLate | Cancel::NeedsCondition => told.map(|()| false),
+        }
+    }
+
     /// Settles the cell, whatever looks on and whatever is raised meanwhile, and runs the callbacks.
     /// Hands the outcome back if the future was done already.
     pub(super) fn finish(
@@ -141,11 +161,11 @@ impl FutureCore {
             }
             _ => "add_result",
         };
-        Self::end_witnessed(slf, |stdlib| {
+        Self::end_witnessed(slf, |condition| {
             let settled = this.cell.settle(outcome, Hold::Condition);
             let told = if matches!(settled, Settle::Settled(_)) {
                 let opened = this.opened(slf.py()).map(drop);
-                opened.and(stdlib.tell_waiters(slf, event))
+                opened.and(condition.tell_waiters(slf.as_any(), event))
             } else {
                 Ok(())
             };
@@ -153,17 +173,15 @@ impl FutureCore {
         })
     }
 
-    pub(super) fn cancel_witnessed(
-        slf: &Bound<'_, Self>,
-    ) -> (Cancel<Message, Watch>, PyResult<()>) {
+    fn cancel_witnessed(slf: &Bound<'_, Self>) -> (Cancel<Message, Watch>, PyResult<()>) {
         let cell = &slf.get().cell;
-        Self::end_witnessed(slf, |stdlib| {
+        Self::end_witnessed(slf, |condition| {
             let ended = cell.cancel(Hold::Condition);
             let told = match ended {
                 Cancel::Cancelled { .. } if cell.phase() == Phase::Notified => {
-                    stdlib.tell_waiters(slf, "add_cancelled")
+                    condition.tell_waiters(slf.as_any(), "add_cancelled")
                 }
-                Cancel::Cancelled { .. } => stdlib.notify(slf.py()),
+                Cancel::Cancelled { .. } => condition.notify(slf.py()),
                 _ => Ok(()),
             };
             (ended, told)
@@ -173,11 +191,11 @@ impl FutureCore {
     /// Runs `end` holding the condition, whatever is raised meanwhile.
     fn end_witnessed<T>(
         slf: &Bound<'_, Self>,
-        end: impl FnOnce(&Stdlib) -> (T, PyResult<()>),
+        end: impl FnOnce(&Condition) -> (T, PyResult<()>),
     ) -> (T, PyResult<()>) {
-        let stdlib = slf.get().stdlib.get();
-        let stdlib = stdlib.expect("it was made before the cell could ask for it");
-        let ((ended, told), raised) = stdlib.hold_surely(slf.py(), || end(stdlib));
+        let condition = slf.get().condition.get();
+        let condition = condition.expect("it was made before the cell could ask for it");
+        let ((ended, told), raised) = condition.hold_surely(slf.py(), || end(condition));
         (ended, raised.and(told))
     }
 }

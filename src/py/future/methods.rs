@@ -1,167 +1,27 @@
-//! `FutureCore`: the half of `ActorFuture` that holds a cell. How that is ended is in `settle`; of what
-//! the standard library reaches for (`_condition`, `_waiters`, `_state`, ...) the getters are here and
-//! the rest in `stdlib`.
+//! What Python sees of a future: the methods of `concurrent.futures.Future`, and the attributes that
+//! the standard library reaches for (`_condition`, `_waiters`, `_state`, ...).
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use once_cell::race::OnceBox;
-use once_cell::sync::OnceCell;
-use pyo3::exceptions::{PyAttributeError, PyException, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyType};
 
-use super::callbacks::{Runner, Watch, let_callbacks_go_first, run_callbacks, serve};
-use super::message::{ActorCell, Message};
-use super::outcome::{Opened, Outcome};
-use super::stdlib::{Stdlib, phase_named, state_name};
-use super::tally::{Completion, Tally};
-use super::wait::wait_for;
-use super::{imports, lifecycle, settle, wait};
-use crate::engine::cell::{Cancel, Hold, Origin, Phase};
-
-/// The state of an `ActorFuture`.
-#[pyclass(subclass, frozen, weakref, module = "futures_actors._core")]
-pub(super) struct FutureCore {
-    pub(super) cell: Arc<ActorCell>,
-    pub(super) stdlib: OnceBox<Stdlib>,
-    /// Where a cancellation is counted, if it was posted.
-    tally: OnceCell<Arc<Tally>>,
-    /// The lifecycle's generation: a process made by `os.fork` has no actors to wait for.
-    generation: u32,
-}
-
-impl Drop for FutureCore {
-    /// What the future came to goes with it, here, where the thread is attached: an engine may hold
-    /// the cell for a moment longer.
-    fn drop(&mut self) {
-        if !self.is_elsewhere() {
-            drop(self.cell.hollow(Outcome::Nothing));
-        }
-    }
-}
+use super::callbacks::{Runner, let_callbacks_go_first, run_callbacks};
+use super::condition::{phase_named, state_name};
+use super::core::{FutureCore, Watch};
+use crate::engine::cell::{Origin, Phase};
+use crate::py::message::Message;
+use crate::py::outcome::{Opened, Outcome};
+use crate::py::wait::{self, wait_for};
+use crate::py::{imports, lifecycle};
 
 type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
 
-/// A pending future and its cell.
-pub(super) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, Arc<ActorCell>)> {
-    let future = imports::actor_future(py)?.call0()?;
-    let cell = Arc::clone(&future.cast::<FutureCore>()?.get().cell);
-    Ok((future, cell))
-}
-
-/// As `new_future`, of a message to the actor that `tally` is of.
-pub(super) fn new_posted<'py>(
-    py: Python<'py>,
-    tally: &Arc<Tally>,
-) -> PyResult<(Bound<'py, PyAny>, Arc<ActorCell>)> {
-    let future = imports::actor_future(py)?.call0()?;
-    let core = future.cast::<FutureCore>()?.get();
-    // Nobody else sets it.
-    _ = core.tally.set(Arc::clone(tally));
-    let cell = Arc::clone(&core.cell);
-    Ok((future, cell))
-}
-
 impl FutureCore {
-    /// A copy that `os.fork` has made of a future whose message is in the other process. Here nobody
-    /// ends it, nor lets go of its cell's lock should a thread of the other process have held it: so
-    /// that is not taken. Once it is done a thread takes it to look, if at all.
-    fn is_elsewhere(&self) -> bool {
-        self.tally.get().is_some() && self.is_forked() && !self.cell.done().is_set()
-    }
-
-    fn is_forked(&self) -> bool {
-        self.generation != lifecycle::generation()
-    }
-
-    /// An error if somebody is to end it here.
-    fn check_reach(&self) -> PyResult<()> {
-        if self.is_elsewhere() {
-            return Err(lifecycle::forked_error());
-        }
-        Ok(())
-    }
-
-    fn phase(&self) -> Phase {
-        if self.is_elsewhere() {
-            return Phase::Pending;
-        }
-        self.cell.phase()
-    }
-
-    /// Somebody is to hear of the message's end without reading its answer, or ends it by hand.
-    fn attend(&self, py: Python<'_>) {
-        if !self.is_elsewhere() {
-            settle::attend(py, &self.cell);
-        }
-    }
-
-    /// What the message came to, as Python objects; `None` unless it finished. The first to ask
-    /// opens a sealed outcome; if two open it at once, both get what the first one stored. An error
-    /// is what a signal's handler raised meanwhile: then it is still sealed.
-    pub(super) fn opened(&self, py: Python<'_>) -> PyResult<Option<Opened>> {
-        if self.is_elsewhere() {
-            return Ok(None);
-        }
-        let sealed = match self.cell.outcome(|outcome| outcome.peek(py)) {
-            None => return Ok(None),
-            Some(Ok(opened)) => return Ok(Some(opened)),
-            Some(Err(sealed)) => sealed,
-        };
-        let mine = match sealed.open(py) {
-            Ok(opened) => opened,
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                Opened::Raised(error.into_value(py).into_any())
-            }
-            Err(error) => return Err(error),
-        };
-        let mut mine = Some(mine.into_outcome());
-        let stored = self.cell.outcome(|outcome| {
-            if matches!(outcome, Outcome::Sealed(_)) {
-                mine = mine.take().map(|mine| std::mem::replace(outcome, mine));
-            }
-            outcome.peek(py)
-        });
-        drop(mine);
-        Ok(stored.and_then(Result::ok))
-    }
-
-    fn stdlib<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Stdlib> {
-        let py = slf.py();
-        let this = slf.get();
-        if let Some(stdlib) = this.stdlib.get() {
-            return Ok(stdlib);
-        }
-        this.attend(py);
-        let stdlib = Box::new(Stdlib::new(py)?);
-        // If another thread was faster, its condition is the one; ours is dropped.
-        drop(this.stdlib.set(stdlib));
-        if !this.is_elsewhere() {
-            let mut future = Some(slf.clone().unbind());
-            let mut watch = Some(Box::<Watch>::default());
-            this.cell.witness(|origin, slot| {
-                let slot = slot.get_or_insert_with(|| watch.take().unwrap_or_default());
-                if origin == Origin::Posted && slot.future.is_none() {
-                    slot.future = future.take();
-                }
-            });
-        }
-        let stdlib = this.stdlib.get();
-        stdlib.ok_or_else(|| PyRuntimeError::new_err("a future lost its condition"))
-    }
-
-    /// Runs `body` holding the future's condition.
-    fn with_condition<T>(
-        slf: &Bound<'_, Self>,
-        body: impl FnOnce(&Stdlib) -> PyResult<T>,
-    ) -> PyResult<T> {
-        let stdlib = Self::stdlib(slf)?;
-        stdlib.hold(slf.py(), || body(stdlib))
-    }
-
     fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         slf.get().check_reach()?;
         slf.get().attend(slf.py());
@@ -204,7 +64,7 @@ impl FutureCore {
             let error = imports::timeout_error(py)?.clone();
             return Err(PyErr::from_type(error, ()));
         }
-        if this.stdlib.get().is_some() {
+        if this.condition.get().is_some() {
             // Code that assigns `_state` holds the condition until it has assigned the rest.
             Self::with_condition(slf, |_| Ok(()))?;
         }
@@ -242,12 +102,7 @@ impl FutureCore {
 impl FutureCore {
     #[new]
     fn new() -> Self {
-        Self {
-            cell: Arc::default(),
-            stdlib: OnceBox::new(),
-            tally: OnceCell::new(),
-            generation: lifecycle::generation(),
-        }
+        Self::new_bare()
     }
 
     /// Keeps `concurrent.futures.Future.__init__` from making what is served on demand.
@@ -257,29 +112,12 @@ impl FutureCore {
     /// Cancel the message if `handle` has not begun on it; return whether it is cancelled.
     ///
     /// True means that `handle` will never see the message. Callbacks run before this returns.
-    pub(super) fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        let cell = &slf.get().cell;
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         if slf.get().is_forked() {
             // The message is the other process's business.
             return Ok(slf.get().cancelled());
         }
-        settle::attend(slf.py(), cell);
-        let (ended, told) = match cell.cancel(Hold::Attached) {
-            Cancel::NeedsCondition => Self::cancel_witnessed(slf),
-            ended => (ended, Ok(())),
-        };
-        match ended {
-            Cancel::Cancelled { message, watch } => {
-                settle::discard(slf.py(), message);
-                if let Some(tally) = slf.get().tally.get() {
-                    tally.end(Completion::Cancelled);
-                }
-                let served = serve(slf.py(), cell, Some(slf), watch, Runner::Caller);
-                told.and(served).map(|()| true)
-            }
-            Cancel::Already => told.map(|()| true),
-            Cancel::TooLate | Cancel::NeedsCondition => told.map(|()| false),
-        }
+        Self::cancel_cell(slf)
     }
 
     /// Return whether the message was cancelled.
@@ -356,7 +194,7 @@ impl FutureCore {
             Some(()) => {}
             None => return run_callbacks(slf, callback.into_iter().collect(), Runner::Caller),
         }
-        settle::attend(slf.py(), &slf.get().cell);
+        slf.get().attend(slf.py());
         Ok(())
     }
 
@@ -365,11 +203,11 @@ impl FutureCore {
         let py = slf.py();
         let this = slf.get();
         this.check_reach()?;
-        let found = if this.stdlib.get().is_some() {
-            Self::with_condition(slf, |stdlib| {
+        let found = if this.condition.get().is_some() {
+            Self::with_condition(slf, |condition| {
                 let found = this.cell.advance();
                 if found == Phase::Cancelled {
-                    stdlib.tell_waiters(slf, "add_cancelled")?;
+                    condition.tell_waiters(slf.as_any(), "add_cancelled")?;
                 }
                 Ok(found)
             })?
@@ -492,12 +330,12 @@ impl FutureCore {
 
     #[getter]
     fn _condition(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
-        Ok(Self::stdlib(slf)?.condition.clone_ref(slf.py()))
+        Ok(Self::condition(slf)?.object.clone_ref(slf.py()))
     }
 
     #[getter]
     fn _waiters(slf: &Bound<'_, Self>) -> PyResult<Py<PyList>> {
-        Ok(Self::stdlib(slf)?.waiters.clone_ref(slf.py()))
+        Ok(Self::condition(slf)?.waiters.clone_ref(slf.py()))
     }
 
     #[getter]
@@ -526,9 +364,9 @@ impl FutureCore {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if let Some(stdlib) = self.stdlib.get() {
-            visit.call(&stdlib.condition)?;
-            visit.call(&stdlib.waiters)?;
+        if let Some(condition) = self.condition.get() {
+            visit.call(&condition.object)?;
+            visit.call(&condition.waiters)?;
         }
         if Arc::strong_count(&self.cell) > 1 {
             // An engine has it too, and what an engine has is alive.

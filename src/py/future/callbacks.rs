@@ -9,10 +9,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::future::FutureCore;
-use super::imports;
-use super::message::ActorCell;
-use super::wait::{Attached, keep, wait_for};
+use super::core::{ActorCell, FutureCore, Watch};
+use crate::py::imports;
+use crate::py::wait::{Attached, keep, wait_for};
 
 /// How long callbacks may take before the thread that waits in `result()` goes on without them:
 /// as long as a thread may keep the GIL.
@@ -23,14 +22,6 @@ const HEAD_START: Duration = Duration::from_millis(5);
 pub(super) enum Runner {
     Caller,
     Engine,
-}
-
-/// Who else is to be told of a cell's end.
-#[derive(Default)]
-pub(super) struct Watch {
-    /// What callbacks get. A bare future is not kept alive by what watches it.
-    pub(super) future: Option<Py<FutureCore>>,
-    pub(super) callbacks: Vec<Py<PyAny>>,
 }
 
 /// Serves the watch of a cell that has just ended: runs the callbacks.
@@ -68,7 +59,7 @@ thread_local! {
 /// Has `threading.settrace` and `setprofile` hold for the callbacks that this thread runs, as they
 /// do in the thread of a pool that runs callbacks. It is for an engine's thread whose Python thread
 /// state lives only as long as it is attached, and the hooks with that.
-pub(super) fn trace_here() {
+pub(in crate::py) fn trace_here() {
     TRACES.set(true);
 }
 
