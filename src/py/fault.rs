@@ -1,6 +1,7 @@
 //! Why a message failed when `handle` did not say: the one conversion to Python's exceptions.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -49,6 +50,31 @@ impl Force {
         match self {
             Self::Terminate => "terminate",
             Self::Kill => "kill",
+        }
+    }
+}
+
+/// The most force that was used on an actor so far.
+#[derive(Default)]
+pub(super) struct ForceSlot(AtomicU8);
+
+impl ForceSlot {
+    const TERMINATE: u8 = 1;
+    const KILL: u8 = 2;
+
+    pub(super) fn raise(&self, force: Force) {
+        let value = match force {
+            Force::Terminate => Self::TERMINATE,
+            Force::Kill => Self::KILL,
+        };
+        self.0.fetch_max(value, Ordering::SeqCst);
+    }
+
+    pub(super) fn get(&self) -> Option<Force> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => None,
+            Self::TERMINATE => Some(Force::Terminate),
+            _ => Some(Force::Kill),
         }
     }
 }

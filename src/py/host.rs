@@ -11,7 +11,7 @@ use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::fault::{Fault, Force, Started, log_told, shut_down, to_error};
+use super::fault::{Fault, Force, ForceSlot, Started, log_told, shut_down, to_error};
 use super::future;
 use super::future::ActorCell;
 use super::future::settle;
@@ -20,7 +20,6 @@ use super::lifecycle;
 use super::message::Message;
 use super::options::Options;
 use super::outcome::Outcome;
-use super::stop::ForceSlot;
 use super::tally::{Completion, Progress, Tally};
 use super::wait::{self, wait_for};
 use crate::engine::latch::Latch;

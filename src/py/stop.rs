@@ -1,7 +1,6 @@
 //! How an actor ends: when it has handled what it has, at once by force, or by a fault.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -15,31 +14,6 @@ use super::lifecycle::{CancelFutures, Ended, Live};
 use super::outcome::{Outcome, Sealed};
 use super::tally::Completion;
 use super::wait::{Attached, raising, wait_for};
-
-/// The most force that was used on an actor so far.
-#[derive(Default)]
-pub(super) struct ForceSlot(AtomicU8);
-
-impl ForceSlot {
-    const TERMINATE: u8 = 1;
-    const KILL: u8 = 2;
-
-    fn raise(&self, force: Force) {
-        let value = match force {
-            Force::Terminate => Self::TERMINATE,
-            Force::Kill => Self::KILL,
-        };
-        self.0.fetch_max(value, Ordering::SeqCst);
-    }
-
-    pub(super) fn get(&self) -> Option<Force> {
-        match self.0.load(Ordering::SeqCst) {
-            0 => None,
-            Self::TERMINATE => Some(Force::Terminate),
-            _ => Some(Force::Kill),
-        }
-    }
-}
 
 impl Live for Host {
     /// Refuses new messages; what is in the mailbox will be handled.
