@@ -24,7 +24,7 @@ import programs
 
 
 def pytest_addoption(parser):
-    help_text = "how process actors of the test process are started"
+    help_text = "how process actors of the test process, and of the programs it starts, are started"
     parser.addoption("--start-method", choices=["forkserver", "spawn"], help=help_text)
     help_text = "run the tests that need a Ray cluster, and no others"
     parser.addoption("--ray", action="store_true", help=help_text)
@@ -33,7 +33,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # A shell that starts this in the background has it ignored, also in every program started here.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    futures_actors.set_start_method(config.getoption("--start-method"))
+    start_method = config.getoption("--start-method")
+    futures_actors.set_start_method(start_method)
+    if start_method is not None:
+        os.environ[actors.START_METHOD] = start_method
     if config.getoption("--ray"):
         on_ray.leave_the_network()
         # Before the tests are imported. Where the machine is busy, a worker of Ray's starts slowly.

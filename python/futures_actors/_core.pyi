@@ -33,6 +33,7 @@ __all__ = [
     "ThreadExecutorCore",
     "__version__",
     "after_fork_in_child",
+    "check_answer",
     "drain",
     "dumps",
     "handling",
@@ -305,6 +306,12 @@ def dumps(object: object, what: str) -> bytes:
 
 def loads(pickle: bytes) -> Any:
     """Unpickle what `dumps` has made, in this process or in one that talks to it."""
+
+def check_answer(actor: str, called: str, answer: _T) -> _T:
+    """Return `answer`, or raise a `TypeError` if it is a generator or a coroutine.
+
+    For actors that a carrier has elsewhere. `called` says what was called for the message.
+    """
 
 def handling() -> bool:
     """Return whether the constructor or `handle` runs at this moment."""

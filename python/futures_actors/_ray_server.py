@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._child import dump_error
+from ._core import check_answer
 from ._parcel import pack, unpack
 
 #: Whether it is an answer, and its parcel, or an exception as `_child.dump_error` encodes it. A
@@ -45,15 +46,16 @@ class Server:
 
     def do_message(self, message: object) -> object:
         """Have the object handle a message."""
-        return self._object.handle(message)
+        return check_answer(self._name, "handle", self._object.handle(message))
 
     def do_call(self, function: Any, args: Any, kwargs: Any) -> object:  # noqa: ANN401
         """Call a function."""
-        return function(*args, **kwargs or {})
+        return check_answer(self._name, "the submitted function", function(*args, **kwargs or {}))
 
     def do_method(self, name: str, args: Any, kwargs: Any) -> object:  # noqa: ANN401
         """Call a method of the object."""
-        return getattr(self._object, name)(*args, **kwargs or {})
+        answer = getattr(self._object, name)(*args, **kwargs or {})
+        return check_answer(self._name, f"method {name}", answer)
 
     def _reply(self, work: Callable[[], object]) -> Reply:
         try:

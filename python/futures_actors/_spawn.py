@@ -5,12 +5,14 @@ the same flags, `sys.path`, `sys.argv`, environment, working directory and stand
 empty standard input.
 """
 
+import contextlib
 import errno
 import functools
 import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Final, Protocol
 
 START_METHODS: Final = ("forkserver", "spawn")
@@ -108,15 +110,44 @@ class _Spawned:
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         """Own `process`: nobody else waits for it."""
         self._process = process
+        self._exitcode: int | None = None
         self.pid = process.pid
 
     def reap(self, kill: bool) -> int | None:  # noqa: FBT001 - see Child
-        if kill:
-            try:
-                self._process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        return self._process.wait()
+        # Not by `Popen.wait`: where somebody else has reaped the child it says 0.
+        if kill and not self._ends_within(GRACE):
+            # By us it has not been reaped, so the pid is still its own.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+        self._wait(0)
+        return self._exitcode
+
+    def _ends_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        pause = 0.0005
+        while not self._wait(os.WNOHANG):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        return True
+
+    def _wait(self, options: int) -> bool:
+        """Return whether the child has ended."""
+        if self._process.returncode is not None:
+            return True
+        try:
+            pid, status = os.waitpid(self.pid, options)
+        except ChildProcessError:
+            # By a handler of SIGCHLD, or by the system since that is ignored. How, nobody knows.
+            pid = self.pid
+        else:
+            if pid:
+                self._exitcode = os.waitstatus_to_exitcode(status)
+        if pid:
+            # It would complain otherwise that nobody waits for its process.
+            self._process.returncode = self._exitcode or 0
+        return pid != 0
 
 
 def start_interpreter(

@@ -1,7 +1,7 @@
 //! Python's buffer protocol: the bytes of an object that pickles out of band, and an object whose
 //! bytes are a block of shared memory.
 //!
-//! Beside `engine/sys/` the only file with `unsafe`: the protocol is one of raw pointers.
+//! With `unsafe`, as `engine/sys/` and `interpreter.rs`: the protocol is one of raw pointers.
 
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -12,6 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
+use super::answer::{self, Called};
 use super::fault::{log_failure, log_told};
 use super::packet::{self, Giver, Packet};
 use super::pickle::{self, What};
@@ -242,13 +243,13 @@ impl<'py> Child<'py> {
         let py = actor.py();
         let sequence = frame.sequence;
         if frame.kind == Kind::Told {
-            if let Err(error) = self.handle(actor, frame) {
+            if let Err(error) = self.handle(actor, name, frame) {
                 self.shared.failed().fetch_add(1, Ordering::Relaxed);
                 log_told(py, name, error);
             }
             return Ok(None);
         }
-        let packed = self.handle(actor, frame).and_then(|answer| {
+        let packed = self.handle(actor, name, frame).and_then(|answer| {
             let what = What::Answer(name);
             packet::pack(&self.arena, Kind::Answer, answer, &what, Giver::LetsGo)
         });
@@ -262,21 +263,32 @@ impl<'py> Child<'py> {
         }
     }
 
-    fn handle(&self, actor: &Bound<'py, PyAny>, frame: Frame) -> PyResult<Bound<'py, PyAny>> {
+    fn handle(
+        &self,
+        actor: &Bound<'py, PyAny>,
+        name: &str,
+        frame: Frame,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = actor.py();
         let packet = Packet::receive_attached(py, &self.arena, frame.body);
         let message = packet.map_err(|fault| broken(fault.into()))?.load(py)?;
         match frame.kind {
             Kind::Call => {
                 let (function, args, kwargs): Call<'_> = message.extract()?;
-                give_control(|| function.call(args, kwargs.as_ref()))
+                let answer = give_control(|| function.call(args, kwargs.as_ref()))?;
+                answer::check(name, &Called::Function, answer)
             }
             Kind::Method => {
-                let (name, args, kwargs): Call<'_> = message.extract()?;
-                let name = name.cast_into::<PyString>()?;
-                give_control(|| actor.call_method(name, args, kwargs.as_ref()))
+                let (method, args, kwargs): Call<'_> = message.extract()?;
+                let method = method.cast_into::<PyString>()?;
+                let answer = give_control(|| actor.call_method(&method, args, kwargs.as_ref()))?;
+                answer::check(name, &Called::Method(&method), answer)
             }
-            _ => give_control(|| actor.call_method1(intern!(py, "handle"), (message,))),
+            _ => {
+                let answer =
+                    give_control(|| actor.call_method1(intern!(py, "handle"), (message,)))?;
+                answer::check(name, &Called::Handle, answer)
+            }
         }
     }
 

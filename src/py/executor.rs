@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::exceptions::PyTimeoutError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
@@ -16,6 +17,18 @@ use super::{imports, lifecycle, wait};
 #[pyclass(subclass, frozen, module = "futures_actors._core")]
 pub(super) struct ExecutorCore {
     pub(super) host: Arc<Host>,
+    /// The actor's class. It is here, and not in the host, which a running thread keeps alive: a
+    /// class that holds the executor of its own actor is collected with it.
+    class: Py<PyType>,
+}
+
+impl ExecutorCore {
+    pub(super) fn new(class: Bound<'_, PyType>, host: Arc<Host>) -> Self {
+        Self {
+            host,
+            class: class.unbind(),
+        }
+    }
 }
 
 impl Drop for ExecutorCore {
@@ -101,7 +114,7 @@ impl ExecutorCore {
     /// `AttributeError`. Annotate the result with a protocol to have calls type-checked.
     fn proxy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        imports::proxy(py)?.call1((slf, &slf.get().host.class))
+        imports::proxy(py)?.call1((slf, &slf.get().class))
     }
 
     /// For proxies: call the actor's method `name`, in mailbox order, and return the future.
@@ -193,9 +206,9 @@ impl ExecutorCore {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let host = &slf.get().host;
+        let Self { host, class } = slf.get();
         let kind = slf.get_type();
-        let class = host.class.bind(slf.py()).name()?;
+        let class = class.bind(slf.py()).name()?;
         let name = match &host.name {
             name if class == name.as_str() => String::new(),
             name => format!(" {name:?}"),
@@ -204,5 +217,16 @@ impl ExecutorCore {
         let (kind, state) = (kind.name()?, host.state().name());
         let pid = pid.unwrap_or_default();
         Ok(format!("<{kind} of {class}{name}{pid} {state}>"))
+    }
+
+    /// There is no `__clear__`: what every cycle through here has besides, a class or an exception,
+    /// can be cleared.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.class)?;
+        // While the actor's thread has the host too, what that holds is alive.
+        match Arc::strong_count(&self.host) {
+            1 => self.host.traverse(&visit),
+            _ => Ok(()),
+        }
     }
 }

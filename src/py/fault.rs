@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -33,6 +34,18 @@ pub(super) enum Fault {
     Lost(Arc<Py<PyAny>>),
     /// A fault of this package.
     Panicked,
+}
+
+impl Fault {
+    /// Visits what this fault holds, unless the outcome of a message holds it too.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self {
+            Self::InitRaised(error) | Self::Lost(error) if Arc::strong_count(error) == 1 => {
+                visit.call(&**error)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How `terminate()` and `kill()` end an actor.

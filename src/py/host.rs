@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use once_cell::sync::OnceCell;
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTimeoutError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::fault::{Fault, Force, ForceSlot, Started, log_told, shut_down, to_error};
 use super::future;
@@ -88,6 +89,12 @@ pub(super) trait Transport: Send + Sync {
 
     /// The process that the actor lives in, while it does.
     fn pid(&self) -> Option<u32>;
+
+    /// Visits the Python objects that it holds.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        _ = visit;
+        Ok(())
+    }
 }
 
 /// Whether the actor is one that can be ended from outside.
@@ -105,8 +112,6 @@ pub(super) enum Dump {
 }
 
 pub(super) struct Host {
-    /// The actor's class.
-    pub(super) class: Py<PyType>,
     pub(super) tally: Arc<Tally>,
     /// What errors and the log call the actor.
     pub(super) name: String,
@@ -132,7 +137,6 @@ impl Host {
     ) -> Self {
         Self {
             tally,
-            class: options.class.clone().unbind(),
             name: options.name.clone(),
             mailbox,
             transport,
@@ -291,6 +295,14 @@ impl Host {
             return Err(self.refusal(py));
         }
         Ok(())
+    }
+
+    /// Visits the Python objects that only this host holds.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(fault) = self.fault.get() {
+            fault.traverse(visit)?;
+        }
+        self.transport.traverse(visit)
     }
 
     pub(super) fn dump_traceback(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<String> {

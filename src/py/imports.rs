@@ -56,4 +56,7 @@ lazy! {
     invalid_state_error: PyType = "concurrent.futures", "InvalidStateError";
     futures_logger: PyAny = "concurrent.futures._base", "LOGGER";
     generic_alias: PyType = "types", "GenericAlias";
+    generator: PyType = "types", "GeneratorType";
+    coroutine: PyType = "types", "CoroutineType";
+    async_generator: PyType = "types", "AsyncGeneratorType";
 }

@@ -3,6 +3,7 @@
 //! Rules: wait detached, always; call no Python and drop no Python object under a Rust lock.
 
 mod actor;
+mod answer;
 mod buffer;
 mod child;
 mod executor;
@@ -12,6 +13,7 @@ mod faults;
 mod future;
 mod host;
 mod imports;
+mod interpreter;
 mod lifecycle;
 mod link;
 mod logs;
@@ -35,38 +37,33 @@ use pyo3::prelude::*;
 
 /// The Rust core of `futures_actors`; import its names from `futures_actors`.
 #[pymodule(gil_used = false)]
-mod _core {
-    use pyo3::prelude::*;
-
-    #[pymodule_export]
-    use super::actor::{Actor, ProcessActor, ThreadActor};
-    #[pymodule_export]
-    use super::child::{handling, log_to_parent, serve, unshare_pages};
-    #[pymodule_export]
-    use super::executor::ExecutorCore;
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    interpreter::refuse_sub_interpreters(module.py())?;
+    module.add_class::<actor::Actor>()?;
+    module.add_class::<actor::ThreadActor>()?;
+    module.add_class::<actor::ProcessActor>()?;
+    module.add_class::<executor::ExecutorCore>()?;
+    module.add_class::<future::FutureCore>()?;
+    module.add_class::<process::ProcessExecutorCore>()?;
+    module.add_class::<remote::RemoteExecutorCore>()?;
+    module.add_class::<room::RoomSeat>()?;
+    module.add_class::<thread::ThreadExecutorCore>()?;
+    module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
+    module.add_function(wrap_pyfunction!(child::handling, module)?)?;
+    module.add_function(wrap_pyfunction!(child::log_to_parent, module)?)?;
+    module.add_function(wrap_pyfunction!(child::serve, module)?)?;
+    module.add_function(wrap_pyfunction!(child::unshare_pages, module)?)?;
+    module.add_function(wrap_pyfunction!(lifecycle::after_fork_in_child, module)?)?;
+    module.add_function(wrap_pyfunction!(lifecycle::drain, module)?)?;
+    module.add_function(wrap_pyfunction!(lifecycle::start_logging, module)?)?;
+    module.add_function(wrap_pyfunction!(pickle::dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(pickle::loads, module)?)?;
     #[cfg(feature = "faults")]
-    #[pymodule_export]
-    use super::faults::{end_fault_plan, plan_fault};
-    #[pymodule_export]
-    use super::future::FutureCore;
-    #[pymodule_export]
-    use super::lifecycle::{after_fork_in_child, drain, start_logging};
-    #[pymodule_export]
-    use super::pickle::{dumps, loads};
-    #[pymodule_export]
-    use super::process::ProcessExecutorCore;
-    #[pymodule_export]
-    use super::remote::RemoteExecutorCore;
-    #[pymodule_export]
-    use super::room::RoomSeat;
-    #[pymodule_export]
-    use super::thread::ThreadExecutorCore;
-
-    #[pymodule_init]
-    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        super::actor::init(module)?;
-        module.add("__version__", super::version())
-    }
+    module.add_function(wrap_pyfunction!(faults::end_fault_plan, module)?)?;
+    #[cfg(feature = "faults")]
+    module.add_function(wrap_pyfunction!(faults::plan_fault, module)?)?;
+    actor::init(module)?;
+    module.add("__version__", version())
 }
 
 /// Cargo's spelling of the version as Python spells it.

@@ -117,7 +117,8 @@ impl ProcessExecutorCore {
             object.call_method1(py, intern!(py, "reap"), (true,))?;
             return Err(error);
         }
-        Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
+        let core = ExecutorCore::new(options.class, host);
+        Ok(PyClassInitializer::from(core).add_subclass(Self))
     }
 }
 

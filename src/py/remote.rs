@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use pyo3::BoundObject;
 use pyo3::exceptions::PyNotImplementedError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -114,6 +115,10 @@ impl Transport for Remote {
         // Only shown.
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.carrier)
+    }
 }
 
 /// The core of the executor of an actor that a carrier has elsewhere.
@@ -146,7 +151,8 @@ impl RemoteExecutorCore {
         host.start(actor.py(), move |host| {
             Python::attach(|py| run(host, &pid, &carrier.into_bound(py), window));
         })?;
-        Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
+        let core = ExecutorCore::new(options.class, host);
+        Ok(PyClassInitializer::from(core).add_subclass(Self))
     }
 }
 

@@ -12,6 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
+use super::answer::{self, Called};
 use super::executor::ExecutorCore;
 use super::fault::{Fault, Force, log_failure};
 use super::future::ActorCell;
@@ -111,14 +112,15 @@ impl ThreadExecutorCore {
             Box::new(transport),
         ));
         let constructor = Constructor {
-            class: options.class.unbind(),
+            class: options.class.clone().unbind(),
             args: args.clone().unbind(),
             kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
         };
         host.start(actor.py(), move |host| {
             Python::attach(|py| run(py, host, &ident, constructor));
         })?;
-        Ok(PyClassInitializer::from(ExecutorCore { host }).add_subclass(Self))
+        let core = ExecutorCore::new(options.class, host);
+        Ok(PyClassInitializer::from(core).add_subclass(Self))
     }
 }
 
@@ -186,7 +188,7 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
             host.tally.begin(attached.now());
             let is_told = message.is_told();
             // The message is gone before its future ends, and the answer goes with it.
-            let ended = handle(actor, message);
+            let ended = handle(actor, &host.name, message);
             host.tally.idle();
             host.finish(py, &cell, is_told, ended);
         }
@@ -202,21 +204,28 @@ pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-fn handle<'py>(actor: &Bound<'py, PyAny>, message: Message) -> PyResult<Bound<'py, PyAny>> {
+fn handle<'py>(
+    actor: &Bound<'py, PyAny>,
+    name: &str,
+    message: Message,
+) -> PyResult<Bound<'py, PyAny>> {
     let py = actor.py();
     match message {
         Message::Object(object) | Message::Told(object) => {
-            actor.call_method1(intern!(py, "handle"), (object.into_bound(py),))
+            let answer = actor.call_method1(intern!(py, "handle"), (object.into_bound(py),))?;
+            answer::check(name, &Called::Handle, answer)
         }
         Message::Call(function, args, kwargs) => {
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
-            function
-                .into_bound(py)
-                .call(args.into_bound(py), kwargs.as_ref())
+            let function = function.into_bound(py);
+            let answer = function.call(args.into_bound(py), kwargs.as_ref())?;
+            answer::check(name, &Called::Function, answer)
         }
-        Message::Method(name, args, kwargs) => {
+        Message::Method(method, args, kwargs) => {
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
-            actor.call_method(name.bind(py), args.into_bound(py), kwargs.as_ref())
+            let method = method.bind(py);
+            let answer = actor.call_method(method, args.into_bound(py), kwargs.as_ref())?;
+            answer::check(name, &Called::Method(method), answer)
         }
         Message::Frame(..) | Message::Ticket(_) | Message::Revoked | Message::Bounded(..) => {
             unreachable!("frames are for children, and `begin` unwraps")

@@ -9,6 +9,7 @@ import weakref
 import pytest
 
 import actors
+import futures_actors
 import programs
 from actors import PATIENCE
 
@@ -72,6 +73,53 @@ def test_an_executor_in_a_cycle_is_dropped(kind):
     seen = weakref.ref(holder[0])
     holder[0].post((actors.echo, 1)).result(PATIENCE)
     del holder
+    gc.collect()
+    assert seen() is None
+
+
+def test_an_executor_that_its_actors_class_holds_is_dropped_with_it(kind):
+    """A class that keeps the executor of an actor of its own, as singletons do."""
+
+    def start():
+        class Shared(kind.actor(actors.Echo)):
+            pass
+
+        Shared.executor_of_all = Shared.executor()
+        assert Shared.executor_of_all.post(1).result(PATIENCE) == 1
+        if not kind.is_process:
+            # Its thread has an object of the class, while it runs.
+            Shared.executor_of_all.shutdown()
+        return weakref.ref(Shared)
+
+    seen = [start() for _ in range(3)]
+    gc.collect()
+    assert [one() for one in seen] == [None] * 3
+
+
+class KeepsArgument(futures_actors.ThreadActor):
+    def __init__(self, argument):
+        self.argument = argument
+        raise KeyError("no actor")
+
+
+@pytest.mark.parametrize("held", ["executor", "future", "opened future"])
+def test_what_a_constructor_that_raised_refers_to_is_dropped(held):
+    """Its exception has a traceback, and that the constructor's arguments."""
+
+    class Holder:
+        pass
+
+    def start():
+        holder = Holder()
+        executor = KeepsArgument.executor(holder)
+        future = executor.post(1)
+        executor.shutdown()
+        holder.held = executor if held == "executor" else future
+        if held == "opened future":
+            assert isinstance(future.exception(), futures_actors.ActorInitError)
+        return weakref.ref(holder)
+
+    seen = start()
     gc.collect()
     assert seen() is None
 

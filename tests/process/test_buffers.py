@@ -190,7 +190,7 @@ def test_arrays_of_a_class_in_main_arrive(script):
     ended = script(
         """if True:
         import numpy as np
-        from futures_actors import ProcessActor
+        from actors import ProcessActor
         class Named:
             def __init__(self, array):
                 self.array = array

@@ -45,6 +45,52 @@ def test_each_future_of_a_dead_process_says_what_happened(process, gate, message
         assert error.exitcode == exitcode
 
 
+REAPERS = {
+    "the system": "signal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+    "a handler": "signal.signal(signal.SIGCHLD, reap)",
+    "a thread": "threading.Thread(target=reap_for_ever, daemon=True).start()",
+}
+
+
+@pytest.mark.parametrize("how", REAPERS.values(), ids=REAPERS)
+@pytest.mark.parametrize("ending", ["terminate", "kill", "death", "broken link"])
+def test_where_somebody_else_reaps_no_exit_code_is_made_up(script, how, ending):
+    """It is what it was, or None: `subprocess` says 0 there."""
+    source = f"""if True:
+        import os, signal, threading, time, actors
+        def reap(*_):
+            try:
+                while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                    pass
+            except ChildProcessError:
+                pass
+        def reap_for_ever():
+            while True:
+                reap()
+                time.sleep(0.0001)
+        {how}
+        for _ in range(3):
+            executor = actors.ProcessDo.executor()
+            pid = executor.post((actors.get_pid,)).result(20)
+            ending = "{ending}"
+            if ending == "death":
+                future = executor.post((actors.kill, signal.SIGKILL))
+            elif ending == "broken link":
+                future = executor.post((actors.write_nonsense, bytes([255] * 64)))
+            else:
+                future = executor.post((actors.nap_in_c, 60))
+                while not future.running():
+                    time.sleep(0.001)
+                getattr(executor, ending)()
+            error = future.exception(20)
+            print(type(error).__name__, error.exitcode)
+            executor.shutdown()
+    """
+    said = set(script(source).check().out.splitlines())
+    killed = {"terminate": -signal.SIGTERM}.get(ending, -signal.SIGKILL)
+    assert said <= {"ActorDied None", f"ActorDied {killed}"}
+
+
 def test_post_after_death_is_refused(process):
     with process.start(actors.Do) as executor:
         executor.post((actors.exit_at_once, 3)).exception(PATIENCE)

@@ -172,8 +172,8 @@ def test_what_an_actor_prints_appears_on_the_parents_stream(process, capfd, stre
 
 def test_what_a_constructor_prints_appears(script):
     source = """if True:
-        from futures_actors import ProcessActor
-        class Talks(ProcessActor):
+        import actors
+        class Talks(actors.ProcessActor):
             def __init__(self):
                 print("born")
             def handle(self, message):

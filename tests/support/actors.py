@@ -16,6 +16,15 @@ from futures_actors import ProcessActor, ThreadActor
 
 PATIENCE = 20  # seconds that anything may wait before it counts as hung
 
+#: The suite's option `--start-method`: also for the programs that its tests start.
+START_METHOD = "FUTURES_ACTORS_TESTS_START_METHOD"
+
+# Not in a child, which would import for it what children do without.
+if START_METHOD in os.environ and "futures_actors._child" not in sys.modules:
+    from futures_actors import set_start_method
+
+    set_start_method(os.environ[START_METHOD])
+
 
 class Gate:
     """A door that an actor knocks at and a test opens, for threads and processes (two FIFOs)."""

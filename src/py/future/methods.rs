@@ -15,7 +15,7 @@ use super::condition::{phase_named, state_name};
 use super::core::{FutureCore, Watch};
 use crate::engine::cell::{Origin, Phase};
 use crate::py::message::Message;
-use crate::py::outcome::{Opened, Outcome};
+use crate::py::outcome::{Opened, Outcome, Sealed};
 use crate::py::wait::{self, wait_for};
 use crate::py::{imports, lifecycle};
 
@@ -376,6 +376,9 @@ impl FutureCore {
             match outcome {
                 Some(Outcome::Value(value)) => visit.call(value)?,
                 Some(Outcome::Raised(error)) => visit.call(error)?,
+                Some(Outcome::Sealed(Sealed::Fault(fault))) if Arc::strong_count(fault) == 1 => {
+                    fault.1.traverse(&visit)?;
+                }
                 _ => {}
             }
             let Some(watch) = watch else { return Ok(()) };
