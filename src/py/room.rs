@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::future;
@@ -57,6 +58,11 @@ impl RoomSeat {
     /// Give up the turn, or the place if it has been granted.
     fn leave(&self) {
         drop(self.take());
+    }
+
+    /// What it waits for is cleared by the future.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.future)
     }
 }
 
