@@ -29,6 +29,9 @@ from . import _child, _core, _messages
 #: Milliseconds that a child has the processors for itself to start, before the next is forked.
 _LULL = 2
 
+#: What this package needs of its own where a child needs that module.
+_COMPANIONS = {"cloudpickle": ("futures_actors._by_value", "futures_actors._logging")}
+
 
 def main(descriptors: list[int], parent: int, names: list[str]) -> None:
     """Serve the process `parent` until it ends; in a forked child, be that child.
@@ -48,14 +51,18 @@ def main(descriptors: list[int], parent: int, names: list[str]) -> None:
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
     _messages.send(connection, _preload(names))
-    # What is here now is here for good: no collection need touch it, in no child.
-    gc.collect()
-    gc.freeze()
+    _keep_for_good()
     spare = _Server(connection, moved[1], parent).serve()
     connection.close()
     if spare is not None:
         # As in a fresh interpreter: from here to the end of its main module.
         _child.main(_become_child(spare), parent)
+
+
+def _keep_for_good() -> None:
+    """Say that what is here now stays: no collection need touch it, in no child."""
+    gc.collect()
+    gc.freeze()
 
 
 def _preload(names: list[str]) -> str:
@@ -81,6 +88,9 @@ class _Server:
         self._spare: tuple[int, _socket.socket] | None = None
         # Whether the next spare is to be forked when nothing else is to be done.
         self._due = True
+        # What children need that takes long to import, and what of it has been tried.
+        self._slow_imports: list[str] = []
+        self._tried: set[str] = set()
         # Why there is no spare.
         self._fault = ""
         self._bell, self._ring = os.pipe()
@@ -100,6 +110,8 @@ class _Server:
         retired = False
         while not retired or self._children or self._spare:
             ready = {descriptor for descriptor, _ in poll.poll(_LULL if self._due else None)}
+            if not ready:
+                self._import_slowly()
             if not ready and (spare := self._fork_spare()) is not None:
                 # There is time for what would otherwise take time when it is needed.
                 _core.unshare_pages()
@@ -124,6 +136,17 @@ class _Server:
                 if self._spare is not None:
                     self._spare[1].close()
         return None
+
+    def _import_slowly(self) -> None:
+        """Import what a child has needed, before the next is forked, while nobody asks for it."""
+        while self._slow_imports:
+            name = self._slow_imports.pop()
+            self._tried.add(name)
+            # Should it fail, each child imports it, or says why it cannot.
+            with contextlib.suppress(Exception):
+                for module in (name, *_COMPANIONS.get(name, ())):
+                    import_module(module)
+            _keep_for_good()
 
     def _reap(self) -> None:
         while True:
@@ -176,9 +199,10 @@ class _Server:
             os.close(descriptor)
         return there
 
-    def _hand_over(self, numbered: tuple[int, _messages.Request], descriptors: list[int]) -> None:
+    def _hand_over(self, order: _messages.Order, descriptors: list[int]) -> None:
         """Make the spare a child of the parent's, and tell the parent its pid."""
-        number, request = numbered
+        number, slow_imports, request = order
+        self._slow_imports += [name for name in slow_imports if name not in self._tried]
         if self._spare is None:
             answer: int | str = self._fault
         else:

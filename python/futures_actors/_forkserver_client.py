@@ -36,15 +36,15 @@ def preload(*names: str) -> None:
             _retire()
 
 
-def start_child(descriptors: list[int]) -> "Forked":
+def start_child(descriptors: list[int], slow_imports: list[str]) -> "Forked":
     """Start a process that serves this one; see `_spawn.start_child`."""
     with _lock:
         try:
-            return _connection().fork(descriptors)
+            return _connection().fork(descriptors, slow_imports)
         except (OSError, EOFError):
             # Somebody has killed the server. Once is an accident.
             _retire()
-        return _connection().fork(descriptors)
+        return _connection().fork(descriptors, slow_imports)
 
 
 def _connection() -> "_Connection":
@@ -129,7 +129,7 @@ class _Connection:
             self.end()
             raise ImportError(str(fault))
 
-    def fork(self, descriptors: list[int]) -> "Forked":
+    def fork(self, descriptors: list[int], slow_imports: list[str]) -> "Forked":
         directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             ignores_interrupt = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -138,9 +138,8 @@ class _Connection:
             out, err = (_stream(number) for number in (1, 2))
             self._requests += 1
             self.owes = True
-            _messages.send(
-                self._socket, (self._requests, request), (*descriptors, out, err, directory)
-            )
+            order: _messages.Order = (self._requests, slow_imports, request)
+            _messages.send(self._socket, order, (*descriptors, out, err, directory))
             pid = self._answer()
             self.owes = False
         finally:

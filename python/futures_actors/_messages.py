@@ -21,6 +21,10 @@ _INT = struct.Struct("i")
 #: directory.
 Request = tuple[list[str], dict[bytes, bytes], int, bool]
 
+#: What the parent sends to the server: the number of the request, modules that take long to import
+#: and that this child needs, so that the next probably will, and what the child is to look like.
+Order = tuple[int, list[str], Request]
+
 #: How a child has ended: the number of its request, and its exit code. Written at once or not at
 #: all, so a record that is read is whole.
 EXIT = struct.Struct("=Qi")
@@ -31,7 +35,7 @@ _MAX_DESCRIPTORS = 16
 
 def send(
     connection: _socket.socket,
-    message: "tuple[int, Request] | Request | int | str",
+    message: "Order | Request | int | str",
     descriptors: tuple[int, ...] = (),
 ) -> None:
     """Send an object that marshal takes, and copies of `descriptors`."""

@@ -91,16 +91,17 @@ def get_start_method() -> str:
     return _default or ("forkserver" if _has_pidfd() else "spawn")
 
 
-def start_child(descriptors: list[int], start_method: str | None) -> Child:
+def start_child(descriptors: list[int], start_method: str | None, slow_imports: list[str]) -> Child:
     """Start a process that serves this one.
 
     `descriptors` are what `_child.main` wants: where it reads frames, where it writes them, and
-    the shared memory. The child alone gets copies of them.
+    the shared memory. The child alone gets copies of them. `slow_imports` are modules that it will
+    import before it can answer, and that take long.
     """
     if (start_method or get_start_method()) == "forkserver":
         from . import _forkserver_client
 
-        return _forkserver_client.start_child(descriptors)
+        return _forkserver_client.start_child(descriptors, slow_imports)
     return _Spawned(start_interpreter("_child", descriptors))
 
 

@@ -27,6 +27,15 @@ static MAIN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("__main__"));
 /// In a pickle by value.
 static BY_VALUE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("cloudpickle"));
 
+/// Modules that take long to import, and that pickles name which need them.
+const SLOW_IMPORTS: [&str; 2] = ["cloudpickle", "concurrent.futures"];
+
+/// Those modules that unpickling `pickle` will import and that take long to.
+pub(super) fn slow_imports(pickle: &[u8]) -> Vec<&'static str> {
+    let is_named = |name: &&str| Finder::new(name).find(pickle).is_some();
+    SLOW_IMPORTS.into_iter().filter(is_named).collect()
+}
+
 /// Pickle `object`: as plain pickle does if that will do, else by value.
 ///
 /// An error says what it was (`what`, such as "the message for actor

@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::link::{Line, Process};
-use super::{imports, lifecycle};
+use super::{imports, lifecycle, pickle};
 use crate::engine::arena::Arena;
 use crate::engine::frame::{Kind, encode};
 use crate::engine::link::{Reader, Writer};
@@ -45,8 +45,13 @@ pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, L
     // The child finds it there; what the pipe does not take, the I/O thread writes.
     _ = writer.flush().map_err(io)?;
     let theirs = [&request_read, &answer_write, &*file].map(Handle::number);
-    let object =
-        imports::start_child(py)?.call1((theirs.to_vec(), recipe.start_method.as_deref()))?;
+    let slow_imports = pickle::slow_imports(&recipe.start);
+    let how = (
+        theirs.to_vec(),
+        recipe.start_method.as_deref(),
+        slow_imports,
+    );
+    let object = imports::start_child(py)?.call1(how)?;
     let pid = object.getattr(intern!(py, "pid"))?.extract()?;
     let object = object.unbind();
     let reader = Reader::new(answer_read);

@@ -104,6 +104,58 @@ def test_a_replaced_server_tells_how_its_actors_end_and_then_ends(script):
     script(source).check()
 
 
+@pytest.mark.parametrize(
+    ("needs", "loads"),
+    [
+        ("lambda _: None", ["futures_actors._by_value", "uuid"]),
+        ("concurrent.futures.wait", ["concurrent.futures"]),
+    ],
+)
+def test_what_a_child_imports_slowly_is_there_for_the_next_that_is_kept_ready(script, needs, loads):
+    """By a class that needs none of it: else it would have imported it itself."""
+    source = f"""if True:
+        import concurrent.futures, os
+        import actors, futures_actors, programs
+        futures_actors.set_start_method("forkserver")
+        loads = {loads!r}
+
+        def loaded():
+            with actors.ProcessDo.executor() as plain:
+                told = plain.post((actors.loaded, *loads)).result(30)
+            programs.seconds_until(lambda: programs.spares_of(os.getpid()), 30)
+            return told
+
+        assert loaded() == [], "nobody has needed it yet"
+        with actors.ProcessCounter.executor({needs}) as first:
+            assert first.submit(len, "abc").result(30) == 3
+        programs.seconds_until(lambda: programs.spares_of(os.getpid()), 30)
+        assert loaded() == loads
+    """
+    script(source).check()
+
+
+def test_what_cannot_be_imported_ahead_does_no_harm(script, tmp_path):
+    folder = tmp_path / "first on the path"
+    folder.mkdir()
+    (folder / "cloudpickle.py").write_text("raise SystemError('not today')")
+    source = f"""if True:
+        import os, sys
+        import cloudpickle
+        import actors, futures_actors, programs
+        futures_actors.set_start_method("forkserver")
+        # The server finds the other.
+        sys.path.insert(0, {str(folder)!r})
+        with actors.ProcessCounter.executor(lambda: 1) as first:
+            assert "not today" in str(first.submit(len, "abc").exception(30).__cause__)
+        sys.path.pop(0)
+        for _ in range(2):
+            programs.seconds_until(lambda: programs.spares_of(os.getpid()), 30)
+            with actors.ProcessCounter.executor(lambda: 1) as second:
+                assert second.submit(len, "abc").result(30) == 3
+    """
+    script(source).check()
+
+
 def test_a_server_that_cannot_fork_says_so_and_is_asked_again(script, tmp_path):
     """Its system has had enough of processes for a while."""
     (tmp_path / "no_forks.py").write_text("""if True:

@@ -262,12 +262,18 @@ def test_a_fork_of_the_child_does_not_write_into_its_link(process, seen):
     assert seen.records == []
 
 
-def test_logging_is_not_imported_before_the_childs_code_does(process):
-    with process.start(actors.Do) as executor:
-        assert do(executor, actors.loaded, "logging", "futures_actors._logging") == []
-        loader, finders = do(executor, loggers.loader_of_logging)
+def test_logging_is_not_imported_before_the_childs_code_does(script):
+    """In a program of its own: its fork server has not started anything that needs it."""
+    source = """if True:
+        import logging, actors, loggers
+        with actors.ProcessDo.executor() as executor:
+            asked = executor.post((actors.loaded, "logging", "futures_actors._logging"))
+            assert asked.result(30) == []
+            loader, finders = executor.post((loggers.loader_of_logging,)).result(30)
         assert loader == type(logging.__loader__).__name__
-        assert "_WhenLogging" not in finders
+        assert finders.count("_WhenLoaded") == 1, "the one that waits for multiprocessing"
+    """
+    script(source).check()
 
 
 def test_records_are_shown_where_nobody_configured_anything(script):
