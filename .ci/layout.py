@@ -68,7 +68,7 @@ class Tree:
         for path in sorted(root.rglob(f"*{suffix}")):
             parts = path.relative_to(root).with_suffix("").parts
             self.files[parts[:-1] if parts[-1] in tops else parts] = path
-        self.handed_on = defaultdict(dict)
+        self.handed_on = defaultdict(lambda: defaultdict(set))
 
     def name(self, parts):
         """Return a file's path in the repository."""
@@ -82,13 +82,18 @@ class Tree:
         return None, parts
 
     def resolve(self, parts, seen=frozenset()):
-        """Return the file that defines what a path of names leads to."""
+        """Return the files that define what a path of names leads to: one for each condition."""
         module, rest = self.module_of(parts)
-        names = self.handed_on[module]
-        if rest and rest[0] in names and (module, rest[0]) not in seen:
-            onward = names[rest[0]] + rest[1:]
-            return self.resolve(onward, seen | {(module, rest[0])})
-        return module
+        if not rest or (module, rest[0]) in seen:
+            return {module} - {None}
+        name = rest[0]
+        onward = set(self.handed_on[module].get(name, ()))
+        for glob in self.handed_on[module].get("*", ()):
+            if name in self.handed_on[self.module_of(glob[:-1])[0]]:
+                onward.add((*glob[:-1], name))
+        seen |= {(module, name)}
+        found = (self.resolve(names + rest[1:], seen) for names in onward)
+        return set().union(*found) or {module} - {None}
 
 
 COMMENT_OR_STRING = re.compile(
@@ -118,7 +123,7 @@ def rust_imports(tree):
                 if target is not None:
                     found.append((module, target, line))
                     if match["use"] and here == module:
-                        tree.handed_on[module][name] = target
+                        tree.handed_on[module][name].add(target)
     return found
 
 
@@ -189,7 +194,7 @@ def python_imports(tree, package):
                 target = imported(node, name, module, package, is_package=is_package)
                 if target is not None:
                     found.append((module, target, node.lineno))
-                    tree.handed_on[module][bound] = target
+                    tree.handed_on[module][bound].add(target)
     return found
 
 
@@ -220,8 +225,13 @@ def imported(node, name, module, package, *, is_package):
 
 def imports_between_files(tree, found):
     """Return what of the imports found is of one file by another."""
-    resolved = {Import(source, tree.resolve(target), line) for source, target, line in found}
-    return sorted(each for each in resolved if each.target not in (None, each.source))
+    return sorted(
+        {
+            Import(source, file, line)
+            for source, target, line in found
+            for file in tree.resolve(target) - {source}
+        }
+    )
 
 
 def circles(imports):

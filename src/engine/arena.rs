@@ -28,7 +28,7 @@ const SLOTS_EACH: usize = 1024;
 pub(super) const SLOTS: usize = 2 * SLOTS_EACH;
 
 /// A slot's range of offsets, and so the largest block. The first range has the words.
-const STRIDE_BYTES: u64 = sys::SPARSE_STRIDE_BYTES;
+const STRIDE_BYTES: u64 = 1 << 40;
 pub(super) const LEN_BYTES: u64 = (1 + SLOTS as u64) * STRIDE_BYTES;
 
 /// What sizes are counted in: a multiple of the page of most systems.
@@ -96,7 +96,7 @@ pub struct Arena {
 impl Arena {
     /// The parent's: blocks may take `limit_bytes` on either side.
     pub fn create(shared: Arc<Shared>, file: Arc<Handle>, limit_bytes: u64) -> Self {
-        let no_room = sys::set_len(&file, LEN_BYTES).err();
+        let no_room = sys::make_sparse(&file, LEN_BYTES).err();
         if no_room.is_none() {
             let limit = shared.setting(Setting::LimitBytes);
             limit.store(limit_bytes, Ordering::SeqCst);

@@ -20,8 +20,8 @@ pub mod arena;
 pub mod budget;
 #[cfg(not(loom))]
 pub mod crowd;
-#[cfg(all(not(loom), any(test, feature = "faults")))]
-pub mod faults;
+#[cfg(all(test, not(loom), not(feature = "faults")))]
+mod fault_tests;
 #[cfg(not(loom))]
 pub mod frame;
 #[cfg(not(loom))]

@@ -48,6 +48,9 @@ impl Traces {
     /// `file` is the one that `Shared::create` gave, and will get no longer but by tracebacks;
     /// `process` is the child's descriptor.
     pub fn new(file: Arc<Handle>, process: Arc<Handle>) -> Result<Self, Error> {
+        if sys::traceback_signal().is_none() {
+            return Err(Error::UNSUPPORTED);
+        }
         Ok(Self {
             len_bytes: sys::len_of(&file)?,
             file,

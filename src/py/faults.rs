@@ -3,7 +3,7 @@
 
 use pyo3::prelude::*;
 
-use crate::engine::faults;
+use crate::engine::sys::faults;
 
 /// Have the `nth` system call from now on fail with the error number `which` that it can have.
 #[pyfunction]

@@ -44,6 +44,14 @@ CIRCLES = {
         "src/high/one.rs": "use super::Second;",
         "src/high/two.rs": "use crate::high::One;",
     },
+    "one of two modules of the same name": {
+        "src/high/mod.rs": """
+            mod linux; mod user; #[cfg(linux)] use linux as native; pub use user::*;
+            #[cfg(not(linux))] use crate::low as native;
+        """,
+        "src/high/linux.rs": "use crate::high::user::User;",
+        "src/high/user.rs": "use super::native::call;",
+    },
     "modules of Python": {
         "python/package/high.py": "from . import low",
         "python/package/low.py": "from .high import thing",

@@ -1,6 +1,7 @@
-//! What a thread waits for on handles, and what it has found.
+//! What callers say to the system, and hear from it: interests, readiness and signals.
 
-use super::Handle;
+#[cfg(unix)]
+use super::unix::Handle;
 
 /// What to wait for on a handle.
 #[derive(Clone, Copy)]
@@ -28,4 +29,13 @@ impl Ready {
     pub fn is_ready(self) -> bool {
         self != Self::No
     }
+}
+
+/// How to end a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Asks it to end, which it may refuse.
+    Terminate,
+    /// Ends it.
+    Kill,
 }

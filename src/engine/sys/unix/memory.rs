@@ -1,4 +1,4 @@
-//! Memory: mapped from shared files, shared by a fork, and left in the machine.
+//! Memory that is mapped from shared files.
 
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -6,8 +6,12 @@ use std::sync::atomic::AtomicU64;
 
 use rustix::mm::{MapFlags, ProtFlags};
 
-use super::file::{anonymous_file, len_of, set_len};
-use super::{Call, Error, Handle, Result, attempt};
+use super::file::{len_of, set_len};
+use super::handle::Handle;
+use super::native::{MAP_FLAGS, anonymous_file};
+use crate::engine::sys::attempt::attempt;
+use crate::engine::sys::call::Call;
+use crate::engine::sys::error::{Error, Result};
 
 /// Words of memory that this process shares with whoever maps the same descriptor; they start
 /// as zeros.
@@ -101,11 +105,6 @@ unsafe impl Sync for SharedBytes {}
 impl SharedBytes {
     /// Maps a part of a file, which must be as large, and what memory it has.
     pub(in crate::engine) fn map(file: &Handle, offset: u64, len_bytes: usize) -> Result<Self> {
-        // What is there already is mapped in one go instead of page by page.
-        #[cfg(target_os = "linux")]
-        let flags = MapFlags::SHARED | MapFlags::POPULATE;
-        #[cfg(not(target_os = "linux"))]
-        let flags = MapFlags::SHARED;
         // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
         #[expect(unsafe_code)]
         let start = attempt(Call::Map, || unsafe {
@@ -113,7 +112,7 @@ impl SharedBytes {
                 std::ptr::null_mut(),
                 len_bytes,
                 ProtFlags::READ | ProtFlags::WRITE,
-                flags,
+                MAP_FLAGS,
                 &file.0,
                 offset,
             )
@@ -189,60 +188,6 @@ impl Drop for SharedBytes {
     }
 }
 
-/// How much memory could be had without driving others out, where the system tells: on this
-/// machine, and in this process's control group if that has a limit.
-pub(in crate::engine) fn available_bytes() -> Option<u64> {
-    let read = |path: &str| std::fs::read_to_string(path).ok();
-    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
-    let meminfo = read("/proc/meminfo")?;
-    let line = meminfo
-        .lines()
-        .find_map(|l| l.strip_prefix("MemAvailable:"))?;
-    let machine = line.split_whitespace().next()?.parse::<u64>().ok()? * 1024;
-    let limit = number("/sys/fs/cgroup/memory.max");
-    let group = limit.and_then(|limit| {
-        let used = number("/sys/fs/cgroup/memory.current")?;
-        Some(limit.saturating_sub(used))
-    });
-    Some(group.map_or(machine, |group| group.min(machine)))
-}
-
-/// Copies the pages that a fork has left shared with the process that forked, as writing to each
-/// would: all at once is several times as fast as one by one when they are needed. Larger mappings
-/// than an interpreter has of itself are left alone: they are worth sharing, or a thread's stack.
-pub fn unshare_pages() {
-    #[cfg(target_os = "linux")]
-    for mapping in std::fs::read_to_string("/proc/self/maps")
-        .unwrap_or_default()
-        .lines()
-        .filter_map(writable_mapping)
-        .filter(|mapping| mapping.len() <= 4 << 20)
-    {
-        let populated = attempt(Call::Map, || {
-            // SAFETY: populating changes no content, and the kernel checks the range.
-            #[expect(unsafe_code)]
-            unsafe {
-                rustix::mm::madvise(
-                    std::ptr::without_provenance_mut(mapping.start),
-                    mapping.len(),
-                    rustix::mm::Advice::LinuxPopulateWrite,
-                )
-            }
-        });
-        // Best effort: an older kernel does not know the advice.
-        _ = populated;
-    }
-}
-
-/// The addresses of a line of `/proc/self/maps`, if it is of private memory that can be written.
-#[cfg(target_os = "linux")]
-fn writable_mapping(line: &str) -> Option<std::ops::Range<usize>> {
-    let mut words = line.split(' ');
-    let (start, end) = words.next()?.split_once('-')?;
-    let address = |word| usize::from_str_radix(word, 16).ok();
-    (words.next()? == "rw-p").then_some(address(start)?..address(end)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,36 +202,5 @@ mod tests {
         here[511].store(7, Ordering::SeqCst);
         assert_eq!(there[511].load(Ordering::SeqCst), 7);
         assert_eq!(SharedWords::map(&fd, 513).err(), Some(Error::INVALID));
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn pages_are_there_once_unshared() {
-        let resident_pages = || {
-            let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
-            let mut fields = statm.split(' ').map(str::parse::<usize>);
-            fields.nth(1).expect("a field").expect("a number")
-        };
-        // A mapping of its own, of pages that nobody has touched.
-        let memory = vec![0_u8; 2 << 20];
-        let before = resident_pages();
-        unshare_pages();
-        // Other tests may give some back meanwhile.
-        assert!(resident_pages() > before + 256);
-        assert!(memory.iter().all(|byte| *byte == 0));
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn only_private_memory_that_can_be_written_is_unshared() {
-        let line = "7f00aa000000-7f00aa021000 rw-p 00000000 00:00 0 ";
-        assert_eq!(
-            writable_mapping(line),
-            Some(0x7f00_aa00_0000..0x7f00_aa02_1000)
-        );
-        for permissions in ["rw-s", "r--p", "r-xp", "---p"] {
-            assert_eq!(writable_mapping(&line.replace("rw-p", permissions)), None);
-        }
-        assert_eq!(writable_mapping(""), None);
     }
 }

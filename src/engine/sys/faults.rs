@@ -1,0 +1,85 @@
+//! Makes one system call fail: for tests alone, it is not there in a release.
+//!
+//! Every call of `sys` asks [`strike`] first. The plan counts calls; the one whose turn it is
+//! fails with one of the errors that it can have. Rust's own tests have a plan for each thread,
+//! an extension that was built with the feature `faults` has one for the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::call::Call;
+use super::error::Error;
+
+pub(in crate::engine) const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub struct Plan {
+    calls: AtomicU64,
+    /// Which call is to fail, counted from 1, and with which of its errors.
+    at: AtomicU64,
+    which: AtomicU64,
+    struck: AtomicU64,
+}
+
+impl Plan {
+    const fn new() -> Self {
+        Self {
+            calls: AtomicU64::new(0),
+            at: AtomicU64::new(NEVER),
+            which: AtomicU64::new(0),
+            struck: AtomicU64::new(0),
+        }
+    }
+
+    fn strike(&self, call: Call) -> Option<Error> {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if number != self.at.load(Ordering::SeqCst) {
+            return None;
+        }
+        let which = usize::try_from(self.which.load(Ordering::SeqCst)).ok()?;
+        let error = call.errors().get(which).copied();
+        self.struck
+            .fetch_add(u64::from(error.is_some()), Ordering::SeqCst);
+        error
+    }
+}
+
+#[cfg(feature = "faults")]
+static PLAN: Plan = Plan::new();
+
+#[cfg(feature = "faults")]
+fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
+    use_it(&PLAN)
+}
+
+#[cfg(not(feature = "faults"))]
+fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
+    thread_local! {
+        static PLAN: Plan = const { Plan::new() };
+    }
+    PLAN.with(use_it)
+}
+
+/// The error that a call is to fail with now.
+pub(super) fn strike(call: Call) -> Option<Error> {
+    with_plan(|plan| plan.strike(call))
+}
+
+/// Has the `nth` call from now on fail, with the error of that number if it has so many.
+pub fn plan(nth: u64, which: u64) {
+    with_plan(|plan| {
+        plan.at.store(NEVER, Ordering::SeqCst);
+        plan.calls.store(0, Ordering::SeqCst);
+        plan.struck.store(0, Ordering::SeqCst);
+        plan.which.store(which, Ordering::SeqCst);
+        plan.at.store(nth, Ordering::SeqCst);
+    });
+}
+
+/// Ends the plan, and returns how many calls there were since it was made, and how many failed.
+pub fn end_plan() -> (u64, u64) {
+    with_plan(|plan| {
+        plan.at.store(NEVER, Ordering::SeqCst);
+        let calls = plan.calls.load(Ordering::SeqCst);
+        (calls, plan.struck.load(Ordering::SeqCst))
+    })
+}

@@ -1,0 +1,123 @@
+//! Memory without a name, and what Linux tells of memory in `/proc`.
+
+use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::mm::MapFlags;
+
+use crate::engine::sys::attempt::{attempt, retry};
+use crate::engine::sys::call::Call;
+use crate::engine::sys::error::Result;
+use crate::engine::sys::unix::file::set_len;
+use crate::engine::sys::unix::handle::Handle;
+
+/// What is there already is mapped in one go instead of page by page.
+pub(in crate::engine::sys::unix) const MAP_FLAGS: MapFlags =
+    MapFlags::SHARED.union(MapFlags::POPULATE);
+
+pub(in crate::engine::sys::unix) fn anonymous_file() -> Result<Handle> {
+    let make = || rustix::fs::memfd_create("futures_actors", MemfdFlags::CLOEXEC);
+    attempt(Call::Open, make).map(Handle)
+}
+
+/// Lengthens a shared file, without memory for what is added.
+pub(in crate::engine) fn make_sparse(file: &Handle, len_bytes: u64) -> Result<()> {
+    set_len(file, len_bytes)
+}
+
+/// Gives a part of a shared file its memory, so that touching it cannot fail for want of that.
+pub(in crate::engine) fn reserve(file: &Handle, offset: u64, len_bytes: u64) -> Result<()> {
+    let reserve = || rustix::fs::fallocate(&file.0, FallocateFlags::empty(), offset, len_bytes);
+    retry(|| attempt(Call::Reserve, reserve))
+}
+
+/// Gives the memory of a part of a shared file back to the system.
+pub(in crate::engine) fn give_back(file: &Handle, offset: u64, len_bytes: u64) -> Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let give = || rustix::fs::fallocate(&file.0, flags, offset, len_bytes);
+    retry(|| attempt(Call::Control, give))
+}
+
+/// How much memory could be had without driving others out, where the system tells: on this
+/// machine, and in this process's control group if that has a limit.
+pub(in crate::engine) fn available_bytes() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
+    let meminfo = read("/proc/meminfo")?;
+    let line = meminfo
+        .lines()
+        .find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    let machine = line.split_whitespace().next()?.parse::<u64>().ok()? * 1024;
+    let limit = number("/sys/fs/cgroup/memory.max");
+    let group = limit.and_then(|limit| {
+        let used = number("/sys/fs/cgroup/memory.current")?;
+        Some(limit.saturating_sub(used))
+    });
+    Some(group.map_or(machine, |group| group.min(machine)))
+}
+
+/// Copies the pages that a fork has left shared with the process that forked, as writing to each
+/// would: all at once is several times as fast as one by one when they are needed. Larger mappings
+/// than an interpreter has of itself are left alone: they are worth sharing, or a thread's stack.
+pub fn unshare_pages() {
+    for mapping in std::fs::read_to_string("/proc/self/maps")
+        .unwrap_or_default()
+        .lines()
+        .filter_map(writable_mapping)
+        .filter(|mapping| mapping.len() <= 4 << 20)
+    {
+        let populated = attempt(Call::Map, || {
+            // SAFETY: populating changes no content, and the kernel checks the range.
+            #[expect(unsafe_code)]
+            unsafe {
+                rustix::mm::madvise(
+                    std::ptr::without_provenance_mut(mapping.start),
+                    mapping.len(),
+                    rustix::mm::Advice::LinuxPopulateWrite,
+                )
+            }
+        });
+        // Best effort: an older kernel does not know the advice.
+        _ = populated;
+    }
+}
+
+/// The addresses of a line of `/proc/self/maps`, if it is of private memory that can be written.
+fn writable_mapping(line: &str) -> Option<std::ops::Range<usize>> {
+    let mut words = line.split(' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let address = |word| usize::from_str_radix(word, 16).ok();
+    (words.next()? == "rw-p").then_some(address(start)?..address(end)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_there_once_unshared() {
+        let resident_pages = || {
+            let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
+            let mut fields = statm.split(' ').map(str::parse::<usize>);
+            fields.nth(1).expect("a field").expect("a number")
+        };
+        // A mapping of its own, of pages that nobody has touched.
+        let memory = vec![0_u8; 2 << 20];
+        let before = resident_pages();
+        unshare_pages();
+        // Other tests may give some back meanwhile.
+        assert!(resident_pages() > before + 256);
+        assert!(memory.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn only_private_memory_that_can_be_written_is_unshared() {
+        let line = "7f00aa000000-7f00aa021000 rw-p 00000000 00:00 0 ";
+        assert_eq!(
+            writable_mapping(line),
+            Some(0x7f00_aa00_0000..0x7f00_aa02_1000)
+        );
+        for permissions in ["rw-s", "r--p", "r-xp", "---p"] {
+            assert_eq!(writable_mapping(&line.replace("rw-p", permissions)), None);
+        }
+        assert_eq!(writable_mapping(""), None);
+    }
+}

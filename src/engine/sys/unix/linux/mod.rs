@@ -1,0 +1,20 @@
+//! What Linux does better than other kinds of Unix.
+
+mod bell;
+mod memory;
+mod process;
+mod thread;
+mod traceback;
+
+use std::time::Duration;
+
+pub(super) use bell::bell_ends;
+pub use memory::unshare_pages;
+pub(super) use memory::{MAP_FLAGS, anonymous_file};
+pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
+pub(super) use process::{make_pipe, signal_watched, watch};
+pub use thread::{Parker, is_main_thread};
+pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
+
+/// How often a thread must look again whether the other end of a pipe has hung up: never here.
+pub const HANG_UP_INTERVAL: Option<Duration> = None;

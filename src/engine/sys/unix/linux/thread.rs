@@ -1,0 +1,46 @@
+//! Which thread is the main one, and sleeping until a word changes.
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use rustix::thread::futex;
+
+use crate::engine::sys::attempt::attempt;
+use crate::engine::sys::call::Call;
+use crate::engine::sys::error::Result;
+
+/// Whether Python's signal handlers may run on this thread.
+pub fn is_main_thread() -> bool {
+    thread_local! {
+        // Two system calls, once a thread. A thread that forks becomes its process's main one and
+        // is still taken for what it was, which only costs it the second look.
+        static IS_MAIN: bool = rustix::thread::gettid() == rustix::process::getpid();
+    }
+    IS_MAIN.with(|is_main| *is_main)
+}
+
+/// Where threads of this process sleep until a word changes.
+#[derive(Debug)]
+pub struct Parker;
+
+impl Parker {
+    pub(in crate::engine) fn new() -> Self {
+        Self
+    }
+
+    /// Sleeps until `word` is woken, if it has `value`; as long as `left` at most. It may wake for
+    /// no reason; `Error::INTERRUPTED`: for a signal whose handler ran on this thread.
+    pub fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Result<()> {
+        // A wait that is too long for the kernel's type is one without end.
+        let left = left.and_then(|left| left.try_into().ok());
+        attempt(Call::Sleep, || {
+            futex::wait(word, futex::Flags::PRIVATE, value, left.as_ref())
+        })
+    }
+
+    /// Wakes every thread that sleeps on `word`. It can only fail for a bad address.
+    pub fn wake_all(&self, word: &AtomicU32) {
+        let woken = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
+        debug_assert!(woken.is_ok());
+    }
+}

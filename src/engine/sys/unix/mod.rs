@@ -1,0 +1,37 @@
+//! Unix. `native` is what depends on the kind of Unix: Linux has its own, and `portable` is for the
+//! others. `--cfg portable` chooses that on Linux too, so that its tests can run there.
+
+mod bell;
+mod error;
+mod file;
+mod handle;
+mod io;
+#[cfg(all(target_os = "linux", not(portable)))]
+mod linux;
+mod memory;
+#[cfg(any(not(target_os = "linux"), portable))]
+mod portable;
+mod process;
+mod thread;
+
+#[cfg(all(target_os = "linux", not(portable)))]
+use linux as native;
+#[cfg(any(not(target_os = "linux"), portable))]
+use portable as native;
+
+pub use bell::Bell;
+#[cfg(test)]
+pub(in crate::engine) use file::blocks_of;
+pub(in crate::engine) use file::len_of;
+pub use file::{read_from, set_append, set_len};
+pub use handle::{Handle, HandleNumber, duplicate, inherited};
+pub use io::{pipe, poll, read, set_nonblocking, write};
+pub use memory::{SharedBytes, SharedWords};
+pub use native::{
+    HANG_UP_INTERVAL, Parker, ask_for_traceback, count_tracebacks, is_main_thread,
+    traceback_signal, unshare_pages,
+};
+pub(in crate::engine) use native::{available_bytes, give_back, make_sparse, reserve};
+pub(in crate::engine) use process::process_id;
+pub use process::{end_now, signal_process, watch_process};
+pub use thread::{now_nanos, spawn};

@@ -1,0 +1,23 @@
+//! What every kind of Unix has, for those that are not Linux.
+
+mod bell;
+mod memory;
+mod parker;
+mod pipe;
+mod process;
+mod traceback;
+
+use std::time::Duration;
+
+pub(super) use bell::bell_ends;
+pub use memory::unshare_pages;
+pub(super) use memory::{MAP_FLAGS, anonymous_file};
+pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
+pub use parker::{Parker, is_main_thread};
+pub(super) use pipe::make_pipe;
+pub(super) use process::{signal_watched, watch};
+pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
+
+/// How often a thread must look again whether the other end of a pipe has hung up: macOS tells it
+/// only to a thread that also waits for bytes, and once.
+pub const HANG_UP_INTERVAL: Option<Duration> = Some(Duration::from_millis(500));

@@ -1,0 +1,81 @@
+//! This process, the end of another, and signals to it.
+
+use super::handle::Handle;
+use super::native::{signal_watched, watch};
+use crate::engine::sys::attempt::attempt;
+use crate::engine::sys::call::Call;
+use crate::engine::sys::error::{Error, Result};
+use crate::engine::sys::types::Signal;
+
+/// The id of this process, also in one that `fork` has made.
+pub(in crate::engine) fn process_id() -> u32 {
+    rustix::process::getpid().as_raw_pid().unsigned_abs()
+}
+
+/// Ends this process at once, whatever its other threads do.
+pub fn end_now() {
+    // It cannot fail for the process itself, and there is nobody left to tell.
+    _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+/// A handle that becomes readable when the process `pid` has ended; `None` if there can be none.
+pub fn watch_process(pid: i32) -> Option<Handle> {
+    let pid = rustix::process::Pid::from_raw(pid)?;
+    attempt(Call::Open, || watch(pid)).map(Handle).ok()
+}
+
+/// Sends a signal to a process; nothing if it has ended. `watch` is what `watch_process` gave for
+/// it; without one, `pid` must not have been reaped.
+pub fn signal_process(watch: Option<&Handle>, pid: i32, signal: Signal) -> Result<()> {
+    let signal = match signal {
+        Signal::Terminate => rustix::process::Signal::TERM,
+        Signal::Kill => rustix::process::Signal::KILL,
+    };
+    let sent = match (watch, rustix::process::Pid::from_raw(pid)) {
+        (Some(watch), Some(pid)) => signal_watched(watch, pid, signal),
+        (None, Some(pid)) => attempt(Call::Signal, || rustix::process::kill_process(pid, signal)),
+        (_, None) => Err(Error::NO_PROCESS),
+    };
+    match sent {
+        Err(Error::NO_PROCESS) => Ok(()),
+        sent => sent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::engine::sys::types::{Interest, Ready};
+    use crate::engine::sys::unix::io::poll;
+
+    fn wait_for_end(watch: &Handle) -> Ready {
+        let ended = Some(Interest::Readable(watch));
+        let [ready] = poll([ended], Some(Duration::from_secs(20))).expect("poll");
+        ready
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_seen() {
+        let mut child = std::process::Command::new("true").spawn().expect("true");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let watch = watch_process(pid).expect("a handle");
+        assert_eq!(wait_for_end(&watch), Ready::Yes);
+        child.wait().expect("reaped");
+        assert_eq!(wait_for_end(&watch), Ready::Yes, "not only once");
+    }
+
+    #[test]
+    fn a_process_that_has_ended_gets_no_signal() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .expect("sleep");
+        let pid = i32::try_from(child.id()).expect("a pid");
+        let watch = watch_process(pid).expect("a handle");
+        assert_eq!(signal_process(Some(&watch), pid, Signal::Kill), Ok(()));
+        child.wait().expect("reaped");
+        assert_eq!(signal_process(Some(&watch), pid, Signal::Kill), Ok(()));
+    }
+}

@@ -1,0 +1,35 @@
+//! Starting a thread, and the clock that all of them read.
+
+use std::thread::{Builder, JoinHandle};
+
+use crate::engine::sys::attempt::attempt;
+use crate::engine::sys::call::Call;
+use crate::engine::sys::error::{Error, Result};
+
+/// Starts a thread.
+pub fn spawn<T: Send + 'static>(
+    name: String,
+    stack_bytes: usize,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
+    attempt(Call::Spawn, || {
+        let thread = Builder::new().name(name).stack_size(stack_bytes);
+        let started = thread.spawn(run);
+        started.map_err(|error| error.raw_os_error().map_or(Error::INVALID, Error))
+    })
+}
+
+/// Nanoseconds on a clock that every process reads alike.
+pub fn now_nanos() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // Not by rustix, which looks for the kernel's own code for it where valgrind has none.
+    // SAFETY: it writes to `now` alone, and cannot fail for a clock that every system has.
+    #[expect(unsafe_code)]
+    let got = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    debug_assert_eq!(got, 0);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default()
+}
