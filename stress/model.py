@@ -41,6 +41,8 @@ class Figures:
 
 
 FIGURES = Figures()
+#: A future's states, in the order in which it may have them.
+ORDER = {"PENDING": 0, "RUNNING": 1, "CANCELLED": 2, "CANCELLED_AND_NOTIFIED": 2, "FINISHED": 2}
 ENDS = ["terminate", "kill", "terminate_workers", "kill_workers"]
 
 
@@ -59,6 +61,7 @@ class Modelled:
         # By posting thread, in its order.
         self.posted = {}
         self.cancelled = set()
+        self.states = {}
         self.bad = []
         self.closed = self.killed = self.ended = False
         self.kills = 0
@@ -110,12 +113,34 @@ class Modelled:
             return True if future is None else future
         return None
 
+    def every(self):
+        return [future for posted in list(self.posted.values()) for future in list(posted)]
+
     def cancel(self, position):
-        every = [future for posted in list(self.posted.values()) for future in list(posted)]
+        every = self.every()
         if every:
             future = every[position % len(every)]
             if future.cancel():
                 self.cancelled.add(future)
+            else:
+                self.see(future)
+                assert self.states[future] != "PENDING", "it is pending, and cancel() was False"
+
+    def see(self, future):
+        """Look at a future's state, which never goes back, and never changes once it is done."""
+        before = self.states.get(future, "PENDING")
+        now = future._state
+        assert ORDER[now] >= ORDER[before], f"{before}, then {now}"
+        if ORDER[before] == ORDER["FINISHED"]:
+            assert (now == "FINISHED") == (before == "FINISHED"), f"{before}, then {now}"
+        with self.lock:
+            if ORDER[now] > ORDER[self.states.get(future, "PENDING")]:
+                self.states[future] = now
+
+    def watch(self, rounds=20):
+        for _ in range(rounds):
+            for future in self.every():
+                self.see(future)
 
     def kill(self):
         self.killed = True
@@ -142,6 +167,7 @@ class Modelled:
         every = [future for posted in self.posted.values() for future in posted]
         _, waiting = futures.wait([*every, *self.bad], PATIENCE)
         assert not waiting, f"{len(waiting)} futures never end"
+        self.watch(rounds=1)
         for future in self.bad:
             error = future.exception()
             assert isinstance(error, TypeError | pickle.PicklingError | ActorDied), error
@@ -267,6 +293,10 @@ class Machine(stateful.RuleBasedStateMachine):
             assert one.closed
 
     @stateful.rule(one=modelled)
+    def watch(self, one):
+        one.watch(rounds=3)
+
+    @stateful.rule(one=modelled)
     def wait(self, one):
         futures.wait([future for posted in one.posted.values() for future in posted], PATIENCE)
 
@@ -274,7 +304,18 @@ class Machine(stateful.RuleBasedStateMachine):
         one=modelled,
         deeds=strategies.lists(
             strategies.sampled_from(
-                ["post", "post", "tell", "cancel", "kill", "end", "shutdown", "look"]
+                [
+                    "post",
+                    "post",
+                    "tell",
+                    "cancel",
+                    "kill",
+                    "end",
+                    "shutdown",
+                    "look",
+                    "watch",
+                    "watch",
+                ]
             ),
             min_size=2,
             max_size=5,
@@ -324,6 +365,8 @@ class Machine(stateful.RuleBasedStateMachine):
             one.close(wait=False, cancel=True)
         elif deed == "look":
             self.look(one)
+        elif deed == "watch":
+            one.watch()
 
     def teardown(self):
         for one in self.every:

@@ -294,13 +294,14 @@ impl Link {
     /// Sends from the mailbox while fewer than `limit` are ahead. Of what the pipe does not take,
     /// a poster tells the I/O thread.
     fn pump(self: &Arc<Self>, limit: usize, who: Who) {
-        let mut wire = self.wire();
-        let Some(wire) = wire.as_mut() else { return };
+        let mut guard = self.wire();
+        let Some(wire) = guard.as_mut() else { return };
         let flushed = wire.pump(self, limit);
         self.ahead_messages
             .store(wire.ahead.len(), Ordering::SeqCst);
+        drop(guard);
         if flushed == Flush::Blocked && who == Who::Poster {
-            self.ring(wire);
+            self.ring();
         }
     }
 
@@ -309,17 +310,18 @@ impl Link {
         self.pump(WINDOW_MESSAGES, Who::Reader);
     }
 
-    fn ring(&self, wire: &Wire) {
-        if let Err(error) = wire.bell.ring() {
+    /// Has the I/O thread look at the link. It takes the wire's lock, and without it logs what goes
+    /// wrong: a log handler needs the interpreter, and whoever has that may want the wire.
+    fn ring(&self) {
+        let bell = self.wire().as_ref().map(|wire| Arc::clone(&wire.bell));
+        if let Some(Err(error)) = bell.map(|bell| bell.ring()) {
             log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
         }
     }
 
     /// Has the I/O thread look into the mailbox by itself for a while.
     fn serve_crowd(&self) {
-        if let Some(wire) = self.wire().as_ref() {
-            self.crowd.serve();
-            self.ring(wire);
-        }
+        self.crowd.serve();
+        self.ring();
     }
 }

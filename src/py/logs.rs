@@ -105,6 +105,12 @@ impl Logs {
         thread.map_or(Desk::Unused, |thread| Desk::Open(sender, thread))
     }
 
+    /// Whether `wait` would wait for a record. Detached only.
+    pub(super) fn is_behind(&self) -> bool {
+        let read = self.count.read.load(Ordering::SeqCst);
+        read > 0 && *self.count.handled() < read && !self.count.is_late.load(Ordering::SeqCst)
+    }
+
     /// Waits until every record that was read is handled, or too long. Blocks; detached only.
     pub(super) fn wait(&self) {
         let read = self.count.read.load(Ordering::SeqCst);

@@ -234,7 +234,9 @@ impl Side<'_> {
         }
         // It is there until `end`.
         let intake = intake.as_mut().ok_or(Over::Ended)?;
-        if let Some(over) = intake.take_over() {
+        let left = intake.take_left();
+        events.extend(left.events);
+        if let Some(over) = left.over {
             return Err(over);
         }
         if answers.is_ready() && self.link.read(intake, events)? == Fill::End {
@@ -302,8 +304,8 @@ impl Side<'_> {
     /// The child is dead, or to be ended: takes in what it has left, and has another started if
     /// that may be.
     fn end(&mut self, over: Over) -> Then {
-        self.link.give_back();
-        let mut events = Vec::new();
+        self.link.take_back();
+        let mut events = self.link.take_left().events;
         self.link.read_spilled(&mut events);
         self.link.settle(events);
         let could_not_start = self.is_first && matches!(over, Over::InitFailed(_));

@@ -44,6 +44,35 @@ def test_cancel_is_exact_over_100_000_messages(kind):
     assert sum(said) < sum(tried) or kind.base == "Ray"
 
 
+def test_a_message_that_runs_is_not_pending_again_before_it_is_done(kind, gate):
+    """Also while a callback keeps its answer, which is in this process already, from ending it."""
+    called, go_on = threading.Event(), threading.Event()
+    with kind.start(actors.Do) as executor:
+        first = executor.post((actors.pause, gate))
+
+        def callback(_):
+            called.set()
+            go_on.wait(PATIENCE)
+
+        first.add_done_callback(callback)
+        # More than are ever sent ahead.
+        posted = [executor.post((actors.echo, number)) for number in range(1_500)]
+        gate.reached()
+        gate.open()
+        assert called.wait(PATIENCE)
+        try:
+            # A process handles what it was sent. The first of these have come back: their places
+            # are those of others already.
+            states = [future._state for future in posted]
+            while kind.is_process and states[300] == "PENDING":
+                states = [future._state for future in posted]
+        finally:
+            go_on.set()
+        begun = states.count("RUNNING") + states.count("FINISHED")
+        assert "PENDING" not in states[:begun], states[:begun].index("PENDING")
+        assert [future.result(PATIENCE) for future in posted] == list(range(1_500))
+
+
 def test_started_is_exact_whenever_the_process_is_killed(tmp_path):
     """The child's own notes tell: it writes one as the first thing that it does with a message."""
     moments = random.Random(13)

@@ -4,6 +4,7 @@ Every other way to hear of an answer has to work from that state as well, and le
 """
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -14,7 +15,9 @@ import pytest
 
 import actors
 import futures_actors
+import loggers
 
+LOGGER = "tests.of.waiting"
 PATIENCE = 20
 #: Far more than the few that it takes.
 TIMES = 50
@@ -155,3 +158,98 @@ def test_a_future_that_is_ended_here_wakes_who_waits(executor, way):
     finally:
         os.kill(pid, signal.SIGCONT)
     assert executor.post((actors.echo, 2)).result(PATIENCE) == 2
+
+
+# The thread that waits does nothing for others that may take long.
+
+
+class Waits(logging.Handler):
+    """Waits until the test says that something is over, for less than answers wait for records."""
+
+    def __init__(self):
+        super().__init__()
+        self.came = threading.Event()
+        self.over = threading.Event()
+        self.was_over = []
+
+    def emit(self, record):
+        self.came.set()
+        self.was_over.append(self.over.wait(1.5))
+
+
+@pytest.fixture
+def waits():
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.INFO)
+    handler = Waits()
+    logger.addHandler(handler)
+    yield handler
+    handler.over.set()
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+
+
+def test_a_slow_log_handler_does_not_delay_the_end_of_a_timeout(waits, executor, gate):
+    future = executor.post((loggers.log_and_pause, LOGGER, "paused", gate))
+    with pytest.raises(futures.TimeoutError):
+        future.result(0.1)
+    waits.over.set()
+    gate.open()
+    assert future.result(PATIENCE) is None
+    assert waits.was_over == [True]
+
+
+def test_a_slow_log_handler_does_not_delay_a_signal(waits, executor, gate):
+    class Alarm(Exception):
+        pass
+
+    def handler(*_):
+        raise Alarm
+
+    def ring():
+        waits.came.wait(PATIENCE)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    rings = threading.Thread(target=ring)
+    rings.start()
+    try:
+        future = executor.post((loggers.log_and_pause, LOGGER, "paused", gate))
+        with pytest.raises(Alarm):
+            future.result(PATIENCE)
+        waits.over.set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        rings.join()
+    gate.open()
+    assert future.result(PATIENCE) is None
+    assert waits.was_over == [True]
+
+
+def test_records_are_handled_before_the_answer_that_came_with_them(waits, executor):
+    """Also when a waiting thread has read both."""
+    for number in range(TIMES):
+        waits.over.set()
+        executor.post((loggers.log, LOGGER, "warning", "once")).result(PATIENCE)
+        assert len(waits.was_over) == number + 1
+
+
+def test_a_waiting_thread_runs_no_callbacks_of_other_futures(executor):
+    me = threading.get_ident()
+    elsewhere = []
+    stop = threading.Event()
+
+    def post_with_callbacks():
+        while not stop.is_set():
+            future = executor.post((actors.echo, 1))
+            future.add_done_callback(lambda _: elsewhere.append(threading.get_ident()))
+            future.result(PATIENCE)
+
+    posts = threading.Thread(target=post_with_callbacks)
+    posts.start()
+    for number in range(2_000):
+        assert executor.post((actors.echo, number)).result(PATIENCE) == number
+    stop.set()
+    posts.join()
+    assert elsewhere
+    assert me not in elsewhere

@@ -1,12 +1,13 @@
 //! The receiving side of a link: what comes from the child, and who reads it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use pyo3::prelude::*;
 
 use super::Link;
+use crate::engine::cell::Begin;
 use crate::engine::frame::{Frame, Kind};
 use crate::engine::link::{Broken, Fill, Reader};
 use crate::engine::room::Permit;
@@ -16,15 +17,24 @@ use crate::py::future::settle;
 use crate::py::message::Message;
 use crate::py::outcome::{Outcome, Sealed};
 use crate::py::packet::Packet;
-use crate::py::tally::{Completion, Tally};
+use crate::py::tally::Completion;
 use crate::py::wait;
 use crate::py::wire::Wire;
 
 /// The receiving side.
 pub(in crate::py) struct Intake {
     reader: Reader,
-    /// Why there is nothing more to read, found by a thread that is not the I/O thread.
-    over: Option<Over>,
+    /// What a thread that waits for an answer has read and leaves to the I/O thread: it comes before
+    /// whatever is read next.
+    left: Left,
+}
+
+/// What is left to the I/O thread, which is rung for it.
+#[derive(Default)]
+pub(in crate::py) struct Left {
+    pub(in crate::py) events: Vec<Event>,
+    /// Why there is nothing more to read.
+    pub(in crate::py) over: Option<Over>,
 }
 
 /// Why nothing more is read.
@@ -41,10 +51,10 @@ impl From<Broken> for Over {
     }
 }
 
-/// What a frame has told. Holds what is dropped without a lock.
+/// What a frame has told, and the tally knows already. Holds what is dropped without a lock.
 pub(in crate::py) enum Event {
     /// The message has left the child with an outcome; its place is another's.
-    Ended(Arc<ActorCell>, Sealed, Option<Permit>),
+    Ended(Arc<ActorCell>, Sealed, Ticket),
     /// It has left the child, which did not begin it.
     Skipped(Arc<ActorCell>),
     /// It has begun; its place is another's.
@@ -53,30 +63,38 @@ pub(in crate::py) enum Event {
     Done(Vec<Arc<ActorCell>>),
 }
 
-/// Ends messages and runs their callbacks.
-fn settle_all(events: Vec<Event>, tally: &Tally) {
-    for event in events {
-        match event {
-            Event::Ended(cell, outcome, permit) => {
-                // First, so that who hears of the end finds room, and it counted.
-                drop(permit);
-                tally.end(match outcome {
-                    Sealed::Answer(_) => Completion::Handled,
-                    Sealed::Error(_) | Sealed::Fault(_) => Completion::Failed,
-                });
+impl Event {
+    /// Ends its message and runs the callbacks.
+    fn settle(self) {
+        match self {
+            Self::Ended(cell, outcome, ticket) => {
+                // First, so that whoever hears of the end finds room.
+                drop(ticket);
                 settle::settle(&cell, Outcome::Sealed(outcome));
             }
-            Event::Skipped(cell) => drop(cell),
-            Event::Begun(permit) => drop(permit),
-            Event::Done(cells) => {
+            Self::Skipped(cell) => drop(cell),
+            Self::Begun(permit) => drop(permit),
+            Self::Done(cells) => {
                 for cell in cells {
-                    tally.end(Completion::Handled);
                     settle::settle(&cell, Outcome::Nothing);
                 }
             }
         }
     }
+
+    /// Whether it is the end of `cell`, and nobody but the threads that wait for it must be told.
+    fn is_end_of(&self, cell: &ActorCell) -> bool {
+        let Self::Ended(ended, ..) = self else {
+            return false;
+        };
+        std::ptr::eq(&raw const **ended, cell)
+            && cell.watch(|_, watch| watch.is_none()) == Some(true)
+    }
 }
+
+/// What stood for a message in its cell, with its place in the mailbox; nothing if the future was
+/// ended by hand before.
+type Ticket = Option<Message>;
 
 /// How it went to read in the place of the I/O thread.
 enum Turn {
@@ -99,11 +117,23 @@ impl Link {
 
     /// Has the I/O thread read from now on, and who waits stop.
     pub(in crate::py) fn give_back(&self) {
-        if self.by_waiter.swap(false, Ordering::SeqCst)
-            && let Some(wire) = self.wire().as_ref()
-        {
-            self.ring(wire);
+        if self.by_waiter.swap(false, Ordering::SeqCst) {
+            self.ring();
         }
+    }
+
+    /// As `give_back`, and rings whether or not the I/O thread reads already.
+    pub(in crate::py) fn take_back(&self) {
+        self.set_by_waiter(false);
+        self.ring();
+    }
+
+    /// What was left to the I/O thread. Blocks while another thread reads: `take_back` has that
+    /// stop.
+    pub(in crate::py) fn take_left(&self) -> Left {
+        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = intake.as_mut().map(Intake::take_left);
+        left.unwrap_or_default()
     }
 
     /// Somebody is to hear of an answer without waiting for it.
@@ -136,9 +166,9 @@ impl Link {
     }
 
     /// Reads in the place of the I/O thread until `cell` is done, which was sent as `sequence`, if
-    /// that leaves it to who waits. Otherwise, or if something else is to be seen to, returns early:
-    /// the latch is to be waited for. An error is what a signal's handler raised, or a callback that
-    /// it ran.
+    /// that leaves it to the thread that waits. Otherwise, or if there is more to do than to end this
+    /// one message, returns early: the caller must wait for the latch. An error is what a signal's
+    /// handler raised.
     pub(in crate::py) fn read_for(
         self: &Arc<Self>,
         py: Python<'_>,
@@ -148,7 +178,7 @@ impl Link {
     ) -> PyResult<()> {
         while self.is_by_waiter() && !cell.done().is_set() {
             let until = wait::until(deadline);
-            let turn = wait::raising(|| Ok(py.detach(|| self.read_once(sequence, until))))?;
+            let turn = wait::raising(|| Ok(py.detach(|| self.read_once(cell, sequence, until))))?;
             match turn {
                 Turn::Read => {}
                 Turn::Look => {
@@ -163,27 +193,40 @@ impl Link {
         Ok(())
     }
 
-    /// Waits for answers, and ends their messages.
-    fn read_once(self: &Arc<Self>, sequence: u64, until: Option<Instant>) -> Turn {
-        let mut events = Vec::new();
-        let turn = self.read_as_waiter(sequence, until, &mut events);
-        // Without the lock: callbacks may run.
-        self.settle(events);
+    /// Waits for answers, and ends the message of `cell` if its answer has come.
+    fn read_once(
+        self: &Arc<Self>,
+        cell: &ActorCell,
+        sequence: u64,
+        until: Option<Instant>,
+    ) -> Turn {
+        let mut own = None;
+        let turn = self.read_as_waiter(cell, sequence, until, &mut own);
+        // Without the lock, since a place in the mailbox may go to a thread that waits for it.
+        if let Some(event) = own {
+            event.settle();
+        }
         turn
     }
 
-    /// Ends messages, once the records that came with their answers are handled. Detached, and
-    /// without a lock.
+    /// Ends messages, once the records that came with their answers are handled. Detached, without a
+    /// lock, and by the I/O thread only: log handlers and callbacks may take as long as they like.
     pub(in crate::py) fn settle(&self, events: Vec<Event>) {
-        self.logs.wait();
-        settle_all(events, &self.tally);
+        if !events.is_empty() {
+            self.logs.wait();
+        }
+        events.into_iter().for_each(Event::settle);
     }
 
+    /// A thread that waits for an answer may have a deadline, and a signal may end its wait. So it
+    /// does nothing on behalf of others, which may take long: no callbacks, no waiting for log
+    /// handlers. What it has read beyond its own answer, it leaves to the I/O thread.
     fn read_as_waiter(
         self: &Arc<Self>,
+        cell: &ActorCell,
         sequence: u64,
         until: Option<Instant>,
-        events: &mut Vec<Event>,
+        own: &mut Option<Event>,
     ) -> Turn {
         let mut intake = self.try_intake();
         let Some(intake) = intake.as_mut().and_then(|intake| intake.as_mut()) else {
@@ -211,12 +254,18 @@ impl Link {
         match sys::poll(interests, timeout) {
             Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Look,
             Ok([answers, _]) if answers.is_ready() => {
-                match self.read(intake, events) {
-                    Ok(Fill::End) => self.give_back(),
-                    Ok(_) => {}
-                    Err(over) => {
-                        intake.over = Some(over);
-                        self.give_back();
+                let mut events = Vec::new();
+                let read = self.read(intake, &mut events);
+                match (read, &*events) {
+                    (Ok(Fill::End), []) => self.give_back(),
+                    (Ok(_), []) => {}
+                    (Ok(_), [one]) if one.is_end_of(cell) && !self.logs.is_behind() => {
+                        *own = events.pop();
+                    }
+                    (read, _) => {
+                        intake.left.events.extend(events);
+                        intake.left.over = read.err();
+                        self.take_back();
                     }
                 }
                 Turn::Read
@@ -244,10 +293,7 @@ impl Link {
         // It is there until the I/O thread takes it, after the last read.
         let wire = wire.as_mut().ok_or(Over::Ended)?;
         let reached = sequence + u64::from(frame.kind == Kind::Done);
-        let passed = wire.pass_told(reached);
-        if !passed.is_empty() {
-            events.push(Event::Done(passed));
-        }
+        self.pass_told(wire, reached, events);
         let event = match (frame.kind, outcome) {
             (_, Some(outcome)) => Some(self.receive_end(wire, sequence, outcome)?),
             (Kind::Done, _) => None,
@@ -274,9 +320,29 @@ impl Link {
         outcome: Sealed,
     ) -> Result<Event, Broken> {
         let cell = wire.ahead.leave(sequence)?.cell;
-        let is_bounded = self.mailbox.room().is_some();
-        let permit = is_bounded.then(|| cell.message(Message::take_permit));
-        Ok(Event::Ended(cell, outcome, permit.flatten().flatten()))
+        // Before its claim's slot is offered for another message: from then on the ticket could not
+        // tell that this one has begun.
+        let ticket = match cell.begin() {
+            Begin::Message(ticket) => Some(ticket),
+            Begin::Gone => None,
+        };
+        // Before it ends, so that whoever hears of the end finds it counted.
+        self.tally.end(match outcome {
+            Sealed::Answer(_) => Completion::Handled,
+            Sealed::Error(_) | Sealed::Fault(_) => Completion::Failed,
+        });
+        Ok(Event::Ended(cell, outcome, ticket))
+    }
+
+    /// Takes out what was told and is older than `reached`, which the child has come to.
+    fn pass_told(&self, wire: &mut Wire, reached: u64, events: &mut Vec<Event>) {
+        let passed = wire.pass_told(reached);
+        for _ in &passed {
+            self.tally.end(Completion::Handled);
+        }
+        if !passed.is_empty() {
+            events.push(Event::Done(passed));
+        }
     }
 
     fn receive_begun(&self, wire: &Wire, sequence: u64) -> Result<Event, Broken> {
@@ -306,7 +372,7 @@ impl Link {
         }
         let done = shared.done().load(Ordering::SeqCst);
         if let Some(wire) = self.wire().as_mut() {
-            events.push(Event::Done(wire.pass_told(done + 1)));
+            self.pass_told(wire, done + 1, events);
         }
     }
 
@@ -325,10 +391,13 @@ impl Link {
 
 impl Intake {
     pub(super) fn new(reader: Reader) -> Self {
-        Self { reader, over: None }
+        Self {
+            reader,
+            left: Left::default(),
+        }
     }
 
-    pub(in crate::py) fn take_over(&mut self) -> Option<Over> {
-        self.over.take()
+    pub(in crate::py) fn take_left(&mut self) -> Left {
+        std::mem::take(&mut self.left)
     }
 }

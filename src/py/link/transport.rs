@@ -129,12 +129,13 @@ impl Transport for Arc<Link> {
         const PAUSE: Duration = Duration::from_millis(2);
         let mut request = None;
         loop {
-            let polled = py.detach(|| {
+            let (polled, may_start_again) = py.detach(|| {
                 let mut traces = self.traces();
                 let polled = traces
                     .as_mut()
                     .map(|traces| traces.poll(&self.shared(), &mut request));
-                polled.transpose()
+                drop(traces);
+                (polled.transpose(), self.keeps && self.wire().is_some())
             });
             let why = match polled {
                 Ok(Some(Trace::Text(text))) => return Ok(Dump::Text(text)),
@@ -144,7 +145,7 @@ impl Transport for Arc<Link> {
                     let text = "the system gives no handle on the process to ask for it";
                     return Err(PyNotImplementedError::new_err(text));
                 }
-                Ok(None) | Err(sys::Error::NO_PROCESS) if self.keeps && self.wire().is_some() => {
+                Ok(None) | Err(sys::Error::NO_PROCESS) if may_start_again => {
                     "its process has died, and may be started again"
                 }
                 // The child is gone, and the I/O thread knows it or is about to.
@@ -173,8 +174,8 @@ impl Transport for Arc<Link> {
         // After the signal, or the child might take this for a graceful end.
         if let Some(wire) = self.wire().as_mut() {
             wire.stop();
-            self.ring(wire);
         }
+        self.ring();
         Ok(Signalled::Yes)
     }
 
