@@ -44,7 +44,6 @@ KNOWN = (
         "src/py/wire.rs",
     ),
     ("python/futures_actors/_forkserver_client.py", "python/futures_actors/_spawn.py"),
-    ("python/futures_actors/_ray_options.py", "python/futures_actors/ray.py"),
 )
 
 

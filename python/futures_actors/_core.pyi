@@ -75,6 +75,11 @@ class Actor(Generic[Message, Answer]):
         What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
         `TypeError` or `ValueError`, which names it.
         """
+    @classmethod
+    def _start(
+        cls, options: Options[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> ActorExecutor[Any, Any]:
+        """For `options(...)`: start an actor of this class with them."""
     def handle(self, message: Message, /) -> Answer:
         """Answer a message: what this returns, or raises, goes to the message's future."""
     def on_stop(self) -> None:
@@ -111,6 +116,11 @@ class ThreadActor(Actor[Message, Answer]):
         What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
         `TypeError` or `ValueError`, which names it.
         """
+    @classmethod
+    def _start(
+        cls, options: Options[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> ThreadActorExecutor[Any, Any]:
+        """For `options(...)`: start an actor of this class with them."""
 
 class ProcessActor(Actor[Message, Answer]):
     """Base class of actors that live in a process of their own."""
@@ -141,6 +151,11 @@ class ProcessActor(Actor[Message, Answer]):
         What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
         `TypeError` or `ValueError`, which names it.
         """
+    @classmethod
+    def _start(
+        cls, options: Options[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> ProcessActorExecutor[Any, Any]:
+        """For `options(...)`: start an actor of this class with them."""
 
 @final
 class RoomSeat:

@@ -6,10 +6,9 @@ An option is a line of the table `OPTIONS`, and an attribute that `src/py/option
 import operator
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Generic, NamedTuple, SupportsIndex
 
-from ._core import ProcessActor, ThreadActor
+from ._core import ProcessActor
 from ._spawn import check_start_method
 from ._types import P, Started
 
@@ -68,19 +67,8 @@ class Options(Generic[P, Started]):
 
         Every argument goes to the constructor.
         """
-        # Of the type that `Actor.options` says.
-        start: Any
-        if issubclass(self.actor_class, ProcessActor):
-            from .process_actor import ProcessActorExecutor
-
-            start = partial(ProcessActorExecutor, self)
-        elif issubclass(self.actor_class, ThreadActor):
-            from .thread_actor import ThreadActorExecutor
-
-            start = partial(ThreadActorExecutor, self)
-        else:
-            start = self.actor_class.executor
-        return start(*args, **kwargs)  # type: ignore[no-any-return]
+        started: Any = self.actor_class._start(self, args, kwargs)  # noqa: SLF001 - ours
+        return started  # type: ignore[no-any-return] # of the type that `Actor.options` says
 
     def __repr__(self) -> str:
         """Show the call that makes it."""

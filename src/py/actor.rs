@@ -77,9 +77,7 @@ impl Actor {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = (args, kwargs);
-        Err(PyNotImplementedError::new_err(
-            "use ProcessActor or ThreadActor",
-        ))
+        Err(no_kind())
     }
 
     /// Return an object whose `executor(...)` starts actors of this class with options.
@@ -95,6 +93,18 @@ impl Actor {
         let py = cls.py();
         let given = options.map_or_else(|| PyDict::new(py), Clone::clone);
         imports::options(py)?.call1((cls, given))
+    }
+
+    /// For `options(...)`: start an actor of this class with them.
+    #[classmethod]
+    fn _start(
+        _cls: &Bound<'_, PyType>,
+        options: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: &Bound<'_, PyDict>,
+    ) -> PyResult<Py<PyAny>> {
+        let _ = (options, args, kwargs);
+        Err(no_kind())
     }
 
     /// Answer a message: what this returns, or raises, goes to the message's future.
@@ -129,6 +139,10 @@ impl Actor {
     }
 }
 
+fn no_kind() -> PyErr {
+    PyNotImplementedError::new_err("use ProcessActor or ThreadActor")
+}
+
 /// Base class of actors that live in a thread of their own.
 #[pyclass(extends = Actor, subclass, frozen, module = "futures_actors")]
 pub(super) struct ThreadActor;
@@ -147,6 +161,18 @@ impl ThreadActor {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         start(imports::thread_actor_executor(cls.py())?, cls, args, kwargs)
+    }
+
+    /// For `options(...)`: start an actor of this class with them.
+    #[classmethod]
+    fn _start<'py>(
+        _cls: &Bound<'py, PyType>,
+        options: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let executor = imports::thread_actor_executor(options.py())?;
+        start(executor, options, args, Some(kwargs))
     }
 }
 
@@ -175,16 +201,29 @@ impl ProcessActor {
             kwargs,
         )
     }
+
+    /// For `options(...)`: start an actor of this class with them.
+    #[classmethod]
+    fn _start<'py>(
+        _cls: &Bound<'py, PyType>,
+        options: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: &Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let executor = imports::process_actor_executor(options.py())?;
+        start(executor, options, args, Some(kwargs))
+    }
 }
 
+/// `actor` is a class, or options of one.
 fn start<'py>(
     executor: &Bound<'py, PyType>,
-    class: &Bound<'py, PyType>,
+    actor: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let py = class.py();
-    let all = (class,)
+    let py = actor.py();
+    let all = (actor,)
         .into_pyobject(py)?
         .add(args)?
         .cast_into::<PyTuple>()?;

@@ -19,7 +19,7 @@ import time
 
 import pytest
 
-from futures_actors import _demo
+from futures_actors._demo import index as _demo
 
 DEMO = [sys.executable, "-m", "futures_actors"]
 HIT = re.compile(r"^ +(\d+\.\d\d)  (\S+):(\d+) +(.*)$", re.MULTILINE)
@@ -296,7 +296,8 @@ def test_disagreement_is_reported_loudly(tree):
     # The command with one fault put in: what the actors answer is the answer of an empty index.
     program = f"""
         import sys
-        from futures_actors import __main__, _demo
+        from futures_actors import __main__
+        from futures_actors._demo import index as _demo
         _demo.Library.ask = lambda library, message: [_demo.Index(".").handle(message)]
         sys.exit(__main__.main(["--root", {str(tree)!r}, "read file"]))
     """

@@ -1,6 +1,6 @@
 """The demo's work: a full-text index of Python source, whole or in shards held by process actors.
 
-Prints nothing: `__main__` does. Every child imports this module, so it imports little itself.
+Prints nothing: `show` does. Every child imports this module, so it imports little itself.
 
 An index is made of *passages*: the lines from one that opens a function or class to the next such
 line. BM25 ranks them, and needs to know how common a word is in the whole collection. A shard knows
@@ -17,7 +17,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import ProcessActor
+from .. import ProcessActor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ._options import OPTIONS, Option, Options, seconds, size
-from ._types import P, Started
+from .._options import OPTIONS, Option, Options, seconds, size
+from .._types import P, Started
 
 
 def _flag(option: str, value: object) -> bool:
@@ -59,13 +59,3 @@ class RayOptions(Options[P, Started]):
         super().__init__(actor_class, {name: given[name] for name in given if name in table}, table)
         self.ray = {name: value for name, value in given.items() if name not in table}
         self._given = given
-
-    def executor(self, /, *args: P.args, **kwargs: P.kwargs) -> Started:
-        """Start an actor with these options and return its executor.
-
-        Every argument goes to the constructor.
-        """
-        from .ray import RayActorExecutor
-
-        started: Any = RayActorExecutor(self, *args, **kwargs)
-        return started  # type: ignore[no-any-return]

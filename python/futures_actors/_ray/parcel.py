@@ -16,7 +16,7 @@ import cloudpickle
 from ray import ObjectRef
 from ray.actor import ActorHandle
 
-from . import _by_value
+from .. import _by_value
 
 Parcel = tuple[Any, ...]
 

@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ._child import dump_error
-from ._core import check_answer
-from ._parcel import pack, unpack
+from .._child import dump_error
+from .._core import check_answer
+from .parcel import pack, unpack
 
 #: Whether it is an answer, and its parcel, or an exception as `_child.dump_error` encodes it. A
 #: list: Ray writes one of bytes without a pickle.
@@ -26,7 +26,7 @@ class Server:
         """Return this process's id, which also says that the actor has a place."""
         return os.getpid()
 
-    def receive(self, *parcel: Any) -> Reply:  # noqa: ANN401 - what `_parcel.pack` makes
+    def receive(self, *parcel: Any) -> Reply:  # noqa: ANN401 - what `parcel.pack` makes
         """Do what the parcel says: one of the methods `do_...`, and its arguments."""
 
         def work() -> object:
