@@ -32,10 +32,10 @@ def trace_thread() -> None:
 
     Threads of `threading` do so when they start; coverage, debuggers and profilers count on it.
     """
-    if hook := threading.gettrace():
-        sys.settrace(hook)
-    if hook := threading.getprofile():
-        sys.setprofile(hook)
+    if trace := threading.gettrace():
+        sys.settrace(trace)
+    if profile := threading.getprofile():
+        sys.setprofile(profile)
 
 
 def dump_thread(ident: int | None) -> str:
