@@ -29,6 +29,7 @@ __all__ = [
     "ProcessExecutorCore",
     "RemoteExecutorCore",
     "RoomSeat",
+    "ServerExitCodes",
     "ThreadActor",
     "ThreadExecutorCore",
     "__version__",
@@ -251,6 +252,20 @@ class RemoteExecutorCore(ExecutorCore[Message, Answer]):
     """The core of the executor of an actor that a carrier has elsewhere."""
 
     def __new__(cls, actor: type | Options[..., Any], carrier: object, window: int, /) -> Self: ...
+
+@final
+class ServerExitCodes:
+    """The exit codes of a fork server's children, which it writes to a pipe.
+
+    Python holds it with the end of the pipe that the server is given.
+    """
+
+    def __new__(cls) -> ServerExitCodes: ...
+    @property
+    def writer(self) -> int | None:
+        """The descriptor to give to the server, or None once it is closed here."""
+    def close_writer(self) -> None:
+        """Close this process's copy of the descriptor, so that the server's end is learned."""
 
 class ProcessExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ProcessActorExecutor`."""

@@ -2,15 +2,13 @@
 
 import atexit
 import os
-import select
 import signal
 import socket
 import subprocess
 import threading
-import time
 
-from . import _messages
-from ._spawn import GRACE, plain_path, start_interpreter
+from . import _core, _messages
+from ._spawn import GRACE, Started, plain_path, start_interpreter
 
 _lock = threading.Lock()
 _server: "_Connection | None" = None
@@ -36,7 +34,7 @@ def preload(*names: str) -> None:
             _retire()
 
 
-def start_child(descriptors: list[int], slow_imports: list[str]) -> "Forked":
+def start_child(descriptors: list[int], slow_imports: list[str]) -> Started:
     """Start a process that serves this one; see `_spawn.start_child`."""
     with _lock:
         try:
@@ -107,19 +105,17 @@ class _Connection:
         #: Whether there is a request that has not been answered.
         self.owes = False
         self._requests = 0
-        reading, writing = os.pipe()
-        self._exits = _Exits(reading)
+        self._exits = _core.ServerExitCodes()
+        self._socket, theirs = socket.socketpair()
         try:
-            self._socket, theirs = socket.socketpair()
-            try:
-                self._process = start_interpreter("_forkserver", [theirs.fileno(), writing], names)
-            except BaseException:
-                self._socket.close()
-                raise
-            finally:
-                theirs.close()
+            given = [theirs.fileno(), self._exits.writer or -1]
+            self._process = start_interpreter("_forkserver", given, names)
+        except BaseException:
+            self._socket.close()
+            raise
         finally:
-            os.close(writing)
+            theirs.close()
+            self._exits.close_writer()
         try:
             fault = self._answer()
         except BaseException:
@@ -129,7 +125,7 @@ class _Connection:
             self.end()
             raise ImportError(str(fault))
 
-    def fork(self, descriptors: list[int], slow_imports: list[str]) -> "Forked":
+    def fork(self, descriptors: list[int], slow_imports: list[str]) -> Started:
         directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             ignores_interrupt = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -147,7 +143,7 @@ class _Connection:
         if not isinstance(pid, int):
             text = f"the fork server cannot start a process: {pid}"
             raise RuntimeError(text)  # noqa: TRY004 - what is no pid is the reason
-        return Forked(pid, self._requests, self._exits)
+        return pid, (self._exits, self._requests)
 
     def _answer(self) -> object:
         message = _messages.receive(self._socket)
@@ -170,89 +166,6 @@ class _Connection:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-class Forked:
-    """A child of the server."""
-
-    def __init__(self, pid: int, number: int, exits: "_Exits") -> None:
-        """Learn from `exits` how it ends: it will have the code of request `number`."""
-        self.pid = pid
-        self._number = number
-        self._exits = exits
-
-    def reap(self, kill: bool) -> int | None:  # noqa: FBT001 - see Child
-        """Wait for its end and return the exit code; None if the server died before it."""
-        if kill and not self._exits.wait(self._number, GRACE):
-            # It has not been reaped, so the pid is still its own.
-            os.kill(self.pid, signal.SIGKILL)
-        self._exits.wait(self._number)
-        return self._exits.take(self._number)
-
-
-class _Exits:
-    """How the children of one server have ended, as it tells over one pipe for all of them.
-
-    Of the threads that wait for a child, one reads the pipe for all; when it has what it wants, or
-    no more time, another goes on. Invariant: while a thread waits, a thread reads.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        """Own `descriptor`, the end to read from."""
-        self._descriptor = descriptor
-        self._changed = threading.Condition()
-        #: By the number of its request, the exit code of each child that was not asked for yet.
-        self._codes: dict[int, int] = {}
-        self._is_being_read = False
-        #: Whether the server is gone: there is nothing more to come.
-        self._is_over = False
-
-    def __del__(self) -> None:
-        os.close(self._descriptor)
-
-    def wait(self, number: int, timeout: float | None = None) -> bool:
-        """Wait until it is known how a child has ended, or that this will never be known.
-
-        Return False if it takes more than `timeout` seconds.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            while number not in self._codes and not self._is_over:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                if self._is_being_read:
-                    self._changed.wait(left)
-                else:
-                    self._read(left)
-        return True
-
-    def take(self, number: int) -> int | None:
-        with self._changed:
-            return self._codes.pop(number, None)
-
-    def _read(self, timeout: float | None) -> None:
-        """Take in what comes within `timeout`, letting go of the lock meanwhile."""
-        self._is_being_read = True
-        self._changed.release()
-        try:
-            data = self._read_some(timeout)
-        finally:
-            self._changed.acquire()
-            self._is_being_read = False
-            self._changed.notify_all()
-        if data is not None:
-            self._is_over = not data
-            self._codes.update(_messages.EXIT.iter_unpack(data))
-
-    def _read_some(self, timeout: float | None) -> bytes | None:
-        """Return whole records, nothing if there will be no more, None if none came in time."""
-        # Not by `select`, which takes no descriptor above 1,023.
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        if not poll.poll(None if timeout is None else timeout * 1000):
-            return None
-        return os.read(self._descriptor, 1024 * _messages.EXIT.size)
 
 
 def _umask() -> int:

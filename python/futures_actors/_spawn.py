@@ -5,15 +5,17 @@ the same flags, `sys.path`, `sys.argv`, environment, working directory and stand
 empty standard input.
 """
 
-import contextlib
 import errno
 import functools
 import os
 import signal
 import subprocess
 import sys
-import time
-from typing import Final, Protocol
+from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._core import ServerExitCodes
 
 START_METHODS: Final = ("forkserver", "spawn")
 
@@ -23,16 +25,9 @@ GRACE: Final = 1.0
 _default: str | None = None
 
 
-class Child(Protocol):
-    """A process that has been started for an actor."""
-
-    pid: int
-
-    def reap(self, kill: bool) -> int | None:  # noqa: FBT001 - called by the core
-        """Wait for its end and return the exit code, negative for a signal; None if unknown.
-
-        With `kill`, one that does not end by itself is killed.
-        """
+#: A process that has been started for an actor: its pid, and for a child of a fork server what
+#: knows its exit code, and by which number. For one of this process the core waits by itself.
+Started = tuple[int, "tuple[ServerExitCodes, int] | None"]
 
 
 def check_platform() -> None:
@@ -91,7 +86,9 @@ def get_start_method() -> str:
     return _default or ("forkserver" if _has_pidfd() else "spawn")
 
 
-def start_child(descriptors: list[int], start_method: str | None, slow_imports: list[str]) -> Child:
+def start_child(
+    descriptors: list[int], start_method: str | None, slow_imports: list[str]
+) -> Started:
     """Start a process that serves this one.
 
     `descriptors` are what `_child.main` wants: where it reads frames, where it writes them, and
@@ -102,53 +99,10 @@ def start_child(descriptors: list[int], start_method: str | None, slow_imports: 
         from . import _forkserver_client
 
         return _forkserver_client.start_child(descriptors, slow_imports)
-    return _Spawned(start_interpreter("_child", descriptors))
-
-
-class _Spawned:
-    """A child of this process."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        """Own `process`: nobody else waits for it."""
-        self._process = process
-        self._exitcode: int | None = None
-        self.pid = process.pid
-
-    def reap(self, kill: bool) -> int | None:  # noqa: FBT001 - see Child
-        # Not by `Popen.wait`: where somebody else has reaped the child it says 0.
-        if kill and not self._ends_within(GRACE):
-            # By us it has not been reaped, so the pid is still its own.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
-        self._wait(0)
-        return self._exitcode
-
-    def _ends_within(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        pause = 0.0005
-        while not self._wait(os.WNOHANG):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(pause)
-            pause = min(2 * pause, 0.05)
-        return True
-
-    def _wait(self, options: int) -> bool:
-        """Return whether the child has ended."""
-        if self._process.returncode is not None:
-            return True
-        try:
-            pid, status = os.waitpid(self.pid, options)
-        except ChildProcessError:
-            # By a handler of SIGCHLD, or by the system since that is ignored. How, nobody knows.
-            pid = self.pid
-        else:
-            if pid:
-                self._exitcode = os.waitstatus_to_exitcode(status)
-        if pid:
-            # It would complain otherwise that nobody waits for its process.
-            self._process.returncode = self._exitcode or 0
-        return pid != 0
+    process = start_interpreter("_child", descriptors)
+    # Nobody else waits for it: what is still alive when it is dropped would be reaped some day.
+    process.returncode = 0
+    return process.pid, None
 
 
 def start_interpreter(

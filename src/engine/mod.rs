@@ -20,6 +20,8 @@ pub mod arena;
 pub mod budget;
 #[cfg(not(loom))]
 pub mod crowd;
+#[cfg(not(loom))]
+pub mod ending;
 #[cfg(all(test, not(loom), not(feature = "faults")))]
 mod fault_tests;
 #[cfg(not(loom))]

@@ -47,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<process::ProcessExecutorCore>()?;
     module.add_class::<remote::RemoteExecutorCore>()?;
     module.add_class::<room::RoomSeat>()?;
+    module.add_class::<start::ServerExitCodes>()?;
     module.add_class::<thread::ThreadExecutorCore>()?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
     module.add_function(wrap_pyfunction!(child::handling, module)?)?;

@@ -1,11 +1,10 @@
 //! The process actor, in the parent: what starts a child, and the I/O thread that serves its link.
 //!
-//! The I/O thread touches Python only to run callbacks and to reap the child.
+//! The I/O thread touches Python only to run callbacks, to log, and to start a child again.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -17,12 +16,13 @@ use super::host::Host;
 use super::host::Transport;
 use super::link::{Event, Link, Over};
 use super::options::Options;
-use super::start::{Child, Recipe, start_child};
+use super::start::{Recipe, start_child};
 use super::wire::Wire;
 use super::{imports, pickle};
 use crate::engine::budget::Budget;
 use crate::engine::cell;
 use crate::engine::crowd;
+use crate::engine::ending::Child;
 use crate::engine::link::{Broken, Fill};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
@@ -38,6 +38,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// After so many answers in a row that somebody waited for, with no other message ahead, it leaves
 /// the reading to who waits.
 const STREAK: u32 = 8;
+
+/// How long a child whose link is gone has to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The core of a `ProcessActorExecutor`.
 #[pyclass(extends = ExecutorCore, subclass, frozen, module = "futures_actors._core")]
@@ -91,7 +94,7 @@ impl ProcessExecutorCore {
         let link = Arc::new(link);
         let transport = Box::new(Arc::clone(&link));
         let host = Arc::new(Host::new(&options, mailbox, tally, transport));
-        let object = child.object.clone_ref(py);
+        let unserved = child.clone();
         let started = host.start(py, move |host| {
             callbacks::trace_here();
             let side = Side {
@@ -114,7 +117,7 @@ impl ProcessExecutorCore {
         if let Err(error) = started {
             // The ends of the pipes are closed with it, by which the child ends.
             drop(host);
-            object.call_method1(py, intern!(py, "reap"), (true,))?;
+            _ = py.detach(|| unserved.reap(Some(GRACE)));
             return Err(error);
         }
         let core = ExecutorCore::new(options.class, host);
@@ -421,16 +424,12 @@ impl Side<'_> {
 
     /// Waits for the child's end. One whose link is gone would never hear of us again.
     fn reap(&mut self, if_it_lives: IfItLives) -> Option<i32> {
-        let child = self.child.take()?.object;
-        let reaped = Python::attach(|py| {
-            let kill = if_it_lives == IfItLives::Kill;
-            let child = child.into_bound(py);
-            child.call_method1(intern!(py, "reap"), (kill,))?.extract()
-        });
+        let child = self.child.take()?;
+        let reaped = child.reap((if_it_lives == IfItLives::Kill).then_some(GRACE));
         // Who reads in this thread's place has let go of it, since the child has ended.
         self.link.close_intake();
         self.link.forget_process();
-        reaped.unwrap_or_else(|error: PyErr| {
+        reaped.unwrap_or_else(|error| {
             let name = &self.host.name;
             log::error!(target: "futures_actors", "actor {name}: cannot reap its child: {error}");
             None

@@ -1,24 +1,56 @@
 //! What starts a child: its pipes, the memory that it shares, and Python's part.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::link::{Line, Process};
 use super::{imports, lifecycle, pickle};
 use crate::engine::arena::Arena;
+use crate::engine::ending::{Child, ExitCodes, Witness};
 use crate::engine::frame::{Kind, encode};
 use crate::engine::link::{Reader, Writer};
 use crate::engine::shared::Shared;
-use crate::engine::sys::{self, Handle};
+use crate::engine::sys::{self, Handle, HandleNumber};
 use crate::engine::trace::Traces;
 
-/// A child as `_spawn` gives it.
-pub(super) struct Child {
-    pub(super) object: Py<PyAny>,
-    pub(super) pid: u32,
+/// The exit codes of a fork server's children, which it writes to a pipe.
+///
+/// Python holds it with the end of the pipe that the server is given.
+#[pyclass(frozen, module = "futures_actors._core")]
+pub(super) struct ServerExitCodes {
+    codes: Arc<ExitCodes>,
+    writer: Mutex<Option<Handle>>,
 }
+
+#[pymethods]
+impl ServerExitCodes {
+    #[new]
+    fn new() -> PyResult<Self> {
+        let (reader, writer) = sys::pipe().map_err(std::io::Error::from)?;
+        Ok(Self {
+            codes: Arc::new(ExitCodes::new(reader)),
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// The descriptor to give to the server, or None once it is closed here.
+    #[getter]
+    fn writer(&self) -> Option<HandleNumber> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.as_ref().map(Handle::number)
+    }
+
+    /// Close this process's copy of the descriptor, so that the server's end is learned.
+    fn close_writer(&self) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(writer.take());
+    }
+}
+
+/// What `_spawn.start_child` returns: the pid, and for a child of a fork server its exit codes and
+/// the number of the request.
+type Started<'py> = (u32, Option<(Bound<'py, ServerExitCodes>, u64)>);
 
 /// What an actor's children are started with, each like the first.
 pub(super) struct Recipe {
@@ -51,14 +83,22 @@ pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, L
         recipe.start_method.as_deref(),
         slow_imports,
     );
-    let object = imports::start_child(py)?.call1(how)?;
-    let pid = object.getattr(intern!(py, "pid"))?.extract()?;
-    let object = object.unbind();
+    let started = imports::start_child(py)?.call1(how)?;
+    let (pid, server): Started<'_> = started.extract()?;
     let reader = Reader::new(answer_read);
     let watch = i32::try_from(pid).ok().and_then(sys::watch_process);
     let process = Process {
         pid,
         watch: watch.map(Arc::new),
+    };
+    let witness = match server {
+        Some((server, number)) => Witness::Server(Arc::clone(&server.get().codes), number),
+        None => Witness::System,
+    };
+    let child = Child {
+        pid,
+        watch: process.watch.clone(),
+        witness,
     };
     // Without a descriptor for them it does without them: the child has been started.
     let traces = process.watch.clone();
@@ -71,5 +111,5 @@ pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, L
         traces,
         process,
     };
-    Ok((Child { object, pid }, line))
+    Ok((child, line))
 }

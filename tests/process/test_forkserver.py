@@ -4,7 +4,6 @@ them, or the server, is killed or replaced."""
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -239,32 +238,3 @@ def test_children_that_end_together_each_have_their_own_exit_code(process):
     assert [future.exception(PATIENCE).exitcode for future in futures] == list(range(1, 9))
     for executor in executors:
         executor.shutdown()
-
-
-def test_a_thread_that_reads_of_another_s_child_leaves_it_its_exit_code():
-    from futures_actors import _forkserver_client, _messages
-
-    reading, writing = os.pipe()
-    exits = _forkserver_client._Exits(reading)
-    codes = {}
-    waiters = [
-        threading.Thread(target=lambda number=number: codes.update({number: code(number)}))
-        for number in range(4)
-    ]
-
-    def code(number):
-        assert exits.wait(number)
-        return exits.take(number)
-
-    for waiter in waiters:
-        waiter.start()
-    # While nobody hears of it they all wait, one in the pipe: this one has no time.
-    assert not exits.wait(9, 0.01)
-    for number in (3, 1, 0, 2):
-        os.write(writing, _messages.EXIT.pack(number, -number))
-    for waiter in waiters:
-        waiter.join(PATIENCE)
-    assert codes == {0: 0, 1: -1, 2: -2, 3: -3}
-    os.close(writing)
-    assert exits.wait(7)
-    assert exits.take(7) is None

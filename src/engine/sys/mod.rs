@@ -15,6 +15,6 @@ mod unix;
 
 pub use attempt::retry;
 pub use error::{Error, Result};
-pub use types::{Interest, Ready, Signal};
+pub use types::{Interest, Ready, Reaped, Signal};
 #[cfg(unix)]
 pub use unix::*;

@@ -39,3 +39,14 @@ pub enum Signal {
     /// Ends it.
     Kill,
 }
+
+/// What is known of a child of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// It has ended by this exit code, negative for a signal, and has been reaped just now.
+    Code(i32),
+    /// It has ended, and others have reaped it: a handler of SIGCHLD, or the system where that
+    /// signal is ignored.
+    ByAnother,
+    Lives,
+}

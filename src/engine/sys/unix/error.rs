@@ -18,6 +18,7 @@ impl Error {
     pub const INTERRUPTED: Self = Self(libc::EINTR);
     pub const INVALID: Self = Self(libc::EINVAL);
     pub const NO_MEMORY: Self = Self(libc::ENOMEM);
+    pub const NO_CHILD: Self = Self(libc::ECHILD);
     pub const NO_PROCESS: Self = Self(libc::ESRCH);
     pub const NO_SPACE: Self = Self(libc::ENOSPC);
     pub const TOO_MANY_HANDLES: Self = Self(libc::EMFILE);

@@ -33,5 +33,5 @@ pub use native::{
 };
 pub(in crate::engine) use native::{available_bytes, give_back, make_sparse, reserve};
 pub(in crate::engine) use process::process_id;
-pub use process::{end_now, signal_process, watch_process};
+pub use process::{end_now, reap, signal_process, watch_process};
 pub use thread::{now_nanos, spawn};

@@ -1,11 +1,11 @@
 //! This process, the end of another, and signals to it.
 
 use super::handle::Handle;
-use super::native::{signal_watched, watch};
-use crate::engine::sys::attempt::attempt;
+use super::native::{reap_watched, signal_watched, watch};
+use crate::engine::sys::attempt::{attempt, retry};
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
-use crate::engine::sys::types::Signal;
+use crate::engine::sys::types::{Reaped, Signal};
 
 /// The id of this process, also in one that `fork` has made.
 pub(in crate::engine) fn process_id() -> u32 {
@@ -40,6 +40,38 @@ pub fn signal_process(watch: Option<&Handle>, pid: i32, signal: Signal) -> Resul
         Err(Error::NO_PROCESS) => Ok(()),
         sent => sent,
     }
+}
+
+/// Reaps a child of this process if it has ended; with `waits` it blocks until it has. `watch` is what
+/// `watch_process` gave for it; without one, `pid` must not have been reaped.
+pub fn reap(watch: Option<&Handle>, pid: i32, waits: bool) -> Result<Reaped> {
+    // Without a pid the call would be for any child.
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else {
+        return Err(Error::INVALID);
+    };
+    let reaped = retry(|| match watch {
+        Some(watch) => reap_watched(watch, pid, waits),
+        None => reap_by_number(pid, waits),
+    });
+    match reaped {
+        Err(Error::NO_CHILD) => Ok(Reaped::ByAnother),
+        reaped => reaped,
+    }
+}
+
+pub(super) fn reap_by_number(pid: rustix::process::Pid, waits: bool) -> Result<Reaped> {
+    let mut options = rustix::process::WaitOptions::empty();
+    options.set(rustix::process::WaitOptions::NOHANG, !waits);
+    let Some((_, status)) = rustix::process::waitpid(Some(pid), options)? else {
+        return Ok(Reaped::Lives);
+    };
+    Ok(by_status(status.exit_status(), status.terminating_signal()))
+}
+
+/// What the exit code or the signal says that a child has ended by.
+pub(super) fn by_status(code: Option<i32>, signal: Option<i32>) -> Reaped {
+    let code = code.or(signal.map(|signal| -signal));
+    code.map_or(Reaped::ByAnother, Reaped::Code)
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Processes, by their descriptors.
 
-use rustix::fd::OwnedFd;
-use rustix::io::Result;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::{Errno, Result};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error;
+use crate::engine::sys::types::Reaped;
 use crate::engine::sys::unix::handle::Handle;
+use crate::engine::sys::unix::process::{by_status, reap_by_number};
 
 pub(in crate::engine::sys::unix) fn make_pipe() -> Result<(OwnedFd, OwnedFd)> {
     rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
@@ -26,4 +28,20 @@ pub(in crate::engine::sys::unix) fn signal_watched(
     attempt(Call::Signal, || {
         rustix::process::pidfd_send_signal(&watch.0, signal)
     })
+}
+
+pub(in crate::engine::sys::unix) fn reap_watched(
+    watch: &Handle,
+    pid: Pid,
+    waits: bool,
+) -> error::Result<Reaped> {
+    let mut options = WaitIdOptions::EXITED;
+    options.set(WaitIdOptions::NOHANG, !waits);
+    match rustix::process::waitid(WaitId::PidFd(watch.0.as_fd()), options) {
+        Ok(None) => Ok(Reaped::Lives),
+        Ok(Some(status)) => Ok(by_status(status.exit_status(), status.terminating_signal())),
+        // Linux 5.3 has such descriptors, and cannot wait by them.
+        Err(Errno::INVAL) => reap_by_number(pid, waits),
+        Err(error) => Err(error.into()),
+    }
 }

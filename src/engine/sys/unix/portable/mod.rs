@@ -15,7 +15,7 @@ pub(super) use memory::{MAP_FLAGS, anonymous_file};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
 pub use parker::{Parker, is_main_thread};
 pub(super) use pipe::make_pipe;
-pub(super) use process::{signal_watched, watch};
+pub(super) use process::{reap_watched, signal_watched, watch};
 pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
 
 /// How often a thread must look again whether the other end of a pipe has hung up: macOS tells it

@@ -9,9 +9,10 @@ use rustix::process::{Pid, Signal};
 use crate::engine::sys::attempt::{attempt, retry};
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{self, Error};
-use crate::engine::sys::types::Interest;
+use crate::engine::sys::types::{Interest, Reaped};
 use crate::engine::sys::unix::handle::Handle;
 use crate::engine::sys::unix::io::poll;
+use crate::engine::sys::unix::process::reap_by_number;
 
 /// A kqueue that becomes readable when the process has ended.
 #[cfg(not(target_os = "linux"))]
@@ -60,4 +61,12 @@ pub(in crate::engine::sys::unix) fn signal_watched(
         return Err(Error::NO_PROCESS);
     }
     attempt(Call::Signal, || rustix::process::kill_process(pid, signal))
+}
+
+pub(in crate::engine::sys::unix) fn reap_watched(
+    _watch: &Handle,
+    pid: Pid,
+    waits: bool,
+) -> error::Result<Reaped> {
+    reap_by_number(pid, waits)
 }
