@@ -34,15 +34,6 @@ KNOWN = (
         "src/engine/sys/ready.rs",
         "src/engine/sys/thread.rs",
     ),
-    (
-        "src/py/future/callbacks.rs",
-        "src/py/future/core.rs",
-        "src/py/future/settle.rs",
-        "src/py/link.rs",
-        "src/py/link/intake.rs",
-        "src/py/message.rs",
-        "src/py/wire.rs",
-    ),
     ("python/futures_actors/_forkserver_client.py", "python/futures_actors/_spawn.py"),
 )
 

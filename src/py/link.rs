@@ -6,21 +6,23 @@
 //! is called, and messages are ended, holding neither.
 //!
 //! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
-//! the thread that waits in `result()` reads, which saves a hop. See [`Link::read_for`].
+//! the thread that waits in `result()` reads, which saves a hop. See [`Carrier::read_for`].
 
-mod intake;
+mod inbound;
+mod reading;
 mod transport;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(super) use self::intake::{Event, Intake, Over};
+pub(super) use self::inbound::{Event, Intake, Over};
 use super::future::ActorCell;
 use super::lifecycle;
 use super::logs::Logs;
 use super::message::Message;
 use super::tally::Tally;
+use super::ticket::Carrier;
 use super::wire::{Ahead, Out, Phase, Wire};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
@@ -83,7 +85,7 @@ pub(super) struct Link {
     wire: Mutex<Option<Wire>>,
     intake: Mutex<Option<Intake>>,
     /// The I/O thread leaves the answers to who waits for them. It alone sets this; anybody who
-    /// is to hear of an answer without waiting takes it back (`attend`), and where nobody does,
+    /// is to hear of an answer without waiting takes it back (`resume_io_thread`), and where nobody does,
     /// the I/O thread's next tick.
     by_waiter: AtomicBool,
     pub(super) crowd: Crowd,
@@ -191,6 +193,10 @@ impl Link {
             && returned.all(|cell| cell.phase().is_done())
     }
 
+    fn carrier(self: &Arc<Self>) -> Arc<dyn Carrier> {
+        Arc::clone(self) as _
+    }
+
     pub(super) fn arena(&self) -> Arc<Arena> {
         Arc::clone(&self.arena.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -296,7 +302,7 @@ impl Link {
     fn pump(self: &Arc<Self>, limit: usize, who: Who) {
         let mut guard = self.wire();
         let Some(wire) = guard.as_mut() else { return };
-        let flushed = wire.pump(self, limit);
+        let flushed = wire.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
         self.ahead_messages
             .store(wire.ahead.len(), Ordering::SeqCst);
         drop(guard);

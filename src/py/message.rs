@@ -5,12 +5,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::link::Link;
-use super::packet::{Few, Packed};
-use super::wire::Ticket;
+use super::packet::Packed;
+use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
 use crate::engine::frame::Kind;
-use crate::engine::packet::Reference;
 use crate::engine::room::Permit;
 
 /// What is posted.
@@ -43,14 +41,6 @@ impl Message {
         }
     }
 
-    /// What its frame refers to.
-    pub(super) fn references(&self) -> Few<Reference> {
-        match self {
-            Self::Frame(packed) => packed.references(),
-            _ => None,
-        }
-    }
-
     /// Drops a message that nobody will begin. It is detached that memory is given back to the
     /// system, which takes its time.
     pub(super) fn discard(self, py: Python<'_>) {
@@ -79,20 +69,12 @@ impl Message {
         }
     }
 
-    /// Another of an encoded message.
-    pub(super) fn duplicate(&self) -> Option<Self> {
-        match self {
-            Self::Frame(packed) => Some(Self::Frame(packed.duplicate())),
-            _ => None,
-        }
-    }
-
     /// The message that a dead child had and has not begun, if it was kept: true. Otherwise what
     /// was given.
     pub(super) fn take_back(self) -> (Self, bool) {
         match self {
             Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
-                Some(kept) => (kept.bounded(ticket.permit.take()), true),
+                Some(kept) => (Self::Frame(*kept).bounded(ticket.permit.take()), true),
                 None => (Self::Ticket(ticket), false),
             },
             message => (message, false),
@@ -107,9 +89,10 @@ impl Message {
         }
     }
 
-    pub(super) fn link(&mut self) -> Option<(Arc<Link>, u64)> {
+    /// What brings the answer of a message that a child has, and to which number.
+    pub(super) fn carrier(&mut self) -> Option<(Arc<dyn Carrier>, u64)> {
         match self {
-            Self::Ticket(ticket) => ticket.link(),
+            Self::Ticket(ticket) => ticket.carrier(),
             _ => None,
         }
     }

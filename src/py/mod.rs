@@ -30,6 +30,7 @@ mod stats;
 mod stop;
 mod tally;
 mod thread;
+mod ticket;
 mod wait;
 mod wire;
 

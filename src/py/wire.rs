@@ -1,80 +1,19 @@
 //! The sending side of a link: what goes ahead to the child, and what stands for it here meanwhile.
 //!
-//! Everything here is used under the lock that [`Link`] keeps it behind, but for a [`Ticket`], which
-//! is in its message's cell. No call blocks, and none calls Python.
+//! The link keeps all of it behind one lock. No call blocks, and none calls Python.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::future::ActorCell;
-use super::lifecycle;
-use super::link::Link;
 use super::message::Message;
-use super::packet::Few;
+use super::ticket::{Carrier, Ticket};
 use crate::engine::frame::{Kind, encode, renumber};
 use crate::engine::link::{Flush, Writer};
-use crate::engine::mailbox::Take;
-use crate::engine::packet::Reference;
-use crate::engine::room::Permit;
+use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::shared::Shared;
 use crate::engine::sys::Bell;
 use crate::engine::window::Window;
-
-/// A message that the child has, in place of the message.
-pub(super) struct Ticket {
-    link: Arc<Link>,
-    /// With the child that has it, whichever the link has now.
-    shared: Arc<Shared>,
-    sequence: u64,
-    pub(super) is_told: bool,
-    /// Its place in a bounded mailbox, until it is known to have begun.
-    pub(super) permit: Option<Permit>,
-    /// What the frame refers to: the child's once it claims the message, and until then ours.
-    references: Few<Reference>,
-    is_withdrawn: AtomicBool,
-    /// The message, for another child should this one die: where an actor is started again.
-    pub(super) kept: Option<Box<Message>>,
-}
-
-impl Ticket {
-    /// What the frame refers to is freed when the ticket is dropped: here its cell is locked.
-    pub(super) fn withdraw(&self) -> bool {
-        let withdrawn = self.shared.claims().withdraw(self.sequence);
-        if withdrawn {
-            self.is_withdrawn.store(true, Ordering::SeqCst);
-        }
-        withdrawn
-    }
-
-    pub(super) fn has_references(&self) -> bool {
-        self.references.is_some()
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.shared.claims().has_started(self.sequence)
-    }
-
-    /// Where the answer comes from, and to which number. `None` in a process that `os.fork` made:
-    /// there nobody lets go of the link's locks, and its descriptors and memory are still the other
-    /// process's.
-    pub(super) fn link(&self) -> Option<(Arc<Link>, u64)> {
-        let is_ours = self.link.generation == lifecycle::generation();
-        is_ours.then(|| (Arc::clone(&self.link), self.sequence))
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if let Some(references) = &self.references
-            && self.is_withdrawn.load(Ordering::SeqCst)
-        {
-            let arena = self.link.arena();
-            let references = references.iter();
-            references.for_each(|reference| arena.free(*reference));
-        }
-    }
-}
 
 /// A message that has been sent and not yet answered.
 pub(super) struct Ahead {
@@ -150,15 +89,22 @@ impl Wire {
         }
     }
 
-    /// Sends from the mailbox while fewer than `limit` messages are ahead.
-    pub(super) fn pump(&mut self, link: &Arc<Link>, limit: usize) -> Flush {
+    /// Sends from `mailbox` while fewer than `limit` messages are ahead. With `keeps`, a copy of each
+    /// message stays in its ticket, for the next child should this one die.
+    pub(super) fn pump(
+        &mut self,
+        mailbox: &Mailbox<Arc<ActorCell>>,
+        carrier: &Arc<dyn Carrier>,
+        keeps: bool,
+        limit: usize,
+    ) -> Flush {
         while self.phase == Phase::Open && self.out.is_some() && self.ahead.has_room(limit) {
             let next = match self.returned.pop_front() {
                 Some(cell) => Take::Item(cell),
-                None => link.mailbox.try_take(),
+                None => mailbox.try_take(),
             };
             match next {
-                Take::Item(cell) => self.send(link, cell),
+                Take::Item(cell) => self.send(carrier, keeps, cell),
                 Take::Closed => self.stop(),
                 Take::Empty => break,
             }
@@ -170,37 +116,24 @@ impl Wire {
         }
     }
 
-    fn send(&mut self, link: &Arc<Link>, cell: Arc<ActorCell>) {
+    fn send(&mut self, carrier: &Arc<dyn Carrier>, keeps: bool, cell: Arc<ActorCell>) {
         let Some(out) = &mut self.out else { return };
         let sequence = self.ahead.next_sequence();
         // Before anybody can withdraw it, and before the child can see it.
         out.shared.claims().offer(sequence);
-        let (link, shared) = (Arc::clone(link), Arc::clone(&out.shared));
         let sent = cell.exchange(|message| {
             let (message, permit) = match message {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
                 message => (message, None),
             };
-            let kept = if link.keeps {
-                message.duplicate()
-            } else {
-                None
+            let Message::Frame(packed) = message else {
+                return (message.bounded(permit), None);
             };
-            let ticket = Ticket {
-                link,
-                shared,
-                sequence,
-                is_told: message.is_told(),
-                references: message.references(),
-                is_withdrawn: AtomicBool::new(false),
-                permit,
-                kept: kept.map(Box::new),
-            };
-            (Message::Ticket(ticket), message)
+            let kept = keeps.then(|| packed.duplicate());
+            let ticket = Ticket::new(carrier, &out.shared, sequence, &packed, permit, kept);
+            (Message::Ticket(ticket), Some(packed))
         });
-        let Some(Message::Frame(packed)) = sent else {
-            return;
-        };
+        let Some(Some(packed)) = sent else { return };
         let kind = packed.kind;
         let mut frame = packed.into_frame();
         renumber(&mut frame, kind, sequence);

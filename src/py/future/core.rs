@@ -109,9 +109,9 @@ impl FutureCore {
         self.cell.phase()
     }
 
-    pub(super) fn attend(&self, py: Python<'_>) {
+    pub(super) fn resume_io_thread(&self, py: Python<'_>) {
         if !self.is_elsewhere() {
-            attend(py, &self.cell);
+            resume_io_thread(py, &self.cell);
         }
     }
 
@@ -151,7 +151,7 @@ impl FutureCore {
         if let Some(condition) = this.condition.get() {
             return Ok(condition);
         }
-        this.attend(py);
+        this.resume_io_thread(py);
         let condition = Box::new(Condition::new(py)?);
         // If another thread was faster, its condition is the one; ours is dropped.
         drop(this.condition.set(condition));
@@ -181,8 +181,8 @@ impl FutureCore {
 
 /// The caller wants to be notified without blocking in `result()`, or ends the message by hand, so
 /// the I/O thread must read the answers again.
-pub(in crate::py) fn attend(py: Python<'_>, cell: &ActorCell) {
-    if let Some((link, _)) = cell.message(Message::link).flatten() {
-        link.attend(py);
+pub(in crate::py) fn resume_io_thread(py: Python<'_>, cell: &ActorCell) {
+    if let Some((carrier, _)) = cell.message(Message::carrier).flatten() {
+        carrier.resume_io_thread(py);
     }
 }

@@ -24,7 +24,7 @@ type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
 impl FutureCore {
     fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
         slf.get().check_reach()?;
-        slf.get().attend(slf.py());
+        slf.get().resume_io_thread(slf.py());
         let (finished, raised) = Self::finish(slf, outcome, Runner::Caller);
         raised?;
         if finished.is_ok() {
@@ -57,8 +57,8 @@ impl FutureCore {
         if this.is_forked() {
             return Err(lifecycle::forked_error());
         }
-        if let Some((link, sequence)) = this.cell.message(Message::link).flatten() {
-            link.read_for(py, &this.cell, sequence, deadline)?;
+        if let Some((carrier, sequence)) = this.cell.message(Message::carrier).flatten() {
+            carrier.read_for(py, this.cell.done(), sequence, deadline)?;
         }
         if !wait_for(py, this.cell.done(), deadline)? {
             let error = imports::timeout_error(py)?.clone();
@@ -134,7 +134,7 @@ impl FutureCore {
     fn done(&self, py: Python<'_>) -> bool {
         let done = self.phase().is_done();
         if !done {
-            self.attend(py);
+            self.resume_io_thread(py);
         }
         done
     }
@@ -194,7 +194,7 @@ impl FutureCore {
             Some(()) => {}
             None => return run_callbacks(slf, callback.into_iter().collect(), Runner::Caller),
         }
-        slf.get().attend(slf.py());
+        slf.get().resume_io_thread(slf.py());
         Ok(())
     }
 

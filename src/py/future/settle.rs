@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::callbacks::{Runner, serve};
 use super::condition::Condition;
-use super::core::{ActorCell, FutureCore, Watch, attend};
+use super::core::{ActorCell, FutureCore, Watch, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
 use crate::py::message::Message;
 use crate::py::outcome::{Outcome, Sealed};
@@ -61,7 +61,7 @@ pub(in crate::py) fn cancel(
     cell: &ActorCell,
     tally: Option<&Tally>,
 ) -> PyResult<bool> {
-    attend(py, cell);
+    resume_io_thread(py, cell);
     match cell.cancel(Hold::Attached) {
         Cancel::Cancelled { message, watch } => {
             discard(py, message);
@@ -108,7 +108,7 @@ impl FutureCore {
     /// a callback or a signal's handler raised, and comes after the cancelling.
     pub(super) fn cancel_cell(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
-        attend(slf.py(), cell);
+        resume_io_thread(slf.py(), cell);
         let (ended, told) = match cell.cancel(Hold::Attached) {
             Cancel::NeedsCondition => Self::cancel_witnessed(slf),
             ended => (ended, Ok(())),

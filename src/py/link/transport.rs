@@ -21,6 +21,7 @@ use crate::py::message::Message;
 use crate::py::packet::{self, Giver};
 use crate::py::pickle::What;
 use crate::py::tally::Progress;
+use crate::py::ticket::Carrier;
 
 impl Link {
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
@@ -68,7 +69,7 @@ impl Transport for Arc<Link> {
         let ahead = self.ahead_messages();
         if ahead > 0 {
             // No longer one by one.
-            self.attend(py);
+            self.resume_io_thread(py);
         }
         // With so many ahead an answer is to come, after which the mailbox is looked into. Nothing
         // to do here, so no reason to let another thread have the GIL.

@@ -1,4 +1,5 @@
-//! The receiving side of a link: what comes from the child, and who reads it.
+//! Who reads what comes from the child: the I/O thread, or in its place a thread that waits for an
+//! answer.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -7,94 +8,21 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::Link;
+use super::inbound::{Event, Intake, Left, Over};
 use crate::engine::cell::Begin;
 use crate::engine::frame::{Frame, Kind};
-use crate::engine::link::{Broken, Fill, Reader};
-use crate::engine::room::Permit;
+use crate::engine::latch::Latch;
+use crate::engine::link::{Broken, Fill};
+use crate::engine::packet::Reference;
 use crate::engine::sys::{self, Bell, Interest, Ready};
-use crate::py::future::ActorCell;
-use crate::py::future::settle;
+use crate::py::lifecycle;
 use crate::py::message::Message;
-use crate::py::outcome::{Outcome, Sealed};
+use crate::py::outcome::Sealed;
 use crate::py::packet::Packet;
 use crate::py::tally::Completion;
+use crate::py::ticket::Carrier;
 use crate::py::wait;
 use crate::py::wire::Wire;
-
-/// The receiving side.
-pub(in crate::py) struct Intake {
-    reader: Reader,
-    /// What a thread that waits for an answer has read and leaves to the I/O thread: it comes before
-    /// whatever is read next.
-    left: Left,
-}
-
-/// What is left to the I/O thread, which is rung for it.
-#[derive(Default)]
-pub(in crate::py) struct Left {
-    pub(in crate::py) events: Vec<Event>,
-    /// Why there is nothing more to read.
-    pub(in crate::py) over: Option<Over>,
-}
-
-/// Why nothing more is read.
-pub(in crate::py) enum Over {
-    /// The stream or the process has ended.
-    Ended,
-    InitFailed(Vec<u8>),
-    Broken(Broken),
-}
-
-impl From<Broken> for Over {
-    fn from(broken: Broken) -> Self {
-        Self::Broken(broken)
-    }
-}
-
-/// What a frame has told, and the tally knows already. Holds what is dropped without a lock.
-pub(in crate::py) enum Event {
-    /// The message has left the child with an outcome; its place is another's.
-    Ended(Arc<ActorCell>, Sealed, Ticket),
-    /// It has left the child, which did not begin it.
-    Skipped(Arc<ActorCell>),
-    /// It has begun; its place is another's.
-    Begun(Option<Permit>),
-    /// These were told, and have been handled.
-    Done(Vec<Arc<ActorCell>>),
-}
-
-impl Event {
-    /// Ends its message and runs the callbacks.
-    fn settle(self) {
-        match self {
-            Self::Ended(cell, outcome, ticket) => {
-                // First, so that whoever hears of the end finds room.
-                drop(ticket);
-                settle::settle(&cell, Outcome::Sealed(outcome));
-            }
-            Self::Skipped(cell) => drop(cell),
-            Self::Begun(permit) => drop(permit),
-            Self::Done(cells) => {
-                for cell in cells {
-                    settle::settle(&cell, Outcome::Nothing);
-                }
-            }
-        }
-    }
-
-    /// Whether it is the end of `cell`, and nobody but the threads that wait for it must be told.
-    fn is_end_of(&self, cell: &ActorCell) -> bool {
-        let Self::Ended(ended, ..) = self else {
-            return false;
-        };
-        std::ptr::eq(&raw const **ended, cell)
-            && cell.watch(|_, watch| watch.is_none()) == Some(true)
-    }
-}
-
-/// What stood for a message in its cell, with its place in the mailbox; nothing if the future was
-/// ended by hand before.
-type Ticket = Option<Message>;
 
 /// How it went to read in the place of the I/O thread.
 enum Turn {
@@ -103,6 +31,49 @@ enum Turn {
     Look,
     /// The answer is another thread's to read, or has been read.
     Leave,
+}
+
+impl Carrier for Link {
+    fn resume_io_thread(&self, py: Python<'_>) {
+        if self.is_by_waiter() {
+            py.detach(|| self.give_back());
+        }
+    }
+
+    fn read_for(
+        self: Arc<Self>,
+        py: Python<'_>,
+        done: &Latch,
+        sequence: u64,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        while self.is_by_waiter() && !done.is_set() {
+            let until = wait::until(deadline);
+            let turn = wait::raising(|| Ok(py.detach(|| self.read_once(done, sequence, until))))?;
+            match turn {
+                Turn::Read => {}
+                Turn::Look => {
+                    py.check_signals()?;
+                    if deadline.is_some_and(|at| Instant::now() >= at) {
+                        break;
+                    }
+                }
+                Turn::Leave => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn free(&self, references: &[Reference]) {
+        let arena = self.arena();
+        for reference in references {
+            arena.free(*reference);
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.generation == lifecycle::generation()
+    }
 }
 
 impl Link {
@@ -136,13 +107,6 @@ impl Link {
         left.unwrap_or_default()
     }
 
-    /// Somebody is to hear of an answer without waiting for it.
-    pub(in crate::py) fn attend(&self, py: Python<'_>) {
-        if self.is_by_waiter() {
-            py.detach(|| self.give_back());
-        }
-    }
-
     /// Takes in what one read gives; what it tells is the caller's to settle.
     pub(in crate::py) fn read(
         self: &Arc<Self>,
@@ -165,43 +129,10 @@ impl Link {
         Ok(fill)
     }
 
-    /// Reads in the place of the I/O thread until `cell` is done, which was sent as `sequence`, if
-    /// that leaves it to the thread that waits. Otherwise, or if there is more to do than to end this
-    /// one message, returns early: the caller must wait for the latch. An error is what a signal's
-    /// handler raised.
-    pub(in crate::py) fn read_for(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        cell: &ActorCell,
-        sequence: u64,
-        deadline: Option<Instant>,
-    ) -> PyResult<()> {
-        while self.is_by_waiter() && !cell.done().is_set() {
-            let until = wait::until(deadline);
-            let turn = wait::raising(|| Ok(py.detach(|| self.read_once(cell, sequence, until))))?;
-            match turn {
-                Turn::Read => {}
-                Turn::Look => {
-                    py.check_signals()?;
-                    if deadline.is_some_and(|at| Instant::now() >= at) {
-                        break;
-                    }
-                }
-                Turn::Leave => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits for answers, and ends the message of `cell` if its answer has come.
-    fn read_once(
-        self: &Arc<Self>,
-        cell: &ActorCell,
-        sequence: u64,
-        until: Option<Instant>,
-    ) -> Turn {
+    /// Waits for answers, and ends the message of the latch `done` if its answer has come.
+    fn read_once(self: &Arc<Self>, done: &Latch, sequence: u64, until: Option<Instant>) -> Turn {
         let mut own = None;
-        let turn = self.read_as_waiter(cell, sequence, until, &mut own);
+        let turn = self.read_as_waiter(done, sequence, until, &mut own);
         // Without the lock, since a place in the mailbox may go to a thread that waits for it.
         if let Some(event) = own {
             event.settle();
@@ -223,7 +154,7 @@ impl Link {
     /// handlers. What it has read beyond its own answer, it leaves to the I/O thread.
     fn read_as_waiter(
         self: &Arc<Self>,
-        cell: &ActorCell,
+        done: &Latch,
         sequence: u64,
         until: Option<Instant>,
         own: &mut Option<Event>,
@@ -259,7 +190,7 @@ impl Link {
                 match (read, &*events) {
                     (Ok(Fill::End), []) => self.give_back(),
                     (Ok(_), []) => {}
-                    (Ok(_), [one]) if one.is_end_of(cell) && !self.logs.is_behind() => {
+                    (Ok(_), [one]) if one.is_end_of(done) && !self.logs.is_behind() => {
                         *own = events.pop();
                     }
                     (read, _) => {
@@ -386,18 +317,5 @@ impl Link {
         let mut ahead = (oldest..).zip(wire.ahead.iter());
         let next = ahead.find(|(number, ahead)| !ahead.is_told || *number >= frame.sequence);
         next.is_some_and(|(number, _)| number == frame.sequence)
-    }
-}
-
-impl Intake {
-    pub(super) fn new(reader: Reader) -> Self {
-        Self {
-            reader,
-            left: Left::default(),
-        }
-    }
-
-    pub(in crate::py) fn take_left(&mut self) -> Left {
-        std::mem::take(&mut self.left)
     }
 }

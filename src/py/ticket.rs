@@ -1,0 +1,115 @@
+//! A ticket: what stands in a cell for a message that has been sent ahead to a child.
+//!
+//! Whether the child begins the message or a caller cancels it, its claim decides. What a future
+//! needs of the link that carries it is the trait [`Carrier`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use pyo3::prelude::*;
+
+use super::packet::{Few, Packed};
+use crate::engine::frame::Kind;
+use crate::engine::latch::Latch;
+use crate::engine::packet::Reference;
+use crate::engine::room::Permit;
+use crate::engine::shared::Shared;
+
+/// What carries messages to a child and brings their answers.
+pub(super) trait Carrier: Send + Sync {
+    /// Has the I/O thread read the answers, if it has left that to a thread that waits.
+    fn resume_io_thread(&self, py: Python<'_>);
+
+    /// Reads in the place of the I/O thread until `done` is set, the latch of the message that was
+    /// sent as `sequence`. Returns early if the I/O thread reads, or if there is more to do than to
+    /// end this one message: the caller must wait for the latch. An error is what a signal's
+    /// handler raised.
+    fn read_for(
+        self: Arc<Self>,
+        py: Python<'_>,
+        done: &Latch,
+        sequence: u64,
+        deadline: Option<Instant>,
+    ) -> PyResult<()>;
+
+    /// Frees the blocks that the frame of a withdrawn message refers to.
+    fn free(&self, references: &[Reference]);
+
+    /// Whether this is the process that started it, and not one that `os.fork` made.
+    fn is_ours(&self) -> bool;
+}
+
+/// A message that the child has, in place of the message.
+pub(super) struct Ticket {
+    carrier: Arc<dyn Carrier>,
+    /// With the child that has it, whichever the link has now.
+    shared: Arc<Shared>,
+    sequence: u64,
+    pub(super) is_told: bool,
+    /// Its place in a bounded mailbox, until it is known to have begun.
+    pub(super) permit: Option<Permit>,
+    /// What the frame refers to: the child's once it claims the message, and until then ours.
+    references: Few<Reference>,
+    is_withdrawn: AtomicBool,
+    /// The message, for another child should this one die: where an actor is started again.
+    pub(super) kept: Option<Box<Packed>>,
+}
+
+impl Ticket {
+    /// A ticket for `message`, which is about to be sent to the child that `shared` is shared with.
+    pub(super) fn new(
+        carrier: &Arc<dyn Carrier>,
+        shared: &Arc<Shared>,
+        sequence: u64,
+        message: &Packed,
+        permit: Option<Permit>,
+        kept: Option<Packed>,
+    ) -> Self {
+        Self {
+            carrier: Arc::clone(carrier),
+            shared: Arc::clone(shared),
+            sequence,
+            is_told: message.kind == Kind::Told,
+            permit,
+            references: message.references(),
+            is_withdrawn: AtomicBool::new(false),
+            kept: kept.map(Box::new),
+        }
+    }
+
+    /// What the frame refers to is freed when the ticket is dropped: here its cell is locked.
+    pub(super) fn withdraw(&self) -> bool {
+        let withdrawn = self.shared.claims().withdraw(self.sequence);
+        if withdrawn {
+            self.is_withdrawn.store(true, Ordering::SeqCst);
+        }
+        withdrawn
+    }
+
+    pub(super) fn has_references(&self) -> bool {
+        self.references.is_some()
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.shared.claims().has_started(self.sequence)
+    }
+
+    /// Who brings the answer, and to which number. `None` in a process that `os.fork` made: there
+    /// no thread lets go of the carrier's locks, and its descriptors and memory are still the other
+    /// process's.
+    pub(super) fn carrier(&self) -> Option<(Arc<dyn Carrier>, u64)> {
+        let is_ours = self.carrier.is_ours();
+        is_ours.then(|| (Arc::clone(&self.carrier), self.sequence))
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(references) = &self.references
+            && self.is_withdrawn.load(Ordering::SeqCst)
+        {
+            self.carrier.free(references);
+        }
+    }
+}
