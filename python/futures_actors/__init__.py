@@ -8,6 +8,8 @@ The base classes are loaded at once, everything else on first use: a child proce
 an actor must not pay for what its parent needs.
 """
 
+import os
+
 from ._core import Actor, ProcessActor, ThreadActor, __version__
 
 TYPE_CHECKING = False  # typing's own takes ten times longer to import than this package
@@ -44,6 +46,20 @@ __all__ = [
     "preload",
     "set_start_method",
 ]
+
+# The directory in which the relative entries of `sys.path` were looked up, so far.
+_directory: str | None
+
+
+def _note_directory() -> None:
+    global _directory  # noqa: PLW0603 - a fork server's children begin in others
+    try:
+        _directory = os.getcwd()  # noqa: PTH109 - a child has no pathlib yet
+    except OSError:
+        _directory = None
+
+
+_note_directory()
 
 _LATE = {
     "ActorDied": "_errors",

@@ -16,32 +16,46 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    #: What `_spawn.surroundings` returned.
+    Surroundings = tuple[list[str], list[str], dict[str, int], str, bytes | None]
+
 
 def main(descriptors: list[int], parent: int) -> None:
     """Serve the process `parent` until it says stop.
 
     `descriptors`: where to read frames, where to write them, and the shared memory of the claims.
     """
-    # The bootstrap's own names are no business of the user's code.
-    for name in ("sys", "_child", "_forkserver"):
-        vars(sys.modules["__main__"]).pop(name, None)
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
-    # `_spawn` has held it back until now.
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
+    # `_spawn` has held Ctrl-C back until now. What else that thread blocks is its own affair: here,
+    # SIGTERM must end the process, and alarms must go off.
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     request, answer, shared = descriptors
-    _core.serve(request, answer, shared, parent, _prepare, dump_error)
+
+    def prepare(name: str, surroundings: "Surroundings") -> None:
+        _prepare(name, parent, *surroundings)
+
+    _core.serve(request, answer, shared, parent, prepare, dump_error)
 
 
-def _prepare(argv: list[str], levels: dict[str, int], authkey: bytes | None) -> None:
+def _prepare(  # noqa: PLR0913, PLR0917 - they are not related
+    name: str,
+    parent: int,
+    argv: list[str],
+    path: list[str],
+    levels: dict[str, int],
+    parent_name: str,
+    authkey: bytes | None,
+) -> None:
     """Take on what the parent looks like, before anything of the user's is loaded.
 
-    `levels` are those of the parent's loggers, `authkey` is its key of `multiprocessing`.
+    `name` is the actor's, `parent` the parent's pid, `levels` are those of its loggers;
+    `parent_name` and `authkey` are those of its `multiprocessing`.
     """
     sys.argv = argv
+    sys.path[:] = path
     _when_loaded("logging", lambda: _log_to_parent(levels))
-    if authkey is not None:
-        _when_loaded("multiprocessing.process", lambda: _set_authkey(authkey))
+    _when_loaded("multiprocessing.process", lambda: _be_a_child(name, parent, parent_name, authkey))
 
 
 def _log_to_parent(levels: dict[str, int]) -> None:
@@ -50,9 +64,24 @@ def _log_to_parent(levels: dict[str, int]) -> None:
     _logging.send_to_parent(levels)
 
 
-def _set_authkey(authkey: bytes) -> None:
-    """Let this process talk to those of the parent's `multiprocessing`: to managers, say."""
-    sys.modules["multiprocessing.process"].current_process().authkey = authkey
+def _be_a_child(name: str, parent: int, parent_name: str, authkey: bytes | None) -> None:
+    """Tell the `multiprocessing` of this process whose child it is.
+
+    With the parent's `authkey` it can talk to the processes of the parent's: to managers, say.
+    """
+    import os
+
+    process: Any = sys.modules["multiprocessing.process"]
+    current = process.current_process()
+    current.name = name
+    if authkey is not None:
+        current.authkey = authkey
+    try:
+        sentinel = os.pidfd_open(parent)
+    except (AttributeError, OSError):
+        # Without one, it could not tell when the parent has ended.
+        return
+    process._parent_process = process._ParentProcess(parent_name, parent, sentinel)  # noqa: SLF001
 
 
 def _when_loaded(name: str, then: "Callable[[], None]") -> None:

@@ -41,6 +41,7 @@ __all__ = [
     "loads",
     "log_to_parent",
     "serve",
+    "set_loading",
     "start_logging",
     "unshare_pages",
 ]
@@ -357,14 +358,14 @@ def serve(
     answer: int,
     shared: int,
     parent: int,
-    prepare: Callable[[list[str], dict[str, int], bytes | None], object],
+    prepare: Callable[[str, Any], object],
     dump_error: Callable[[BaseException], bytes],
 ) -> None:
     """Serve the parent until it says that there is no more.
 
     `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
     shared memory; `parent` is the pid of the process that started it;
-    `prepare(argv, levels, authkey)` is called before anything of the user's;
+    `prepare(name, surroundings)` is called before anything of the user's;
     `dump_error(exception)` returns the bytes of what is raised.
     """
 
@@ -378,6 +379,9 @@ def drain() -> None:
 
 def after_fork_in_child() -> None:
     """Mark every executor that a forked process has copied as broken."""
+
+def set_loading(loading: bool) -> None:
+    """Say whether this process imports what another one has told it to."""
 
 def start_logging() -> None:
     """Send the core's log records to the Python logger `futures_actors`."""

@@ -15,14 +15,18 @@ It imports nothing heavy, since every child would have it too.
 import _pickle  # noqa: F401 - each child's first need
 import _signal  # type: ignore[import-not-found] # signal itself imports enum
 import _socket
+import _thread
 import contextlib
 import fcntl
 import gc
 import os
 import select
 import sys
+import time
 import warnings
 from importlib import import_module
+
+import futures_actors
 
 from . import _child, _core, _messages
 
@@ -33,11 +37,14 @@ _LULL = 2
 _COMPANIONS = {"cloudpickle": ("futures_actors._by_value", "futures_actors._logging")}
 
 
-def main(descriptors: list[int], parent: int, names: list[str]) -> None:
+#: What a fresh interpreter ignores whatever its parent does.
+_PYTHON_IGNORES = (_signal.SIGPIPE, _signal.SIGXFSZ)
+
+
+def main(descriptors: list[int], parent: int) -> None:
     """Serve the process `parent` until it ends; in a forked child, be that child.
 
-    `descriptors` are a socket, and where to write exit codes; `names` are the modules to import
-    before the first fork.
+    `descriptors` are a socket, and where to write exit codes.
     """
     # Where the parent has no standard streams, other descriptors have their numbers.
     moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in descriptors]
@@ -49,10 +56,18 @@ def main(descriptors: list[int], parent: int, names: list[str]) -> None:
     os.close(empty)
     # Ctrl-C reaches the whole group; the server ends when its parent does.
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])
-    _messages.send(connection, _preload(names))
-    _keep_for_good()
-    spare = _Server(connection, moved[1], parent).serve()
+    # Whatever the thread blocked that started this process: SIGCHLD is needed here.
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+    spare = None
+    # What these errors say is that the parent has ended.
+    with contextlib.suppress(ConnectionError, ProcessLookupError):
+        message = _messages.receive(connection)
+        if message is None:
+            return
+        (sys.path[:], names), _ = message
+        _messages.send(connection, _preload(names))
+        _keep_for_good()
+        spare = _Server(connection, moved[1], parent).serve()
     connection.close()
     if spare is not None:
         # As in a fresh interpreter: from here to the end of its main module.
@@ -65,17 +80,26 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
-def _preload(names: list[str]) -> str:
+def _preload(names: list[str]) -> _messages.Refusal:
     """Import modules; return what went wrong, if anything did."""
+    if _has_threads():
+        return "", "a thread runs in every new interpreter: sitecustomize or a .pth file starts it"
+    _core.set_loading(True)
     for name in names:
         try:
             import_module(name)
         except Exception as error:  # noqa: BLE001 - whatever a module raises
-            return f"cannot preload module {name!r}: {type(error).__name__}: {error}"
+            return f"cannot preload module {name!r}: {type(error).__name__}: {error}", ""
+    _core.set_loading(False)
+    if _has_threads():
+        return f"cannot preload {', '.join(names)}: the import started a thread", ""
+    return "", ""
+
+
+def _has_threads() -> bool:
+    """Whether Python code runs in other threads: a fork would have their locks and not them."""
     threading = sys.modules.get("threading")
-    if threading is not None and threading.active_count() > 1:
-        return f"cannot preload {', '.join(names)}: the import started a thread"
-    return ""
+    return _thread._count() > 0 or (threading is not None and threading.active_count() > 1)  # noqa: SLF001
 
 
 class _Server:
@@ -171,6 +195,9 @@ class _Server:
         if self._spare is not None:
             return None
         self._due = False
+        if _has_threads():
+            self._fault = "a module that it has imported has started a thread"
+            return None
         try:
             return self._fork()
         except OSError as error:
@@ -197,6 +224,7 @@ class _Server:
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         for descriptor in (self._bell, self._ring, self._parent, self._exits):
             os.close(descriptor)
+        _reseed()
         return there
 
     def _hand_over(self, order: _messages.Order, descriptors: list[int]) -> None:
@@ -227,18 +255,39 @@ def _become_child(spare: _socket.socket) -> list[int]:
         # No actor needed it.
         os._exit(0)
     spare.close()
-    (path, environ, umask, ignores_interrupt), descriptors = message
-    if not ignores_interrupt:
-        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    (environ, umask, ignored), descriptors = message
+    _ignore(ignored)
     *mine, out, err, directory = descriptors
     os.dup2(out, 1)
     os.dup2(err, 2)
     os.fchdir(directory)
+    futures_actors._note_directory()  # noqa: SLF001 - it is this package's
     for descriptor in (out, err, directory):
         os.close(descriptor)
     os.umask(umask)
     if dict(os.environb) != environ:
         os.environb.clear()
         os.environb.update(environ)
-    sys.path[:] = path
+        # The C library has read TZ already.
+        time.tzset()
     return mine
+
+
+def _ignore(signals: int) -> None:
+    """Ignore the signals whose bits are set, and no others, as a fresh interpreter would."""
+    for number in range(1, _signal.NSIG):
+        handler = _signal.getsignal(number)
+        if signals >> (number - 1) & 1:
+            if handler == _signal.SIG_DFL:
+                _signal.signal(number, _signal.SIG_IGN)
+        elif handler == _signal.SIG_IGN and number not in _PYTHON_IGNORES:
+            _signal.signal(number, _signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+
+
+def _reseed() -> None:
+    """Have random numbers of this process's own, as `random` sees to by itself."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

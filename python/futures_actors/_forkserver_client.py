@@ -1,20 +1,33 @@
 """The parent's half of the fork server: it starts the server, and children through it."""
 
 import atexit
+import contextlib
 import os
-import signal
 import socket
 import subprocess
+import sys
 import threading
+from typing import Any
 
 from . import _core, _messages
-from ._spawn import GRACE, Started, plain_path, start_interpreter
+from ._inheritance import Inheritance, look
+from ._spawn import GRACE, Started, search_path, start_interpreter
 
 _lock = threading.Lock()
 _server: "_Connection | None" = None
 _names: list[str] = []
 #: Those of the names that a server has imported.
 _imported: list[str] = []
+#: Why a server would not serve, what it would have had from this process, and what it imported.
+_refusal: tuple[str, tuple[object, ...], list[str]] | None = None
+
+
+class CannotPreloadError(ImportError):
+    """A module that `preload` named cannot be imported before children are forked."""
+
+
+class CannotForkError(RuntimeError):
+    """The fork server cannot start a process."""
 
 
 def preload(*names: str) -> None:
@@ -36,30 +49,37 @@ def preload(*names: str) -> None:
 
 def start_child(descriptors: list[int], slow_imports: list[str]) -> Started:
     """Start a process that serves this one; see `_spawn.start_child`."""
+    inheritance = look()
     with _lock:
+        _forget_the_ended()
         try:
-            return _connection().fork(descriptors, slow_imports)
+            return _connection(inheritance).fork(descriptors, slow_imports, inheritance)
         except (OSError, EOFError):
             # Somebody has killed the server. Once is an accident.
             _retire()
-        return _connection().fork(descriptors, slow_imports)
+        return _connection(inheritance).fork(descriptors, slow_imports, inheritance)
 
 
-def _connection() -> "_Connection":
-    """Return the server's connection, starting a server if this process has none."""
-    global _server  # noqa: PLW0603 - one server for each process
+def _connection(inheritance: Inheritance) -> "_Connection":
+    """Return the connection to a server that was started by this process, as it is now."""
+    global _server, _refusal  # noqa: PLW0603 - one server for each process
     if _server is not None and _server.owner != os.getpid():
         # A copy that os.fork() made: the server is the other process's.
         _server.close()
         _server = None
-    if _server is not None and _server.owes:
-        # Who asked was interrupted: the next answer would be to that.
+    if _server is not None and (_server.owes or _server.fixed != inheritance.fixed):
+        # The caller that it owes an answer was interrupted: the next answer would be to that.
         _retire()
     if _server is None:
+        if _refusal is not None and _refusal[1:] == (inheritance.fixed, _names):
+            raise CannotForkError(_refusal[0])
         try:
-            _server = _Connection(_names)
-        except ImportError:
+            _server = _Connection(_names, inheritance)
+        except CannotPreloadError:
             _names[:] = _imported
+            raise
+        except CannotForkError as error:
+            _refusal = str(error), inheritance.fixed, [*_names]
             raise
         _imported[:] = _names
     return _server
@@ -72,7 +92,10 @@ def _retire() -> None:
         _server.close()
         _retired.append(_server)
         _server = None
-    # Those that have ended meanwhile.
+
+
+def _forget_the_ended() -> None:
+    """Reap those retired servers whose children have all ended."""
     _retired[:] = [server for server in _retired if server.is_running()]
 
 
@@ -100,8 +123,10 @@ os.register_at_fork(after_in_child=_after_fork)
 class _Connection:
     """A running server, and the socket to it."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], inheritance: Inheritance) -> None:
         self.owner = os.getpid()
+        #: What its children have from it, and cannot be told.
+        self.fixed = inheritance.fixed
         #: Whether there is a request that has not been answered.
         self.owes = False
         self._requests = 0
@@ -109,7 +134,7 @@ class _Connection:
         self._socket, theirs = socket.socketpair()
         try:
             given = [theirs.fileno(), self._exits.writer or -1]
-            self._process = start_interpreter("_forkserver", given, names)
+            self._process = start_interpreter("_forkserver", given)
         except BaseException:
             self._socket.close()
             raise
@@ -117,20 +142,35 @@ class _Connection:
             theirs.close()
             self._exits.close_writer()
         try:
-            fault = self._answer()
+            cannot_preload, cannot_fork = self._open(names)
         except BaseException:
             self.end()
             raise
-        if fault:
+        if cannot_preload or cannot_fork:
             self.end()
-            raise ImportError(str(fault))
+        if cannot_preload:
+            raise CannotPreloadError(cannot_preload)
+        if cannot_fork:
+            raise CannotForkError(cannot_fork)
 
-    def fork(self, descriptors: list[int], slow_imports: list[str]) -> Started:
-        directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    def _open(self, names: list[str]) -> _messages.Refusal:
+        """Tell the server what to import; return what it says to that."""
         try:
-            ignores_interrupt = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-            environ = dict(os.environb)
-            request: _messages.Request = (plain_path(), environ, _umask(), ignores_interrupt)
+            _messages.send(self._socket, (search_path(), names))
+            refusal: _messages.Refusal = self._answer()
+        except (OSError, EOFError):
+            # It is no Python interpreter, or the import ended it.
+            text = f"the fork server ended while it was started by {sys.executable}"
+            return "", text
+        return refusal
+
+    def fork(
+        self, descriptors: list[int], slow_imports: list[str], inheritance: Inheritance
+    ) -> Started:
+        # One that may be entered need not be readable.
+        directory = os.open(".", os.O_PATH | os.O_DIRECTORY)
+        try:
+            request = inheritance.environ, inheritance.umask, inheritance.ignored
             out, err = (_stream(number) for number in (1, 2))
             self._requests += 1
             self.owes = True
@@ -141,11 +181,10 @@ class _Connection:
         finally:
             os.close(directory)
         if not isinstance(pid, int):
-            text = f"the fork server cannot start a process: {pid}"
-            raise RuntimeError(text)  # noqa: TRY004 - what is no pid is the reason
+            raise CannotForkError(pid)
         return pid, (self._exits, self._requests)
 
-    def _answer(self) -> object:
+    def _answer(self) -> Any:  # noqa: ANN401 - marshalled
         message = _messages.receive(self._socket)
         if message is None:
             raise EOFError("the fork server has ended")
@@ -164,17 +203,10 @@ class _Connection:
         try:
             self._process.wait(GRACE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-
-def _umask() -> int:
-    """Return this process's umask without changing it, which other threads would see."""
-    with open("/proc/self/status", "rb") as status:  # noqa: PTH123 - a kernel's file
-        for line in status:
-            if line.startswith(b"Umask:"):
-                return int(line.split()[1], 8)
-    return 0o022
+            # What this process has started it may not kill, once it has given up its privileges.
+            with contextlib.suppress(PermissionError):
+                self._process.kill()
+                self._process.wait()
 
 
 def _stream(number: int) -> int:

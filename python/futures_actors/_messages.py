@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 _LEN = struct.Struct("!Q")
 _INT = struct.Struct("i")
 
-#: What a child is to look like: `sys.path`, environment, umask, and whether Ctrl-C is ignored.
-#: With it go the three descriptors of `_child.main`, standard output and error, and the working
-#: directory.
-Request = tuple[list[str], dict[bytes, bytes], int, bool]
+#: What a child is to look like: environment, umask, and the signals that are ignored, as bits. With
+#: it go the descriptors of `_child.main`, standard output and error, and the working directory.
+Request = tuple[dict[bytes, bytes], int, int]
+#: The first message to a server: `sys.path`, and the modules that it imports before it forks.
+Opening = tuple[list[str], list[str]]
+#: The first answer, empty texts or why not: it cannot import the modules; it cannot fork.
+Refusal = tuple[str, str]
 
 #: What the parent sends to the server: the number of the request, modules that take long to import
 #: and that this child needs, so that the next probably will, and what the child is to look like.
@@ -35,7 +38,7 @@ _MAX_DESCRIPTORS = 16
 
 def send(
     connection: _socket.socket,
-    message: "Order | Request | int | str",
+    message: "Order | Request | Opening | Refusal | int | str",
     descriptors: tuple[int, ...] = (),
 ) -> None:
     """Send an object that marshal takes, and copies of `descriptors`."""
@@ -49,22 +52,23 @@ def send(
 
 
 def receive(connection: _socket.socket) -> "tuple[Any, list[int]] | None":
-    """Return the next message and its descriptors; None if the other side has closed."""
+    """Return the next message and its descriptors; None if the other side has closed.
+
+    A process may be killed in the middle of a message: what it did not finish was never sent.
+    """
     room = _socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
     try:
         data, ancillary, _, _ = connection.recvmsg(_LEN.size, room, _socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        # Without having read what was sent to it.
+        descriptors = [
+            descriptor
+            for _, _, rights in ancillary
+            for (descriptor,) in _INT.iter_unpack(rights[: len(rights) // _INT.size * _INT.size])
+        ]
+        (length,) = _LEN.unpack(data + _receive_exactly(connection, _LEN.size - len(data)))
+        return marshal.loads(_receive_exactly(connection, length)), descriptors  # noqa: S302
+    except (EOFError, ConnectionResetError):
+        # It was reset if the other side closed without having read what was sent to it.
         return None
-    descriptors = [
-        descriptor
-        for _, _, rights in ancillary
-        for (descriptor,) in _INT.iter_unpack(rights[: len(rights) // _INT.size * _INT.size])
-    ]
-    if not data:
-        return None
-    (length,) = _LEN.unpack(data + _receive_exactly(connection, _LEN.size - len(data)))
-    return marshal.loads(_receive_exactly(connection, length)), descriptors  # noqa: S302
 
 
 def _receive_exactly(connection: _socket.socket, length: int) -> bytes:
@@ -72,7 +76,7 @@ def _receive_exactly(connection: _socket.socket, length: int) -> bytes:
     while len(data) < length:
         some = connection.recv(length - len(data))
         if not some:
-            raise EOFError("the other side closed in the middle of a message")
+            raise EOFError
         data += some
     return bytes(data)
 

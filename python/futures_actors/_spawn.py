@@ -5,22 +5,32 @@ the same flags, `sys.path`, `sys.argv`, environment, working directory and stand
 empty standard input.
 """
 
+# A program that only starts actors need not load pathlib.
+# ruff: noqa: PTH100, PTH109, PTH117, PTH118, PTH120
+
 import errno
 import functools
+import logging
 import os
 import signal
 import subprocess
 import sys
 from typing import Final
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from ._core import ServerExitCodes
+import futures_actors
 
 START_METHODS: Final = ("forkserver", "spawn")
 
 #: Seconds that a child whose link is gone has to end by itself.
 GRACE: Final = 1.0
+
+#: Where this package is.
+_FOLDER: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._child import Surroundings
+    from ._core import ServerExitCodes
 
 _default: str | None = None
 
@@ -70,7 +80,8 @@ def set_start_method(name: str | None) -> None:
     """Choose how process actors are started from now on, where their options do not say.
 
     "forkserver": a helper process that has imported this package, and what `preload` names, forks
-    each child; the default on Linux 5.3 and later. "spawn": a fresh interpreter for each child; the
+    each child, and where it cannot, a fresh interpreter is started; the default on Linux 5.3 and
+    later. "spawn": a fresh interpreter for each child; the
     default elsewhere. None: the default again. Raises `ValueError` for any other name, and
     `TypeError` for what is no name.
     """
@@ -93,36 +104,61 @@ def start_child(
 
     `descriptors` are what `_child.main` wants: where it reads frames, where it writes them, and
     the shared memory. The child alone gets copies of them. `slow_imports` are modules that it will
-    import before it can answer, and that take long.
+    import before it can answer, and that take long. Where the fork server cannot start a child,
+    whatever the reason, a fresh interpreter is started.
     """
-    if (start_method or get_start_method()) == "forkserver":
-        from . import _forkserver_client
+    if (start_method or get_start_method()) != "forkserver":
+        return _spawn(descriptors)
+    from . import _forkserver_client
 
+    try:
         return _forkserver_client.start_child(descriptors, slow_imports)
+    except _forkserver_client.CannotPreloadError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is logged
+        child = _spawn(descriptors)
+        _log_fallback(error)
+        return child
+
+
+def _spawn(descriptors: list[int]) -> Started:
     process = start_interpreter("_child", descriptors)
     # Nobody else waits for it: what is still alive when it is dropped would be reaped some day.
     process.returncode = 0
     return process.pid, None
 
 
-def start_interpreter(
-    module: str, descriptors: list[int], *more: object
-) -> "subprocess.Popen[bytes]":
-    """Start a fresh interpreter that runs `module.main(descriptors, parent, *more)`.
+def _log_fallback(error: Exception) -> None:
+    """Say once for each reason why fresh interpreters are started, which takes longer."""
+    reason = f"{error}"
+    if reason not in _logged:
+        _logged.add(reason)
+        logging.getLogger("futures_actors").warning(
+            "the fork server cannot start a process, so a fresh interpreter is started: %s", reason
+        )
 
-    `module` is one of this package, `parent` this process's id, and `more` has a `repr` that can
-    be evaluated.
+
+_logged: set[str] = set()
+
+
+def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[bytes]":
+    """Start a fresh interpreter that runs `module.main(descriptors, parent)`.
+
+    `module` is one of this package, `parent` this process's id. The interpreter has the `sys.path`
+    that it finds by itself; its parent's is too long for a command line, or may be.
     """
     if not sys.executable:
         raise RuntimeError(
             "a process actor needs a Python interpreter to start, and sys.executable is empty; "
             "set it, or use a ThreadActor"
         )
-    arguments = ", ".join(map(repr, (descriptors, os.getpid(), *more)))
-    # The package itself may be importable by this process's sys.path alone.
+    # The package may be found by this process's sys.path alone. Nothing else must be found beside
+    # it that this process does not have from there.
     code = (
-        f"import sys; sys.path[:] = {plain_path()!r}; "
-        f"from futures_actors import {module}; {module}.main({arguments})"
+        "import sys; path = [*filter(None, sys.path)]; "
+        f"sys.path[:] = [{_FOLDER!r}, *path]; import futures_actors; sys.path[:] = path; "
+        f"from futures_actors.{module} import main; del sys, path, futures_actors; "
+        f"globals().pop('main')({descriptors!r}, {os.getpid()})"
     )
     # Ctrl-C reaches the whole group: it has to wait until the child has a handler for it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -147,15 +183,42 @@ def _flags() -> list[str]:
     return flags
 
 
-def authkey() -> bytes | None:
-    """Return what lets other processes talk to this one's `multiprocessing`, if it is loaded.
+def surroundings() -> "Surroundings":
+    """Return what a child is to take on before it loads anything of the user's.
 
-    It is a secret: it goes to a child through its pipe alone.
+    `_child._prepare` takes them.
     """
-    process = sys.modules.get("multiprocessing.process")
-    return None if process is None else bytes(process.current_process().authkey)
+    from . import _logging
+
+    name, authkey = "MainProcess", None
+    if (process := sys.modules.get("multiprocessing.process")) is not None:
+        current = process.current_process()
+        # It lets other processes talk to this one's `multiprocessing`. It is a secret, and goes to
+        # a child through its pipe alone.
+        name, authkey = current.name, bytes(current.authkey)
+    return sys.argv, search_path(), _logging.levels(), name, authkey
 
 
-def plain_path() -> list[str]:
-    """Return `sys.path` without entries that the import system itself would pass over."""
-    return [entry for entry in sys.path if isinstance(entry, str)]
+def search_path() -> list[str]:
+    """Return where a child is to look for modules.
+
+    It is `sys.path`, without entries that the import system itself would pass over. If the working
+    directory is another one than it was, what is relative to it was found in that one, too.
+    """
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    then = futures_actors._directory  # noqa: SLF001 - it is this package's
+    if then is None or all(map(os.path.isabs, path)) or then == _working_directory():
+        return path
+    found = []
+    for entry in path:
+        if not os.path.isabs(entry):
+            found.append(os.path.join(then, entry) if entry else then)
+        found.append(entry)
+    return found
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None

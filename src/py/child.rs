@@ -14,6 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::answer::{self, Called};
 use super::fault::{log_failure, log_told};
+use super::lifecycle::Loading;
 use super::packet::{self, Giver, Packet};
 use super::pickle::{self, What};
 use super::thread::on_stop;
@@ -57,7 +58,7 @@ pub(super) fn unshare_pages() {
 ///
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
 /// shared memory; `parent` is the pid of the process that started it;
-/// `prepare(argv, levels, authkey)` is called before anything of the user's;
+/// `prepare(name, surroundings)` is called before anything of the user's;
 /// `dump_error(exception)` returns the bytes of what is raised.
 #[pyfunction]
 pub(super) fn serve(
@@ -133,7 +134,7 @@ struct Child<'py> {
     reader: Reader,
     answers: &'static Answers,
     shared: Arc<Shared>,
-    /// Called with `sys.argv` and the levels of loggers.
+    /// Called with the actor's name and what the parent looks like.
     prepare: Bound<'py, PyAny>,
     arena: Arc<Arena>,
     dump_error: Bound<'py, PyAny>,
@@ -213,8 +214,11 @@ impl<'py> Child<'py> {
     fn construct(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, String)> {
         let (name, surroundings, start): (String, Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
             pickle::loads(py, body)?.extract()?;
-        self.prepare.call1(surroundings)?;
+        sys::name_process(&name);
+        self.prepare.call1((&name, surroundings))?;
+        let loading = Loading::begin();
         let (class, args, kwargs): Call<'_> = pickle::loads(py, start.as_bytes())?.extract()?;
+        drop(loading);
         let actor = give_control(|| class.call(args, kwargs.as_ref()))?;
         Ok((actor, name))
     }

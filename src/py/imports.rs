@@ -30,10 +30,9 @@ lazy! {
     leave_at_once: PyAny = "futures_actors._base_actor", "leave_at_once";
     proxy: PyType = "futures_actors._proxy", "Proxy";
     options: PyType = "futures_actors._options", "Options";
-    log_levels: PyAny = "futures_actors._logging", "levels";
     handle_record: PyAny = "futures_actors._logging", "handle";
     dump_thread: PyAny = "futures_actors.thread_actor", "dump_thread";
-    authkey: PyAny = "futures_actors._spawn", "authkey";
+    surroundings: PyAny = "futures_actors._spawn", "surroundings";
     start_child: PyAny = "futures_actors._spawn", "start_child";
     load_error: PyAny = "futures_actors._errors", "load_error";
     init_error: PyAny = "futures_actors._errors", "init_error";

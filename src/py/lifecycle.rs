@@ -112,6 +112,44 @@ pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
     }
 }
 
+/// Whether this process, which serves another, imports what that one told it to.
+static LOADING: AtomicBool = AtomicBool::new(false);
+
+/// While it exists, this process starts no process actor: see `check_may_start_process`.
+pub(super) struct Loading(());
+
+impl Loading {
+    pub(super) fn begin() -> Self {
+        set_loading(true);
+        Self(())
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        set_loading(false);
+    }
+}
+
+/// Say whether this process imports what another one has told it to.
+#[pyfunction]
+pub(super) fn set_loading(loading: bool) {
+    LOADING.store(loading, Ordering::SeqCst);
+}
+
+/// Fails while a child imports its class, or a fork server what it was told to preload: an actor
+/// that such a module starts would import it in a child again, and so on without end.
+pub(super) fn check_may_start_process(name: &str) -> PyResult<()> {
+    if !LOADING.load(Ordering::SeqCst) {
+        return Ok(());
+    }
+    Err(PyRuntimeError::new_err(format!(
+        "actor {name} cannot be started while an actor's process imports its modules, since every \
+         such process would start one more: start it in a function that the program calls, or below \
+         `if __name__ == \"__main__\":`, not whenever its module is imported"
+    )))
+}
+
 fn wait_for_all(
     py: Python<'_>,
     hosts: &[Arc<dyn Live>],

@@ -57,6 +57,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(child::unshare_pages, module)?)?;
     module.add_function(wrap_pyfunction!(lifecycle::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(lifecycle::drain, module)?)?;
+    module.add_function(wrap_pyfunction!(lifecycle::set_loading, module)?)?;
     module.add_function(wrap_pyfunction!(lifecycle::start_logging, module)?)?;
     module.add_function(wrap_pyfunction!(pickle::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(pickle::loads, module)?)?;

@@ -18,7 +18,7 @@ use super::link::{Event, Link, Over};
 use super::options::Options;
 use super::start::{Recipe, start_child};
 use super::wire::Wire;
-use super::{imports, pickle};
+use super::{imports, lifecycle, pickle};
 use crate::engine::budget::Budget;
 use crate::engine::cell;
 use crate::engine::crowd;
@@ -58,14 +58,13 @@ impl ProcessExecutorCore {
         let py = actor.py();
         let options = Options::of(actor)?;
         let name = options.name.clone();
+        lifecycle::check_may_start_process(&name)?;
         let what = format!("class or constructor arguments of actor {name}");
         let start = (&options.class, args, kwargs).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), &what)?;
         // Apart, since unpickling the class may run code that reads `sys.argv`.
-        let sys_argv = py.import("sys")?.getattr("argv")?;
-        let levels = imports::log_levels(py)?.call0()?;
-        let authkey = imports::authkey(py)?.call0()?;
-        let start = (&name, (sys_argv, levels, authkey), start).into_pyobject(py)?;
+        let surroundings = imports::surroundings(py)?.call0()?;
+        let start = (&name, surroundings, start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
         let recipe = Recipe {

@@ -288,6 +288,70 @@ if __name__ == "__main__":
     )
 
 
+# Modules that start an actor when they are imported.
+
+SERVICE = """if True:
+    import os
+    from futures_actors import ProcessActor
+    with open("imports", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+        assert file.tell() < 100, "processes without end"
+    class Doubles(ProcessActor):
+        def handle(self, number):
+            return 2 * number
+    doubles = Doubles.executor()
+"""
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_an_actor_that_its_module_starts_is_refused_in_its_process(script, tmp_path, method):
+    """Each process would start the next one."""
+    (tmp_path / "service.py").write_text(SERVICE)
+    source = f"""if True:
+        import futures_actors
+        futures_actors.set_start_method({method!r})
+        import service
+        error = service.doubles.post(21).exception(30)
+        print(isinstance(error, futures_actors.ActorInitError), type(error.__cause__).__name__)
+        print("start it in a function" in str(error))
+    """
+    lines = script(source, "command").check().out.splitlines()
+    assert lines == ["True RuntimeError", "True"]
+    assert len((tmp_path / "imports").read_text().split()) == 2
+
+
+def test_an_actor_that_a_module_starts_when_it_comes_in_a_message_starts_no_others(
+    script, tmp_path
+):
+    """The first process may import it, and its own actor's process may not."""
+    (tmp_path / "service.py").write_text(SERVICE)
+    source = """if True:
+        import service
+        import actors
+        with actors.ProcessDo.executor() as executor:
+            print(executor.post((actors.call, service.Doubles.handle, None, 21)).result(30))
+        service.doubles.shutdown()
+    """
+    assert script(source, "command").out == "42\n"
+    assert len((tmp_path / "imports").read_text().split()) == 4
+
+
+def test_a_module_that_starts_an_actor_cannot_be_preloaded(script, tmp_path):
+    (tmp_path / "service.py").write_text(SERVICE)
+    source = """if True:
+        import futures_actors
+        import actors
+        futures_actors.set_start_method("forkserver")
+        futures_actors.preload("service")
+        try:
+            actors.ProcessDo.executor()
+        except ImportError as error:
+            print("start it in a function" in str(error))
+    """
+    assert script(source, "command").check().out == "True\n"
+    assert len((tmp_path / "imports").read_text().split()) == 1
+
+
 # Closures, lambdas, classes of functions.
 
 

@@ -28,7 +28,7 @@ pub use handle::{Handle, HandleNumber, duplicate, inherited};
 pub use io::{pipe, poll, read, set_nonblocking, write};
 pub use memory::{SharedBytes, SharedWords};
 pub use native::{
-    HANG_UP_INTERVAL, Parker, ask_for_traceback, count_tracebacks, is_main_thread,
+    HANG_UP_INTERVAL, Parker, ask_for_traceback, count_tracebacks, is_main_thread, name_process,
     traceback_signal, unshare_pages,
 };
 pub(in crate::engine) use native::{available_bytes, give_back, make_sparse, reserve};

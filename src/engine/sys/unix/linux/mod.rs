@@ -13,7 +13,7 @@ pub use memory::unshare_pages;
 pub(super) use memory::{MAP_FLAGS, anonymous_file};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
 pub(super) use process::{make_pipe, reap_watched, signal_watched, watch};
-pub use thread::{Parker, is_main_thread};
+pub use thread::{Parker, is_main_thread, name_process};
 pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
 
 /// How often a thread must look again whether the other end of a pipe has hung up: never here.

@@ -19,6 +19,19 @@ pub fn is_main_thread() -> bool {
     IS_MAIN.with(|is_main| *is_main)
 }
 
+/// Names this process in the tables of the system, as `ps` and `top` show them. Only its main
+/// thread calls it. Of a longer name, the first 15 bytes are kept.
+pub fn name_process(name: &str) {
+    const MOST_BYTES: usize = 15;
+    let ends = name.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = ends.take_while(|end| *end <= MOST_BYTES).last();
+    // A name with a zero byte could not be shown.
+    if let Ok(name) = std::ffi::CString::new(&name[..end.unwrap_or(0)]) {
+        // It is only shown.
+        _ = rustix::thread::set_name(&name);
+    }
+}
+
 /// Where threads of this process sleep until a word changes.
 #[derive(Debug)]
 pub struct Parker;

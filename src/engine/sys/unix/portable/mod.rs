@@ -15,6 +15,7 @@ pub(super) use memory::{MAP_FLAGS, anonymous_file};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
 pub use parker::{Parker, is_main_thread};
 pub(super) use pipe::make_pipe;
+pub use process::name_process;
 pub(super) use process::{reap_watched, signal_watched, watch};
 pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
 

@@ -14,6 +14,9 @@ use crate::engine::sys::unix::handle::Handle;
 use crate::engine::sys::unix::io::poll;
 use crate::engine::sys::unix::process::reap_by_number;
 
+/// Other systems have no name of a process but its program's.
+pub fn name_process(_name: &str) {}
+
 /// A kqueue that becomes readable when the process has ended.
 #[cfg(not(target_os = "linux"))]
 pub(in crate::engine::sys::unix) fn watch(pid: Pid) -> Result<OwnedFd> {
