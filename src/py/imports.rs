@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyType};
 
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
@@ -42,10 +42,10 @@ lazy! {
     stats: PyType = "futures_actors._stats", "Stats";
     log_lost: PyAny = "futures_actors._errors", "log_lost";
     log_failure: PyAny = "futures_actors._errors", "log_failure";
+    modules: PyDict = "sys", "modules";
     pickle_dumps: PyAny = "_pickle", "dumps";
     pickle_loads: PyAny = "_pickle", "loads";
     dump_by_value: PyAny = "futures_actors._by_value", "dumps";
-    load_by_value: PyAny = "futures_actors._by_value", "loads";
     explain_refusal: PyAny = "futures_actors._by_value", "explain_refusal";
     condition: PyType = "threading", "Condition";
     stack_size: PyAny = "threading", "stack_size";

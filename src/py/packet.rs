@@ -306,7 +306,7 @@ impl Packet {
             Where::Body(range) => pickle::loads_apart(py, &self.body[range.clone()], buffers),
             Where::Block(block) => {
                 let buffer = Bound::new(py, SharedBuffer::new(Arc::clone(block)))?;
-                pickle::loads_from(block.as_slice(), buffer.as_any(), buffers)
+                pickle::loads_from(buffer.as_any(), buffers)
             }
             Where::Lost(error) => Err(no_memory(*error)),
         }

@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyType};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyType};
 
 use super::buffer::Collector;
 use super::imports;
@@ -24,8 +24,10 @@ const PROTOCOL: u8 = 5;
 
 /// In a pickle that the other side cannot load, perhaps.
 static MAIN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("__main__"));
-/// In a pickle by value.
-static BY_VALUE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("cloudpickle"));
+/// In the pickle of a connection, perhaps: plain pickle sends the number of its descriptor, which
+/// is another one there.
+static CONNECTION: LazyLock<Finder<'_>> =
+    LazyLock::new(|| Finder::new("multiprocessing.connection"));
 
 /// Modules that take long to import, and that pickles name which need them.
 const SLOW_IMPORTS: [&str; 2] = ["cloudpickle", "concurrent.futures"];
@@ -67,15 +69,16 @@ pub(super) fn dumps_apart<'py>(
     what: &What<'_>,
 ) -> PyResult<(Bound<'py, PyBytes>, Vec<PyUntypedBuffer>)> {
     if is_plain(object) {
-        return Ok((dump(object, what, None)?, Vec::new()));
+        let pickle = imports::pickle_dumps(object.py())?.call1((object, PROTOCOL))?;
+        return Ok((pickle.cast_into()?, Vec::new()));
     }
     let collector = Bound::new(object.py(), Collector::new())?;
     let pickle = dump(object, what, Some(&collector))?;
     Ok((pickle, collector.get().take()))
 }
 
-/// Whether an object has no buffer that pickle would leave out. A quick look: most messages are
-/// such, and what the search costs would show.
+/// Whether an object has nothing that pickle would leave out, or that must go by value. A quick
+/// look: most messages are such, and what the search costs would show.
 fn is_plain(object: &Bound<'_, PyAny>) -> bool {
     object.is_none()
         || object.is_exact_instance_of::<PyInt>()
@@ -101,7 +104,7 @@ fn dump<'py>(
     match plain {
         Ok(pickle) => {
             let pickle = pickle.cast_into::<PyBytes>()?;
-            if MAIN.find(pickle.as_bytes()).is_none() {
+            if will_do(py, pickle.as_bytes())? {
                 return Ok(pickle);
             }
         }
@@ -124,6 +127,50 @@ fn dump<'py>(
     }
 }
 
+/// Whether the other side can load what plain pickle has made.
+fn will_do(py: Python<'_>, pickle: &[u8]) -> PyResult<bool> {
+    if MAIN.find(pickle).is_some() || CONNECTION.find(pickle).is_some() {
+        return Ok(false);
+    }
+    let Some(modules) = modules_by_value(py)? else {
+        return Ok(true);
+    };
+    for name in modules {
+        // A module's submodules go by value with it.
+        let name = name.cast_into::<PyString>()?;
+        if Finder::new(name.to_str()?).find(pickle).is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The names that `cloudpickle.register_pickle_by_value` was given, if there are any.
+fn modules_by_value(py: Python<'_>) -> PyResult<Option<Bound<'_, PySet>>> {
+    static NAMES: PyOnceLock<Py<PySet>> = PyOnceLock::new();
+    let names = if let Some(names) = NAMES.get(py) {
+        names.bind(py)
+    } else {
+        let name = intern!(py, "cloudpickle.cloudpickle");
+        // It is not imported for this: then nothing is registered.
+        let Some(module) = imports::modules(py)?.get_item(name)? else {
+            return Ok(None);
+        };
+        let Ok(names) = module.getattr(intern!(py, "_PICKLE_BY_VALUE_MODULES")) else {
+            // It is being imported by another thread.
+            return Ok(None);
+        };
+        let names = names.cast_into::<PySet>()?.unbind();
+        NAMES.get_or_init(py, || names).bind(py)
+    };
+    if names.is_empty() {
+        return Ok(None);
+    }
+    // A copy: other threads may change it.
+    let copy = names.call_method0(intern!(py, "copy"))?;
+    Ok(Some(copy.cast_into()?))
+}
+
 /// Whether pickle means "not this object", and not an object's own code "not now".
 fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     static PICKLING_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
@@ -131,7 +178,8 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     Ok(error.is_instance(py, pickling_error)
         || error.is_instance_of::<PyTypeError>(py)
         || error.is_instance_of::<PyAttributeError>(py)
-        || error.is_instance_of::<pyo3::exceptions::PyRecursionError>(py))
+        // Of deep nesting, and of what only children of multiprocessing can have.
+        || error.is_instance_of::<PyRuntimeError>(py))
 }
 
 /// Unpickle what `dumps` has made, in this process or in one that talks to it.
@@ -146,21 +194,16 @@ pub(super) fn loads_apart<'py>(
     pickle: &[u8],
     buffers: Option<Bound<'py, PyList>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    loads_from(pickle, PyBytes::new(py, pickle).as_any(), buffers)
+    loads_from(PyBytes::new(py, pickle).as_any(), buffers)
 }
 
-/// As `loads_apart`, where `object` has the bytes of `pickle`.
+/// As `loads_apart`, of the bytes that an object has.
 pub(super) fn loads_from<'py>(
-    pickle: &[u8],
     object: &Bound<'py, PyAny>,
     buffers: Option<Bound<'py, PyList>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = object.py();
-    let load = if BY_VALUE.find(pickle).is_some() {
-        imports::load_by_value(py)?
-    } else {
-        imports::pickle_loads(py)?
-    };
+    let load = imports::pickle_loads(py)?;
     let Some(buffers) = buffers else {
         return load.call1((object,));
     };

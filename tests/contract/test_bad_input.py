@@ -45,6 +45,47 @@ def test_message_that_cannot_be_pickled_fails_its_own_future(process, gate):
         assert after.result(PATIENCE) == 1
 
 
+def test_what_only_children_of_multiprocessing_can_have_is_refused_with_the_way_out(script):
+    """In a program of their own: their memory lives on."""
+    script("""if True:
+        import multiprocessing as mp
+        from actors import ProcessEcho
+        things = mp.Lock(), mp.Event(), mp.Queue(), mp.Value("i"), mp.RawArray("i", 3)
+        with ProcessEcho.options(name="the taker").executor() as executor:
+            for thing in things:
+                error = executor.post(thing).exception(30)
+                assert type(error) is RuntimeError
+                assert "message for actor the taker" in str(error)
+                assert "multiprocessing.Manager()" in str(error)
+            assert executor.post("alive").result(30) == "alive"
+    """).check()
+
+
+@pytest.mark.parametrize("mode", ["rb", "r", "w+", "r+b"])
+def test_an_open_file_is_refused(process, mode, tmp_path):
+    path = tmp_path / "file"
+    path.touch()
+    with path.open(mode) as file, process.start(actors.Echo) as executor:
+        error = executor.post([file]).exception(PATIENCE)
+        assert isinstance(error, PICKLE_ERRORS)
+        assert "ProcessEcho" in str(error)
+        with pytest.raises(PICKLE_ERRORS):
+            process.start(actors.Arguments, file)
+
+
+def test_a_function_of_main_may_print_to_a_standard_stream(script):
+    ended = script("""if True:
+        import sys
+        from actors import ProcessEcho
+        out = sys.stdout
+        def say(text):
+            print(text, file=out, flush=True)
+        with ProcessEcho.executor() as executor:
+            executor.submit(say, "said").result(30)
+    """).check()
+    assert ended.out == "said\n"
+
+
 def test_message_that_need_not_be_pickled_is_not(thread):
     lock = threading.Lock()
     with thread.start(actors.Echo) as executor:

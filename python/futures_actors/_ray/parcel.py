@@ -12,11 +12,10 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cloudpickle
 from ray import ObjectRef
 from ray.actor import ActorHandle
 
-from .. import _by_value
+from .. import _by_value, _descriptors
 
 Parcel = tuple[Any, ...]
 
@@ -43,7 +42,7 @@ def pack(value: object, what: str, store: Callable[[list[pickle.PickleBuffer]], 
     pickler = _Pickler(file, goes_in)
     try:
         pickler.dump(value)
-    except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+    except (pickle.PicklingError, TypeError, AttributeError, RuntimeError) as error:
         raise _by_value.explain_refusal(what, error) from error
     if not buffers and not pickler.references:
         return (file.getvalue(),)
@@ -70,8 +69,11 @@ def _copy(buffer: Any) -> mmap.mmap:  # noqa: ANN401 - whatever Ray's view is
     return memory
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
+class _Pickler(_by_value.Pickler):
     """Leaves out references, and the buffers that `goes_in` is false of."""
+
+    # The actor may be on another machine.
+    find_descriptor_reducer = staticmethod(_descriptors.find_refusal)
 
     def __init__(self, file: io.BytesIO, goes_in: Callable[[pickle.PickleBuffer], bool]) -> None:
         self.references: list[Any] = []
@@ -84,11 +86,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
         return super().reducer_override(value)
 
 
-class _Unpickler(_by_value.Unpickler):
+class _Unpickler(pickle.Unpickler):
     """Puts back what was left out."""
 
     def __init__(self, pickled: bytes, buffers: Sequence[Any], references: Sequence[Any]) -> None:
-        super().__init__(io.BytesIO(pickled), list(buffers))
+        super().__init__(io.BytesIO(pickled), buffers=list(buffers))
         self._references = references
 
     def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - as pickle has it
