@@ -7,6 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySuper, PyTuple, PyType};
 
 use super::imports;
+use super::interpreter::outlasting;
+use super::lifecycle::Start;
 
 /// Make an instance, whatever other classes it has for bases.
 ///
@@ -160,7 +162,7 @@ impl ThreadActor {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        start(imports::thread_actor_executor(cls.py())?, cls, args, kwargs)
+        start(imports::thread_actor_executor, cls, args, kwargs)
     }
 
     /// For `options(...)`: start an actor of this class with them.
@@ -171,8 +173,7 @@ impl ThreadActor {
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let executor = imports::thread_actor_executor(options.py())?;
-        start(executor, options, args, Some(kwargs))
+        start(imports::thread_actor_executor, options, args, Some(kwargs))
     }
 }
 
@@ -194,12 +195,7 @@ impl ProcessActor {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        start(
-            imports::process_actor_executor(cls.py())?,
-            cls,
-            args,
-            kwargs,
-        )
+        start(imports::process_actor_executor, cls, args, kwargs)
     }
 
     /// For `options(...)`: start an actor of this class with them.
@@ -210,22 +206,23 @@ impl ProcessActor {
         args: &Bound<'py, PyTuple>,
         kwargs: &Bound<'py, PyDict>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let executor = imports::process_actor_executor(options.py())?;
-        start(executor, options, args, Some(kwargs))
+        start(imports::process_actor_executor, options, args, Some(kwargs))
     }
 }
 
 /// `actor` is a class, or options of one.
 fn start<'py>(
-    executor: &Bound<'py, PyType>,
+    executor: fn(Python<'py>) -> PyResult<&'py Bound<'py, PyType>>,
     actor: &Bound<'py, PyAny>,
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    let _start = Start::begin()?;
     let py = actor.py();
     let all = (actor,)
         .into_pyobject(py)?
         .add(args)?
         .cast_into::<PyTuple>()?;
-    executor.call(all, kwargs)
+    // Until the executor's module is loaded, the interpreter's exit does not wait for the start.
+    outlasting(|| executor(py)?.call(all, kwargs))
 }

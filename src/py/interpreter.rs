@@ -1,4 +1,4 @@
-//! Which interpreter of this process loads the core.
+//! Which interpreter of this process loads the core, and how its end finds threads of others.
 //!
 //! `unsafe` because the binding to Python has no safe call that says so.
 
@@ -26,4 +26,27 @@ pub(super) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
          actors would run in the main one (under mod_wsgi, set \
          WSGIApplicationGroup %{GLOBAL})",
     ))
+}
+
+/// Runs Python code of the user's in a thread that may be a daemon, which the interpreter does not
+/// wait for.
+///
+/// Before 3.14, Python ends such a thread when it asks for the GIL of an interpreter that
+/// finalizes, by unwinding its stack. No frame of Rust's can let that pass: the process would abort.
+/// So the thread sleeps for ever, as it does from 3.14 on.
+pub(super) fn outlasting<T>(body: impl FnOnce() -> T) -> T {
+    let asleep = SleepWhenUnwound;
+    let result = body();
+    std::mem::forget(asleep);
+    result
+}
+
+struct SleepWhenUnwound;
+
+impl Drop for SleepWhenUnwound {
+    fn drop(&mut self) {
+        while !std::thread::panicking() {
+            std::thread::park();
+        }
+    }
 }

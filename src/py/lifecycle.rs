@@ -17,7 +17,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::imports::{self, BrokenActor};
+use super::wait::wait_for;
 use crate::engine::arena::Arena;
+use crate::engine::latch::Latch;
 
 /// What the end of the interpreter waits for: an actor.
 pub(super) trait Live: Send + Sync {
@@ -70,17 +72,57 @@ fn live() -> MutexGuard<'static, Vec<Weak<dyn Live>>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the interpreter's exit wait for this executor's actor.
+/// Has the interpreter's exit wait for this executor's actor. Refused once that has begun.
 pub(super) fn register(host: Weak<dyn Live>) -> PyResult<()> {
+    let mut live = live();
+    // Under the lock: `drain` sets this before it takes the list, so it finds what is put there.
     if is_exiting() {
         return Err(PyRuntimeError::new_err(
             "cannot start an actor after interpreter shutdown",
         ));
     }
-    let mut live = live();
     live.retain(|host| host.strong_count() > 0);
     live.push(host);
     Ok(())
+}
+
+/// A start of an actor. The interpreter's exit waits for it as for an actor, because Python before
+/// 3.14 ends a daemon thread that it finds at work then by unwinding its stack: the core's frames
+/// would drop Python objects without the GIL.
+///
+/// Begin it before anything of Python's is called, and drop it after everything else.
+pub(super) struct Start(Arc<Starting>);
+
+#[derive(Default)]
+struct Starting {
+    is_over: Latch,
+}
+
+impl Start {
+    pub(super) fn begin() -> PyResult<Self> {
+        let starting = Arc::<Starting>::default();
+        register(Arc::downgrade(&starting) as _)?;
+        Ok(Self(starting))
+    }
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        self.0.is_over.set();
+    }
+}
+
+impl Live for Starting {
+    fn close(&self, _py: Python<'_>) {}
+
+    fn shutdown(&self, _py: Python<'_>, _cancel: CancelFutures) -> PyResult<()> {
+        Ok(())
+    }
+
+    fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended> {
+        let is_over = wait_for(py, &self.is_over, deadline)?;
+        Ok(if is_over { Ended::Yes } else { Ended::No })
+    }
 }
 
 /// Refuse new messages and wait until every actor has handled what it has.

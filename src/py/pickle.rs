@@ -16,6 +16,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyStri
 
 use super::buffer::Collector;
 use super::imports;
+use super::interpreter::outlasting;
 
 // The C half of `pickle` is taken by its own name: the other half imports `re`, which a child does
 // not need.
@@ -100,7 +101,8 @@ fn dump<'py>(
         PyResult::Ok(kwargs)
     });
     let kwargs = kwargs.transpose()?;
-    let plain = imports::pickle_dumps(py)?.call((object, PROTOCOL), kwargs.as_ref());
+    let dumps = imports::pickle_dumps(py)?;
+    let plain = outlasting(|| dumps.call((object, PROTOCOL), kwargs.as_ref()));
     match plain {
         Ok(pickle) => {
             let pickle = pickle.cast_into::<PyBytes>()?;
@@ -115,7 +117,7 @@ fn dump<'py>(
         // By value, it will be offered them anew.
         drop(collector.get().take());
     }
-    let by_value = imports::dump_by_value(py)?.call((object,), kwargs.as_ref());
+    let by_value = outlasting(|| imports::dump_by_value(py)?.call((object,), kwargs.as_ref()));
     match by_value {
         Ok(pickle) => Ok(pickle.cast_into()?),
         Err(error) if is_refusal(py, &error)? => {
@@ -205,9 +207,9 @@ pub(super) fn loads_from<'py>(
     let py = object.py();
     let load = imports::pickle_loads(py)?;
     let Some(buffers) = buffers else {
-        return load.call1((object,));
+        return outlasting(|| load.call1((object,)));
     };
     let kwargs = PyDict::new(py);
     kwargs.set_item(intern!(py, "buffers"), buffers)?;
-    load.call((object,), Some(&kwargs))
+    outlasting(|| load.call((object,), Some(&kwargs)))
 }

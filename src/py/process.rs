@@ -14,6 +14,7 @@ use super::future::ActorCell;
 use super::future::callbacks;
 use super::host::Host;
 use super::host::Transport;
+use super::lifecycle::Start;
 use super::link::{Event, Link, Over};
 use super::options::Options;
 use super::start::{Recipe, start_child};
@@ -55,6 +56,7 @@ impl ProcessExecutorCore {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
+        let _start = Start::begin()?;
         let py = actor.py();
         let options = Options::of(actor)?;
         let name = options.name.clone();

@@ -26,6 +26,7 @@ use super::future::ActorCell;
 use super::future::settle;
 use super::host::{Dump, Host, Signalled, Transport};
 use super::imports::{self, ActorLost};
+use super::lifecycle::Start;
 use super::message::Message;
 use super::options::Options;
 use crate::engine::mailbox::{Mailbox, Take};
@@ -134,6 +135,7 @@ impl RemoteExecutorCore {
         carrier: &Bound<'_, PyAny>,
         window: usize,
     ) -> PyResult<PyClassInitializer<Self>> {
+        let _start = Start::begin()?;
         let options = Options::of(actor)?;
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let pid = Arc::<AtomicU32>::default();

@@ -19,6 +19,7 @@ use super::future::ActorCell;
 use super::future::settle;
 use super::host::{Dump, Host, Signalled, Transport};
 use super::imports;
+use super::lifecycle::Start;
 use super::message::Message;
 use super::options::Options;
 use super::wait::Attached;
@@ -99,6 +100,7 @@ impl ThreadExecutorCore {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
+        let _start = Start::begin()?;
         let options = Options::of(actor)?;
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let ident = Arc::new(OnceCell::new());

@@ -357,6 +357,68 @@ ENDS = {
         threading.Thread(target=start, daemon=True).start()
         begun.wait()
     """,
+    "daemon threads that cancel": """
+        import threading, actors
+        executor = actors.KINDDo.executor()
+        executor.post((actors.nap, 0.3))
+        begun = threading.Event()
+        def cancel():
+            while True:
+                try:
+                    future = executor.post((actors.echo, 1))
+                except RuntimeError:
+                    return
+                future.add_done_callback(lambda _: sum(range(3000)))
+                future.cancel()
+                begun.set()
+        for _ in range(3):
+            threading.Thread(target=cancel, daemon=True).start()
+        begun.wait()
+    """,
+    "a daemon thread that is in a callback": """
+        import threading, actors
+        begun = threading.Event()
+        def spin(future):
+            begun.set()
+            while True:
+                pass
+        with actors.KINDDo.executor() as executor:
+            future = executor.post((actors.echo, 1))
+            future.result()
+        threading.Thread(target=future.add_done_callback, args=[spin], daemon=True).start()
+        begun.wait()
+    """,
+    "a daemon thread that is pickling": """
+        import threading, actors
+        begun = threading.Event()
+        class Spins:
+            def __reduce__(self):
+                begun.set()
+                while True:
+                    pass
+        executor = actors.ProcessDo.executor()
+        executor.post((actors.echo, 1)).result()
+        threading.Thread(target=executor.post, args=[Spins()], daemon=True).start()
+        begun.wait()
+    """,
+    "a daemon thread whose start takes time": """
+        import threading, time, actors
+        begun = threading.Event()
+        class Slow:
+            def __reduce__(self):
+                begun.set()
+                end = time.monotonic() + 0.5
+                while time.monotonic() < end:
+                    pass
+                return int, ()
+        def start():
+            try:
+                actors.ProcessDo.executor(Slow())
+            except RuntimeError:
+                pass
+        threading.Thread(target=start, daemon=True).start()
+        begun.wait()
+    """,
     "a callback that posts": """
         import actors
         executor = actors.KINDCounter.executor()

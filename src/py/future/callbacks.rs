@@ -11,6 +11,7 @@ use pyo3::types::PyDict;
 
 use super::core::{ActorCell, FutureCore, Watch};
 use crate::py::imports;
+use crate::py::interpreter::outlasting;
 use crate::py::wait::{Attached, keep, wait_for};
 
 /// How long callbacks may take before the thread that waits in `result()` goes on without them:
@@ -103,7 +104,7 @@ pub(super) fn run_callbacks(
         if let Some(attached) = &mut attached {
             attached.give_way(py);
         }
-        let Err(error) = callback.call1(py, (future,)) else {
+        let Err(error) = outlasting(|| callback.call1(py, (future,))) else {
             continue;
         };
         let to_log = if error.is_instance_of::<PyException>(py) {

@@ -8,6 +8,7 @@ use pyo3::types::PyList;
 
 use crate::engine::cell::Phase;
 use crate::py::imports;
+use crate::py::interpreter::outlasting;
 
 /// What `concurrent.futures.wait` and `as_completed` reach for.
 pub(super) struct Condition {
@@ -62,7 +63,7 @@ impl Condition {
     }
 
     fn acquire(&self, py: Python<'_>) -> PyResult<()> {
-        let acquired = self.object.call_method0(py, intern!(py, "acquire"));
+        let acquired = outlasting(|| self.object.call_method0(py, intern!(py, "acquire")));
         acquired.map(drop)
     }
 
@@ -83,7 +84,8 @@ impl Condition {
         let py = future.py();
         let mut told = Ok(());
         for waiter in self.waiters.bind(py) {
-            told = told.and(waiter.call_method1(event, (future,)).map(drop));
+            let one = outlasting(|| waiter.call_method1(event, (future,)));
+            told = told.and(one.map(drop));
         }
         told.and(self.notify(py))
     }
