@@ -6,7 +6,7 @@
 //!                        │ put                    │ take
 //!                        ▼                        │
 //!                     engine::mailbox ────────────┼─▶ py::thread: handle(m) ───────────────┐
-//!                                                 └─▶ py::process ═ engine::link ═▶ py::child
+//!                                                 └─▶ py::process ═ engine::ipc ══▶ py::child
 //!                                                       ◀═ answer ═ (frames of pickles) ═╡
 //!  future.result() ◀─ py::future ◀─ engine::cell ◀── settle ─────────────────────────────┘
 //! ```

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use futures_actors::engine::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode};
-use futures_actors::engine::packet::{Reference, pack};
-use futures_actors::engine::shared::SPILL_BYTES;
+use futures_actors::engine::ipc::body::{Reference, pack};
+use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode};
+use futures_actors::engine::ipc::spill::SPILL_BYTES;
 use fuzz::{Piece, RESERVE_BYTES, blocks, script};
 
 /// `pickle.dumps(("key", 1))` and `pickle.dumps(ValueError("no"))`, protocol 5.

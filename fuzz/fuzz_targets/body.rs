@@ -9,18 +9,18 @@
 use std::sync::{Arc, LazyLock};
 
 use futures_actors::engine::arena::{Arena, NotReceived};
-use futures_actors::engine::frame::{HEADER_BYTES, Kind};
-use futures_actors::engine::packet::{self, MAX_REFERENCES, Reference};
-use futures_actors::engine::shared::Shared;
+use futures_actors::engine::ipc::body::{self, MAX_REFERENCES, Reference};
+use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind};
+use futures_actors::engine::ipc::region::Region;
 use futures_actors::engine::sys;
 use fuzz::blocks;
 use libfuzzer_sys::fuzz_target;
 
 /// The child's side of an arena in which the parent has filled blocks and sent them.
 static ARENA: LazyLock<Arc<Arena>> = LazyLock::new(|| {
-    let (here, file) = Shared::create().expect("memory");
+    let (here, file) = Region::create().expect("memory");
     let theirs = sys::duplicate(&file).expect("a handle");
-    let there = Shared::map(&theirs).expect("memory");
+    let there = Region::map(&theirs).expect("memory");
     let parent = Arc::new(Arena::create(Arc::new(here), Arc::new(file), 1 << 30));
     for (byte, reference) in blocks() {
         let len_bytes = usize::try_from(reference.len_bytes).expect("small");
@@ -61,14 +61,14 @@ fuzz_target!(|input: &[u8]| {
     let usage = ARENA.usage_bytes();
     let mut body = input.to_vec();
     let mut unpacked = Ok(Vec::new());
-    let memory = allocation_counter::measure(|| unpacked = packet::unpack(&mut body));
+    let memory = allocation_counter::measure(|| unpacked = body::unpack(&mut body));
     assert!(memory.bytes_max <= input.len() as u64 + 64);
     let Ok(references) = unpacked else {
         return;
     };
     assert!(references.len() <= MAX_REFERENCES);
-    assert_eq!(packet::has_references(input), !references.is_empty());
-    let packed = packet::pack(Kind::Message, 1, &body, &references);
+    assert_eq!(body::has_references(input), !references.is_empty());
+    let packed = body::pack(Kind::Message, 1, &body, &references);
     assert!(packed[HEADER_BYTES..] == *input);
     for reference in references {
         let Some(range) = reference.range_in_body() else {

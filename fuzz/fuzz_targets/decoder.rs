@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use futures_actors::engine::frame::{Decoder, Fault, Frame};
+use futures_actors::engine::ipc::frame::{Decoder, Fault, Frame};
 use fuzz::{End, RESERVE_BYTES, Reads, decode_whole};
 use libfuzzer_sys::fuzz_target;
 

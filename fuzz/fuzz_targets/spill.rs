@@ -10,16 +10,17 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::LazyLock;
 
-use futures_actors::engine::claims::SLOTS;
-use futures_actors::engine::frame::encode;
-use futures_actors::engine::shared::{SPILL_BYTES, Shared};
+use futures_actors::engine::ipc::claims::CLAIMS;
+use futures_actors::engine::ipc::frame::encode;
+use futures_actors::engine::ipc::region::Region;
+use futures_actors::engine::ipc::spill::SPILL_BYTES;
 use fuzz::decode_whole;
 use libfuzzer_sys::fuzz_target;
 
 const WORD_BYTES: usize = 8;
 
-static MEMORY: LazyLock<(Shared, File)> = LazyLock::new(|| {
-    let (shared, file) = Shared::create().expect("memory");
+static MEMORY: LazyLock<(Region, File)> = LazyLock::new(|| {
+    let (shared, file) = Region::create().expect("memory");
     (shared, File::from(file))
 });
 
@@ -41,7 +42,7 @@ fn spilled(image: &[u8]) -> &[u8] {
 fuzz_target!(|input: &[u8]| {
     let (shared, file) = &*MEMORY;
     let image = image(input);
-    let start = (SLOTS * WORD_BYTES) as u64;
+    let start = (CLAIMS * WORD_BYTES) as u64;
     file.write_all_at(&image, start).expect("as large as that");
 
     let spill = shared.spill();

@@ -9,10 +9,10 @@
 //! A piece takes that many bytes of the stream and adds KiB of zeros, so that a small input makes a
 //! large frame. What the pieces leave over comes last, as one more.
 
-use futures_actors::engine::frame::{
+use futures_actors::engine::ipc::body::Reference;
+use futures_actors::engine::ipc::frame::{
     Decoder, Fault, Frame, HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, renumber,
 };
-use futures_actors::engine::packet::Reference;
 
 /// What a decoder may reserve before anything has come. That a frame is large from here on is no
 /// promise of its, but seeds lie on both sides of it.

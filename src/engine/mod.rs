@@ -5,36 +5,19 @@
 //! are model-checked with `--cfg loom`.
 
 pub mod cell;
-pub mod claims;
+pub mod ipc;
 pub mod latch;
 pub mod mailbox;
 pub mod room;
-pub mod slots;
 pub mod sync;
 
 #[cfg(not(loom))]
-pub mod answers;
-#[cfg(not(loom))]
 pub mod arena;
 #[cfg(not(loom))]
-pub mod budget;
-#[cfg(not(loom))]
-pub mod crowd;
+pub mod convoy;
 #[cfg(not(loom))]
 pub mod ending;
-#[cfg(all(test, not(loom), not(feature = "faults")))]
-mod fault_tests;
 #[cfg(not(loom))]
-pub mod frame;
-#[cfg(not(loom))]
-pub mod link;
-#[cfg(not(loom))]
-pub mod packet;
-#[cfg(not(loom))]
-pub mod shared;
+pub mod restarts;
 #[cfg(not(loom))]
 pub mod sys;
-#[cfg(not(loom))]
-pub mod trace;
-#[cfg(not(loom))]
-pub mod window;

@@ -12,7 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::engine::arena::Block;
-use crate::engine::packet::MAX_REFERENCES;
+use crate::engine::ipc::body::MAX_REFERENCES;
 
 /// What is at least so long crosses in shared memory, what is shorter in the frame. Measured: see
 /// `bench/README.md`.

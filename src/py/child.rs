@@ -19,11 +19,11 @@ use super::packet::{self, Giver, Packet};
 use super::pickle::{self, What};
 use super::thread::on_stop;
 use super::wait::Attached;
-use crate::engine::answers::{Answers, Haste};
 use crate::engine::arena::Arena;
-use crate::engine::frame::{Frame, Kind, encode, renumber};
-use crate::engine::link::{Fill, Reader, Writer};
-use crate::engine::shared::Shared;
+use crate::engine::ipc::frame::{Frame, Kind, encode, renumber};
+use crate::engine::ipc::outbox::{Haste, Outbox};
+use crate::engine::ipc::pipe::{Fill, Reader, Writer};
+use crate::engine::ipc::region::Region;
 use crate::engine::sys::{self, Handle, HandleNumber, Interest, Ready};
 
 /// Whether the object has control, so that Ctrl-C is its business.
@@ -37,12 +37,12 @@ pub(super) fn handling() -> bool {
 
 /// The way out, for log records too. It stays until this process ends, when the kernel closes the
 /// answer pipe: that is how the parent knows.
-static ANSWERS: OnceLock<Answers> = OnceLock::new();
+static OUTBOX: OnceLock<Outbox> = OnceLock::new();
 
 /// Send an encoded log record to the parent, before any answer that is given after it.
 #[pyfunction]
 pub(super) fn log_to_parent(py: Python<'_>, record: &[u8]) -> PyResult<()> {
-    let Some(answers) = ANSWERS.get() else {
+    let Some(answers) = OUTBOX.get() else {
         return Err(PyRuntimeError::new_err("this process has no parent yet"));
     };
     send(py, answers, encode(Kind::Log, 0, record), Haste::Now)
@@ -76,15 +76,15 @@ pub(super) fn serve(
     let request = sys::inherited(request).map_err(io)?;
     let answer = sys::inherited(answer).map_err(io)?;
     let file = sys::inherited(shared).map_err(io)?;
-    let shared = Arc::new(Shared::map(&file).map_err(io)?);
+    let shared = Arc::new(Region::map(&file).map_err(io)?);
     watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
     let file = Arc::new(file);
-    offer_traces(py, &shared, &file)?;
+    offer_tracebacks(py, &shared, &file)?;
     let arena = Arc::new(Arena::join(Arc::clone(&shared), file));
-    let answers = Answers::new(Writer::new(answer), Arc::clone(&shared));
+    let answers = Outbox::new(Writer::new(answer), Arc::clone(&shared));
     let mut child = Child {
         reader: Reader::new(request),
-        answers: ANSWERS.get_or_init(|| answers),
+        answers: OUTBOX.get_or_init(|| answers),
         arena,
         shared,
         prepare,
@@ -96,7 +96,7 @@ pub(super) fn serve(
 
 /// Has the parent's signal for it write the stacks of all threads to `file`, where the system has
 /// such a signal.
-fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: &Arc<Handle>) -> PyResult<()> {
+fn offer_tracebacks(py: Python<'_>, shared: &Arc<Region>, file: &Arc<Handle>) -> PyResult<()> {
     let Some(signal) = sys::traceback_signal() else {
         return Ok(());
     };
@@ -105,7 +105,7 @@ fn offer_traces(py: Python<'_>, shared: &Arc<Shared>, file: &Arc<Handle>) -> PyR
     py.import("faulthandler")?.call_method1("register", how)?;
     // Both for good: the handler may run at any moment.
     let shared = Box::leak(Box::new(Arc::clone(shared)));
-    crate::engine::trace::offer(shared, file).map_err(std::io::Error::from)?;
+    crate::engine::ipc::traceback::offer(shared, file).map_err(std::io::Error::from)?;
     std::mem::forget(Arc::clone(file));
     Ok(())
 }
@@ -132,8 +132,8 @@ fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
 
 struct Child<'py> {
     reader: Reader,
-    answers: &'static Answers,
-    shared: Arc<Shared>,
+    answers: &'static Outbox,
+    shared: Arc<Region>,
     /// Called with the actor's name and what the parent looks like.
     prepare: Bound<'py, PyAny>,
     arena: Arc<Arena>,
@@ -174,7 +174,7 @@ impl<'py> Child<'py> {
             see_to_signals(py)?;
             next = None;
             let answer = if self.shared.claims().claim(sequence) {
-                if self.shared.is_curious() {
+                if self.shared.notifies_begun() {
                     next = self.reader.next_frame().map_err(broken)?;
                     let begun = encode(Kind::Begun, sequence, b"");
                     self.send(py, begun, haste(next.as_ref()))?;
@@ -330,7 +330,7 @@ fn haste(next: Option<&Frame>) -> Haste {
     }
 }
 
-fn send(py: Python<'_>, answers: &Answers, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
+fn send(py: Python<'_>, answers: &Outbox, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
     let sent = py.detach(|| answers.send(frame, haste));
     sent.map_err(|error| std::io::Error::from(error).into())
 }
@@ -344,7 +344,7 @@ fn see_to_signals(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-fn broken(broken: crate::engine::link::Broken) -> PyErr {
+fn broken(broken: crate::engine::ipc::pipe::Broken) -> PyErr {
     PyOSError::new_err(format!("the link to the parent is broken: {broken}"))
 }
 

@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 
 use super::imports::BrokenActor;
 use super::{imports, lifecycle};
-use crate::engine::link::Broken;
+use crate::engine::ipc::pipe::Broken;
 
 /// Why an actor handles no more messages.
 #[derive(Clone)]

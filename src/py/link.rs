@@ -26,13 +26,13 @@ use super::ticket::Carrier;
 use super::wire::{Ahead, Out, Phase, Wire};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
-use crate::engine::crowd::Crowd;
-use crate::engine::link::{Flush, Reader, Writer};
+use crate::engine::convoy::Convoy;
+use crate::engine::ipc::pipe::{Flush, Reader, Writer};
+use crate::engine::ipc::region::Region;
+use crate::engine::ipc::traceback::Tracebacks;
+use crate::engine::ipc::window::WINDOW_MESSAGES;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::shared::Shared;
 use crate::engine::sys::{Bell, Handle};
-use crate::engine::trace::Traces;
-use crate::engine::window::WINDOW_MESSAGES;
 
 /// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
 /// few writes as answers come in: a child that has so much to do does not wait for more.
@@ -42,9 +42,9 @@ const AHEAD_BY_POSTING: usize = 16;
 pub(super) struct Line {
     pub(super) reader: Reader,
     pub(super) writer: Writer,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Region>,
     pub(super) arena: Arc<Arena>,
-    pub(super) traces: Option<Traces>,
+    pub(super) tracebacks: Option<Tracebacks>,
     pub(super) process: Process,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Link {
     /// Whether messages are kept until they are answered, for the next child should this one die.
     pub(super) keeps: bool,
     /// With the child that is there, or was the last.
-    shared: Mutex<Arc<Shared>>,
+    shared: Mutex<Arc<Region>>,
     /// On how many told messages earlier children have failed.
     failed_before: AtomicU64,
     is_restarting: AtomicBool,
@@ -88,11 +88,11 @@ pub(super) struct Link {
     /// is to hear of an answer without waiting takes it back (`resume_io_thread`), and where nobody does,
     /// the I/O thread's next tick.
     by_waiter: AtomicBool,
-    pub(super) crowd: Crowd,
+    pub(super) convoy: Convoy,
     logs: Logs,
     /// `None` once the child is gone.
-    traces: Mutex<Option<Traces>>,
-    has_traces: bool,
+    tracebacks: Mutex<Option<Tracebacks>>,
+    has_tracebacks: bool,
     pub(super) generation: u32,
 }
 
@@ -109,8 +109,8 @@ impl Link {
         let wire = Wire::new(Out::new(line.writer, &line.shared), bell);
         Self {
             logs: Logs::new(name.clone()),
-            has_traces: line.traces.is_some(),
-            traces: Mutex::new(line.traces),
+            has_tracebacks: line.tracebacks.is_some(),
+            tracebacks: Mutex::new(line.tracebacks),
             generation: lifecycle::generation(),
             name,
             mailbox,
@@ -125,7 +125,7 @@ impl Link {
             wire: Mutex::new(Some(wire)),
             intake: Mutex::new(Some(intake)),
             by_waiter: AtomicBool::new(false),
-            crowd: Crowd::default(),
+            convoy: Convoy::default(),
         }
     }
 
@@ -163,14 +163,14 @@ impl Link {
         // First, so that whatever is sent is answered to somebody.
         *self.intake.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Intake::new(line.reader));
-        *self.traces() = line.traces;
+        *self.tracebacks() = line.tracebacks;
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = line.arena;
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared);
         *self.process() = Some(line.process);
         let mut wire = self.wire();
         if let Some(wire) = wire.as_mut() {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
-            shared.set_curious(has_waiters);
+            shared.set_notify_begun(has_waiters);
             wire.out = Some(Out::new(line.writer, &shared));
             wire.phase = Phase::Open;
         }
@@ -201,7 +201,7 @@ impl Link {
         Arc::clone(&self.arena.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn shared(&self) -> Arc<Shared> {
+    fn shared(&self) -> Arc<Region> {
         Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -249,7 +249,7 @@ impl Link {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         drop(intake.take());
         self.arena().close();
-        drop(self.traces().take());
+        drop(self.tracebacks().take());
     }
 
     /// There are no more records to come.
@@ -257,8 +257,10 @@ impl Link {
         self.logs.close();
     }
 
-    fn traces(&self) -> MutexGuard<'_, Option<Traces>> {
-        self.traces.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tracebacks(&self) -> MutexGuard<'_, Option<Tracebacks>> {
+        self.tracebacks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn ahead_messages(&self) -> usize {
@@ -326,8 +328,8 @@ impl Link {
     }
 
     /// Has the I/O thread look into the mailbox by itself for a while.
-    fn serve_crowd(&self) {
-        self.crowd.serve();
+    fn serve_convoy(&self) {
+        self.convoy.serve();
         self.ring();
     }
 }

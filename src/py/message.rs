@@ -8,7 +8,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::packet::Packed;
 use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
-use crate::engine::frame::Kind;
+use crate::engine::ipc::frame::Kind;
 use crate::engine::room::Permit;
 
 /// What is posted.

@@ -14,8 +14,8 @@ use pyo3::types::{PyByteArray, PyList};
 use super::buffer::{self, SharedBuffer, THRESHOLD_BYTES};
 use super::pickle::{self, What};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
-use crate::engine::frame::{Fault, Kind};
-use crate::engine::packet::{self, Reference};
+use crate::engine::ipc::body::{self, Reference};
+use crate::engine::ipc::frame::{Fault, Kind};
 use crate::engine::sys;
 
 /// A frame, and the blocks that it refers to: whoever has this has them.
@@ -91,7 +91,7 @@ pub(super) fn pack(
     if buffers.is_empty() && pickle.len() < THRESHOLD_BYTES {
         return Ok(Packed {
             kind,
-            frame: packet::pack(kind, 0, pickle, &[]),
+            frame: body::pack(kind, 0, pickle, &[]),
             blocks: None,
         });
     }
@@ -118,7 +118,7 @@ pub(super) fn pack(
     }
     Ok(Packed {
         kind,
-        frame: packet::pack(kind, 0, &packer.body, &packer.references),
+        frame: body::pack(kind, 0, &packer.body, &packer.references),
         blocks: (!packer.blocks.is_empty()).then(|| Box::new(packer.blocks)),
     })
 }
@@ -271,7 +271,7 @@ impl Packet {
         arena: &Arc<Arena>,
         body: Vec<u8>,
     ) -> Result<Self, Fault> {
-        if packet::has_references(&body) {
+        if body::has_references(&body) {
             return py.detach(|| Self::receive(arena, body));
         }
         Self::receive(arena, body)
@@ -279,7 +279,7 @@ impl Packet {
 
     /// Takes over the blocks that a body refers to. May block while much memory is mapped.
     pub(super) fn receive(arena: &Arc<Arena>, mut body: Vec<u8>) -> Result<Self, Fault> {
-        let references = packet::unpack(&mut body)?;
+        let references = body::unpack(&mut body)?;
         let places = if references.is_empty() && body.len() < THRESHOLD_BYTES {
             None
         } else {

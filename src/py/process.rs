@@ -20,12 +20,12 @@ use super::options::Options;
 use super::start::{Recipe, start_child};
 use super::wire::Wire;
 use super::{imports, lifecycle, pickle};
-use crate::engine::budget::Budget;
 use crate::engine::cell;
-use crate::engine::crowd;
+use crate::engine::convoy;
 use crate::engine::ending::Child;
-use crate::engine::link::{Broken, Fill};
+use crate::engine::ipc::pipe::{Broken, Fill};
 use crate::engine::mailbox::Mailbox;
+use crate::engine::restarts::Budget;
 use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
@@ -108,7 +108,7 @@ impl ProcessExecutorCore {
                 restarts,
                 is_first: true,
                 streak: 0,
-                crowd: crowd::Server::default(),
+                convoy: convoy::Server::default(),
                 idle: 0,
                 last: 0,
                 look_at: None,
@@ -147,7 +147,7 @@ struct Side<'a> {
     is_first: bool,
     /// Answers in a row after which the reading could have been left to who waited.
     streak: u32,
-    crowd: crowd::Server,
+    convoy: convoy::Server,
     /// Ticks in a row without a message.
     idle: u32,
     /// How many messages there had been at the last tick.
@@ -206,14 +206,14 @@ impl Side<'_> {
             Next::Pause => Some(PAUSE),
             Next::Wait => by_waiter.then_some(TICK),
         };
-        let crowd = self.link.crowd.is_served().then_some(crowd::TICK);
-        let timeout = timeout.into_iter().chain(crowd).chain(look).min();
+        let convoy = self.link.convoy.is_served().then_some(convoy::TICK);
+        let timeout = timeout.into_iter().chain(convoy).chain(look).min();
         let polled = sys::retry(|| sys::poll(interests, timeout));
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
         if room == Ready::Broken {
             self.link.hang_up();
         }
-        let serves = self.crowd.turn(&self.link.crowd, Instant::now);
+        let serves = self.convoy.turn(&self.link.convoy, Instant::now);
         if serves || bell.is_ready() || room.is_ready() {
             self.link.refill();
         }

@@ -8,11 +8,11 @@ use super::link::{Line, Process};
 use super::{imports, lifecycle, pickle};
 use crate::engine::arena::Arena;
 use crate::engine::ending::{Child, ExitCodes, Witness};
-use crate::engine::frame::{Kind, encode};
-use crate::engine::link::{Reader, Writer};
-use crate::engine::shared::Shared;
+use crate::engine::ipc::frame::{Kind, encode};
+use crate::engine::ipc::pipe::{Reader, Writer};
+use crate::engine::ipc::region::Region;
+use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::sys::{self, Handle, HandleNumber};
-use crate::engine::trace::Traces;
 
 /// The exit codes of a fork server's children, which it writes to a pipe.
 ///
@@ -65,7 +65,7 @@ pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, L
     let io = std::io::Error::from;
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
-    let (shared, file) = Shared::create().map_err(io)?;
+    let (shared, file) = Region::create().map_err(io)?;
     let (shared, file) = (Arc::new(shared), Arc::new(file));
     let arena = Arena::create(Arc::clone(&shared), Arc::clone(&file), recipe.shared_memory);
     let arena = Arc::new(arena);
@@ -101,14 +101,14 @@ pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, L
         witness,
     };
     // Without a descriptor for them it does without them: the child has been started.
-    let traces = process.watch.clone();
-    let traces = traces.and_then(|process| Traces::new(file, process).ok());
+    let tracebacks = process.watch.clone();
+    let tracebacks = tracebacks.and_then(|process| Tracebacks::new(file, process).ok());
     let line = Line {
         reader,
         writer,
         shared,
         arena,
-        traces,
+        tracebacks,
         process,
     };
     Ok((child, line))

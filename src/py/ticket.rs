@@ -10,11 +10,11 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::packet::{Few, Packed};
-use crate::engine::frame::Kind;
+use crate::engine::ipc::body::Reference;
+use crate::engine::ipc::frame::Kind;
+use crate::engine::ipc::region::Region;
 use crate::engine::latch::Latch;
-use crate::engine::packet::Reference;
 use crate::engine::room::Permit;
-use crate::engine::shared::Shared;
 
 /// What carries messages to a child and brings their answers.
 pub(super) trait Carrier: Send + Sync {
@@ -44,7 +44,7 @@ pub(super) trait Carrier: Send + Sync {
 pub(super) struct Ticket {
     carrier: Arc<dyn Carrier>,
     /// With the child that has it, whichever the link has now.
-    shared: Arc<Shared>,
+    shared: Arc<Region>,
     sequence: u64,
     pub(super) is_told: bool,
     /// Its place in a bounded mailbox, until it is known to have begun.
@@ -60,7 +60,7 @@ impl Ticket {
     /// A ticket for `message`, which is about to be sent to the child that `shared` is shared with.
     pub(super) fn new(
         carrier: &Arc<dyn Carrier>,
-        shared: &Arc<Shared>,
+        shared: &Arc<Region>,
         sequence: u64,
         message: &Packed,
         permit: Option<Permit>,

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::future::ActorCell;
 use super::message::Message;
 use super::ticket::{Carrier, Ticket};
-use crate::engine::frame::{Kind, encode, renumber};
-use crate::engine::link::{Flush, Writer};
+use crate::engine::ipc::frame::{Kind, encode, renumber};
+use crate::engine::ipc::pipe::{Flush, Writer};
+use crate::engine::ipc::region::Region;
+use crate::engine::ipc::window::Window;
 use crate::engine::mailbox::{Mailbox, Take};
-use crate::engine::shared::Shared;
 use crate::engine::sys::Bell;
-use crate::engine::window::Window;
 
 /// A message that has been sent and not yet answered.
 pub(super) struct Ahead {
@@ -41,7 +41,7 @@ pub(super) struct Wire {
 /// The way to one child.
 pub(super) struct Out {
     pub(super) writer: Writer,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Region>,
     /// The child reads no more: it is gone, or is about to be.
     pub(super) has_hung_up: bool,
     /// The child has been told that there is no more.
@@ -49,7 +49,7 @@ pub(super) struct Out {
 }
 
 impl Out {
-    pub(super) fn new(writer: Writer, shared: &Arc<Shared>) -> Self {
+    pub(super) fn new(writer: Writer, shared: &Arc<Region>) -> Self {
         Self {
             writer,
             shared: Arc::clone(shared),

@@ -43,7 +43,7 @@ impl Drop for FutureCore {
     /// the cell for a moment longer.
     fn drop(&mut self) {
         if !self.is_elsewhere() {
-            drop(self.cell.hollow(Outcome::Nothing));
+            drop(self.cell.clear(Outcome::Nothing));
         }
     }
 }
@@ -158,7 +158,7 @@ impl FutureCore {
         if !this.is_elsewhere() {
             let mut future = Some(slf.clone().unbind());
             let mut watch = Some(Box::<Watch>::default());
-            this.cell.witness(|origin, slot| {
+            this.cell.expose_condition(|origin, slot| {
                 let slot = slot.get_or_insert_with(|| watch.take().unwrap_or_default());
                 if origin == Origin::Posted && slot.future.is_none() {
                     slot.future = future.take();

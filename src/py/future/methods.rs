@@ -392,7 +392,7 @@ impl FutureCore {
 
     fn __clear__(&self) {
         if Arc::strong_count(&self.cell) == 1 && !self.is_elsewhere() {
-            drop(self.cell.hollow(Outcome::Nothing));
+            drop(self.cell.clear(Outcome::Nothing));
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::engine::ipc::pipe::{Broken, Reader};
 use crate::engine::latch::Latch;
-use crate::engine::link::{Broken, Reader};
 use crate::engine::room::Permit;
 use crate::py::future::{ActorCell, settle};
 use crate::py::message::Message;

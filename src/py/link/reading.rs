@@ -10,10 +10,10 @@ use pyo3::prelude::*;
 use super::Link;
 use super::inbound::{Event, Intake, Left, Over};
 use crate::engine::cell::Begin;
-use crate::engine::frame::{Frame, Kind};
+use crate::engine::ipc::body::Reference;
+use crate::engine::ipc::frame::{Frame, Kind};
+use crate::engine::ipc::pipe::{Broken, Fill};
 use crate::engine::latch::Latch;
-use crate::engine::link::{Broken, Fill};
-use crate::engine::packet::Reference;
 use crate::engine::sys::{self, Bell, Interest, Ready};
 use crate::py::lifecycle;
 use crate::py::message::Message;
@@ -286,7 +286,7 @@ impl Link {
         if self.mailbox.room().is_none_or(|room| !room.has_waiters())
             && let Some(out) = &wire.out
         {
-            out.shared.set_curious(false);
+            out.shared.set_notify_begun(false);
         }
         Ok(Event::Begun(permit))
     }

@@ -10,10 +10,10 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::{AHEAD_BY_POSTING, Link, Who};
 use crate::engine::cell;
-use crate::engine::frame::Kind;
+use crate::engine::ipc::frame::Kind;
+use crate::engine::ipc::traceback::Traceback;
 use crate::engine::room::Permit;
 use crate::engine::sys::{self, Signal};
-use crate::engine::trace::Trace;
 use crate::py::fault::Force;
 use crate::py::future::ActorCell;
 use crate::py::host::{Dump, Signalled, Transport};
@@ -73,17 +73,17 @@ impl Transport for Arc<Link> {
         }
         // With so many ahead an answer is to come, after which the mailbox is looked into. Nothing
         // to do here, so no reason to let another thread have the GIL.
-        if ahead >= AHEAD_BY_POSTING || self.crowd.is_served() {
+        if ahead >= AHEAD_BY_POSTING || self.convoy.is_served() {
             return;
         }
         let sent = py.detach(|| {
             self.pump(AHEAD_BY_POSTING, Who::Poster);
-            if self.crowd.is_there() {
-                self.serve_crowd();
+            if self.convoy.is_there() {
+                self.serve_convoy();
             }
             Instant::now()
         });
-        self.crowd.waited(sent.elapsed());
+        self.convoy.waited(sent.elapsed());
     }
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
@@ -105,7 +105,7 @@ impl Transport for Arc<Link> {
         if self.mailbox.room().is_some_and(|room| room.has_waiters())
             && let Some(out) = &wire.out
         {
-            out.shared.set_curious(true);
+            out.shared.set_notify_begun(true);
         }
         let mut begun = Vec::new();
         for ahead in wire.ahead.iter() {
@@ -131,18 +131,18 @@ impl Transport for Arc<Link> {
         let mut request = None;
         loop {
             let (polled, may_start_again) = py.detach(|| {
-                let mut traces = self.traces();
-                let polled = traces
+                let mut tracebacks = self.tracebacks();
+                let polled = tracebacks
                     .as_mut()
-                    .map(|traces| traces.poll(&self.shared(), &mut request));
-                drop(traces);
+                    .map(|tracebacks| tracebacks.poll(&self.shared(), &mut request));
+                drop(tracebacks);
                 (polled.transpose(), self.keeps && self.wire().is_some())
             });
             let why = match polled {
-                Ok(Some(Trace::Text(text))) => return Ok(Dump::Text(text)),
-                Ok(Some(Trace::NotReady)) => "its process has not started yet",
-                Ok(Some(Trace::Pending)) => "its process does not react, not even to a signal",
-                Ok(None) if !self.has_traces => {
+                Ok(Some(Traceback::Text(text))) => return Ok(Dump::Text(text)),
+                Ok(Some(Traceback::NotReady)) => "its process has not started yet",
+                Ok(Some(Traceback::Pending)) => "its process does not react, not even to a signal",
+                Ok(None) if !self.has_tracebacks => {
                     let text = "the system gives no handle on the process to ask for it";
                     return Err(PyNotImplementedError::new_err(text));
                 }

@@ -12,6 +12,7 @@ mod memory;
 #[cfg(any(not(target_os = "linux"), portable))]
 mod portable;
 mod process;
+mod reap;
 mod thread;
 
 #[cfg(all(target_os = "linux", not(portable)))]

@@ -2,6 +2,7 @@
 
 use super::handle::Handle;
 use super::native::{reap_watched, signal_watched, watch};
+use super::reap::reap_by_number;
 use crate::engine::sys::attempt::{attempt, retry};
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
@@ -57,21 +58,6 @@ pub fn reap(watch: Option<&Handle>, pid: i32, waits: bool) -> Result<Reaped> {
         Err(Error::NO_CHILD) => Ok(Reaped::ByAnother),
         reaped => reaped,
     }
-}
-
-pub(super) fn reap_by_number(pid: rustix::process::Pid, waits: bool) -> Result<Reaped> {
-    let mut options = rustix::process::WaitOptions::empty();
-    options.set(rustix::process::WaitOptions::NOHANG, !waits);
-    let Some((_, status)) = rustix::process::waitpid(Some(pid), options)? else {
-        return Ok(Reaped::Lives);
-    };
-    Ok(by_status(status.exit_status(), status.terminating_signal()))
-}
-
-/// What the exit code or the signal says that a child has ended by.
-pub(super) fn by_status(code: Option<i32>, signal: Option<i32>) -> Reaped {
-    let code = code.or(signal.map(|signal| -signal));
-    code.map_or(Reaped::ByAnother, Reaped::Code)
 }
 
 #[cfg(test)]

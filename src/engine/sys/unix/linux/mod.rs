@@ -2,6 +2,7 @@
 
 mod bell;
 mod memory;
+mod pipe;
 mod process;
 mod thread;
 mod traceback;
@@ -12,7 +13,8 @@ pub(super) use bell::bell_ends;
 pub use memory::unshare_pages;
 pub(super) use memory::{MAP_FLAGS, anonymous_file};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
-pub(super) use process::{make_pipe, reap_watched, signal_watched, watch};
+pub(super) use pipe::make_pipe;
+pub(super) use process::{reap_watched, signal_watched, watch};
 pub use thread::{Parker, is_main_thread, name_process};
 pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
 

@@ -2,7 +2,6 @@
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, Result};
-use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::engine::sys::attempt::attempt;
@@ -10,11 +9,7 @@ use crate::engine::sys::call::Call;
 use crate::engine::sys::error;
 use crate::engine::sys::types::Reaped;
 use crate::engine::sys::unix::handle::Handle;
-use crate::engine::sys::unix::process::{by_status, reap_by_number};
-
-pub(in crate::engine::sys::unix) fn make_pipe() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
-}
+use crate::engine::sys::unix::reap::{by_status, reap_by_number};
 
 pub(in crate::engine::sys::unix) fn watch(pid: Pid) -> Result<OwnedFd> {
     rustix::process::pidfd_open(pid, PidfdFlags::empty())

@@ -12,7 +12,7 @@ use crate::engine::sys::error::{self, Error};
 use crate::engine::sys::types::{Interest, Reaped};
 use crate::engine::sys::unix::handle::Handle;
 use crate::engine::sys::unix::io::poll;
-use crate::engine::sys::unix::process::reap_by_number;
+use crate::engine::sys::unix::reap::reap_by_number;
 
 /// Other systems have no name of a process but its program's.
 pub fn name_process(_name: &str) {}

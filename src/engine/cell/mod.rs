@@ -81,7 +81,7 @@ struct Inner<M, R, W> {
     posted: bool,
     /// Somebody has the future's condition variable, so a cell must be settled holding that: see
     /// [`Hold`]. Once set it stays.
-    witnessed: bool,
+    condition_exposed: bool,
     watch: Option<Box<W>>,
 }
 
@@ -177,7 +177,7 @@ impl<M, R, W> Default for Cell<M, R, W> {
             inner: Mutex::new(Inner {
                 state: State::Pending(None),
                 posted: false,
-                witnessed: false,
+                condition_exposed: false,
                 watch: None,
             }),
             done: Latch::default(),
@@ -269,7 +269,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         if inner.watch.is_some() && hold == Hold::Nothing {
             return Settle::NeedsAttached(outcome);
         }
-        if inner.witnessed && hold != Hold::Condition {
+        if inner.condition_exposed && hold != Hold::Condition {
             return Settle::NeedsCondition(outcome);
         }
         let before = std::mem::replace(&mut inner.state, State::Finished(outcome));
@@ -283,7 +283,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     /// Pending -> Notified if posted, else Pending -> Cancelled, by whoever has the future.
     pub fn cancel(&self, hold: Hold) -> Cancel<M, W> {
         let mut inner = self.lock();
-        let needs_condition = inner.witnessed && hold != Hold::Condition;
+        let needs_condition = inner.condition_exposed && hold != Hold::Condition;
         let message = match &mut inner.state {
             State::Pending(_) if needs_condition => return Cancel::NeedsCondition,
             State::Pending(Some(message)) if !message.withdraw() => return Cancel::TooLate,
@@ -332,9 +332,9 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     /// From now on only who holds the condition may end this cell. Runs `edit` as [`watch`] does.
     ///
     /// [`watch`]: Self::watch
-    pub fn witness(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>)) {
+    pub fn expose_condition(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>)) {
         let mut inner = self.lock();
-        inner.witnessed = true;
+        inner.condition_exposed = true;
         if !inner.state.phase().is_done() {
             edit(inner.origin(), &mut inner.watch);
         }
@@ -348,7 +348,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     }
 
     /// Takes outcome and watch away, for a future that is no more.
-    pub fn hollow(&self, nothing: R) -> (Option<R>, Option<Box<W>>) {
+    pub fn clear(&self, nothing: R) -> (Option<R>, Option<Box<W>>) {
         let mut inner = self.lock();
         let outcome = match &mut inner.state {
             State::Finished(outcome) => Some(std::mem::replace(outcome, nothing)),
@@ -408,188 +408,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    type TestCell = Cell<&'static str, u32, &'static str>;
-
-    impl Claimable for &'static str {
-        fn withdraw(&self) -> bool {
-            *self != "begun elsewhere"
-        }
-
-        fn has_begun(&self) -> bool {
-            *self == "begun elsewhere"
-        }
-    }
-
-    fn cell_in(phase: Phase) -> TestCell {
-        let cell = TestCell::default();
-        if phase == Phase::Pending {
-            cell.post("message");
-        } else {
-            cell.force(phase, || 7);
-        }
-        cell
-    }
-
-    const PHASES: [Phase; 5] = [
-        Phase::Pending,
-        Phase::Running,
-        Phase::Cancelled,
-        Phase::Notified,
-        Phase::Finished,
-    ];
-
-    #[test]
-    fn every_event_in_every_phase() {
-        use Phase::{Cancelled, Finished, Notified, Pending, Running};
-        // phase, then the phase after: begin, settle, cancel, advance
-        let table = [
-            (Pending, Running, Finished, Notified, Running),
-            (Running, Running, Finished, Running, Running),
-            (Cancelled, Cancelled, Cancelled, Cancelled, Notified),
-            (Notified, Notified, Notified, Notified, Notified),
-            (Finished, Finished, Finished, Finished, Finished),
-        ];
-        for (phase, begun, settled, cancelled, advanced) in table {
-            let cell = cell_in(phase);
-            assert_eq!(cell.begin() == Begin::Message("message"), phase == Pending);
-            assert_eq!(cell.phase(), begun);
-
-            let cell = cell_in(phase);
-            let too_late = cell.settle(1, Hold::Nothing) == Settle::TooLate(1);
-            assert_eq!(too_late, phase.is_done());
-            assert_eq!(cell.phase(), settled);
-
-            let cell = cell_in(phase);
-            let expected = match phase {
-                Pending => Cancel::Cancelled {
-                    message: Some("message"),
-                    watch: None,
-                },
-                Cancelled | Notified => Cancel::Already,
-                Running | Finished => Cancel::TooLate,
-            };
-            assert_eq!(cell.cancel(Hold::Nothing), expected);
-            assert_eq!(cell.phase(), cancelled);
-
-            let cell = cell_in(phase);
-            assert_eq!(cell.advance(), phase);
-            assert_eq!(cell.phase(), advanced);
-        }
-    }
-
-    #[test]
-    fn the_latch_is_set_exactly_when_the_cell_is_done() {
-        for phase in PHASES {
-            assert_eq!(cell_in(phase).done().is_set(), phase.is_done());
-            assert_eq!(cell_in(phase).served().is_set(), phase.is_done());
-        }
-    }
-
-    #[test]
-    fn a_watched_cell_is_served_by_whoever_ends_it() {
-        for end in [
-            |cell: &TestCell| assert!(matches!(cell.settle(1, Hold::Attached), Settle::Settled(_))),
-            |cell: &TestCell| assert_ne!(cell.cancel(Hold::Attached), Cancel::Already),
-        ] {
-            let cell = cell_in(Phase::Pending);
-            cell.watch(|_, watch| *watch = Some(Box::new("w")));
-            end(&cell);
-            assert!(cell.done().is_set() && !cell.served().is_set());
-
-            let cell = cell_in(Phase::Pending);
-            end(&cell);
-            assert!(cell.done().is_set() && cell.served().is_set());
-        }
-    }
-
-    #[test]
-    fn a_witnessed_cell_ends_only_under_its_condition() {
-        let cell = cell_in(Phase::Pending);
-        cell.witness(|origin, _| assert_eq!(origin, Origin::Posted));
-        assert_eq!(cell.cancel(Hold::Nothing), Cancel::NeedsCondition);
-        assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsCondition(1));
-        assert_eq!(cell.begin(), Begin::Message("message"));
-        assert_eq!(cell.settle(1, Hold::Condition), Settle::Settled(None));
-        assert_eq!(cell.settle(2, Hold::Nothing), Settle::TooLate(2));
-        assert_eq!(cell.outcome(|outcome| *outcome), Some(1));
-    }
-
-    #[test]
-    fn the_watch_goes_to_whoever_ends_the_cell() {
-        let cell = cell_in(Phase::Pending);
-        assert_eq!(
-            cell.watch(|_, watch| *watch = Some(Box::new("w"))),
-            Some(())
-        );
-        assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsAttached(1));
-        assert_eq!(
-            cell.settle(1, Hold::Attached),
-            Settle::Settled(Some(Box::new("w")))
-        );
-        assert_eq!(cell.watch(|_, _| ()), None);
-    }
-
-    #[test]
-    fn a_message_sent_ahead_is_cancelled_only_if_it_can_be_withdrawn() {
-        let cell = cell_in(Phase::Pending);
-        assert_eq!(
-            cell.exchange(|message| ("ticket", message)),
-            Some("message")
-        );
-        assert_eq!(cell.phase(), Phase::Pending);
-        assert!(matches!(
-            cell.cancel(Hold::Nothing),
-            Cancel::Cancelled { .. }
-        ));
-
-        let cell = cell_in(Phase::Pending);
-        assert_eq!(
-            cell.exchange(|message| ("begun elsewhere", message)),
-            Some("message")
-        );
-        assert_eq!(cell.phase(), Phase::Running);
-        assert_eq!(cell.cancel(Hold::Nothing), Cancel::TooLate);
-        assert_eq!(cell.settle(1, Hold::Nothing), Settle::Settled(None));
-        assert_eq!(cell.exchange(|message| ("ticket", message)), None);
-    }
-
-    #[test]
-    fn a_bare_cell_is_cancelled_in_two_steps() {
-        let cell = TestCell::default();
-        assert_eq!(cell.begin(), Begin::Gone);
-        let cancelled = Cancel::Cancelled {
-            message: None,
-            watch: None,
-        };
-        assert_eq!(cell.cancel(Hold::Nothing), cancelled);
-        assert_eq!(cell.phase(), Phase::Cancelled);
-        assert_eq!(cell.advance(), Phase::Cancelled);
-        assert_eq!(cell.phase(), Phase::Notified);
-    }
-
-    #[test]
-    fn of_begin_and_cancel_one_wins() {
-        let begun = AtomicUsize::new(0);
-        for _ in 0..2_000 {
-            let cell = Arc::new(cell_in(Phase::Pending));
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    if cell.begin() != Begin::Gone {
-                        begun.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-                let cancelled = cell.cancel(Hold::Nothing) != Cancel::TooLate;
-                begun.fetch_add(usize::from(cancelled), Ordering::Relaxed);
-            });
-        }
-        assert_eq!(begun.into_inner(), 2_000);
-    }
-}
+mod tests;
 
 /// Run with `RUSTFLAGS="--cfg loom" cargo test --no-default-features --release --lib loom`.
 #[cfg(all(test, loom))]

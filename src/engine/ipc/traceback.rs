@@ -7,21 +7,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::shared::Shared;
-use super::sys::{self, Error, Handle};
+use super::region::Region;
+use crate::engine::sys::{self, Error, Handle};
 
 /// The child's half. A handler that writes tracebacks to `file` is in place for
 /// `sys::traceback_signal()`; from here on it also counts them, and the parent may ask.
-pub fn offer(shared: &'static Shared, file: &Handle) -> Result<(), Error> {
+pub fn offer(shared: &'static Region, file: &Handle) -> Result<(), Error> {
     sys::set_append(file)?;
-    sys::count_tracebacks(shared.traces())?;
-    shared.traces().store(1, Ordering::SeqCst);
+    sys::count_tracebacks(shared.tracebacks())?;
+    shared.tracebacks().store(1, Ordering::SeqCst);
     Ok(())
 }
 
 /// What has become of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Trace {
+pub enum Traceback {
     /// The child has not come so far that it could be asked.
     NotReady,
     /// It was asked, and is not done.
@@ -34,7 +34,7 @@ pub enum Trace {
 /// Invariant: `collected <= asked <= collected + 1`, and the word is at most `asked + 1`: a new
 /// traceback is asked for only when the text of the one before has been read.
 #[derive(Debug)]
-pub struct Traces {
+pub struct Tracebacks {
     file: Arc<Handle>,
     /// How long the file is without a traceback.
     len_bytes: u64,
@@ -44,8 +44,8 @@ pub struct Traces {
     text: String,
 }
 
-impl Traces {
-    /// `file` is the one that `Shared::create` gave, and will get no longer but by tracebacks;
+impl Tracebacks {
+    /// `file` is the one that `Region::create` gave, and will get no longer but by tracebacks;
     /// `process` is the child's descriptor.
     pub fn new(file: Arc<Handle>, process: Arc<Handle>) -> Result<Self, Error> {
         if sys::traceback_signal().is_none() {
@@ -63,26 +63,26 @@ impl Traces {
 
     /// Asks if this `request` has not yet, and looks what has become of it. One that comes while
     /// another is pending joins that. Never blocks.
-    pub fn poll(&mut self, shared: &Shared, request: &mut Option<u64>) -> Result<Trace, Error> {
+    pub fn poll(&mut self, shared: &Region, request: &mut Option<u64>) -> Result<Traceback, Error> {
         self.collect(shared)?;
         if request.is_some_and(|number| number > self.asked) {
             // It was another child's, in whose place this one is.
             *request = None;
         }
         if request.is_none() && !self.ask(shared)? {
-            return Ok(Trace::NotReady);
+            return Ok(Traceback::NotReady);
         }
         let number = *request.get_or_insert(self.asked);
         Ok(if number <= self.collected {
-            Trace::Text(self.text.clone())
+            Traceback::Text(self.text.clone())
         } else {
-            Trace::Pending
+            Traceback::Pending
         })
     }
 
     /// False: the child is not ready.
-    fn ask(&mut self, shared: &Shared) -> Result<bool, Error> {
-        let is_ready = shared.traces().load(Ordering::SeqCst) > 0;
+    fn ask(&mut self, shared: &Region) -> Result<bool, Error> {
+        let is_ready = shared.tracebacks().load(Ordering::SeqCst) > 0;
         if is_ready && self.asked == self.collected {
             sys::ask_for_traceback(&self.process)?;
             self.asked += 1;
@@ -90,8 +90,8 @@ impl Traces {
         Ok(is_ready)
     }
 
-    fn collect(&mut self, shared: &Shared) -> Result<(), Error> {
-        let is_done = shared.traces().load(Ordering::SeqCst) > self.asked;
+    fn collect(&mut self, shared: &Region) -> Result<(), Error> {
+        let is_done = shared.tracebacks().load(Ordering::SeqCst) > self.asked;
         if is_done && self.asked > self.collected {
             let text = sys::read_from(&self.file, self.len_bytes)?;
             sys::set_len(&self.file, self.len_bytes)?;
@@ -112,21 +112,21 @@ mod tests {
         if sys::traceback_signal().is_none() {
             return;
         }
-        let (shared, file) = Shared::create().expect("memory");
+        let (shared, file) = Region::create().expect("memory");
         let mut child = std::process::Command::new("cat")
             .stdin(std::process::Stdio::piped())
             .spawn()
             .expect("cat");
         let pid = i32::try_from(child.id()).expect("a pid");
         let process = sys::watch_process(pid).expect("pidfd");
-        let mut traces = Traces::new(Arc::new(file), Arc::new(process)).expect("a file");
+        let mut tracebacks = Tracebacks::new(Arc::new(file), Arc::new(process)).expect("a file");
         let mut request = None;
-        let mut poll = || traces.poll(&shared, &mut request);
-        assert_eq!(poll(), Ok(Trace::NotReady));
+        let mut poll = || tracebacks.poll(&shared, &mut request);
+        assert_eq!(poll(), Ok(Traceback::NotReady));
         child.kill().expect("it runs");
         child.wait().expect("reaped");
         // Ready to be asked, and no more.
-        shared.traces().store(1, Ordering::SeqCst);
+        shared.tracebacks().store(1, Ordering::SeqCst);
         assert_eq!(poll(), Err(Error::NO_PROCESS));
     }
 

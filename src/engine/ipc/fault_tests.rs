@@ -1,18 +1,18 @@
 //! What parent and child do with each other, while each system call in turn fails.
 
 use super::frame::{Kind, encode};
-use super::link::{Broken, Fill, Flush, Reader, Writer};
-use super::shared::Shared;
-use super::sys::faults::{NEVER, end_plan, plan};
-use super::sys::{self, Bell, Error};
+use super::pipe::{Broken, Fill, Flush, Reader, Writer};
+use super::region::Region;
+use crate::engine::sys::faults::{NEVER, end_plan, plan};
+use crate::engine::sys::{self, Bell, Error};
 use std::time::Duration;
 
 const FRAMES: u64 = 300;
 
 /// What a parent and a child do with each other, on one thread; the numbers that came across.
 fn talk() -> Result<Vec<u64>, Broken> {
-    let (shared, file) = Shared::create()?;
-    let theirs = Shared::map(&file)?;
+    let (shared, file) = Region::create()?;
+    let theirs = Region::map(&file)?;
     let bell = Bell::new()?;
     let (read, write) = sys::pipe()?;
     sys::set_nonblocking(&read)?;

@@ -9,16 +9,16 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::link::{Flush, Writer};
-use super::shared::Shared as Memory;
-use super::sys::{self, Error, Interest};
+use super::pipe::{Flush, Writer};
+use super::region::Region;
+use crate::engine::sys::{self, Error, Interest};
 
 /// How long an answer may wait for company.
 const TICK: Duration = Duration::from_micros(200);
 
 struct Due {
     writer: Writer,
-    shared: Arc<Memory>,
+    shared: Arc<Region>,
     ticker: Ticker,
 }
 
@@ -69,11 +69,11 @@ pub enum Haste {
 }
 
 #[derive(Clone)]
-pub struct Answers(Arc<Desk>);
+pub struct Outbox(Arc<Desk>);
 
-impl Answers {
+impl Outbox {
     /// `writer`'s end of the pipe is set blocking.
-    pub fn new(writer: Writer, shared: Arc<Memory>) -> Self {
+    pub fn new(writer: Writer, shared: Arc<Region>) -> Self {
         let due = Due {
             writer,
             shared,
@@ -135,14 +135,14 @@ fn tick(desk: &Desk) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::frame::{Kind, encode};
-    use crate::engine::link::{Fill, Reader};
-    use crate::engine::shared::SPILL_BYTES;
+    use crate::engine::ipc::frame::{Kind, encode};
+    use crate::engine::ipc::pipe::{Fill, Reader};
+    use crate::engine::ipc::spill::SPILL_BYTES;
 
-    fn answers() -> (Reader, Answers) {
+    fn answers() -> (Reader, Outbox) {
         let (read, write) = sys::pipe().expect("a pipe");
-        let (memory, _file) = Memory::create().expect("memory");
-        let answers = Answers::new(Writer::new(write), Arc::new(memory));
+        let (memory, _file) = Region::create().expect("memory");
+        let answers = Outbox::new(Writer::new(write), Arc::new(memory));
         (Reader::new(read), answers)
     }
 

@@ -1,15 +1,15 @@
 //! The window: which messages the child has and has not answered, oldest first.
 //!
 //! Invariant: the sequence numbers inside are consecutive and end before `next`; there are at most
-//! `SLOTS`, so that each has a claim's slot of its own; `len_bytes` is the sum of theirs.
+//! `CLAIMS`, so that each has a claim's slot of its own; `len_bytes` is the sum of theirs.
 
 use std::collections::VecDeque;
 
-use super::claims::SLOTS;
-use super::link::Broken;
+use super::claims::CLAIMS;
+use super::pipe::Broken;
 
 /// How many messages may be inside at most.
-pub const WINDOW_MESSAGES: usize = SLOTS;
+pub const WINDOW_MESSAGES: usize = CLAIMS;
 /// How many bytes of messages may be inside, unless it is one message.
 pub const WINDOW_BYTES: usize = 1 << 20;
 
@@ -163,7 +163,7 @@ mod tests {
                 prop_assert_eq!(window.iter().copied().collect::<Vec<_>>(), numbers);
                 prop_assert_eq!(window.oldest().map(|oldest| oldest.0), model.front().map(|m| m.0));
                 // No two inside share a slot, and all but the last fit the bytes.
-                prop_assert!(window.len() <= SLOTS);
+                prop_assert!(window.len() <= CLAIMS);
                 let but_last = model.iter().rev().skip(1).map(|(_, len)| len).sum::<usize>();
                 prop_assert!(but_last < WINDOW_BYTES || model.len() <= 1);
                 prop_assert_eq!(window.len_bytes, model.iter().map(|(_, len)| len).sum::<usize>());

@@ -104,7 +104,7 @@ pub fn unpack(body: &mut Vec<u8>) -> Result<Vec<Reference>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::frame::Decoder;
+    use crate::engine::ipc::frame::Decoder;
     use proptest::prelude::*;
 
     fn references() -> impl Strategy<Value = Vec<Reference>> {

@@ -7,7 +7,7 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use super::frame::{Decoder, Fault, Frame, Kind};
-use super::sys::{self, Error, Handle, retry};
+use crate::engine::sys::{self, Error, Handle, retry};
 
 /// Why a link ended other than by the stream's end between two frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::frame::{Kind, encode};
+    use crate::engine::ipc::frame::{Kind, encode};
 
     fn link() -> (Reader, Writer) {
         let (read, write) = sys::pipe().expect("a pipe");

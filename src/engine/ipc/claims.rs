@@ -24,10 +24,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many messages may be in the window.
 #[cfg(not(loom))]
-pub const SLOTS: usize = 512;
+pub const CLAIMS: usize = 512;
 /// Few, since loom counts every atomic.
 #[cfg(loom)]
-pub const SLOTS: usize = 2;
+pub const CLAIMS: usize = 2;
 
 const QUEUED: u64 = 1;
 const STARTED: u64 = 2;
@@ -42,15 +42,15 @@ fn word(sequence: u64, state: u64) -> u64 {
 pub struct Claims<W>(W);
 
 impl<W: Deref<Target = [AtomicU64]>> Claims<W> {
-    /// `words` has [`SLOTS`] words.
+    /// `words` has [`CLAIMS`] words.
     pub fn new(words: W) -> Self {
-        debug_assert_eq!(words.len(), SLOTS);
+        debug_assert_eq!(words.len(), CLAIMS);
         Self(words)
     }
 
     fn slot(&self, sequence: u64) -> &AtomicU64 {
         #[allow(clippy::cast_possible_truncation)]
-        let slot = (sequence % SLOTS as u64) as usize;
+        let slot = (sequence % CLAIMS as u64) as usize;
         &self.0[slot]
     }
 
@@ -94,7 +94,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
 
     fn claims() -> Claims<Vec<AtomicU64>> {
-        Claims::new((0..SLOTS).map(|_| AtomicU64::new(0)).collect())
+        Claims::new((0..CLAIMS).map(|_| AtomicU64::new(0)).collect())
     }
 
     #[test]
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_slot_that_has_gone_to_a_later_message_is_not_mistaken() {
         let claims = claims();
-        let later = 7 + SLOTS as u64;
+        let later = 7 + CLAIMS as u64;
         claims.offer(7);
         assert!(claims.claim(7));
         claims.offer(later);
@@ -147,7 +147,7 @@ mod tests {
             scope.spawn(|| race(&|sequence| claims.withdraw(sequence)));
             for sequence in 1..=MESSAGES {
                 // The window: a slot is offered again only when its message has gone.
-                while sequence > wins.load(Ordering::SeqCst) as u64 + SLOTS as u64 / 2 {
+                while sequence > wins.load(Ordering::SeqCst) as u64 + CLAIMS as u64 / 2 {
                     std::thread::yield_now();
                 }
                 claims.offer(sequence);
@@ -167,7 +167,7 @@ mod loom_tests {
     #[test]
     fn loom_claim_or_withdraw_but_not_both() {
         loom::model(|| {
-            let words: Vec<AtomicU64> = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+            let words: Vec<AtomicU64> = (0..CLAIMS).map(|_| AtomicU64::new(0)).collect();
             let claims = Arc::new(Claims::new(words));
             claims.offer(1);
             let child = {

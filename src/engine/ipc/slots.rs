@@ -22,6 +22,10 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Each side's share of the slots.
+pub const SLOTS_EACH: usize = 1024;
+pub const SLOTS: usize = 2 * SLOTS_EACH;
+
 const COLD: u64 = 0;
 const HELD: u64 = 1;
 const WARM: u64 = 2;

@@ -1,0 +1,266 @@
+//! The memory of an arena's slots: which are in use, how much memory they have, and where it is mapped.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::refusal::Refusal;
+use crate::engine::ipc::region::{Region, Setting};
+use crate::engine::ipc::slots::{Pages, SLOTS, SLOTS_EACH};
+use crate::engine::sync::{Mutex, MutexGuard};
+use crate::engine::sys::{self, Error, Handle, SharedBytes};
+
+/// A slot's range of offsets, and so the largest block. The first range has the words.
+const STRIDE_BYTES: u64 = 1 << 40;
+const LEN_BYTES: u64 = (1 + SLOTS as u64) * STRIDE_BYTES;
+
+/// What sizes are counted in: a multiple of the page of most systems.
+const PAGE_BYTES: u64 = 16 * 1024;
+
+/// Smaller requests skip the check of available memory.
+const CHECKED_BYTES: u64 = 64 << 20;
+
+/// Which process this is; each fills slots of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Parent,
+    Child,
+}
+
+impl Side {
+    fn used(self) -> Setting {
+        match self {
+            Self::Parent => Setting::ParentUsed,
+            Self::Child => Setting::ChildUsed,
+        }
+    }
+
+    fn slots(self) -> Range<usize> {
+        match self {
+            Self::Parent => 0..SLOTS_EACH,
+            Self::Child => SLOTS_EACH..SLOTS,
+        }
+    }
+}
+
+/// Which slots are to give their memory back.
+#[derive(Clone, Copy)]
+enum Which {
+    Free,
+    /// Those that have been free for a while.
+    Old,
+}
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) region: Arc<Region>,
+    /// `None` once the other process is gone. Blocks do without it.
+    file: Mutex<Option<Arc<Handle>>>,
+    /// Why the file has no room for blocks.
+    no_room: Option<Error>,
+    pub(super) side: Side,
+    /// What this process has mapped, by slot: mappings are kept as long as they are large enough.
+    maps: Mutex<BTreeMap<usize, Arc<SharedBytes>>>,
+}
+
+impl Memory {
+    /// The parent's: blocks may take `limit_bytes` on either side.
+    pub(super) fn create(region: Arc<Region>, file: Arc<Handle>, limit_bytes: u64) -> Self {
+        let no_room = sys::make_sparse(&file, LEN_BYTES).err();
+        if no_room.is_none() {
+            let limit = region.setting(Setting::LimitBytes);
+            limit.store(limit_bytes, Ordering::SeqCst);
+        }
+        Self::new(region, file, Side::Parent, no_room)
+    }
+
+    /// The child's.
+    pub(super) fn join(region: Arc<Region>, file: Arc<Handle>) -> Self {
+        Self::new(region, file, Side::Child, None)
+    }
+
+    fn new(region: Arc<Region>, file: Arc<Handle>, side: Side, no_room: Option<Error>) -> Self {
+        Self {
+            region,
+            file: Mutex::new(Some(file)),
+            no_room,
+            side,
+            maps: Mutex::default(),
+        }
+    }
+
+    /// The other process is gone: no more blocks, and no handle.
+    pub(super) fn close(&self) {
+        drop(self.file.lock().take());
+        drop(std::mem::take(&mut *self.maps()));
+    }
+
+    pub(super) fn file(&self) -> Result<Arc<Handle>, Error> {
+        self.file.lock().clone().ok_or(Error::CLOSED)
+    }
+
+    fn maps(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<SharedBytes>>> {
+        self.maps.lock()
+    }
+
+    /// The slots of `side` that have ever been taken.
+    fn used(&self, side: Side) -> Range<usize> {
+        let slots = side.slots();
+        let used = self.region.setting(side.used()).load(Ordering::SeqCst);
+        let used = usize::try_from(used).map_or(SLOTS_EACH, |used| used.min(SLOTS_EACH));
+        slots.start..slots.start + used
+    }
+
+    /// Takes a slot with memory for `len_bytes`. May block while the system finds the memory.
+    pub(super) fn take(&self, len_bytes: usize) -> Result<usize, Refusal> {
+        let wanted = pages(len_bytes as u64);
+        match self.region.slots().take_warm(self.used(self.side), wanted) {
+            Some(slot) => Ok(slot),
+            None => self.take_cold(wanted),
+        }
+    }
+
+    fn take_cold(&self, wanted: u64) -> Result<usize, Refusal> {
+        self.make_room(wanted)?;
+        let slots = self.region.slots();
+        let mine = self.side.slots();
+        let slot = slots.take_cold(mine.clone()).or_else(|| {
+            // All have memory, but none is the right size.
+            self.trim();
+            slots.take_cold(mine.clone())
+        });
+        let slot = slot.ok_or(Refusal::Exhausted)?;
+        let used = self.region.setting(self.side.used());
+        used.fetch_max((slot - mine.start + 1) as u64, Ordering::SeqCst);
+        let reserve = |file: Arc<_>| sys::reserve(&file, offset(slot), wanted * PAGE_BYTES);
+        if let Err(error) = self.file().and_then(reserve) {
+            slots.abandon(slot);
+            return Err(Refusal::System(error));
+        }
+        slots.grown(slot, wanted);
+        Ok(slot)
+    }
+
+    /// Sees to it that so much more stays under the limit, and that the system has it.
+    fn make_room(&self, wanted: u64) -> Result<(), Refusal> {
+        if let Some(error) = self.no_room {
+            return Err(Refusal::System(error));
+        }
+        let limit = self.region.setting(Setting::LimitBytes);
+        let limit = limit.load(Ordering::SeqCst) / PAGE_BYTES;
+        if limit == 0 {
+            return Err(Refusal::Off);
+        }
+        let slots = self.region.slots();
+        let used = slots.pages(self.used(self.side));
+        if used.held + wanted > limit {
+            return Err(Refusal::Exhausted);
+        }
+        if used.held + used.warm + wanted > limit {
+            self.trim();
+        }
+        let wanted_bytes = wanted * PAGE_BYTES;
+        if wanted_bytes < CHECKED_BYTES || shortage(wanted_bytes).is_none() {
+            return Ok(());
+        }
+        self.trim();
+        match shortage(wanted_bytes) {
+            Some(available_bytes) => Err(Refusal::NoMemory { available_bytes }),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the memory of this side's free slots back to the system.
+    fn trim(&self) {
+        self.trim_slots(self.side, Which::Free);
+    }
+
+    /// Gives the memory back that nobody has used since the last call; for the parent, which calls
+    /// it now and then for both sides.
+    pub(super) fn age(&self) {
+        self.trim_slots(Side::Parent, Which::Old);
+        self.trim_slots(Side::Child, Which::Old);
+    }
+
+    fn trim_slots(&self, side: Side, which: Which) {
+        for slot in self.used(side) {
+            self.trim_slot(slot, which);
+        }
+    }
+
+    fn trim_slot(&self, slot: usize, which: Which) {
+        let slots = self.region.slots();
+        let trimmed = match which {
+            Which::Free => slots.trim(slot),
+            Which::Old => slots.age(slot),
+        };
+        if let Some(pages) = trimmed {
+            let give = |file: Arc<_>| sys::give_back(&file, offset(slot), pages * PAGE_BYTES);
+            // If the system does not take it, the slot's next block has it.
+            _ = self.file().and_then(give);
+            slots.trimmed(slot);
+        }
+    }
+
+    /// Whether there is, or may soon be, something for `age` to do.
+    pub(super) fn has_memory(&self) -> bool {
+        self.usage_bytes() != (0, 0)
+    }
+
+    /// How many bytes the blocks of both sides take: those in use, and those that are free.
+    pub(super) fn usage_bytes(&self) -> (u64, u64) {
+        let slots = self.region.slots();
+        let both = [Side::Parent, Side::Child].map(|side| slots.pages(self.used(side)));
+        let sum = |of: fn(&Pages) -> u64| both.iter().map(of).sum::<u64>();
+        (sum(|p| p.held) * PAGE_BYTES, sum(|p| p.warm) * PAGE_BYTES)
+    }
+
+    /// How many bytes a slot has, if some process has it in use.
+    pub(super) fn size_in_use(&self, slot: usize) -> Option<u64> {
+        let slots = self.region.slots();
+        (slot < SLOTS && slots.is_held(slot)).then(|| slots.size(slot) * PAGE_BYTES)
+    }
+
+    /// Frees a slot for the next block.
+    pub(super) fn release(&self, slot: usize) {
+        self.region.slots().release(slot);
+    }
+
+    /// Frees a slot whose message nobody gets: its memory is given back at once.
+    pub(super) fn discard(&self, slot: usize) {
+        self.region.slots().release(slot);
+        self.trim_slot(slot, Which::Free);
+    }
+
+    /// The memory of a slot. May block while much is mapped for the first time.
+    pub(super) fn map(&self, slot: usize) -> Result<Arc<SharedBytes>, Error> {
+        let len = self.region.slots().size(slot) * PAGE_BYTES;
+        let len = usize::try_from(len).map_err(|_| Error::NO_MEMORY)?;
+        let mut maps = self.maps();
+        if let Some(bytes) = maps.get(&slot).filter(|bytes| bytes.len_bytes() >= len) {
+            return Ok(Arc::clone(bytes));
+        }
+        let bytes = Arc::new(SharedBytes::map(&*self.file()?, offset(slot), len)?);
+        let old = maps.insert(slot, Arc::clone(&bytes));
+        drop(maps);
+        drop(old);
+        Ok(bytes)
+    }
+}
+
+/// What the system has, if that is less than is wanted.
+fn shortage(wanted_bytes: u64) -> Option<u64> {
+    let with_reserve = wanted_bytes.saturating_add(wanted_bytes / 8);
+    sys::available_bytes().filter(|available| *available < with_reserve)
+}
+
+fn offset(slot: usize) -> u64 {
+    (1 + slot as u64) * STRIDE_BYTES
+}
+
+/// In eighths of the power of two above: blocks of nearly the same size fit each other's slots.
+fn pages(len_bytes: u64) -> u64 {
+    let pages = len_bytes.div_ceil(PAGE_BYTES).max(1);
+    pages.next_multiple_of((pages.next_power_of_two() / 8).max(1))
+}

@@ -1,0 +1,182 @@
+//! Every transition of a cell, and the race of begin and cancel.
+
+use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+type TestCell = Cell<&'static str, u32, &'static str>;
+
+impl Claimable for &'static str {
+    fn withdraw(&self) -> bool {
+        *self != "begun elsewhere"
+    }
+
+    fn has_begun(&self) -> bool {
+        *self == "begun elsewhere"
+    }
+}
+
+fn cell_in(phase: Phase) -> TestCell {
+    let cell = TestCell::default();
+    if phase == Phase::Pending {
+        cell.post("message");
+    } else {
+        cell.force(phase, || 7);
+    }
+    cell
+}
+
+const PHASES: [Phase; 5] = [
+    Phase::Pending,
+    Phase::Running,
+    Phase::Cancelled,
+    Phase::Notified,
+    Phase::Finished,
+];
+
+#[test]
+fn every_event_in_every_phase() {
+    use Phase::{Cancelled, Finished, Notified, Pending, Running};
+    // phase, then the phase after: begin, settle, cancel, advance
+    let table = [
+        (Pending, Running, Finished, Notified, Running),
+        (Running, Running, Finished, Running, Running),
+        (Cancelled, Cancelled, Cancelled, Cancelled, Notified),
+        (Notified, Notified, Notified, Notified, Notified),
+        (Finished, Finished, Finished, Finished, Finished),
+    ];
+    for (phase, begun, settled, cancelled, advanced) in table {
+        let cell = cell_in(phase);
+        assert_eq!(cell.begin() == Begin::Message("message"), phase == Pending);
+        assert_eq!(cell.phase(), begun);
+
+        let cell = cell_in(phase);
+        let too_late = cell.settle(1, Hold::Nothing) == Settle::TooLate(1);
+        assert_eq!(too_late, phase.is_done());
+        assert_eq!(cell.phase(), settled);
+
+        let cell = cell_in(phase);
+        let expected = match phase {
+            Pending => Cancel::Cancelled {
+                message: Some("message"),
+                watch: None,
+            },
+            Cancelled | Notified => Cancel::Already,
+            Running | Finished => Cancel::TooLate,
+        };
+        assert_eq!(cell.cancel(Hold::Nothing), expected);
+        assert_eq!(cell.phase(), cancelled);
+
+        let cell = cell_in(phase);
+        assert_eq!(cell.advance(), phase);
+        assert_eq!(cell.phase(), advanced);
+    }
+}
+
+#[test]
+fn the_latch_is_set_exactly_when_the_cell_is_done() {
+    for phase in PHASES {
+        assert_eq!(cell_in(phase).done().is_set(), phase.is_done());
+        assert_eq!(cell_in(phase).served().is_set(), phase.is_done());
+    }
+}
+
+#[test]
+fn a_watched_cell_is_served_by_whoever_ends_it() {
+    for end in [
+        |cell: &TestCell| assert!(matches!(cell.settle(1, Hold::Attached), Settle::Settled(_))),
+        |cell: &TestCell| assert_ne!(cell.cancel(Hold::Attached), Cancel::Already),
+    ] {
+        let cell = cell_in(Phase::Pending);
+        cell.watch(|_, watch| *watch = Some(Box::new("w")));
+        end(&cell);
+        assert!(cell.done().is_set() && !cell.served().is_set());
+
+        let cell = cell_in(Phase::Pending);
+        end(&cell);
+        assert!(cell.done().is_set() && cell.served().is_set());
+    }
+}
+
+#[test]
+fn a_witnessed_cell_ends_only_under_its_condition() {
+    let cell = cell_in(Phase::Pending);
+    cell.expose_condition(|origin, _| assert_eq!(origin, Origin::Posted));
+    assert_eq!(cell.cancel(Hold::Nothing), Cancel::NeedsCondition);
+    assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsCondition(1));
+    assert_eq!(cell.begin(), Begin::Message("message"));
+    assert_eq!(cell.settle(1, Hold::Condition), Settle::Settled(None));
+    assert_eq!(cell.settle(2, Hold::Nothing), Settle::TooLate(2));
+    assert_eq!(cell.outcome(|outcome| *outcome), Some(1));
+}
+
+#[test]
+fn the_watch_goes_to_whoever_ends_the_cell() {
+    let cell = cell_in(Phase::Pending);
+    assert_eq!(
+        cell.watch(|_, watch| *watch = Some(Box::new("w"))),
+        Some(())
+    );
+    assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsAttached(1));
+    assert_eq!(
+        cell.settle(1, Hold::Attached),
+        Settle::Settled(Some(Box::new("w")))
+    );
+    assert_eq!(cell.watch(|_, _| ()), None);
+}
+
+#[test]
+fn a_message_sent_ahead_is_cancelled_only_if_it_can_be_withdrawn() {
+    let cell = cell_in(Phase::Pending);
+    assert_eq!(
+        cell.exchange(|message| ("ticket", message)),
+        Some("message")
+    );
+    assert_eq!(cell.phase(), Phase::Pending);
+    assert!(matches!(
+        cell.cancel(Hold::Nothing),
+        Cancel::Cancelled { .. }
+    ));
+
+    let cell = cell_in(Phase::Pending);
+    assert_eq!(
+        cell.exchange(|message| ("begun elsewhere", message)),
+        Some("message")
+    );
+    assert_eq!(cell.phase(), Phase::Running);
+    assert_eq!(cell.cancel(Hold::Nothing), Cancel::TooLate);
+    assert_eq!(cell.settle(1, Hold::Nothing), Settle::Settled(None));
+    assert_eq!(cell.exchange(|message| ("ticket", message)), None);
+}
+
+#[test]
+fn a_bare_cell_is_cancelled_in_two_steps() {
+    let cell = TestCell::default();
+    assert_eq!(cell.begin(), Begin::Gone);
+    let cancelled = Cancel::Cancelled {
+        message: None,
+        watch: None,
+    };
+    assert_eq!(cell.cancel(Hold::Nothing), cancelled);
+    assert_eq!(cell.phase(), Phase::Cancelled);
+    assert_eq!(cell.advance(), Phase::Cancelled);
+    assert_eq!(cell.phase(), Phase::Notified);
+}
+
+#[test]
+fn of_begin_and_cancel_one_wins() {
+    let begun = AtomicUsize::new(0);
+    for _ in 0..2_000 {
+        let cell = Arc::new(cell_in(Phase::Pending));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                if cell.begin() != Begin::Gone {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            let cancelled = cell.cancel(Hold::Nothing) != Cancel::TooLate;
+            begun.fetch_add(usize::from(cancelled), Ordering::Relaxed);
+        });
+    }
+    assert_eq!(begun.into_inner(), 2_000);
+}

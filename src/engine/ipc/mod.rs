@@ -1,0 +1,24 @@
+//! What parent and child say to each other: frames over pipes, and words and bytes in memory that
+//! both map.
+
+pub mod claims;
+pub mod slots;
+
+#[cfg(not(loom))]
+pub mod body;
+#[cfg(all(test, not(loom), not(feature = "faults")))]
+mod fault_tests;
+#[cfg(not(loom))]
+pub mod frame;
+#[cfg(not(loom))]
+pub mod outbox;
+#[cfg(not(loom))]
+pub mod pipe;
+#[cfg(not(loom))]
+pub mod region;
+#[cfg(not(loom))]
+pub mod spill;
+#[cfg(not(loom))]
+pub mod traceback;
+#[cfg(not(loom))]
+pub mod window;

@@ -1,0 +1,123 @@
+//! The memory that a parent shares with one child: the claims of the messages in the window, the
+//! spill, which holds answers that are still to leave the child, the arena's table and blocks, and
+//! a count for `trace`, whose text follows at the end of the file.
+//!
+//! ```text
+//! words: ├─ claims: 512 ─┼─ len ─┼─ spilled frames: 4096 ─┼─ slots: 2 × 1024 ─┼─ the rest ─┤
+//! then, from 1 TiB on: the arena's slots
+//! ```
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::claims::{CLAIMS, Claims};
+use super::slots::{SLOTS, Slots};
+use super::spill::{SPILL_BYTES, Spill};
+use crate::engine::sys::{Handle, Result, SharedWords};
+
+const WORD_BYTES: usize = size_of::<AtomicU64>();
+const SPILL_END: usize = CLAIMS + 1 + SPILL_BYTES / WORD_BYTES;
+const SLOTS_END: usize = SPILL_END + SLOTS;
+const LEN_WORDS: usize = SLOTS_END + Setting::COUNT;
+
+/// Single words.
+#[derive(Clone, Copy)]
+pub(in crate::engine) enum Setting {
+    /// How many bytes the arena's blocks of either side may take together.
+    LimitBytes,
+    /// How many of the parent's slots, and of the child's, have ever been taken: there is no need
+    /// to look at the others.
+    ParentUsed,
+    ChildUsed,
+    /// Why the child could not have a block, or 0.
+    ChildRefused,
+    /// Counts for `trace`.
+    Tracebacks,
+    /// Whether the parent wants to hear of each message that begins.
+    NotifyBegun,
+    Since,
+    Done,
+    Failed,
+}
+
+impl Setting {
+    const COUNT: usize = Self::Failed as usize + 1;
+}
+
+#[derive(Debug)]
+pub struct Region(SharedWords);
+
+impl Region {
+    /// New memory, and the descriptor by which the child maps it.
+    pub fn create() -> Result<(Self, Handle)> {
+        let (words, file) = SharedWords::create(LEN_WORDS)?;
+        Ok((Self(words), file))
+    }
+
+    pub fn map(file: &Handle) -> Result<Self> {
+        Ok(Self(SharedWords::map(file, LEN_WORDS)?))
+    }
+
+    pub fn claims(&self) -> Claims<&[AtomicU64]> {
+        Claims::new(&self.0[..CLAIMS])
+    }
+
+    pub fn spill(&self) -> Spill<&[AtomicU64]> {
+        Spill::new(&self.0[CLAIMS..SPILL_END])
+    }
+
+    /// Counts for `trace`.
+    pub fn tracebacks(&self) -> &AtomicU64 {
+        self.setting(Setting::Tracebacks)
+    }
+
+    /// Whether the parent wants to hear of each message that begins. The child looks after a claim,
+    /// and the parent looks at the claims after it has said so: one of them sees the other.
+    pub fn notifies_begun(&self) -> bool {
+        self.setting(Setting::NotifyBegun).load(Ordering::SeqCst) != 0
+    }
+
+    pub fn set_notify_begun(&self, curious: bool) {
+        let setting = self.setting(Setting::NotifyBegun);
+        setting.store(u64::from(curious), Ordering::SeqCst);
+    }
+
+    pub(in crate::engine) fn slots(&self) -> Slots<&[AtomicU64]> {
+        Slots::new(&self.0[SPILL_END..SLOTS_END])
+    }
+
+    pub(in crate::engine) fn setting(&self, setting: Setting) -> &AtomicU64 {
+        &self.0[SLOTS_END + setting as usize]
+    }
+
+    /// When `handle` began on the message that it has, by `sys::now_nanos`; 0: it has none.
+    pub fn since(&self) -> &AtomicU64 {
+        self.setting(Setting::Since)
+    }
+
+    /// The last message that was told and has been handled.
+    pub fn done(&self) -> &AtomicU64 {
+        self.setting(Setting::Done)
+    }
+
+    /// On how many messages that were told `handle` has raised.
+    pub fn failed(&self) -> &AtomicU64 {
+        self.setting(Setting::Failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ipc::frame::{Kind, encode};
+
+    #[test]
+    fn both_sides_see_the_same() {
+        let (here, file) = Region::create().expect("memory");
+        let there = Region::map(&file).expect("memory");
+        here.claims().offer(5);
+        assert!(there.claims().claim(5));
+        assert!(here.claims().has_started(5));
+        there.spill().push(&encode(Kind::Answer, 5, b"five"));
+        assert_eq!(here.spill().frames().len(), 1);
+    }
+}
