@@ -129,11 +129,11 @@ def _on_interrupt(_signum: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
 
-def dump_error(error: BaseException) -> bytes:
+def dump_error(error: BaseException, is_loaded: bool = True) -> bytes:  # noqa: FBT001, FBT002
     """Encode an exception: class name, text, traceback as text, and its pickle if it has one.
 
     Whether it can be pickled and rebuilt is found out here, where it is; `_errors.load_error`
-    decodes it.
+    decodes it. `is_loaded` is false of what was raised before the actor's class was there.
     """
     import traceback
 
@@ -154,7 +154,7 @@ def dump_error(error: BaseException) -> bytes:
             pickled = candidate
     except Exception:  # noqa: BLE001, S110 - it cannot cross: RemoteError will stand for it
         pass
-    return _core.dumps((name, message, text, pickled), "an exception")
+    return _core.dumps((name, message, text, pickled, is_loaded), "an exception")
 
 
 def _full_name(kind: type) -> str:

@@ -359,14 +359,14 @@ def serve(
     shared: int,
     parent: int,
     prepare: Callable[[str, Any], object],
-    dump_error: Callable[[BaseException], bytes],
+    dump_error: Callable[..., bytes],
 ) -> None:
     """Serve the parent until it says that there is no more.
 
     `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
     shared memory; `parent` is the pid of the process that started it;
     `prepare(name, surroundings)` is called before anything of the user's;
-    `dump_error(exception)` returns the bytes of what is raised.
+    `dump_error(exception, is_loaded)` returns the bytes of what is raised.
     """
 
 def drain() -> None:

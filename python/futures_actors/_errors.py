@@ -29,9 +29,10 @@ class BrokenActor(BrokenExecutor):
 
 
 class ActorInitError(BrokenActor):
-    """The actor's constructor raised; `__cause__` is what it raised.
+    """The actor's constructor raised, or a process could not load the class or its arguments.
 
-    Every message that was posted before that was known fails with it, and `post` raises it after.
+    `__cause__` is what was raised, and the text says which it was. Every message that was
+    posted before that was known fails with it, and `post` raises it after.
     A process actor's is a `concurrent.futures.process.BrokenProcessPool`, too.
     """
 
@@ -102,7 +103,7 @@ class RemoteTraceback(Exception):  # noqa: N818 - it is a cause to be shown, not
 
 def load_error(encoded: bytes) -> BaseException:
     """Rebuild an exception from what `_child.dump_error` made of it."""
-    type_name, message, traceback, pickled = loads(encoded)
+    type_name, message, traceback, pickled, _ = loads(encoded)
     error: object = None
     if pickled is not None:
         try:
@@ -125,11 +126,28 @@ def process_init_error(name: str, cause: BaseException) -> ActorInitError:
     return _with_cause(ProcessActorInitError, name, cause)
 
 
-def _with_cause(kind: type[ActorInitError], name: str, cause: BaseException) -> ActorInitError:
-    error = kind(
-        f"the constructor of actor {name} raised {type(cause).__name__}: {cause}; "
-        "this actor handles no messages"
-    )
+def load_init_error(name: str, encoded: bytes) -> ActorInitError:
+    """Make the error of a message to an actor whose process has sent why there is none."""
+    *_, is_loaded = loads(encoded)
+    what = _CONSTRUCTOR_RAISED if is_loaded else _NOT_LOADED
+    return _with_cause(ProcessActorInitError, name, load_error(encoded), what)
+
+
+_CONSTRUCTOR_RAISED = "the constructor of actor {name} raised {cause}"
+_NOT_LOADED = (
+    "the class or the constructor arguments of actor {name} cannot be loaded in its process, "
+    "whose traceback is below: {cause}"
+)
+
+
+def _with_cause(
+    kind: type[ActorInitError],
+    name: str,
+    cause: BaseException,
+    what: str = _CONSTRUCTOR_RAISED,
+) -> ActorInitError:
+    raised = f"{type(cause).__name__}: {cause}"
+    error = kind(f"{what.format(name=name, cause=raised)}; this actor handles no messages")
     error.__cause__ = cause
     return error
 

@@ -59,7 +59,7 @@ pub(super) fn unshare_pages() {
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
 /// shared memory; `parent` is the pid of the process that started it;
 /// `prepare(name, surroundings)` is called before anything of the user's;
-/// `dump_error(exception)` returns the bytes of what is raised.
+/// `dump_error(exception, is_loaded)` returns the bytes of what is raised.
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,
@@ -142,6 +142,12 @@ struct Child<'py> {
     undone: u32,
 }
 
+/// Whether the class and its arguments had been loaded when there came to be no actor.
+enum Loaded {
+    Yes,
+    No,
+}
+
 /// Something to call, or the name of a method, and with what.
 type Call<'py> = (
     Bound<'py, PyAny>,
@@ -154,12 +160,13 @@ impl<'py> Child<'py> {
         let Some(start) = self.wait_for_frame(py)? else {
             return Ok(());
         };
-        let (actor, name) = match self.construct(py, &start.body) {
-            Ok(constructed) => constructed,
-            Err(error) => {
-                let frame = self.encode_error(py, error, 0)?;
-                return self.send(py, frame, Haste::Now);
-            }
+        let (name, (class, args, kwargs)) = match self.load(py, &start.body) {
+            Ok(loaded) => loaded,
+            Err(error) => return self.fail(py, error, Loaded::No),
+        };
+        let actor = match give_control(|| class.call(args, kwargs.as_ref())) {
+            Ok(actor) => actor,
+            Err(error) => return self.fail(py, error, Loaded::Yes),
         };
         let mut next = self.wait_for_frame(py)?;
         let mut stopped = false;
@@ -211,16 +218,24 @@ impl<'py> Child<'py> {
         Ok(())
     }
 
-    fn construct(&self, py: Python<'py>, body: &[u8]) -> PyResult<(Bound<'py, PyAny>, String)> {
+    /// The actor's name, and what is called to make it.
+    fn load(&self, py: Python<'py>, body: &[u8]) -> PyResult<(String, Call<'py>)> {
         let (name, surroundings, start): (String, Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
             pickle::loads(py, body)?.extract()?;
         sys::name_process(&name);
         self.prepare.call1((&name, surroundings))?;
         let loading = Loading::begin();
-        let (class, args, kwargs): Call<'_> = pickle::loads(py, start.as_bytes())?.extract()?;
+        let call = pickle::loads(py, start.as_bytes())?.extract()?;
         drop(loading);
-        let actor = give_control(|| class.call(args, kwargs.as_ref()))?;
-        Ok((actor, name))
+        Ok((name, call))
+    }
+
+    /// Tells the parent why there is no actor, which is this process's end.
+    fn fail(&self, py: Python<'py>, error: PyErr, loaded: Loaded) -> PyResult<()> {
+        let is_loaded = matches!(loaded, Loaded::Yes);
+        let body = self.dump_error.call1((error.into_value(py), is_loaded))?;
+        let body = body.cast_into::<PyBytes>()?;
+        self.send(py, encode(Kind::Error, 0, body.as_bytes()), Haste::Now)
     }
 
     /// The message `sequence`, which was told, has been handled. The parent is to know in time to

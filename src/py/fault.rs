@@ -17,7 +17,7 @@ use crate::engine::ipc::pipe::Broken;
 pub(super) enum Fault {
     /// Its constructor raised, in its thread.
     InitRaised(Arc<Py<PyAny>>),
-    /// Its constructor raised, in a child: the encoded exception.
+    /// Its constructor, or what loads it, raised in a child: the encoded exception.
     InitSent(Arc<Vec<u8>>),
     Died {
         pid: u32,
@@ -105,8 +105,10 @@ pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Start
         Fault::InitRaised(cause) => {
             imports::init_error(py).and_then(|make| make.call1((name, cause.clone_ref(py))))
         }
-        Fault::InitSent(body) => load_error(py, body)
-            .and_then(|cause| imports::process_init_error(py)?.call1((name, cause))),
+        Fault::InitSent(body) => {
+            let body = PyBytes::new(py, body);
+            imports::load_init_error(py).and_then(|load| load.call1((name, body)))
+        }
         Fault::Died {
             pid,
             exitcode,

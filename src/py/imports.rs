@@ -36,7 +36,7 @@ lazy! {
     start_child: PyAny = "futures_actors._spawn", "start_child";
     load_error: PyAny = "futures_actors._errors", "load_error";
     init_error: PyAny = "futures_actors._errors", "init_error";
-    process_init_error: PyAny = "futures_actors._errors", "process_init_error";
+    load_init_error: PyAny = "futures_actors._errors", "load_init_error";
     actor_died: PyAny = "futures_actors._errors", "actor_died";
     lost_error: PyAny = "futures_actors._errors", "lost_error";
     stats: PyType = "futures_actors._stats", "Stats";

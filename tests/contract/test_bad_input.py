@@ -164,6 +164,8 @@ def test_constructor_argument_that_fails_to_unpickle_is_an_init_error(process):
     with process.start(actors.Arguments, actors.BreaksElsewhere("this argument")) as executor:
         error = init_error(executor)
     assert "this argument does not travel" in words(error)
+    assert "constructor of actor" not in str(error)
+    assert "arguments of actor ProcessArguments cannot be loaded in its process" in str(error)
 
 
 def test_class_that_the_child_cannot_import_is_an_init_error(process, monkeypatch):
@@ -174,7 +176,9 @@ def test_class_that_the_child_cannot_import_is_an_init_error(process, monkeypatc
     module.Rootless = cls
     with cls.executor() as executor:
         error = init_error(executor)
-    assert "made_at_run_time" in words(error)
+    assert "made_at_run_time" in str(error)
+    assert "constructor of actor" not in str(error)
+    assert "class or the constructor arguments of actor Rootless cannot be loaded" in str(error)
 
 
 def words(error):
