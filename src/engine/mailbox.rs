@@ -3,11 +3,21 @@
 //! Any thread puts; the engine takes. Closing it refuses what comes later and keeps what is inside,
 //! so an engine that takes until [`Take::Closed`] has drained it. A bounded one has a [`Room`], in which
 //! a sender has acquired a place before it puts.
+//!
+//! Items may become void while they are inside: cancelled. Nobody looks for such an item; they are
+//! swept out together once they may be more than half, so each costs a constant time, and what is
+//! inside is at most about twice what is not void.
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::room::Room;
+use super::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
+
+/// So many void items are not worth a sweep.
+const SWEEP_AT_LEAST: u64 = 64;
+/// An empty queue keeps room for so many items.
+const KEPT_CAPACITY: usize = 4096;
 
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -18,20 +28,47 @@ pub enum Take<T> {
     Closed,
 }
 
-/// Invariant: the sender is there if and only if the mailbox is open, and it is used under the
-/// lock alone, so after `close` returns nothing more gets in.
 pub struct Mailbox<T> {
-    gate: Mutex<Option<Sender<T>>>,
-    queue: Receiver<T>,
+    inner: Mutex<Inner<T>>,
+    /// Rung for the taker that sleeps, when something has come or the mailbox was closed.
+    bell: Condvar,
+    /// Written under the lock only, so after `close` returns nothing more gets in.
+    is_closed: AtomicBool,
+    /// How many items must have become void, of all that were ever put, until `sweep` looks again.
+    /// Written under the lock. Relaxed: a look too late or too early does no harm.
+    sweep_at: AtomicU64,
     room: Option<Arc<Room>>,
+}
+
+struct Inner<T> {
+    items: VecDeque<T>,
+    /// A thread sleeps in `take`, and nobody has rung yet: so a burst rings once.
+    is_awaited: bool,
+    /// How many items had become void at the last sweep.
+    swept: u64,
+}
+
+impl<T> Inner<T> {
+    fn pop(&mut self) -> Option<T> {
+        let item = self.items.pop_front();
+        if self.items.is_empty() && self.items.capacity() > KEPT_CAPACITY {
+            self.items = VecDeque::new();
+        }
+        item
+    }
 }
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        let (sender, queue) = unbounded();
         Self {
-            gate: Mutex::new(Some(sender)),
-            queue,
+            inner: Mutex::new(Inner {
+                items: VecDeque::new(),
+                is_awaited: false,
+                swept: 0,
+            }),
+            bell: Condvar::new(),
+            is_closed: AtomicBool::new(false),
+            sweep_at: AtomicU64::new(SWEEP_AT_LEAST),
             room: None,
         }
     }
@@ -52,56 +89,97 @@ impl<T> Mailbox<T> {
 
     /// Never blocks. A closed mailbox hands the item back.
     pub fn put(&self, item: T) -> Result<(), T> {
-        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        match gate.as_ref() {
-            Some(sender) => sender.send(item).map_err(|refused| refused.0),
-            None => Err(item),
+        let mut inner = self.inner.lock();
+        if self.is_closed() {
+            return Err(item);
         }
+        inner.items.push_back(item);
+        let rings = std::mem::take(&mut inner.is_awaited);
+        drop(inner);
+        if rings {
+            self.bell.notify_one();
+        }
+        Ok(())
     }
 
     /// Refuses what comes later. Senders that wait for room wake, to be refused: call it holding no
     /// lock.
     pub fn close(&self) {
-        let sender = self
-            .gate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        // Dropped outside the lock: it wakes the taker.
-        drop(sender);
+        let inner = self.inner.lock();
+        self.is_closed.store(true, Ordering::SeqCst);
+        drop(inner);
+        self.bell.notify_all();
         if let Some(room) = &self.room {
             room.close();
         }
     }
 
     pub fn is_closed(&self) -> bool {
-        self.gate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     /// Whether nothing is inside; another thread may put something there at any moment.
     pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.inner.lock().items.is_empty()
     }
 
     pub fn try_take(&self) -> Take<T> {
-        match self.queue.try_recv() {
-            Ok(item) => Take::Item(item),
-            Err(TryRecvError::Empty) => Take::Empty,
-            Err(TryRecvError::Disconnected) => Take::Closed,
+        // Held to the end: whether it is closed is asked of the same moment.
+        let mut inner = self.inner.lock();
+        match inner.pop() {
+            Some(item) => Take::Item(item),
+            None if self.is_closed() => Take::Closed,
+            None => Take::Empty,
         }
     }
 
-    /// Blocks until there is an item; `None` once it is closed and empty.
+    /// Blocks until there is an item; `None` once it is closed and empty. One thread at a time.
     pub fn take(&self) -> Option<T> {
-        self.queue.recv().ok()
+        let mut inner = self.inner.lock();
+        loop {
+            if let Some(item) = inner.pop() {
+                return Some(item);
+            }
+            if self.is_closed() {
+                return None;
+            }
+            inner.is_awaited = true;
+            inner = self.bell.wait(inner);
+        }
     }
 
-    /// What is inside now, taken out one by one.
-    pub fn drain(&self) -> impl Iterator<Item = T> + '_ {
-        self.queue.try_iter()
+    /// Takes out all that is inside now.
+    #[must_use]
+    pub fn drain(&self) -> VecDeque<T> {
+        std::mem::take(&mut self.inner.lock().items)
+    }
+
+    /// Takes out what is void, if that may be more than half of what is inside. `void` counts the
+    /// items that have become so, of all that were ever put; it may count some that have left. What
+    /// is returned must be dropped without a lock. `is_void` is called under the mailbox's.
+    #[must_use]
+    pub fn sweep(&self, void: u64, is_void: impl Fn(&T) -> bool) -> Vec<T> {
+        if void < self.sweep_at.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let mut inner = self.inner.lock();
+        let half = |items: &VecDeque<T>| SWEEP_AT_LEAST.max(items.len() as u64 / 2);
+        let mut swept = Vec::new();
+        if void.saturating_sub(inner.swept) >= half(&inner.items) {
+            inner.swept = void;
+            let items = std::mem::take(&mut inner.items);
+            inner.items.reserve_exact(items.len() / 2);
+            for item in items {
+                if is_void(&item) {
+                    swept.push(item);
+                } else {
+                    inner.items.push_back(item);
+                }
+            }
+        }
+        let next = inner.swept + half(&inner.items);
+        self.sweep_at.store(next, Ordering::Relaxed);
+        swept
     }
 }
 
@@ -110,7 +188,6 @@ mod tests {
     use super::*;
     use crate::engine::latch::Latch;
     use proptest::prelude::*;
-    use std::collections::VecDeque;
 
     #[test]
     fn a_closed_mailbox_refuses_but_keeps_what_it_has() {
@@ -151,6 +228,51 @@ mod tests {
     }
 
     #[test]
+    fn what_is_void_is_swept_out_once_it_is_more_than_half() {
+        let mailbox = Mailbox::default();
+        let mut most = 0;
+        for number in 0..10_000_u64 {
+            // All but each hundredth are void as soon as they are inside.
+            let swept = mailbox.sweep(number - number / 100, |item| item % 100 != 0);
+            assert!(swept.iter().all(|item| item % 100 != 0));
+            assert_eq!(mailbox.put(number), Ok(()));
+            most = most.max(mailbox.inner.lock().items.len());
+        }
+        assert!(most <= 2 * 100 + 64, "{most}");
+        let kept = mailbox.drain().into_iter().filter(|item| item % 100 == 0);
+        assert!(kept.eq((0..10_000).step_by(100)));
+    }
+
+    #[test]
+    fn nothing_is_looked_at_while_little_is_void() {
+        let mailbox = Mailbox::default();
+        for number in 0..1_000 {
+            assert_eq!(mailbox.put(number), Ok(()));
+        }
+        let looked_at = std::cell::Cell::new(0);
+        for void in 0..500 {
+            let swept = mailbox.sweep(void, |_| {
+                looked_at.set(looked_at.get() + 1);
+                true
+            });
+            assert!(swept.is_empty());
+        }
+        assert_eq!(looked_at.get(), 0);
+        assert_eq!(mailbox.sweep(500, |number| *number < 400).len(), 400);
+        assert_eq!(mailbox.try_take(), Take::Item(400));
+    }
+
+    #[test]
+    fn a_queue_that_was_long_gives_its_memory_back() {
+        let mailbox = Mailbox::default();
+        for number in 0..100_000 {
+            assert_eq!(mailbox.put(number), Ok(()));
+        }
+        while mailbox.try_take() != Take::Empty {}
+        assert!(mailbox.inner.lock().items.capacity() <= KEPT_CAPACITY);
+    }
+
+    #[test]
     fn the_order_of_every_sender_is_kept() {
         let mailbox = Mailbox::default();
         std::thread::scope(|scope| {
@@ -175,7 +297,7 @@ mod tests {
         TryTake,
         /// Not where it would block.
         Take,
-        Drain(usize),
+        Drain,
         Close,
     }
 
@@ -184,7 +306,7 @@ mod tests {
             8 => Just(Event::Put),
             4 => Just(Event::TryTake),
             3 => Just(Event::Take),
-            1 => (0..5_usize).prop_map(Event::Drain),
+            1 => Just(Event::Drain),
             1 => Just(Event::Close),
         ];
         proptest::collection::vec(event, 1..100)
@@ -212,10 +334,8 @@ mod tests {
                     }
                     Event::Take if is_open && model.is_empty() => {}
                     Event::Take => prop_assert_eq!(mailbox.take(), model.pop_front()),
-                    Event::Drain(count) => {
-                        for item in mailbox.drain().take(count) {
-                            prop_assert_eq!(Some(item), model.pop_front());
-                        }
+                    Event::Drain => {
+                        prop_assert_eq!(mailbox.drain(), std::mem::take(&mut model));
                     }
                     Event::Close => {
                         mailbox.close();
@@ -224,7 +344,52 @@ mod tests {
                 }
                 prop_assert_eq!(mailbox.is_closed(), !is_open);
             }
-            prop_assert_eq!(mailbox.drain().collect::<VecDeque<_>>(), model);
+            prop_assert_eq!(mailbox.drain(), model);
         }
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    #[test]
+    fn loom_a_taker_is_never_left_asleep() {
+        loom::model(|| {
+            let mailbox = Arc::new(Mailbox::default());
+            let putter = {
+                let mailbox = Arc::clone(&mailbox);
+                thread::spawn(move || {
+                    assert_eq!(mailbox.put(1), Ok(()));
+                    assert_eq!(mailbox.put(2), Ok(()));
+                    mailbox.close();
+                })
+            };
+            assert_eq!(mailbox.take(), Some(1));
+            assert_eq!(mailbox.take(), Some(2));
+            assert_eq!(mailbox.take(), None);
+            putter.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_what_is_put_is_taken_or_refused() {
+        loom::model(|| {
+            let mailbox = Arc::new(Mailbox::default());
+            let putter = {
+                let mailbox = Arc::clone(&mailbox);
+                thread::spawn(move || mailbox.put(1).is_ok())
+            };
+            let closer = {
+                let mailbox = Arc::clone(&mailbox);
+                thread::spawn(move || mailbox.close())
+            };
+            let taken = mailbox.take();
+            closer.join().unwrap();
+            assert_eq!(putter.join().unwrap(), taken.is_some());
+            assert_eq!(mailbox.try_take(), Take::Closed);
+        });
     }
 }

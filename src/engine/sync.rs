@@ -1,4 +1,4 @@
-//! A mutex that does not poison, and the switch to loom's where its models run.
+//! A mutex that does not poison, its condition variable, and the switch to loom's where its models run.
 
 #[cfg(loom)]
 use loom::sync as base;
@@ -8,6 +8,7 @@ use std::sync as base;
 use std::sync::PoisonError;
 
 pub use base::MutexGuard;
+pub use base::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A mutex for short, panic-free sections: a panic elsewhere in the thread says nothing about what
 /// it guards, so poison is ignored.
@@ -21,5 +22,28 @@ impl<T> Mutex<T> {
 
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A condition variable for such a mutex.
+#[derive(Debug, Default)]
+pub struct Condvar(base::Condvar);
+
+impl Condvar {
+    pub fn new() -> Self {
+        Self(base::Condvar::new())
+    }
+
+    /// Blocks until it is notified, or for no reason.
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    pub fn notify_all(&self) {
+        self.0.notify_all();
     }
 }

@@ -219,7 +219,7 @@ impl Host {
         match message() {
             Ok(message) => {
                 cell.post(message.bounded(permit));
-                if self.mailbox.put(cell).is_err() {
+                if self.put(cell).is_err() {
                     return Err(self.refusal(py));
                 }
                 self.tally.accept();
@@ -252,13 +252,21 @@ impl Host {
         let message = self.transport.tell(object)?;
         let cell = Arc::new(ActorCell::default());
         cell.post(message.bounded(permit));
-        if self.mailbox.put(cell).is_err() {
+        if self.put(cell).is_err() {
             return Err(self.refusal(py));
         }
         self.tally.accept();
         self.tally.tell();
         self.transport.rouse(py);
         Ok(())
+    }
+
+    /// Puts a message into the mailbox, which then holds no more than about twice the messages that
+    /// are not cancelled. A closed one hands it back.
+    fn put(&self, cell: Arc<ActorCell>) -> Result<(), Arc<ActorCell>> {
+        let cancelled = self.tally.cancelled();
+        drop(self.mailbox.sweep(cancelled, |cell| cell.done().is_set()));
+        self.mailbox.put(cell)
     }
 
     /// Ends a message by what `handle` returned or raised; whether it was told, `begin` said.

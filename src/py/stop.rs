@@ -60,7 +60,7 @@ impl Host {
     /// taken out of the mailbox here.
     fn cancel_all(&self, py: Python<'_>) -> PyResult<()> {
         // The mailbox first: what leaves it meanwhile is among those sent ahead.
-        let waiting: Vec<_> = self.mailbox.drain().collect();
+        let waiting = self.mailbox.drain();
         let sent_ahead = py.detach(|| self.transport.sent_ahead());
         let mut cancelled = Ok(());
         let mut attached = Attached::begin();
@@ -118,7 +118,11 @@ impl Host {
         // The first fault is the cause of the others.
         let fault = self.fault.get_or_init(|| fault).clone();
         self.close_mailbox();
-        let waiting = self.mailbox.drain().map(|cell| (cell, Started::No));
+        let waiting = self
+            .mailbox
+            .drain()
+            .into_iter()
+            .map(|cell| (cell, Started::No));
         let cells = taken.into_iter().chain(waiting);
         self.fail_each(&fault, cells.inspect(|_| before_each()));
     }

@@ -44,6 +44,10 @@ impl Tally {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn cancelled(&self) -> u64 {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
     pub(super) fn restart(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }

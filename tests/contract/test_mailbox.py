@@ -414,3 +414,55 @@ def run_aposts(actor, box):
     except MailboxFull as error:
         return str(error)
     return "posted"
+
+
+# What was cancelled.
+
+
+KEEPS_NOTHING = """
+import resource, sys
+import actors
+
+gate = actors.Gate({path!r})
+
+def peak():
+    units = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units
+
+with actors.actor_class(actors.Do, {base!r}).options(mailbox_size={size}).executor() as executor:
+    running = executor.post((actors.pause, gate))
+    gate.reached()
+    for number in range(10_000):
+        assert executor.post((actors.echo, number)).cancel()
+    before = peak()
+    for number in range(200_000):
+        assert executor.post((actors.echo, number)).cancel()
+    print(peak() - before)
+    gate.open()
+"""
+
+
+@pytest.mark.parametrize("size", [2, None])
+def test_messages_that_were_cancelled_leave_nothing_behind(kind, gate, script, size):
+    """Although the actor is stuck, so that it never comes to them: 200,000 were 25 MB."""
+    source = KEEPS_NOTHING.format(path=gate.path, base=kind.base, size=size)
+    more_mib = float(script(source).check().out)
+    assert more_mib < 8
+
+
+def test_messages_between_many_that_were_cancelled_keep_their_order(kind, gate):
+    with kind.start(actors.Do) as executor:
+        running = executor.post((actors.pause, gate))
+        gate.reached()
+        kept = []
+        for number in range(5_000):
+            future = executor.post((actors.remember, number))
+            if number % 10:
+                assert future.cancel()
+            else:
+                kept.append(future)
+        gate.open()
+        assert running.result(PATIENCE) == "passed"
+        assert [future.result(PATIENCE) for future in kept] == list(range(1, 501))
+        handled = executor.post((actors.recall,)).result(PATIENCE)
+    assert handled == list(range(0, 5_000, 10))
