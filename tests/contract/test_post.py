@@ -1,6 +1,7 @@
 """`post` and the future that it returns, as `concurrent.futures` and `asyncio` document it."""
 
 import asyncio
+import contextlib
 import threading
 from concurrent import futures
 
@@ -246,3 +247,40 @@ def test_asyncio_outlives_a_loop_that_did_not_wait(any_kind, gate):
         asyncio.run(main(executor))
         gate.open()
         assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("ask", ["result", "exception"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_thread_that_holds_the_condition_lets_go_of_it_while_it_waits(any_kind, gate, ask, depth):
+    with any_kind.start(actors.Do) as executor, contextlib.ExitStack() as held:
+        future = executor.post((actors.pause, gate))
+        for _ in range(depth):
+            held.enter_context(future._condition)
+        with pytest.raises(futures.TimeoutError):
+            getattr(future, ask)(0.05)
+        opens = threading.Thread(target=gate.open)
+        opens.start()
+        assert getattr(future, ask)(PATIENCE) == ("passed" if ask == "result" else None)
+        opens.join()
+        for _ in range(depth):
+            future._condition.release()
+        with pytest.raises(RuntimeError):
+            future._condition.release()
+        for _ in range(depth):
+            future._condition.acquire()
+
+
+def test_a_thread_that_holds_the_condition_is_told_that_the_message_is_cancelled(any_kind, gate):
+    with any_kind.start(actors.Do) as executor:
+        running = executor.post((actors.pause, gate))
+        gate.reached()
+        # A pool of processes hands the next ones out early.
+        future = [executor.post((actors.echo, number)) for number in range(5)][-1]
+        with future._condition:
+            cancels = threading.Thread(target=future.cancel)
+            cancels.start()
+            with pytest.raises(futures.CancelledError):
+                future.result(PATIENCE)
+        cancels.join()
+        gate.open()
+        assert running.result(PATIENCE) == "passed"

@@ -128,3 +128,39 @@ fn loom_two_settlers_one_outcome() {
         assert!(mine != other.join().unwrap());
     });
 }
+
+#[test]
+fn loom_a_thread_that_finds_the_condition_is_told_of_the_end() {
+    loom::model(|| {
+        let cell = posted();
+        let is_published = Arc::new(AtomicBool::new(false));
+        // What the condition guards: whether somebody has joined the waiters, and was told.
+        let waiters = Arc::new(Mutex::new((false, false)));
+        let exposer = {
+            let (cell, is_published) = (Arc::clone(&cell), Arc::clone(&is_published));
+            thread::spawn(move || {
+                cell.expose_condition(|| is_published.store(true, Ordering::SeqCst), |_, _| ());
+            })
+        };
+        let actor = {
+            let (cell, waiters) = (Arc::clone(&cell), Arc::clone(&waiters));
+            thread::spawn(move || match cell.settle(5, Hold::Attached) {
+                Settle::NeedsCondition(outcome) => {
+                    let mut waiters = waiters.lock().unwrap();
+                    let settled = cell.settle(outcome, Hold::Condition);
+                    assert!(matches!(settled, Settle::Settled(_)));
+                    waiters.1 = waiters.0;
+                }
+                settled => assert!(matches!(settled, Settle::Settled(_))),
+            })
+        };
+        if is_published.load(Ordering::SeqCst) {
+            let mut waiters = waiters.lock().unwrap();
+            waiters.0 = !cell.phase().is_done();
+        }
+        exposer.join().unwrap();
+        actor.join().unwrap();
+        let (has_joined, was_told) = *waiters.lock().unwrap();
+        assert_eq!(has_joined, was_told);
+    });
+}

@@ -329,12 +329,19 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// From now on only who holds the condition may end this cell. Runs `edit` as [`watch`] does.
+    /// From now on only who holds the condition may end this cell. Runs `publish` in the same step,
+    /// which lets other threads have the condition: so a thread that has it and finds the cell
+    /// pending will be told of the end. Runs `edit` as [`watch`] does; `publish` must be as careful.
     ///
     /// [`watch`]: Self::watch
-    pub fn expose_condition(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>)) {
+    pub fn expose_condition(
+        &self,
+        publish: impl FnOnce(),
+        edit: impl FnOnce(Origin, &mut Option<Box<W>>),
+    ) {
         let mut inner = self.lock();
         inner.condition_exposed = true;
+        publish();
         if !inner.state.phase().is_done() {
             edit(inner.origin(), &mut inner.watch);
         }

@@ -101,7 +101,7 @@ fn a_watched_cell_is_served_by_whoever_ends_it() {
 #[test]
 fn a_witnessed_cell_ends_only_under_its_condition() {
     let cell = cell_in(Phase::Pending);
-    cell.expose_condition(|origin, _| assert_eq!(origin, Origin::Posted));
+    cell.expose_condition(|| (), |origin, _| assert_eq!(origin, Origin::Posted));
     assert_eq!(cell.cancel(Hold::Nothing), Cancel::NeedsCondition);
     assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsCondition(1));
     assert_eq!(cell.begin(), Begin::Message("message"));

@@ -1,6 +1,8 @@
 //! What the standard library reaches for inside a future: its condition, its waiters, the names of
 //! its states. They are made when something asks for them: most futures have none.
 
+use std::time::Duration;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -9,6 +11,9 @@ use pyo3::types::PyList;
 use crate::engine::cell::Phase;
 use crate::py::imports;
 use crate::py::interpreter::outlasting;
+
+/// Python's locks refuse a timeout that is much longer.
+const MOST_SECONDS: f64 = 1e6;
 
 /// What `concurrent.futures.wait` and `as_completed` reach for.
 pub(super) struct Condition {
@@ -70,6 +75,23 @@ impl Condition {
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         let released = self.object.call_method0(py, intern!(py, "release"));
         released.map(drop)
+    }
+
+    /// Whether the calling thread holds it.
+    pub(super) fn is_own(&self, py: Python<'_>) -> PyResult<bool> {
+        let object = self.object.bind(py);
+        object.call_method0(intern!(py, "_is_owned"))?.extract()
+    }
+
+    /// For a thread that holds it, however many times: lets go of it until it is notified or
+    /// `timeout` has passed. An error is what a signal's handler raised.
+    pub(super) fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
+        let seconds = timeout.map(|timeout| timeout.as_secs_f64().min(MOST_SECONDS));
+        let waited = outlasting(|| {
+            self.object
+                .call_method1(py, intern!(py, "wait"), (seconds,))
+        });
+        waited.map(drop)
     }
 
     /// Wakes who waits for the condition. The caller holds it.

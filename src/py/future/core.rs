@@ -153,18 +153,22 @@ impl FutureCore {
         }
         this.resume_io_thread(py);
         let condition = Box::new(Condition::new(py)?);
-        // If another thread was faster, its condition is the one; ours is dropped.
-        drop(this.condition.set(condition));
-        if !this.is_elsewhere() {
+        // If another thread was faster, its condition is the one; ours is dropped, without a lock.
+        let mut refused = None;
+        let publish = || refused = this.condition.set(condition).err();
+        if this.is_elsewhere() {
+            publish();
+        } else {
             let mut future = Some(slf.clone().unbind());
             let mut watch = Some(Box::<Watch>::default());
-            this.cell.expose_condition(|origin, slot| {
+            this.cell.expose_condition(publish, |origin, slot| {
                 let slot = slot.get_or_insert_with(|| watch.take().unwrap_or_default());
                 if origin == Origin::Posted && slot.future.is_none() {
                     slot.future = future.take();
                 }
             });
         }
+        drop(refused);
         let condition = this.condition.get();
         condition.ok_or_else(|| PyRuntimeError::new_err("a future lost its condition"))
     }

@@ -2,7 +2,7 @@
 //! the standard library reaches for (`_condition`, `_waiters`, `_state`, ...).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyType};
 
 use super::callbacks::{Runner, let_callbacks_go_first, run_callbacks};
-use super::condition::{phase_named, state_name};
+use super::condition::{Condition, phase_named, state_name};
 use super::core::{FutureCore, Watch};
 use crate::engine::cell::{Origin, Phase};
 use crate::py::message::Message;
@@ -57,18 +57,45 @@ impl FutureCore {
         if this.is_forked() {
             return Err(lifecycle::forked_error());
         }
+        if let Some(condition) = this.condition.get()
+            && condition.is_own(py)?
+        {
+            // While this thread holds it nobody can end the future.
+            return Self::wait_by_condition(slf, condition, deadline);
+        }
         if let Some((carrier, sequence)) = this.cell.message(Message::carrier).flatten() {
             carrier.read_for(py, this.cell.done(), sequence, deadline)?;
         }
         if !wait_for(py, this.cell.done(), deadline)? {
-            let error = imports::timeout_error(py)?.clone();
-            return Err(PyErr::from_type(error, ()));
+            return Err(Self::timeout_error(py)?);
         }
         if this.condition.get().is_some() {
             // Code that assigns `_state` holds the condition until it has assigned the rest.
             Self::with_condition(slf, |_| Ok(()))?;
         }
         Ok(())
+    }
+
+    /// Waits as the standard library's futures do, for a thread that holds the condition.
+    fn wait_by_condition(
+        slf: &Bound<'_, Self>,
+        condition: &Condition,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        while !slf.get().cell.done().is_set() {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(Self::timeout_error(py)?);
+            }
+            condition.wait(py, left)?;
+        }
+        Ok(())
+    }
+
+    fn timeout_error(py: Python<'_>) -> PyResult<PyErr> {
+        let error = imports::timeout_error(py)?.clone();
+        Ok(PyErr::from_type(error, ()))
     }
 
     fn cancelled_error(py: Python<'_>) -> PyResult<PyErr> {
