@@ -16,6 +16,16 @@ from typing import NamedTuple
 # floor but itself. A tree without floors is searched for circles only.
 FLOORS = {
     "src": ("py", "engine"),
+    "src/py": (
+        "child",
+        "process remote thread",
+        "executor",
+        "host",
+        "future",
+        "message",
+        "actor answer codec faults options",
+        "interpreter",
+    ),
     "src/engine": ("arena cell mailbox", "ipc room", "convoy ending latch restarts", "sync sys"),
 }
 

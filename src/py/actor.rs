@@ -6,9 +6,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySuper, PyTuple, PyType};
 
-use super::imports;
-use super::interpreter::outlasting;
-use super::lifecycle::Start;
+use super::interpreter::imports;
+use super::interpreter::lifecycle::Start;
+use super::interpreter::main_only::outlasting;
 
 /// Make an instance, whatever other classes it has for bases.
 ///

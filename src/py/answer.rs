@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::imports;
+use super::interpreter::imports;
 
 /// What was called for a message.
 pub(super) enum Called<'a, 'py> {

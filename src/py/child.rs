@@ -12,13 +12,15 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
-use super::answer::{self, Called};
-use super::fault::{log_failure, log_told};
-use super::lifecycle::Loading;
-use super::packet::{self, Giver, Packet};
-use super::pickle::{self, What};
+use super::answer;
+use super::answer::Called;
+use super::codec::body::{Giver, Packet};
+use super::codec::pickle::What;
+use super::codec::{body, pickle};
+use super::interpreter::lifecycle::Loading;
+use super::interpreter::wait::Attached;
+use super::message::fault::{log_failure, log_told};
 use super::thread::on_stop;
-use super::wait::Attached;
 use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Frame, Kind, encode, renumber};
 use crate::engine::ipc::outbox::{Haste, Outbox};
@@ -71,7 +73,7 @@ pub(super) fn serve(
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     #[cfg(feature = "faults")]
-    super::faults::plan_from_environment();
+    crate::py::faults::plan_from_environment();
     let io = std::io::Error::from;
     let request = sys::inherited(request).map_err(io)?;
     let answer = sys::inherited(answer).map_err(io)?;
@@ -270,7 +272,7 @@ impl<'py> Child<'py> {
         }
         let packed = self.handle(actor, name, frame).and_then(|answer| {
             let what = What::Answer(name);
-            packet::pack(&self.arena, Kind::Answer, answer, &what, Giver::LetsGo)
+            body::pack(&self.arena, Kind::Answer, answer, &what, Giver::LetsGo)
         });
         match packed {
             Ok(packed) => {

@@ -12,17 +12,17 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::answer::{self, Called};
+use super::answer;
+use super::answer::Called;
 use super::executor::ExecutorCore;
-use super::fault::{Fault, Force, log_failure};
-use super::future::ActorCell;
-use super::future::settle;
-use super::host::{Dump, Host, Signalled, Transport};
-use super::imports;
-use super::lifecycle::Start;
-use super::message::Message;
+use super::future::{ActorCell, settle};
+use super::host::host::{Dump, Host, Signalled, Transport};
+use super::interpreter::imports;
+use super::interpreter::lifecycle::Start;
+use super::interpreter::wait::Attached;
+use super::message::fault::{Fault, Force, log_failure};
+use super::message::message::Message;
 use super::options::Options;
-use super::wait::Attached;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 

@@ -10,9 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::core::{ActorCell, FutureCore, Watch};
-use crate::py::imports;
-use crate::py::interpreter::outlasting;
-use crate::py::wait::{Attached, keep, wait_for};
+use crate::py::interpreter::imports;
+use crate::py::interpreter::main_only::outlasting;
+use crate::py::interpreter::wait::{Attached, keep, wait_for};
 
 /// How long callbacks may take before the thread that waits in `result()` goes on without them:
 /// as long as a thread may keep the GIL.

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::engine::cell::Phase;
-use crate::py::imports;
-use crate::py::interpreter::outlasting;
+use crate::py::interpreter::imports;
+use crate::py::interpreter::main_only::outlasting;
 
 /// Python's locks refuse a timeout that is much longer.
 const MOST_SECONDS: f64 = 1e6;

@@ -12,10 +12,10 @@ use pyo3::prelude::*;
 
 use super::condition::Condition;
 use crate::engine::cell::{Cell, Origin, Phase};
-use crate::py::message::Message;
-use crate::py::outcome::{Opened, Outcome};
-use crate::py::tally::Tally;
-use crate::py::{imports, lifecycle};
+use crate::py::interpreter::{imports, lifecycle};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::{Opened, Outcome};
+use crate::py::message::tally::Tally;
 
 pub(in crate::py) type ActorCell = Cell<Message, Outcome, Watch>;
 

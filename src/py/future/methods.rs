@@ -14,10 +14,10 @@ use super::callbacks::{Runner, let_callbacks_go_first, run_callbacks};
 use super::condition::{Condition, phase_named, state_name};
 use super::core::{FutureCore, Watch};
 use crate::engine::cell::{Origin, Phase};
-use crate::py::message::Message;
-use crate::py::outcome::{Opened, Outcome, Sealed};
-use crate::py::wait::{self, wait_for};
-use crate::py::{imports, lifecycle};
+use crate::py::interpreter::wait::wait_for;
+use crate::py::interpreter::{imports, lifecycle, wait};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::{Opened, Outcome, Sealed};
 
 type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
 

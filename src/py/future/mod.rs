@@ -7,4 +7,7 @@ mod core;
 mod methods;
 pub(super) mod settle;
 
-pub(super) use self::core::{ActorCell, FutureCore, new_future, new_posted};
+pub(super) use super::future::core::ActorCell;
+pub(super) use super::future::core::FutureCore;
+pub(super) use super::future::core::new_future;
+pub(super) use super::future::core::new_posted;

@@ -9,10 +9,10 @@ use super::callbacks::{Runner, serve};
 use super::condition::Condition;
 use super::core::{ActorCell, FutureCore, Watch, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
-use crate::py::message::Message;
-use crate::py::outcome::{Outcome, Sealed};
-use crate::py::tally::{Completion, Tally};
-use crate::py::wait;
+use crate::py::interpreter::wait;
+use crate::py::message::message::Message;
+use crate::py::message::outcome::{Outcome, Sealed};
+use crate::py::message::tally::{Completion, Tally};
 
 /// Ends a message by what an engine has found. Attaches only if somebody watches; call it holding
 /// no lock.

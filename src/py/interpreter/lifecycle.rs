@@ -16,13 +16,14 @@ use once_cell::sync::OnceCell;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::imports::{self, BrokenActor};
+use super::imports;
+use super::imports::BrokenActor;
 use super::wait::wait_for;
 use crate::engine::arena::Arena;
 use crate::engine::latch::Latch;
 
 /// What the end of the interpreter waits for: an actor.
-pub(super) trait Live: Send + Sync {
+pub(in crate::py) trait Live: Send + Sync {
     /// Refuses new messages; what is in the mailbox will be handled.
     fn close(&self, py: Python<'_>);
 
@@ -35,13 +36,13 @@ pub(super) trait Live: Send + Sync {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum CancelFutures {
+pub(in crate::py) enum CancelFutures {
     Yes,
     No,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(in crate::py) enum Ended {
     Yes,
     No,
 }
@@ -52,15 +53,15 @@ static EXITING: AtomicBool = AtomicBool::new(false);
 static LIVE: Mutex<Vec<Weak<dyn Live>>> = Mutex::new(Vec::new());
 static LOGGING: OnceCell<()> = OnceCell::new();
 
-pub(super) fn generation() -> u32 {
+pub(in crate::py) fn generation() -> u32 {
     GENERATION.load(Ordering::SeqCst)
 }
 
-pub(super) fn is_exiting() -> bool {
+pub(in crate::py) fn is_exiting() -> bool {
     EXITING.load(Ordering::SeqCst)
 }
 
-pub(super) fn forked_error() -> PyErr {
+pub(in crate::py) fn forked_error() -> PyErr {
     BrokenActor::new_err(
         "this actor belongs to the process that started it, and os.fork() did not copy it; \
          start another one in this process",
@@ -73,7 +74,7 @@ fn live() -> MutexGuard<'static, Vec<Weak<dyn Live>>> {
 }
 
 /// Has the interpreter's exit wait for this executor's actor. Refused once that has begun.
-pub(super) fn register(host: Weak<dyn Live>) -> PyResult<()> {
+pub(in crate::py) fn register(host: Weak<dyn Live>) -> PyResult<()> {
     let mut live = live();
     // Under the lock: `drain` sets this before it takes the list, so it finds what is put there.
     if is_exiting() {
@@ -91,7 +92,7 @@ pub(super) fn register(host: Weak<dyn Live>) -> PyResult<()> {
 /// would drop Python objects without the GIL.
 ///
 /// Begin it before anything of Python's is called, and drop it after everything else.
-pub(super) struct Start(Arc<Starting>);
+pub(in crate::py) struct Start(Arc<Starting>);
 
 #[derive(Default)]
 struct Starting {
@@ -99,7 +100,7 @@ struct Starting {
 }
 
 impl Start {
-    pub(super) fn begin() -> PyResult<Self> {
+    pub(in crate::py) fn begin() -> PyResult<Self> {
         let starting = Arc::<Starting>::default();
         register(Arc::downgrade(&starting) as _)?;
         Ok(Self(starting))
@@ -131,7 +132,7 @@ impl Live for Starting {
 /// begun and gives what has two seconds; after that, or at a second one, the process ends as an
 /// interrupted one does.
 #[pyfunction]
-pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
+pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     const GRACE: Duration = Duration::from_secs(2);
     EXITING.store(true, Ordering::SeqCst);
     let hosts: Vec<Arc<dyn Live>> = live().iter().filter_map(Weak::upgrade).collect();
@@ -158,10 +159,10 @@ pub(super) fn drain(py: Python<'_>) -> PyResult<()> {
 static LOADING: AtomicBool = AtomicBool::new(false);
 
 /// While it exists, this process starts no process actor: see `check_may_start_process`.
-pub(super) struct Loading(());
+pub(in crate::py) struct Loading(());
 
 impl Loading {
-    pub(super) fn begin() -> Self {
+    pub(in crate::py) fn begin() -> Self {
         set_loading(true);
         Self(())
     }
@@ -175,13 +176,13 @@ impl Drop for Loading {
 
 /// Say whether this process imports what another one has told it to.
 #[pyfunction]
-pub(super) fn set_loading(loading: bool) {
+pub(in crate::py) fn set_loading(loading: bool) {
     LOADING.store(loading, Ordering::SeqCst);
 }
 
 /// Fails while a child imports its class, or a fork server what it was told to preload: an actor
 /// that such a module starts would import it in a child again, and so on without end.
-pub(super) fn check_may_start_process(name: &str) -> PyResult<()> {
+pub(in crate::py) fn check_may_start_process(name: &str) -> PyResult<()> {
     if !LOADING.load(Ordering::SeqCst) {
         return Ok(());
     }
@@ -209,7 +210,7 @@ fn wait_for_all(
 static ARENAS: Mutex<Vec<Weak<Arena>>> = Mutex::new(Vec::new());
 
 /// Has a forked process have its own copy of what is in this arena. Call it attached.
-pub(super) fn register_arena(arena: &Arc<Arena>) {
+pub(in crate::py) fn register_arena(arena: &Arc<Arena>) {
     let mut arenas = ARENAS.lock().unwrap_or_else(PoisonError::into_inner);
     arenas.retain(|arena| arena.strong_count() > 0);
     arenas.push(Arc::downgrade(arena));
@@ -217,7 +218,7 @@ pub(super) fn register_arena(arena: &Arc<Arena>) {
 
 /// Mark every executor that a forked process has copied as broken.
 #[pyfunction]
-pub(super) fn after_fork_in_child() {
+pub(in crate::py) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::SeqCst);
     // Their threads are not here, so nobody will ever end them.
     live().clear();
@@ -235,7 +236,7 @@ pub(super) fn after_fork_in_child() {
 
 /// Send the core's log records to the Python logger `futures_actors`.
 #[pyfunction]
-pub(super) fn start_logging() {
+pub(in crate::py) fn start_logging() {
     LOGGING.get_or_init(|| {
         // Another logger may be installed by whoever embeds us: theirs it is.
         drop(pyo3_log::try_init());

@@ -8,20 +8,21 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::{AHEAD_BY_POSTING, Link, Who};
+use super::link::{AHEAD_BY_POSTING, Link, Who};
 use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::traceback::Traceback;
 use crate::engine::room::Permit;
 use crate::engine::sys::{self, Signal};
-use crate::py::fault::Force;
+use crate::py::codec::body;
+use crate::py::codec::body::Giver;
+use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
-use crate::py::host::{Dump, Signalled, Transport};
-use crate::py::message::Message;
-use crate::py::packet::{self, Giver};
-use crate::py::pickle::What;
-use crate::py::tally::Progress;
-use crate::py::ticket::Carrier;
+use crate::py::host::host::{Dump, Signalled, Transport};
+use crate::py::message::fault::Force;
+use crate::py::message::message::Message;
+use crate::py::message::tally::Progress;
+use crate::py::message::ticket::Carrier;
 
 impl Link {
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
@@ -31,7 +32,7 @@ impl Link {
         } else {
             Giver::Keeps
         };
-        let packed = packet::pack(&self.arena(), kind, object.clone(), &what, giver)?;
+        let packed = body::pack(&self.arena(), kind, object.clone(), &what, giver)?;
         Ok(Message::Frame(packed))
     }
 }

@@ -7,8 +7,8 @@ use crate::engine::ipc::pipe::{Broken, Reader};
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
 use crate::py::future::{ActorCell, settle};
-use crate::py::message::Message;
-use crate::py::outcome::{Outcome, Sealed};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::{Outcome, Sealed};
 
 /// The receiving side.
 pub(in crate::py) struct Intake {

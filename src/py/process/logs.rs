@@ -15,8 +15,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::imports;
 use crate::engine::sys;
+use crate::py::interpreter::imports;
 
 /// How long messages wait for the records that were logged before their answers.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,7 +28,7 @@ thread_local! {
     static HANDLES: Cell<usize> = const { Cell::new(0) };
 }
 
-pub(super) struct Logs {
+pub(in crate::py) struct Logs {
     actor: String,
     desk: Mutex<Desk>,
     count: Arc<Count>,
@@ -69,7 +69,7 @@ impl Count {
 }
 
 impl Logs {
-    pub(super) fn new(actor: String) -> Self {
+    pub(in crate::py) fn new(actor: String) -> Self {
         Self {
             actor,
             desk: Mutex::new(Desk::Unused),
@@ -82,7 +82,7 @@ impl Logs {
     }
 
     /// Takes a record that was read. Never blocks.
-    pub(super) fn take(&self, record: Vec<u8>) {
+    pub(in crate::py) fn take(&self, record: Vec<u8>) {
         let mut desk = self.desk();
         if matches!(*desk, Desk::Unused) {
             *desk = self.open();
@@ -106,13 +106,13 @@ impl Logs {
     }
 
     /// Whether `wait` would wait for a record. Detached only.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(in crate::py) fn is_behind(&self) -> bool {
         let read = self.count.read.load(Ordering::SeqCst);
         read > 0 && *self.count.handled() < read && !self.count.is_late.load(Ordering::SeqCst)
     }
 
     /// Waits until every record that was read is handled, or too long. Blocks; detached only.
-    pub(super) fn wait(&self) {
+    pub(in crate::py) fn wait(&self) {
         let read = self.count.read.load(Ordering::SeqCst);
         if read == 0 {
             return;
@@ -134,7 +134,7 @@ impl Logs {
     }
 
     /// Waits until every record is handled and the thread gone. Blocks; detached only.
-    pub(super) fn close(&self) {
+    pub(in crate::py) fn close(&self) {
         let desk = std::mem::replace(&mut *self.desk(), Desk::Closed);
         if let Desk::Open(sender, thread) = desk {
             drop(sender);
@@ -144,7 +144,7 @@ impl Logs {
     }
 
     /// Whether the calling thread is the one that handles these records.
-    pub(super) fn is_own_thread(&self) -> bool {
+    pub(in crate::py) fn is_own_thread(&self) -> bool {
         HANDLES.get() == Arc::as_ptr(&self.count).addr()
     }
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyo3::prelude::*;
 
 use super::link::{Line, Process};
-use super::{imports, lifecycle, pickle};
 use crate::engine::arena::Arena;
 use crate::engine::ending::{Child, ExitCodes, Witness};
 use crate::engine::ipc::frame::{Kind, encode};
@@ -13,12 +12,14 @@ use crate::engine::ipc::pipe::{Reader, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::sys::{self, Handle, HandleNumber};
+use crate::py::codec::pickle;
+use crate::py::interpreter::{imports, lifecycle};
 
 /// The exit codes of a fork server's children, which it writes to a pipe.
 ///
 /// Python holds it with the end of the pipe that the server is given.
 #[pyclass(frozen, module = "futures_actors._core")]
-pub(super) struct ServerExitCodes {
+pub(in crate::py) struct ServerExitCodes {
     codes: Arc<ExitCodes>,
     writer: Mutex<Option<Handle>>,
 }
@@ -53,15 +54,15 @@ impl ServerExitCodes {
 type Started<'py> = (u32, Option<(Bound<'py, ServerExitCodes>, u64)>);
 
 /// What an actor's children are started with, each like the first.
-pub(super) struct Recipe {
+pub(in crate::py) struct Recipe {
     /// The body of the start frame.
-    pub(super) start: Vec<u8>,
-    pub(super) start_method: Option<String>,
+    pub(in crate::py) start: Vec<u8>,
+    pub(in crate::py) start_method: Option<String>,
     /// In bytes, for either side of a link.
-    pub(super) shared_memory: u64,
+    pub(in crate::py) shared_memory: u64,
 }
 
-pub(super) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, Line)> {
+pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, Line)> {
     let io = std::io::Error::from;
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;

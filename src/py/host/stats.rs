@@ -3,13 +3,13 @@
 use pyo3::prelude::*;
 
 use super::host::Host;
-use super::imports;
-use super::tally::Progress;
 use crate::engine::sys;
+use crate::py::interpreter::imports;
+use crate::py::message::tally::Progress;
 
 /// Where an actor is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::py) enum State {
     /// It accepts messages.
     Running,
     /// Its process has died, and is started again. It accepts messages.
@@ -23,7 +23,7 @@ pub(super) enum State {
 }
 
 impl State {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::py) fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Restarting => "restarting",
@@ -35,7 +35,7 @@ impl State {
 }
 
 impl Host {
-    pub(super) fn state(&self) -> State {
+    pub(in crate::py) fn state(&self) -> State {
         let is_forced = self.force.get().is_some();
         if self.is_forked() || (self.fault.get().is_some() && !is_forced) {
             State::Broken
@@ -50,7 +50,7 @@ impl Host {
         }
     }
 
-    pub(super) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(in crate::py) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let progress = if self.is_forked() {
             Progress::default()
         } else {

@@ -12,7 +12,7 @@ pyo3::import_exception!(futures_actors._errors, ActorLost);
 macro_rules! lazy {
     ($($name:ident: $type:ty = $module:literal, $attribute:literal;)*) => {
         $(
-            pub(super) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, $type>> {
+            pub(in crate::py) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, $type>> {
                 static CACHE: PyOnceLock<Py<$type>> = PyOnceLock::new();
                 CACHE.import(py, $module, $attribute)
             }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// Relaxed throughout: nobody concludes anything from one count about another thread's memory.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(in crate::py) struct Tally {
     accepted: AtomicU64,
     told: AtomicU64,
     handled: AtomicU64,
@@ -20,22 +20,22 @@ pub(super) struct Tally {
 
 /// How a message ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Completion {
+pub(in crate::py) enum Completion {
     Handled,
     Failed,
     Cancelled,
 }
 
 impl Tally {
-    pub(super) fn accept(&self) {
+    pub(in crate::py) fn accept(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn tell(&self) {
+    pub(in crate::py) fn tell(&self) {
         self.told.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn end(&self, completion: Completion) {
+    pub(in crate::py) fn end(&self, completion: Completion) {
         let count = match completion {
             Completion::Handled => &self.handled,
             Completion::Failed => &self.failed,
@@ -44,24 +44,24 @@ impl Tally {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn cancelled(&self) -> u64 {
+    pub(in crate::py) fn cancelled(&self) -> u64 {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    pub(super) fn restart(&self) {
+    pub(in crate::py) fn restart(&self) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// `handle` begins on a message, at the time `now` by `sys::now_nanos`.
-    pub(super) fn begin(&self, now: u64) {
+    pub(in crate::py) fn begin(&self, now: u64) {
         self.since.store(now, Ordering::Relaxed);
     }
 
-    pub(super) fn idle(&self) {
+    pub(in crate::py) fn idle(&self) {
         self.since.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn counts(&self) -> Counts {
+    pub(in crate::py) fn counts(&self) -> Counts {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counts {
             accepted: count(&self.accepted),
@@ -76,21 +76,21 @@ impl Tally {
 }
 
 /// What a tally held when it was read, field by field.
-pub(super) struct Counts {
-    pub(super) accepted: u64,
-    pub(super) told: u64,
-    pub(super) handled: u64,
-    pub(super) failed: u64,
-    pub(super) cancelled: u64,
-    pub(super) restarts: u64,
-    pub(super) since: u64,
+pub(in crate::py) struct Counts {
+    pub(in crate::py) accepted: u64,
+    pub(in crate::py) told: u64,
+    pub(in crate::py) handled: u64,
+    pub(in crate::py) failed: u64,
+    pub(in crate::py) cancelled: u64,
+    pub(in crate::py) restarts: u64,
+    pub(in crate::py) since: u64,
 }
 
 /// What the transport knows that the tally does not.
 #[derive(Default)]
-pub(super) struct Progress {
+pub(in crate::py) struct Progress {
     /// As `Tally::since`.
-    pub(super) since: u64,
+    pub(in crate::py) since: u64,
     /// Of those counted as handled, on how many `handle` has raised.
-    pub(super) failed: u64,
+    pub(in crate::py) failed: u64,
 }

@@ -8,22 +8,15 @@
 //! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
 //! the thread that waits in `result()` reads, which saves a hop. See [`Carrier::read_for`].
 
-mod inbound;
-mod reading;
-mod transport;
-
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(super) use self::inbound::{Event, Intake, Over};
-use super::future::ActorCell;
-use super::lifecycle;
+pub(in crate::py) use super::inbound::Event;
+pub(in crate::py) use super::inbound::Intake;
+pub(in crate::py) use super::inbound::Over;
 use super::logs::Logs;
-use super::message::Message;
-use super::tally::Tally;
-use super::ticket::Carrier;
-use super::wire::{Ahead, Out, Phase, Wire};
+use super::outbound::{Ahead, Out, Phase, Wire};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
@@ -33,71 +26,76 @@ use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::ipc::window::WINDOW_MESSAGES;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys::{Bell, Handle};
+use crate::py::future::ActorCell;
+use crate::py::interpreter::lifecycle;
+use crate::py::message::message::Message;
+use crate::py::message::tally::Tally;
+use crate::py::message::ticket::Carrier;
 
 /// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
 /// few writes as answers come in: a child that has so much to do does not wait for more.
-const AHEAD_BY_POSTING: usize = 16;
+pub(super) const AHEAD_BY_POSTING: usize = 16;
 
 /// This process's ends of what it shares with a child, and that.
-pub(super) struct Line {
-    pub(super) reader: Reader,
-    pub(super) writer: Writer,
-    pub(super) shared: Arc<Region>,
-    pub(super) arena: Arc<Arena>,
-    pub(super) tracebacks: Option<Tracebacks>,
-    pub(super) process: Process,
+pub(in crate::py) struct Line {
+    pub(in crate::py) reader: Reader,
+    pub(in crate::py) writer: Writer,
+    pub(in crate::py) shared: Arc<Region>,
+    pub(in crate::py) arena: Arc<Arena>,
+    pub(in crate::py) tracebacks: Option<Tracebacks>,
+    pub(in crate::py) process: Process,
 }
 
 /// The child, as long as it can get signals.
-pub(super) struct Process {
-    pub(super) pid: u32,
+pub(in crate::py) struct Process {
+    pub(in crate::py) pid: u32,
     /// Readable once it has ended; `None` where the system has no such handle.
-    pub(super) watch: Option<Arc<Handle>>,
+    pub(in crate::py) watch: Option<Arc<Handle>>,
 }
 
 /// Who sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
+pub(super) enum Who {
     Poster,
     Reader,
 }
 
-pub(super) struct Link {
-    name: String,
-    pub(super) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
-    tally: Arc<Tally>,
+pub(in crate::py) struct Link {
+    pub(super) name: String,
+    pub(in crate::py) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+    pub(super) tally: Arc<Tally>,
     /// Whether messages are kept until they are answered, for the next child should this one die.
-    pub(super) keeps: bool,
+    pub(in crate::py) keeps: bool,
     /// With the child that is there, or was the last.
-    shared: Mutex<Arc<Region>>,
+    pub(super) shared: Mutex<Arc<Region>>,
     /// On how many told messages earlier children have failed.
-    failed_before: AtomicU64,
-    is_restarting: AtomicBool,
+    pub(super) failed_before: AtomicU64,
+    pub(super) is_restarting: AtomicBool,
     /// As `shared`.
-    arena: Mutex<Arc<Arena>>,
+    pub(super) arena: Mutex<Arc<Arena>>,
     /// `None` once the child has been reaped.
-    process: Mutex<Option<Process>>,
+    pub(super) process: Mutex<Option<Process>>,
     /// How many are ahead. Stored under the wire's lock, and after an answer before the mailbox
     /// is looked into for the next: so who has put a message there and then reads
     /// `AHEAD_BY_POSTING` or more here knows that it will be found.
-    ahead_messages: AtomicUsize,
+    pub(super) ahead_messages: AtomicUsize,
     /// `None` once the child is gone, as is `intake`: descriptors do not outlive it.
-    wire: Mutex<Option<Wire>>,
-    intake: Mutex<Option<Intake>>,
+    pub(super) wire: Mutex<Option<Wire>>,
+    pub(super) intake: Mutex<Option<Intake>>,
     /// The I/O thread leaves the answers to who waits for them. It alone sets this; anybody who
     /// is to hear of an answer without waiting takes it back (`resume_io_thread`), and where nobody does,
     /// the I/O thread's next tick.
-    by_waiter: AtomicBool,
-    pub(super) convoy: Convoy,
-    logs: Logs,
+    pub(super) by_waiter: AtomicBool,
+    pub(in crate::py) convoy: Convoy,
+    pub(super) logs: Logs,
     /// `None` once the child is gone.
-    tracebacks: Mutex<Option<Tracebacks>>,
-    has_tracebacks: bool,
-    pub(super) generation: u32,
+    pub(super) tracebacks: Mutex<Option<Tracebacks>>,
+    pub(super) has_tracebacks: bool,
+    pub(in crate::py) generation: u32,
 }
 
 impl Link {
-    pub(super) fn new(
+    pub(in crate::py) fn new(
         name: String,
         mailbox: Arc<Mailbox<Arc<ActorCell>>>,
         tally: Arc<Tally>,
@@ -131,7 +129,7 @@ impl Link {
 
     /// The child is dead and reaped. What it had and has not begun goes to the next one; what is
     /// returned had begun.
-    pub(super) fn disconnect(&self) -> Vec<Arc<ActorCell>> {
+    pub(in crate::py) fn disconnect(&self) -> Vec<Arc<ActorCell>> {
         self.is_restarting.store(true, Ordering::SeqCst);
         let failed = self.shared().failed().load(Ordering::Relaxed);
         self.failed_before.fetch_add(failed, Ordering::Relaxed);
@@ -158,7 +156,7 @@ impl Link {
     }
 
     /// There is a new child.
-    pub(super) fn reconnect(&self, line: Line) {
+    pub(in crate::py) fn reconnect(&self, line: Line) {
         let shared = line.shared;
         // First, so that whatever is sent is answered to somebody.
         *self.intake.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -178,14 +176,14 @@ impl Link {
     }
 
     /// Whether the child was told that there is no more, and has answered everything.
-    pub(super) fn has_stopped(&self) -> bool {
+    pub(in crate::py) fn has_stopped(&self) -> bool {
         let wire = self.wire();
         let wire = wire.as_ref();
         wire.is_some_and(|wire| wire.phase == Phase::Stopping && wire.ahead.is_empty())
     }
 
     /// Whether nothing waits to be handled, and nothing will come.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(in crate::py) fn is_drained(&self) -> bool {
         let wire = self.wire();
         let mut returned = wire.iter().flat_map(|wire| &wire.returned);
         self.mailbox.is_closed()
@@ -193,44 +191,44 @@ impl Link {
             && returned.all(|cell| cell.phase().is_done())
     }
 
-    fn carrier(self: &Arc<Self>) -> Arc<dyn Carrier> {
+    pub(super) fn carrier(self: &Arc<Self>) -> Arc<dyn Carrier> {
         Arc::clone(self) as _
     }
 
-    pub(super) fn arena(&self) -> Arc<Arena> {
+    pub(in crate::py) fn arena(&self) -> Arc<Arena> {
         Arc::clone(&self.arena.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn shared(&self) -> Arc<Region> {
+    pub(super) fn shared(&self) -> Arc<Region> {
         Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
+    pub(in crate::py) fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The receiving side, unless another thread has it.
-    pub(super) fn try_intake(&self) -> Option<MutexGuard<'_, Option<Intake>>> {
+    pub(in crate::py) fn try_intake(&self) -> Option<MutexGuard<'_, Option<Intake>>> {
         self.intake.try_lock().ok()
     }
 
     /// Takes the sending side away; its descriptor is closed with it.
-    pub(super) fn close_wire(&self) -> Option<Wire> {
+    pub(in crate::py) fn close_wire(&self) -> Option<Wire> {
         self.wire().take()
     }
 
-    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+    pub(super) fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The child has been reaped: its number may be another's from now on.
-    pub(super) fn forget_process(&self) {
+    pub(in crate::py) fn forget_process(&self) {
         drop(self.process().take());
     }
 
     /// Has the child begin none of the messages that it has, nor get any more. They stay pending.
     /// What is returned is to be dropped without a lock.
-    fn revoke_all(&self) -> Vec<Message> {
+    pub(super) fn revoke_all(&self) -> Vec<Message> {
         let mut wire = self.wire();
         let Some(wire) = wire.as_mut() else {
             return Vec::new();
@@ -245,7 +243,7 @@ impl Link {
     }
 
     /// Takes the receiving side away. Blocks while another thread reads.
-    pub(super) fn close_intake(&self) {
+    pub(in crate::py) fn close_intake(&self) {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
         drop(intake.take());
         self.arena().close();
@@ -253,37 +251,37 @@ impl Link {
     }
 
     /// There are no more records to come.
-    pub(super) fn close_logs(&self) {
+    pub(in crate::py) fn close_logs(&self) {
         self.logs.close();
     }
 
-    fn tracebacks(&self) -> MutexGuard<'_, Option<Tracebacks>> {
+    pub(super) fn tracebacks(&self) -> MutexGuard<'_, Option<Tracebacks>> {
         self.tracebacks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn ahead_messages(&self) -> usize {
+    pub(in crate::py) fn ahead_messages(&self) -> usize {
         self.ahead_messages.load(Ordering::SeqCst)
     }
 
     /// How many messages have been sent so far.
-    pub(super) fn sent(&self) -> u64 {
+    pub(in crate::py) fn sent(&self) -> u64 {
         self.wire()
             .as_ref()
             .map_or(0, |wire| wire.ahead.next_sequence())
     }
 
-    pub(super) fn is_by_waiter(&self) -> bool {
+    pub(in crate::py) fn is_by_waiter(&self) -> bool {
         self.by_waiter.load(Ordering::SeqCst)
     }
 
-    pub(super) fn set_by_waiter(&self, by_waiter: bool) {
+    pub(in crate::py) fn set_by_waiter(&self, by_waiter: bool) {
         self.by_waiter.store(by_waiter, Ordering::SeqCst);
     }
 
     /// The handle to write to, while there is something that the pipe did not take.
-    pub(super) fn unsent(&self) -> Option<Arc<Handle>> {
+    pub(in crate::py) fn unsent(&self) -> Option<Arc<Handle>> {
         let wire = self.wire();
         let wire = wire.as_ref()?;
         let out = wire.out.as_ref()?;
@@ -291,7 +289,7 @@ impl Link {
     }
 
     /// The child has closed its end: nothing is written any more. The I/O thread will see its end.
-    pub(super) fn hang_up(&self) {
+    pub(in crate::py) fn hang_up(&self) {
         if let Some(wire) = self.wire().as_mut()
             && let Some(out) = &mut wire.out
         {
@@ -301,7 +299,7 @@ impl Link {
 
     /// Sends from the mailbox while fewer than `limit` are ahead. Of what the pipe does not take,
     /// a poster tells the I/O thread.
-    fn pump(self: &Arc<Self>, limit: usize, who: Who) {
+    pub(super) fn pump(self: &Arc<Self>, limit: usize, who: Who) {
         let mut guard = self.wire();
         let Some(wire) = guard.as_mut() else { return };
         let flushed = wire.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
@@ -314,13 +312,13 @@ impl Link {
     }
 
     /// As `pump`, for who has just read, or has seen room in the pipe.
-    pub(super) fn refill(self: &Arc<Self>) {
+    pub(in crate::py) fn refill(self: &Arc<Self>) {
         self.pump(WINDOW_MESSAGES, Who::Reader);
     }
 
     /// Has the I/O thread look at the link. It takes the wire's lock, and without it logs what goes
     /// wrong: a log handler needs the interpreter, and whoever has that may want the wire.
-    fn ring(&self) {
+    pub(super) fn ring(&self) {
         let bell = self.wire().as_ref().map(|wire| Arc::clone(&wire.bell));
         if let Some(Err(error)) = bell.map(|bell| bell.ring()) {
             log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
@@ -328,7 +326,7 @@ impl Link {
     }
 
     /// Has the I/O thread look into the mailbox by itself for a while.
-    fn serve_convoy(&self) {
+    pub(super) fn serve_convoy(&self) {
         self.convoy.serve();
         self.ring();
     }

@@ -9,15 +9,15 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::packet::{Few, Packed};
 use crate::engine::ipc::body::Reference;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::region::Region;
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
+use crate::py::codec::body::{Few, Packed};
 
 /// What carries messages to a child and brings their answers.
-pub(super) trait Carrier: Send + Sync {
+pub(in crate::py) trait Carrier: Send + Sync {
     /// Has the I/O thread read the answers, if it has left that to a thread that waits.
     fn resume_io_thread(&self, py: Python<'_>);
 
@@ -41,24 +41,24 @@ pub(super) trait Carrier: Send + Sync {
 }
 
 /// A message that the child has, in place of the message.
-pub(super) struct Ticket {
+pub(in crate::py) struct Ticket {
     carrier: Arc<dyn Carrier>,
     /// With the child that has it, whichever the link has now.
     shared: Arc<Region>,
     sequence: u64,
-    pub(super) is_told: bool,
+    pub(in crate::py) is_told: bool,
     /// Its place in a bounded mailbox, until it is known to have begun.
-    pub(super) permit: Option<Permit>,
+    pub(in crate::py) permit: Option<Permit>,
     /// What the frame refers to: the child's once it claims the message, and until then ours.
     references: Few<Reference>,
     is_withdrawn: AtomicBool,
     /// The message, for another child should this one die: where an actor is started again.
-    pub(super) kept: Option<Box<Packed>>,
+    pub(in crate::py) kept: Option<Box<Packed>>,
 }
 
 impl Ticket {
     /// A ticket for `message`, which is about to be sent to the child that `shared` is shared with.
-    pub(super) fn new(
+    pub(in crate::py) fn new(
         carrier: &Arc<dyn Carrier>,
         shared: &Arc<Region>,
         sequence: u64,
@@ -79,7 +79,7 @@ impl Ticket {
     }
 
     /// What the frame refers to is freed when the ticket is dropped: here its cell is locked.
-    pub(super) fn withdraw(&self) -> bool {
+    pub(in crate::py) fn withdraw(&self) -> bool {
         let withdrawn = self.shared.claims().withdraw(self.sequence);
         if withdrawn {
             self.is_withdrawn.store(true, Ordering::SeqCst);
@@ -87,18 +87,18 @@ impl Ticket {
         withdrawn
     }
 
-    pub(super) fn has_references(&self) -> bool {
+    pub(in crate::py) fn has_references(&self) -> bool {
         self.references.is_some()
     }
 
-    pub(super) fn has_begun(&self) -> bool {
+    pub(in crate::py) fn has_begun(&self) -> bool {
         self.shared.claims().has_started(self.sequence)
     }
 
     /// Who brings the answer, and to which number. `None` in a process that `os.fork` made: there
     /// no thread lets go of the carrier's locks, and its descriptors and memory are still the other
     /// process's.
-    pub(super) fn carrier(&self) -> Option<(Arc<dyn Carrier>, u64)> {
+    pub(in crate::py) fn carrier(&self) -> Option<(Arc<dyn Carrier>, u64)> {
         let is_ours = self.carrier.is_ours();
         is_ours.then(|| (Arc::clone(&self.carrier), self.sequence))
     }

@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::fault::{Fault, Force, Started, log_lost};
-use super::future::ActorCell;
-use super::future::settle;
 use super::host::{Host, Signalled};
-use super::lifecycle::{CancelFutures, Ended, Live};
-use super::outcome::{Outcome, Sealed};
-use super::tally::Completion;
-use super::wait::{Attached, raising, wait_for};
+use crate::py::future::{ActorCell, settle};
+use crate::py::interpreter::lifecycle::{CancelFutures, Ended, Live};
+use crate::py::interpreter::wait::{Attached, raising, wait_for};
+use crate::py::message::fault::{Fault, Force, Started, log_lost};
+use crate::py::message::outcome::{Outcome, Sealed};
+use crate::py::message::tally::Completion;
 
 impl Live for Host {
     /// Refuses new messages; what is in the mailbox will be handled.
@@ -52,7 +51,7 @@ impl Live for Host {
 }
 
 impl Host {
-    pub(super) fn close_mailbox(&self) {
+    pub(in crate::py) fn close_mailbox(&self) {
         self.mailbox.close();
     }
 
@@ -76,7 +75,7 @@ impl Host {
     /// Shuts the actor down without waiting for what it has: a process by a signal, and its
     /// messages fail when it has ended. A thread cannot be ended from outside: what it has not
     /// begun fails now, and it ends when it has handled the one that runs.
-    pub(super) fn end_by(&self, py: Python<'_>, force: Force) -> PyResult<()> {
+    pub(in crate::py) fn end_by(&self, py: Python<'_>, force: Force) -> PyResult<()> {
         if self.is_forked() || self.ended.is_set() {
             return Ok(());
         }
@@ -93,7 +92,7 @@ impl Host {
     }
 
     /// As `fail`, for a thread that is attached.
-    pub(super) fn fail_attached(
+    pub(in crate::py) fn fail_attached(
         &self,
         py: Python<'_>,
         fault: Fault,
@@ -105,7 +104,7 @@ impl Host {
 
     /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and
     /// what is in the mailbox.
-    pub(super) fn fail(&self, fault: Fault, taken: Vec<(Arc<ActorCell>, Started)>) {
+    pub(in crate::py) fn fail(&self, fault: Fault, taken: Vec<(Arc<ActorCell>, Started)>) {
         self.fail_and(fault, taken, || ());
     }
 
@@ -128,7 +127,7 @@ impl Host {
     }
 
     /// Fails messages by `fault`; what was told is logged as lost.
-    pub(super) fn fail_each(
+    pub(in crate::py) fn fail_each(
         &self,
         fault: &Fault,
         cells: impl Iterator<Item = (Arc<ActorCell>, Started)>,

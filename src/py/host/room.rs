@@ -10,16 +10,15 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::future;
-use super::future::ActorCell;
-use super::future::settle;
 use super::host::Host;
-use super::imports::MailboxFull;
-use super::message::Message;
-use super::outcome::Outcome;
-use super::wait::wait_for;
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};
+use crate::py::future;
+use crate::py::future::{ActorCell, settle};
+use crate::py::interpreter::imports::MailboxFull;
+use crate::py::interpreter::wait::wait_for;
+use crate::py::message::message::Message;
+use crate::py::message::outcome::Outcome;
 
 /// Ends the future that `apost` awaits.
 struct FutureOfRoom(Arc<ActorCell>);
@@ -33,7 +32,7 @@ impl Wake for FutureOfRoom {
 
 /// For `apost`: a turn in the queue for room, and a future of the place.
 #[pyclass(frozen, module = "futures_actors._core")]
-pub(super) struct RoomSeat {
+pub(in crate::py) struct RoomSeat {
     #[pyo3(get)]
     future: Py<PyAny>,
     /// `None` once the place has been used, or given up.
@@ -47,7 +46,7 @@ impl RoomSeat {
     }
 
     /// The place that was granted.
-    pub(super) fn permit(&self) -> PyResult<Permit> {
+    pub(in crate::py) fn permit(&self) -> PyResult<Permit> {
         let permit = self.take().and_then(Seat::leave);
         permit.ok_or_else(|| PyRuntimeError::new_err("there was no room to post into"))
     }
@@ -69,7 +68,7 @@ impl RoomSeat {
 impl Host {
     /// Takes a place in the mailbox, waiting for one until `deadline`; `None` if it has no bound.
     /// An error is `MailboxFull`, or what a signal's handler raised.
-    pub(super) fn acquire(
+    pub(in crate::py) fn acquire(
         &self,
         py: Python<'_>,
         deadline: Option<Instant>,
@@ -101,7 +100,7 @@ impl Host {
         }
     }
 
-    pub(super) fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
+    pub(in crate::py) fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         self.refuse_own_thread()?;
         let Some(room) = self.mailbox.room() else {
             return Err(PyRuntimeError::new_err("this mailbox has no bound"));

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::packet::Packed;
 use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::room::Permit;
+use crate::py::codec::body::Packed;
 
 /// What is posted.
-pub(super) enum Message {
+pub(in crate::py) enum Message {
     /// For `handle`.
     Object(Py<PyAny>),
     /// For `submit`: a function and its arguments.
@@ -34,7 +34,7 @@ pub(super) enum Message {
 impl Message {
     /// The message, with the place that it has in a bounded mailbox: that is released when it begins
     /// or is dropped.
-    pub(super) fn bounded(self, permit: Option<Permit>) -> Self {
+    pub(in crate::py) fn bounded(self, permit: Option<Permit>) -> Self {
         match permit {
             Some(permit) => Self::Bounded(Box::new(self), permit),
             None => self,
@@ -43,7 +43,7 @@ impl Message {
 
     /// Drops a message that nobody will begin. It is detached that memory is given back to the
     /// system, which takes its time.
-    pub(super) fn discard(self, py: Python<'_>) {
+    pub(in crate::py) fn discard(self, py: Python<'_>) {
         if self.has_blocks() {
             py.detach(|| drop(self));
         }
@@ -59,7 +59,7 @@ impl Message {
     }
 
     /// Whether nobody awaits its end.
-    pub(super) fn is_told(&self) -> bool {
+    pub(in crate::py) fn is_told(&self) -> bool {
         match self {
             Self::Told(_) => true,
             Self::Frame(packed) => packed.kind == Kind::Told,
@@ -71,7 +71,7 @@ impl Message {
 
     /// The message that a dead child had and has not begun, if it was kept: true. Otherwise what
     /// was given.
-    pub(super) fn take_back(self) -> (Self, bool) {
+    pub(in crate::py) fn take_back(self) -> (Self, bool) {
         match self {
             Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
                 Some(kept) => (Self::Frame(*kept).bounded(ticket.permit.take()), true),
@@ -82,7 +82,7 @@ impl Message {
     }
 
     /// The place of a message that a child has, for who knows that it has begun there.
-    pub(super) fn take_permit(&mut self) -> Option<Permit> {
+    pub(in crate::py) fn take_permit(&mut self) -> Option<Permit> {
         match self {
             Self::Ticket(ticket) => ticket.permit.take(),
             _ => None,
@@ -90,7 +90,7 @@ impl Message {
     }
 
     /// What brings the answer of a message that a child has, and to which number.
-    pub(super) fn carrier(&mut self) -> Option<(Arc<dyn Carrier>, u64)> {
+    pub(in crate::py) fn carrier(&mut self) -> Option<(Arc<dyn Carrier>, u64)> {
         match self {
             Self::Ticket(ticket) => ticket.carrier(),
             _ => None,

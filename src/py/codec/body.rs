@@ -11,36 +11,37 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyList};
 
-use super::buffer::{self, SharedBuffer, THRESHOLD_BYTES};
-use super::pickle::{self, What};
+use super::buffer::{SharedBuffer, THRESHOLD_BYTES};
+use super::pickle::What;
+use super::{buffer, pickle};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
 use crate::engine::ipc::body::{self, Reference};
 use crate::engine::ipc::frame::{Fault, Kind};
 use crate::engine::sys;
 
 /// A frame, and the blocks that it refers to: whoever has this has them.
-pub(super) struct Packed {
-    pub(super) kind: Kind,
+pub(in crate::py) struct Packed {
+    pub(in crate::py) kind: Kind,
     frame: Vec<u8>,
     blocks: Few<Block>,
 }
 
 /// Mostly none. Every message that waits has room for it, and a boxed slice is twice as large.
-pub(super) type Few<T> = Option<Box<Vec<T>>>;
+pub(in crate::py) type Few<T> = Option<Box<Vec<T>>>;
 
 impl Packed {
     /// What the frame refers to.
-    pub(super) fn references(&self) -> Few<Reference> {
+    pub(in crate::py) fn references(&self) -> Few<Reference> {
         let blocks = self.blocks.as_ref()?;
         Some(Box::new(blocks.iter().map(Block::reference).collect()))
     }
 
-    pub(super) fn has_blocks(&self) -> bool {
+    pub(in crate::py) fn has_blocks(&self) -> bool {
         self.blocks.is_some()
     }
 
     /// Another of one that was packed for a giver who repeats it: it has no blocks.
-    pub(super) fn duplicate(&self) -> Self {
+    pub(in crate::py) fn duplicate(&self) -> Self {
         debug_assert!(self.blocks.is_none());
         Self {
             kind: self.kind,
@@ -50,7 +51,7 @@ impl Packed {
     }
 
     /// The frame, with which the blocks leave this process.
-    pub(super) fn into_frame(self) -> Vec<u8> {
+    pub(in crate::py) fn into_frame(self) -> Vec<u8> {
         if let Some(blocks) = self.blocks {
             blocks.into_iter().for_each(Block::leave);
         }
@@ -61,7 +62,7 @@ impl Packed {
 /// Whether the object is of no more use to this process once it is packed. What a block holds that
 /// nobody has but the object then goes back as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Giver {
+pub(in crate::py) enum Giver {
     Keeps,
     LetsGo,
     /// It keeps the frame, too, and may send it again to another process: then everything goes
@@ -78,7 +79,7 @@ enum Place {
 }
 
 /// Packs `object` into a frame of `kind`; an error says `what` it was.
-pub(super) fn pack(
+pub(in crate::py) fn pack(
     arena: &Arc<Arena>,
     kind: Kind,
     object: Bound<'_, PyAny>,
@@ -243,7 +244,7 @@ fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
 }
 
 /// What a body holds, as it was received.
-pub(super) struct Packet {
+pub(in crate::py) struct Packet {
     body: Vec<u8>,
     /// `None`: the body is a pickle and no more.
     places: Option<Box<Places>>,
@@ -266,7 +267,7 @@ enum Where {
 
 impl Packet {
     /// As `receive`, by a thread that is attached.
-    pub(super) fn receive_attached(
+    pub(in crate::py) fn receive_attached(
         py: Python<'_>,
         arena: &Arc<Arena>,
         body: Vec<u8>,
@@ -278,7 +279,7 @@ impl Packet {
     }
 
     /// Takes over the blocks that a body refers to. May block while much memory is mapped.
-    pub(super) fn receive(arena: &Arc<Arena>, mut body: Vec<u8>) -> Result<Self, Fault> {
+    pub(in crate::py) fn receive(arena: &Arc<Arena>, mut body: Vec<u8>) -> Result<Self, Fault> {
         let references = body::unpack(&mut body)?;
         let places = if references.is_empty() && body.len() < THRESHOLD_BYTES {
             None
@@ -289,7 +290,7 @@ impl Packet {
     }
 
     /// The object, which has what its buffers refer to from now on.
-    pub(super) fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(in crate::py) fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Some(places) = &self.places else {
             return pickle::loads(py, &self.body);
         };

@@ -8,25 +8,23 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::executor::ExecutorCore;
-use super::fault::{Fault, Started};
-use super::future::ActorCell;
-use super::future::callbacks;
-use super::host::Host;
-use super::host::Transport;
-use super::lifecycle::Start;
 use super::link::{Event, Link, Over};
-use super::options::Options;
+use super::outbound::Wire;
 use super::start::{Recipe, start_child};
-use super::wire::Wire;
-use super::{imports, lifecycle, pickle};
-use crate::engine::cell;
-use crate::engine::convoy;
 use crate::engine::ending::Child;
 use crate::engine::ipc::pipe::{Broken, Fill};
 use crate::engine::mailbox::Mailbox;
 use crate::engine::restarts::Budget;
 use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
+use crate::engine::{cell, convoy};
+use crate::py::codec::pickle;
+use crate::py::executor::ExecutorCore;
+use crate::py::future::{ActorCell, callbacks};
+use crate::py::host::host::{Host, Transport};
+use crate::py::interpreter::lifecycle::Start;
+use crate::py::interpreter::{imports, lifecycle};
+use crate::py::message::fault::{Fault, Started};
+use crate::py::options::Options;
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
 const TICK: Duration = Duration::from_millis(5);
@@ -45,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The core of a `ProcessActorExecutor`.
 #[pyclass(extends = ExecutorCore, subclass, frozen, module = "futures_actors._core")]
-pub(super) struct ProcessExecutorCore;
+pub(in crate::py) struct ProcessExecutorCore;
 
 #[pymethods]
 impl ProcessExecutorCore {

@@ -7,22 +7,21 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::Link;
 use super::inbound::{Event, Intake, Left, Over};
+use super::link::Link;
+use super::outbound::Wire;
 use crate::engine::cell::Begin;
 use crate::engine::ipc::body::Reference;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::{Broken, Fill};
 use crate::engine::latch::Latch;
 use crate::engine::sys::{self, Bell, Interest, Ready};
-use crate::py::lifecycle;
-use crate::py::message::Message;
-use crate::py::outcome::Sealed;
-use crate::py::packet::Packet;
-use crate::py::tally::Completion;
-use crate::py::ticket::Carrier;
-use crate::py::wait;
-use crate::py::wire::Wire;
+use crate::py::codec::body::Packet;
+use crate::py::interpreter::{lifecycle, wait};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::Sealed;
+use crate::py::message::tally::Completion;
+use crate::py::message::ticket::Carrier;
 
 /// How it went to read in the place of the I/O thread.
 enum Turn {

@@ -12,24 +12,22 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::fault::{Fault, Force, ForceSlot, Started, log_told, shut_down, to_error};
-use super::future;
-use super::future::ActorCell;
-use super::future::settle;
-use super::imports;
-use super::lifecycle;
-use super::message::Message;
-use super::options::Options;
-use super::outcome::Outcome;
-use super::tally::{Completion, Progress, Tally};
-use super::wait::{self, wait_for};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Permit;
 use crate::engine::sys;
+use crate::py::future;
+use crate::py::future::{ActorCell, settle};
+use crate::py::interpreter::wait::wait_for;
+use crate::py::interpreter::{imports, lifecycle, wait};
+use crate::py::message::fault::{Fault, Force, ForceSlot, Started, log_told, shut_down, to_error};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::Outcome;
+use crate::py::message::tally::{Completion, Progress, Tally};
+use crate::py::options::Options;
 
 /// How messages get from a mailbox to the actor.
-pub(super) trait Transport: Send + Sync {
+pub(in crate::py) trait Transport: Send + Sync {
     /// Makes a message of `object`; an error fails this message alone.
     fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
 
@@ -99,37 +97,37 @@ pub(super) trait Transport: Send + Sync {
 
 /// Whether the actor is one that can be ended from outside.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signalled {
+pub(in crate::py) enum Signalled {
     Yes,
     No,
 }
 
 /// What a transport knows of where an actor is.
-pub(super) enum Dump {
+pub(in crate::py) enum Dump {
     Text(String),
     TimedOut(&'static str),
     Ended,
 }
 
-pub(super) struct Host {
-    pub(super) tally: Arc<Tally>,
+pub(in crate::py) struct Host {
+    pub(in crate::py) tally: Arc<Tally>,
     /// What errors and the log call the actor.
-    pub(super) name: String,
-    pub(super) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
-    pub(super) transport: Box<dyn Transport>,
+    pub(in crate::py) name: String,
+    pub(in crate::py) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+    pub(in crate::py) transport: Box<dyn Transport>,
     /// Invariant: set before the mailbox is closed by it, so a refused `post` knows why.
-    pub(super) fault: OnceCell<Fault>,
+    pub(in crate::py) fault: OnceCell<Fault>,
     /// Set before the mailbox is closed by it.
-    pub(super) force: ForceSlot,
+    pub(in crate::py) force: ForceSlot,
     /// Set when the thread has left Python for good.
-    pub(super) ended: Latch,
+    pub(in crate::py) ended: Latch,
     thread: Mutex<Option<JoinHandle<()>>>,
-    pub(super) thread_id: OnceCell<ThreadId>,
-    pub(super) generation: u32,
+    pub(in crate::py) thread_id: OnceCell<ThreadId>,
+    pub(in crate::py) generation: u32,
 }
 
 impl Host {
-    pub(super) fn new(
+    pub(in crate::py) fn new(
         options: &Options<'_>,
         mailbox: Arc<Mailbox<Arc<ActorCell>>>,
         tally: Arc<Tally>,
@@ -150,7 +148,7 @@ impl Host {
     }
 
     /// Starts the thread that serves the mailbox.
-    pub(super) fn start(
+    pub(in crate::py) fn start(
         self: &Arc<Self>,
         py: Python<'_>,
         serve: impl FnOnce(&Arc<Self>) + Send + 'static,
@@ -172,18 +170,18 @@ impl Host {
         Ok(())
     }
 
-    pub(super) fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+    pub(in crate::py) fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A copy that `os.fork` has made, without a thread. Its locks and its transport's are not to be
     /// taken: the threads that may have held them are not here to let go.
-    pub(super) fn is_forked(&self) -> bool {
+    pub(in crate::py) fn is_forked(&self) -> bool {
         self.generation != lifecycle::generation()
     }
 
     /// The process that the actor lives in, while it does.
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub(in crate::py) fn pid(&self) -> Option<u32> {
         if self.is_forked() {
             return None;
         }
@@ -191,13 +189,13 @@ impl Host {
     }
 
     /// Whether the actor's end waits for the calling thread.
-    pub(super) fn is_own_thread(&self) -> bool {
+    pub(in crate::py) fn is_own_thread(&self) -> bool {
         self.thread_id.get() == Some(&std::thread::current().id()) || self.transport.is_own_thread()
     }
 
     /// Puts a message into the mailbox and returns its future.
     /// It waits for room until `deadline`.
-    pub(super) fn accept<'py>(
+    pub(in crate::py) fn accept<'py>(
         &self,
         py: Python<'py>,
         deadline: Option<Instant>,
@@ -209,7 +207,7 @@ impl Host {
     }
 
     /// As `accept`, for who has a place in the mailbox if it has a bound.
-    pub(super) fn accept_with<'py>(
+    pub(in crate::py) fn accept_with<'py>(
         &self,
         py: Python<'py>,
         permit: Option<Permit>,
@@ -241,7 +239,7 @@ impl Host {
     }
 
     /// Puts a message that has no future into the mailbox. It waits for room until `deadline`.
-    pub(super) fn tell(
+    pub(in crate::py) fn tell(
         &self,
         object: &Bound<'_, PyAny>,
         deadline: Option<Instant>,
@@ -270,7 +268,7 @@ impl Host {
     }
 
     /// Ends a message by what `handle` returned or raised; whether it was told, `begin` said.
-    pub(super) fn finish(
+    pub(in crate::py) fn finish(
         &self,
         py: Python<'_>,
         cell: &ActorCell,
@@ -306,14 +304,18 @@ impl Host {
     }
 
     /// Visits the Python objects that only this host holds.
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    pub(in crate::py) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(fault) = self.fault.get() {
             fault.traverse(visit)?;
         }
         self.transport.traverse(visit)
     }
 
-    pub(super) fn dump_traceback(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<String> {
+    pub(in crate::py) fn dump_traceback(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+    ) -> PyResult<String> {
         let deadline = wait::deadline(timeout)?;
         if self.is_forked() {
             return Err(lifecycle::forked_error());

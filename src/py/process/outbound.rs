@@ -5,51 +5,51 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::future::ActorCell;
-use super::message::Message;
-use super::ticket::{Carrier, Ticket};
 use crate::engine::ipc::frame::{Kind, encode, renumber};
 use crate::engine::ipc::pipe::{Flush, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::window::Window;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys::Bell;
+use crate::py::future::ActorCell;
+use crate::py::message::message::Message;
+use crate::py::message::ticket::{Carrier, Ticket};
 
 /// A message that has been sent and not yet answered.
-pub(super) struct Ahead {
-    pub(super) cell: Arc<ActorCell>,
+pub(in crate::py) struct Ahead {
+    pub(in crate::py) cell: Arc<ActorCell>,
     /// Then nothing need come from the child when it has been handled.
-    pub(super) is_told: bool,
+    pub(in crate::py) is_told: bool,
 }
 
 /// The sending side. Who has a message to send writes it, without a hop to another thread; the I/O
 /// thread writes what the pipe did not take.
-pub(super) struct Wire {
+pub(in crate::py) struct Wire {
     /// `None` while the child is dead and the next is not there.
-    pub(super) out: Option<Out>,
+    pub(in crate::py) out: Option<Out>,
     /// Rung when the I/O thread has to look at the link.
-    pub(super) bell: Arc<Bell>,
+    pub(in crate::py) bell: Arc<Bell>,
     /// What the child has.
-    pub(super) ahead: Window<Ahead>,
+    pub(in crate::py) ahead: Window<Ahead>,
     /// What a dead child had and has not begun: goes before what is in the mailbox.
-    pub(super) returned: VecDeque<Arc<ActorCell>>,
-    pub(super) phase: Phase,
+    pub(in crate::py) returned: VecDeque<Arc<ActorCell>>,
+    pub(in crate::py) phase: Phase,
     /// Messages that the child skips, and that fail when it has ended.
-    pub(super) revoked: Vec<Arc<ActorCell>>,
+    pub(in crate::py) revoked: Vec<Arc<ActorCell>>,
 }
 
 /// The way to one child.
-pub(super) struct Out {
-    pub(super) writer: Writer,
-    pub(super) shared: Arc<Region>,
+pub(in crate::py) struct Out {
+    pub(in crate::py) writer: Writer,
+    pub(in crate::py) shared: Arc<Region>,
     /// The child reads no more: it is gone, or is about to be.
-    pub(super) has_hung_up: bool,
+    pub(in crate::py) has_hung_up: bool,
     /// The child has been told that there is no more.
     is_told: bool,
 }
 
 impl Out {
-    pub(super) fn new(writer: Writer, shared: &Arc<Region>) -> Self {
+    pub(in crate::py) fn new(writer: Writer, shared: &Arc<Region>) -> Self {
         Self {
             writer,
             shared: Arc::clone(shared),
@@ -60,14 +60,14 @@ impl Out {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::py) enum Phase {
     Open,
     /// The child has been told that there is no more, or is about to be.
     Stopping,
 }
 
 impl Wire {
-    pub(super) fn new(out: Out, bell: Arc<Bell>) -> Self {
+    pub(in crate::py) fn new(out: Out, bell: Arc<Bell>) -> Self {
         Self {
             out: Some(out),
             bell,
@@ -79,7 +79,7 @@ impl Wire {
     }
 
     /// Tells the child that there is no more.
-    pub(super) fn stop(&mut self) {
+    pub(in crate::py) fn stop(&mut self) {
         if let Some(out) = &mut self.out
             && !out.is_told
         {
@@ -91,7 +91,7 @@ impl Wire {
 
     /// Sends from `mailbox` while fewer than `limit` messages are ahead. With `keeps`, a copy of each
     /// message stays in its ticket, for the next child should this one die.
-    pub(super) fn pump(
+    pub(in crate::py) fn pump(
         &mut self,
         mailbox: &Mailbox<Arc<ActorCell>>,
         carrier: &Arc<dyn Carrier>,
@@ -143,7 +143,7 @@ impl Wire {
     }
 
     /// Takes out what was told and is older than `sequence`, which the child has come to.
-    pub(super) fn pass_told(&mut self, sequence: u64) -> Vec<Arc<ActorCell>> {
+    pub(in crate::py) fn pass_told(&mut self, sequence: u64) -> Vec<Arc<ActorCell>> {
         let mut passed = Vec::new();
         while let Some((oldest, ahead)) = self.ahead.oldest()
             && ahead.is_told

@@ -18,14 +18,18 @@ use crate::engine::sys;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// When this thread's next sleep has to end, if it has to before `deadline`.
-pub(super) fn until(deadline: Option<Instant>) -> Option<Instant> {
+pub(in crate::py) fn until(deadline: Option<Instant>) -> Option<Instant> {
     let look = sys::is_main_thread().then(|| Instant::now() + LOOK);
     deadline.into_iter().chain(look).min()
 }
 
 /// Waits until `latch` is set (true) or `deadline` has passed (false). An error is what a signal's
 /// handler raised.
-pub(super) fn wait_for(py: Python<'_>, latch: &Latch, deadline: Option<Instant>) -> PyResult<bool> {
+pub(in crate::py) fn wait_for(
+    py: Python<'_>,
+    latch: &Latch,
+    deadline: Option<Instant>,
+) -> PyResult<bool> {
     loop {
         let until = until(deadline);
         match py.detach(|| latch.wait(until)) {
@@ -41,7 +45,7 @@ pub(super) fn wait_for(py: Python<'_>, latch: &Latch, deadline: Option<Instant>)
 /// Python code lets other threads run each time that they have waited for a switch interval. Code
 /// in C never looks whether they wait, so a loop that calls it must give way itself. Without a GIL
 /// a collection of garbage waits in the same way, for every thread that is attached.
-pub(super) struct Attached {
+pub(in crate::py) struct Attached {
     since: u64,
     now: u64,
 }
@@ -51,14 +55,14 @@ impl Attached {
     const TURN_NANOS: u64 = 5_000_000;
 
     /// The calling thread has just attached.
-    pub(super) fn begin() -> Self {
+    pub(in crate::py) fn begin() -> Self {
         let now = sys::now_nanos();
         Self { since: now, now }
     }
 
     /// Lets other threads run if this one has kept them from it for a switch interval. Call it in
     /// each round of the loop, holding no lock.
-    pub(super) fn give_way(&mut self, py: Python<'_>) {
+    pub(in crate::py) fn give_way(&mut self, py: Python<'_>) {
         self.now = sys::now_nanos();
         if self.now - self.since >= Self::TURN_NANOS {
             py.detach(|| ());
@@ -67,13 +71,13 @@ impl Attached {
     }
 
     /// The time when `give_way` returned, by `sys::now_nanos`.
-    pub(super) fn now(&self) -> u64 {
+    pub(in crate::py) fn now(&self) -> u64 {
         self.now
     }
 }
 
 /// `None`: without end.
-pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+pub(in crate::py) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     match timeout {
         None => Ok(None),
         Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err(
@@ -102,7 +106,7 @@ thread_local! {
 }
 
 /// Runs `body`, and raises what was kept meanwhile.
-pub(super) fn raising<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
+pub(in crate::py) fn raising<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     let outer = KEPT.replace(Kept::Nothing);
     let result = body();
     match KEPT.replace(outer) {
@@ -112,7 +116,7 @@ pub(super) fn raising<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
 }
 
 /// Keeps `error` for `raising`, the first of several. Handed back: this thread is not in there.
-pub(super) fn keep(error: PyErr) -> Option<PyErr> {
+pub(in crate::py) fn keep(error: PyErr) -> Option<PyErr> {
     match KEPT.take() {
         Kept::Refused => return Some(error),
         Kept::Nothing => KEPT.set(Kept::Error(error)),

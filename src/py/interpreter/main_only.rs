@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 /// The core's threads attach to the main interpreter, whoever starts them, so an actor that was
 /// started elsewhere would run there. Isolated sub-interpreters are refused by Python itself. Call it
 /// before anything of Python's is made: what one interpreter makes, no other can use.
-pub(super) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
+pub(in crate::py) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
     // SAFETY: this thread is attached, as `_py` proves, which is all that the call asks for.
     #[expect(unsafe_code)]
     let current = unsafe { ffi::PyInterpreterState_Get() };
@@ -34,7 +34,7 @@ pub(super) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
 /// Before 3.14, Python ends such a thread when it asks for the GIL of an interpreter that
 /// finalizes, by unwinding its stack. No frame of Rust's can let that pass: the process would abort.
 /// So the thread sleeps for ever, as it does from 3.14 on.
-pub(super) fn outlasting<T>(body: impl FnOnce() -> T) -> T {
+pub(in crate::py) fn outlasting<T>(body: impl FnOnce() -> T) -> T {
     let asleep = SleepWhenUnwound;
     let result = body();
     std::mem::forget(asleep);

@@ -8,13 +8,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::imports::BrokenActor;
-use super::{imports, lifecycle};
 use crate::engine::ipc::pipe::Broken;
+use crate::py::interpreter::imports::BrokenActor;
+use crate::py::interpreter::{imports, lifecycle};
 
 /// Why an actor handles no more messages.
 #[derive(Clone)]
-pub(super) enum Fault {
+pub(in crate::py) enum Fault {
     /// Its constructor raised, in its thread.
     InitRaised(Arc<Py<PyAny>>),
     /// Its constructor, or what loads it, raised in a child: the encoded exception.
@@ -38,7 +38,7 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Visits what this fault holds, unless the outcome of a message holds it too.
-    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    pub(in crate::py) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::InitRaised(error) | Self::Lost(error) if Arc::strong_count(error) == 1 => {
                 visit.call(&**error)
@@ -50,7 +50,7 @@ impl Fault {
 
 /// How `terminate()` and `kill()` end an actor.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Force {
+pub(in crate::py) enum Force {
     /// By SIGTERM, which the actor may catch.
     Terminate,
     /// By SIGKILL.
@@ -59,7 +59,7 @@ pub(super) enum Force {
 
 impl Force {
     /// The method of the executor that means it.
-    pub(super) fn method(self) -> &'static str {
+    pub(in crate::py) fn method(self) -> &'static str {
         match self {
             Self::Terminate => "terminate",
             Self::Kill => "kill",
@@ -69,13 +69,13 @@ impl Force {
 
 /// The most force that was used on an actor so far.
 #[derive(Default)]
-pub(super) struct ForceSlot(AtomicU8);
+pub(in crate::py) struct ForceSlot(AtomicU8);
 
 impl ForceSlot {
     const TERMINATE: u8 = 1;
     const KILL: u8 = 2;
 
-    pub(super) fn raise(&self, force: Force) {
+    pub(in crate::py) fn raise(&self, force: Force) {
         let value = match force {
             Force::Terminate => Self::TERMINATE,
             Force::Kill => Self::KILL,
@@ -83,7 +83,7 @@ impl ForceSlot {
         self.0.fetch_max(value, Ordering::SeqCst);
     }
 
-    pub(super) fn get(&self) -> Option<Force> {
+    pub(in crate::py) fn get(&self) -> Option<Force> {
         match self.0.load(Ordering::SeqCst) {
             0 => None,
             Self::TERMINATE => Some(Force::Terminate),
@@ -94,13 +94,18 @@ impl ForceSlot {
 
 /// Whether `handle` had begun on a message when its actor died.
 #[derive(Clone, Copy)]
-pub(super) enum Started {
+pub(in crate::py) enum Started {
     Yes,
     No,
 }
 
 /// The error that `fault` means for one message, or for a `post` that comes too late.
-pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Started) -> PyErr {
+pub(in crate::py) fn to_error(
+    py: Python<'_>,
+    name: &str,
+    fault: &Fault,
+    started: Started,
+) -> PyErr {
     let built = match fault {
         Fault::InitRaised(cause) => {
             imports::init_error(py).and_then(|make| make.call1((name, cause.clone_ref(py))))
@@ -142,12 +147,12 @@ pub(super) fn to_error(py: Python<'_>, name: &str, fault: &Fault, started: Start
 }
 
 /// The exception that a child has encoded.
-pub(super) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+pub(in crate::py) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     imports::load_error(py)?.call1((PyBytes::new(py, bytes),))
 }
 
 /// Logs what an actor raised that is no future's.
-pub(super) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
+pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
     let log = imports::log_failure(py);
     if let Err(error) = log.and_then(|log| log.call1((name, what, error.into_value(py)))) {
         error.write_unraisable(py, None);
@@ -155,12 +160,17 @@ pub(super) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) 
 }
 
 /// Logs what `handle` raised at a message that nobody awaits.
-pub(super) fn log_told(py: Python<'_>, name: &str, error: PyErr) {
+pub(in crate::py) fn log_told(py: Python<'_>, name: &str, error: PyErr) {
     log_failure(py, name, "handle of a message that was told", error);
 }
 
 /// Logs that messages which nobody awaits are lost: how many, and of those how many had begun.
-pub(super) fn log_lost(py: Python<'_>, name: &str, (lost, begun): (u32, u32), fault: &Fault) {
+pub(in crate::py) fn log_lost(
+    py: Python<'_>,
+    name: &str,
+    (lost, begun): (u32, u32),
+    fault: &Fault,
+) {
     let error = to_error(py, name, fault, Started::No).into_value(py);
     let log = imports::log_lost(py);
     if let Err(error) = log.and_then(|log| log.call1((name, lost, begun, error))) {
@@ -169,7 +179,7 @@ pub(super) fn log_lost(py: Python<'_>, name: &str, (lost, begun): (u32, u32), fa
 }
 
 /// Why a `post` is refused by an executor that was shut down.
-pub(super) fn shut_down() -> PyErr {
+pub(in crate::py) fn shut_down() -> PyErr {
     PyRuntimeError::new_err(if lifecycle::is_exiting() {
         "cannot schedule new futures after interpreter shutdown"
     } else {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::fault::{Fault, Started, load_error, to_error};
-use super::packet::Packet;
+use crate::py::codec::body::Packet;
 
 /// How a message ended.
-pub(super) enum Outcome {
+pub(in crate::py) enum Outcome {
     Value(Py<PyAny>),
     Raised(Py<PyAny>),
     /// Becomes one of the above when somebody asks.
@@ -19,7 +19,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// Runs no Python code, so it may be called under a cell's lock.
-    pub(super) fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
+    pub(in crate::py) fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
         match self {
             Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
             Self::Raised(error) => Ok(Opened::Raised(error.clone_ref(py))),
@@ -30,13 +30,13 @@ impl Outcome {
 }
 
 /// What a message came to, as Python objects.
-pub(super) enum Opened {
+pub(in crate::py) enum Opened {
     Value(Py<PyAny>),
     Raised(Py<PyAny>),
 }
 
 impl Opened {
-    pub(super) fn into_outcome(self) -> Outcome {
+    pub(in crate::py) fn into_outcome(self) -> Outcome {
         match self {
             Self::Value(value) => Outcome::Value(value),
             Self::Raised(error) => Outcome::Raised(error),
@@ -46,7 +46,7 @@ impl Opened {
 
 /// An outcome that is not a Python object yet.
 #[derive(Clone)]
-pub(super) enum Sealed {
+pub(in crate::py) enum Sealed {
     Answer(Arc<Packet>),
     /// An exception, as `_child.dump_error` encodes it.
     Error(Arc<Vec<u8>>),
@@ -55,7 +55,7 @@ pub(super) enum Sealed {
 
 impl Sealed {
     /// An error is of the opening itself: the answer cannot be loaded, or a signal's handler raised.
-    pub(super) fn open(&self, py: Python<'_>) -> PyResult<Opened> {
+    pub(in crate::py) fn open(&self, py: Python<'_>) -> PyResult<Opened> {
         let raised = match self {
             Self::Answer(packet) => return Ok(Opened::Value(packet.load(py)?.unbind())),
             Self::Error(bytes) => load_error(py, bytes)?.unbind(),

@@ -16,11 +16,11 @@ use crate::engine::ipc::body::MAX_REFERENCES;
 
 /// What is at least so long crosses in shared memory, what is shorter in the frame. Measured: see
 /// `bench/README.md`.
-pub(super) const THRESHOLD_BYTES: usize = 16 * 1024;
+pub(in crate::py) const THRESHOLD_BYTES: usize = 16 * 1024;
 
 /// Takes the buffers that pickle offers to leave out, if they are big: its `buffer_callback`.
 #[pyclass(frozen)]
-pub(super) struct Collector {
+pub(in crate::py) struct Collector {
     taken: Mutex<Vec<PyUntypedBuffer>>,
 }
 
@@ -45,19 +45,19 @@ impl Collector {
 }
 
 impl Collector {
-    pub(super) fn new() -> Self {
+    pub(in crate::py) fn new() -> Self {
         Self {
             taken: Mutex::default(),
         }
     }
 
-    pub(super) fn take(&self) -> Vec<PyUntypedBuffer> {
+    pub(in crate::py) fn take(&self) -> Vec<PyUntypedBuffer> {
         std::mem::take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// The memory of a buffer that pickle has offered, which is contiguous.
-pub(super) fn bytes(buffer: &PyUntypedBuffer) -> &[u8] {
+pub(in crate::py) fn bytes(buffer: &PyUntypedBuffer) -> &[u8] {
     if buffer.len_bytes() == 0 {
         return &[];
     }
@@ -71,18 +71,18 @@ pub(super) fn bytes(buffer: &PyUntypedBuffer) -> &[u8] {
 }
 
 /// Where a buffer's memory is.
-pub(super) fn address(buffer: &PyUntypedBuffer) -> usize {
+pub(in crate::py) fn address(buffer: &PyUntypedBuffer) -> usize {
     buffer.buf_ptr().addr()
 }
 
 /// The bytes of a block, writable: whoever has the block has it alone.
 #[pyclass(frozen, name = "SharedBuffer", module = "futures_actors._core")]
-pub(super) struct SharedBuffer {
+pub(in crate::py) struct SharedBuffer {
     block: Arc<Block>,
 }
 
 impl SharedBuffer {
-    pub(super) fn new(block: Arc<Block>) -> Self {
+    pub(in crate::py) fn new(block: Arc<Block>) -> Self {
         Self { block }
     }
 }

@@ -15,8 +15,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyType};
 
 use super::buffer::Collector;
-use super::imports;
-use super::interpreter::outlasting;
+use crate::py::interpreter::imports;
+use crate::py::interpreter::main_only::outlasting;
 
 // The C half of `pickle` is taken by its own name: the other half imports `re`, which a child does
 // not need.
@@ -34,7 +34,7 @@ static CONNECTION: LazyLock<Finder<'_>> =
 const SLOW_IMPORTS: [&str; 2] = ["cloudpickle", "concurrent.futures"];
 
 /// Those modules that unpickling `pickle` will import and that take long to.
-pub(super) fn slow_imports(pickle: &[u8]) -> Vec<&'static str> {
+pub(in crate::py) fn slow_imports(pickle: &[u8]) -> Vec<&'static str> {
     let is_named = |name: &&str| Finder::new(name).find(pickle).is_some();
     SLOW_IMPORTS.into_iter().filter(is_named).collect()
 }
@@ -44,12 +44,15 @@ pub(super) fn slow_imports(pickle: &[u8]) -> Vec<&'static str> {
 /// An error says what it was (`what`, such as "the message for actor
 /// Counter") and what refused.
 #[pyfunction]
-pub(super) fn dumps<'py>(object: &Bound<'py, PyAny>, what: &str) -> PyResult<Bound<'py, PyBytes>> {
+pub(in crate::py) fn dumps<'py>(
+    object: &Bound<'py, PyAny>,
+    what: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
     dump(object, &what, None)
 }
 
 /// What is pickled, for an error: text is made of it only then.
-pub(super) enum What<'a> {
+pub(in crate::py) enum What<'a> {
     /// Of the actor of this name.
     Message(&'a str),
     Answer(&'a str),
@@ -65,7 +68,7 @@ impl Display for What<'_> {
 }
 
 /// As `dumps`, but leaves big buffers out of the pickle.
-pub(super) fn dumps_apart<'py>(
+pub(in crate::py) fn dumps_apart<'py>(
     object: &Bound<'py, PyAny>,
     what: &What<'_>,
 ) -> PyResult<(Bound<'py, PyBytes>, Vec<PyUntypedBuffer>)> {
@@ -186,12 +189,12 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 
 /// Unpickle what `dumps` has made, in this process or in one that talks to it.
 #[pyfunction]
-pub(super) fn loads<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+pub(in crate::py) fn loads<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     loads_apart(py, pickle, None)
 }
 
 /// As `loads`, with the buffers that were left out, in their order.
-pub(super) fn loads_apart<'py>(
+pub(in crate::py) fn loads_apart<'py>(
     py: Python<'py>,
     pickle: &[u8],
     buffers: Option<Bound<'py, PyList>>,
@@ -200,7 +203,7 @@ pub(super) fn loads_apart<'py>(
 }
 
 /// As `loads_apart`, of the bytes that an object has.
-pub(super) fn loads_from<'py>(
+pub(in crate::py) fn loads_from<'py>(
     object: &Bound<'py, PyAny>,
     buffers: Option<Bound<'py, PyList>>,
 ) -> PyResult<Bound<'py, PyAny>> {

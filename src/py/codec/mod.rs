@@ -1,0 +1,5 @@
+//! Python objects to the bodies of frames and back.
+
+pub(super) mod body;
+pub(super) mod buffer;
+pub(super) mod pickle;

@@ -1,0 +1,7 @@
+//! A message and what it comes to, as data: no file here waits, sends or calls a user's code.
+
+pub(super) mod fault;
+pub(super) mod message;
+pub(super) mod outcome;
+pub(super) mod tally;
+pub(super) mod ticket;
