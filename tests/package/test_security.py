@@ -152,7 +152,8 @@ def test_unsafe_code_is_where_it_is_said_to_be():
         for path in root.glob("src/**/*.rs")
         if "unsafe_code" in path.read_text()
     }
-    assert "src/py/codec/buffer.rs" in expects
-    others = expects - {"src/py/codec/buffer.rs"}
-    assert {str(Path(path).parent) for path in others} == {"src/engine/sys"}
+    # What they call has no safe form in the binding to Python.
+    of_python = {"src/py/codec/buffer.rs", "src/py/interpreter/main_only.rs"}
+    assert of_python <= expects
+    assert all(path.startswith("src/engine/sys/") for path in expects - of_python)
     assert 'unsafe_code = "deny"' in (root / "Cargo.toml").read_text()
