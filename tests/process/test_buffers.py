@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from array import array as plain_array
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,6 +124,31 @@ OTHERS = {
 def test_other_big_messages_arrive(kind, message):
     with kind.start(actors.Echo) as executor:
         same(executor.post(message).result(PATIENCE), message)
+
+
+@pytest.mark.parametrize("length", [0, 100, THRESHOLD - 1, THRESHOLD, MIB])
+@pytest.mark.parametrize("owner", [bytes, bytearray, lambda length: plain_array("B", [0]) * length])
+def test_a_pickle_buffer_arrives_as_a_view_whatever_its_length(process, owner, length):
+    sent = [pickle.PickleBuffer(owner(length)), "beside it"]
+    with process.start(actors.Do) as executor:
+        got, beside = executor.post((look_at_buffer, sent)).result(PATIENCE)
+    (kind, size, first, readonly), back = got
+    assert (kind, size, beside) == ("memoryview", length, "beside it")
+    assert readonly == (owner is bytes)
+    assert first == (0 if length else None)
+    assert type(back) is memoryview
+    assert back.tobytes() == (
+        b"" if not length else b"\0" * length if readonly else b"\7" + bytes(length - 1)
+    )
+    assert back.readonly == readonly
+
+
+def look_at_buffer(actor, message):
+    view, beside = message
+    said = type(view).__name__, len(view), view[0] if view else None, view.readonly
+    if view and not view.readonly:
+        view[0] = 7
+    return (said, view), beside
 
 
 def test_several_buffers_of_one_message_arrive(echo):

@@ -138,6 +138,9 @@ impl Packer<'_, '_> {
     /// Copies a buffer into a block, unless it is in one, or none is to be had.
     fn place(&self, buffer: PyUntypedBuffer) -> PyResult<Place> {
         let (address, len_bytes) = (buffer::address(&buffer), buffer.len_bytes());
+        if len_bytes < THRESHOLD_BYTES {
+            return Ok(Place::Frame(buffer));
+        }
         if self.giver == Giver::LetsGo
             && let Some(block) = self.arena.find(address, len_bytes)
         {
@@ -315,10 +318,11 @@ impl Packet {
 
     fn export<'py>(&self, py: Python<'py>, place: &Where) -> PyResult<Bound<'py, PyAny>> {
         match place {
-            Where::Body(range) => Ok(PyByteArray::new(py, &self.body[range.clone()]).into_any()),
+            Where::Body(range) => buffer::view(&PyByteArray::new(py, &self.body[range.clone()])),
             Where::Block(block) => {
                 block.list();
-                Ok(Bound::new(py, SharedBuffer::new(Arc::clone(block)))?.into_any())
+                let owner = Bound::new(py, SharedBuffer::new(Arc::clone(block)))?;
+                buffer::view(&owner)
             }
             Where::Lost(error) => Err(no_memory(*error)),
         }

@@ -10,6 +10,7 @@ use pyo3::buffer::PyUntypedBuffer;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use crate::engine::arena::Block;
 use crate::engine::ipc::body::MAX_REFERENCES;
@@ -18,7 +19,8 @@ use crate::engine::ipc::body::MAX_REFERENCES;
 /// `bench/README.md`.
 pub(in crate::py) const THRESHOLD_BYTES: usize = 16 * 1024;
 
-/// Takes the buffers that pickle offers to leave out, if they are big: its `buffer_callback`.
+/// Takes the buffers that pickle offers to leave out, if they are big or plain bytes: its
+/// `buffer_callback`.
 #[pyclass(frozen)]
 pub(in crate::py) struct Collector {
     taken: Mutex<Vec<PyUntypedBuffer>>,
@@ -29,8 +31,9 @@ impl Collector {
     /// Whether pickle is to keep this one.
     fn __call__(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
         // As bytes in a row: PyO3 has no buffers without a dimension, which numpy has.
-        let buffer = PyUntypedBuffer::get(&buffer.call_method0(intern!(buffer.py(), "raw"))?)?;
-        if buffer.len_bytes() < THRESHOLD_BYTES {
+        let raw = buffer.call_method0(intern!(buffer.py(), "raw"))?;
+        let buffer = PyUntypedBuffer::get(&raw)?;
+        if buffer.len_bytes() < THRESHOLD_BYTES && !is_of_bytes(&raw)? {
             return Ok(true);
         }
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,6 +57,25 @@ impl Collector {
     pub(in crate::py) fn take(&self) -> Vec<PyUntypedBuffer> {
         std::mem::take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether a buffer is of plain bytes, which somebody has wrapped by hand: nothing is made of it
+/// but a view, and that must be the same type whatever its length.
+fn is_of_bytes(raw: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let owner = raw.getattr(intern!(raw.py(), "obj"))?;
+    if owner.is_instance_of::<PyByteArray>()
+        || owner.is_instance_of::<PyBytes>()
+        || owner.is_instance_of::<SharedBuffer>()
+    {
+        return Ok(true);
+    }
+    let module = owner.get_type().module()?;
+    Ok(module == "array" || module == "mmap")
+}
+
+/// What takes the place of a buffer: a view of it, which has a length and items.
+pub(super) fn view<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(PyMemoryView::from(owner)?.into_any())
 }
 
 /// The memory of a buffer that pickle has offered, which is contiguous.
