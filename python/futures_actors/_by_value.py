@@ -17,6 +17,7 @@ import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
 from . import _classes, _descriptors
+from ._texts import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def explain_refusal(what: str, error: BaseException) -> BaseException:
     way_out = "send something that pickle or cloudpickle can take"
     if _is_of_multiprocessing(error):
         way_out = "send one of a multiprocessing.Manager(), whose proxies can be sent"
-    text = f"{what} cannot be pickled: {error}; {way_out}"
+    text = f"{what} cannot be pickled: {text_of(error)}; {way_out}"
     for kind in (
         pickle.PicklingError, TypeError, AttributeError, RecursionError, RuntimeError,
     ):  # fmt: skip

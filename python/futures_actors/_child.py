@@ -8,6 +8,7 @@ import faulthandler  # noqa: F401 - _core.serve uses it; a fork server has loade
 import sys
 
 from . import _core
+from ._texts import attempt_surely, name_of, text_of, traceback_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,27 +136,13 @@ def dump_error(error: BaseException, is_loaded: bool = True) -> bytes:  # noqa: 
     Whether it can be pickled and rebuilt is found out here, where it is; `_errors.load_error`
     decodes it. `is_loaded` is false of what was raised before the actor's class was there.
     """
-    import traceback
-
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else _full_name(kind)
-    try:
-        message = str(error)
-    except Exception as failed:  # noqa: BLE001 - a user's __str__
-        message = f"<its text cannot be had: {failed!r}>"
-    try:
-        text = "".join(traceback.format_exception(kind, error, error.__traceback__))
-    except Exception as failed:  # noqa: BLE001 - as above, in a cause or a note
-        text = f"<its traceback cannot be had: {failed!r}>"
-    pickled = None
-    try:
-        candidate = _core.dumps(error, "an exception")
-        if type(_core.loads(candidate)) is kind:
-            pickled = candidate
-    except Exception:  # noqa: BLE001, S110 - it cannot cross: RemoteError will stand for it
-        pass
-    return _core.dumps((name, message, text, pickled, is_loaded), "an exception")
+    by = attempt_surely
+    said = name_of(type(error), by), text_of(error, by), traceback_of(error, by)
+    # Where it cannot cross, `RemoteError` will stand for it.
+    pickled, _ = by(lambda: _pickle(error))
+    return _core.dumps((*said, pickled, is_loaded), "an exception")
 
 
-def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+def _pickle(error: BaseException) -> bytes | None:
+    pickled = _core.dumps(error, "an exception")
+    return pickled if type(_core.loads(pickled)) is type(error) else None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 
 from ._core import loads
+from ._texts import attempt, name_of, repr_of, text_of
 
 try:
     from concurrent.futures.process import BrokenProcessPool
@@ -106,14 +107,17 @@ def load_error(encoded: bytes) -> BaseException:
     type_name, message, traceback, pickled, _ = loads(encoded)
     error: object = None
     if pickled is not None:
-        try:
-            error = loads(pickled)
-        except Exception as failed:  # noqa: BLE001 - whatever a user's class does when rebuilt
-            message = f"{message} (it cannot be rebuilt here: {failed!r})"
-    if not isinstance(error, BaseException):
+        error, failed = attempt(lambda: loads(pickled))
+        if failed is not None:
+            message = f"{message} (it cannot be rebuilt here: {repr_of(failed)})"
+    # Not by `isinstance`, nor by an assignment: a class may have its own idea of either.
+    if not issubclass(type(error), BaseException):
         error = RemoteError(type_name, message, traceback)
-    error.__cause__ = RemoteTraceback(traceback)
-    return error
+    _CAUSE.__set__(error, RemoteTraceback(traceback))
+    return error  # type: ignore[return-value]
+
+
+_CAUSE = vars(BaseException)["__cause__"]
 
 
 def init_error(name: str, cause: BaseException) -> ActorInitError:
@@ -146,7 +150,8 @@ def _with_cause(
     cause: BaseException,
     what: str = _CONSTRUCTOR_RAISED,
 ) -> ActorInitError:
-    raised = f"{type(cause).__name__}: {cause}"
+    # As a traceback's last line says it, without the module.
+    raised = f"{name_of(type(cause)).rpartition('.')[2]}: {text_of(cause)}"
     error = kind(f"{what.format(name=name, cause=raised)}; this actor handles no messages")
     error.__cause__ = cause
     return error
@@ -184,16 +189,21 @@ def lost_error(name: str, lost: BaseException, started: bool) -> BaseException: 
     """Make the error of a message to an actor whose carrier raised `lost`."""
     if isinstance(lost, ActorLost):
         return lost.make(name, started)
-    error = BrokenActor(f"actor {name} was ended by a fault inside futures_actors: {lost!r}")
+    text = f"actor {name} was ended by a fault inside futures_actors: {repr_of(lost)}"
+    error = BrokenActor(text)
     error.__cause__ = lost
     return error
 
 
 def log_failure(name: str, what: str, error: BaseException) -> None:
     """Log what an actor raised where there is no future to take it: in `what`."""
-    logging.getLogger("futures_actors").error(
-        "actor %s: %s raised an exception", name, what, exc_info=error
-    )
+    log = logging.getLogger("futures_actors").error
+    text = "actor %s: %s raised an exception"
+    _, failed = attempt(lambda: log(text, name, what, exc_info=error))
+    if failed is not None:
+        # By code of the exception's own, most likely: once more without that.
+        text += ", and logging that raised %s: %s"
+        log(text, name, what, repr_of(failed), text_of(error))
 
 
 def log_lost(name: str, lost: int, begun: int, error: BaseException) -> None:

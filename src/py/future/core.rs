@@ -12,9 +12,10 @@ use pyo3::prelude::*;
 
 use super::condition::Condition;
 use crate::engine::cell::{Cell, Origin, Phase};
+use crate::engine::sys;
 use crate::py::interpreter::{imports, lifecycle};
 use crate::py::message::message::Message;
-use crate::py::message::outcome::{Opened, Outcome};
+use crate::py::message::outcome::{Opened, Outcome, Sealed};
 use crate::py::message::tally::Tally;
 
 pub(in crate::py) type ActorCell = Cell<Message, Outcome, Watch>;
@@ -129,7 +130,7 @@ impl FutureCore {
         };
         let mine = match sealed.open(py) {
             Ok(opened) => opened,
-            Err(error) if error.is_instance_of::<PyException>(py) => {
+            Err(error) if is_own(py, &error, &sealed) => {
                 Opened::Raised(error.into_value(py).into_any())
             }
             Err(error) => return Err(error),
@@ -189,4 +190,15 @@ pub(in crate::py) fn resume_io_thread(py: Python<'_>, cell: &ActorCell) {
     if let Some((carrier, _)) = cell.message(Message::carrier).flatten() {
         carrier.resume_io_thread(py);
     }
+}
+
+/// Whether `error` was raised by the code of what was opened, and not by the handler of a signal
+/// that came meanwhile. Handlers run on the main thread, and raise once, where the user's code would
+/// raise again.
+fn is_own(py: Python<'_>, error: &PyErr, sealed: &Sealed) -> bool {
+    error.is_instance_of::<PyException>(py)
+        || !sys::is_main_thread()
+        || sealed
+            .open(py)
+            .is_err_and(|again| again.get_type(py).is(error.get_type(py)))
 }

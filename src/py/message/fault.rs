@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::engine::ipc::pipe::Broken;
 use crate::py::interpreter::imports::BrokenActor;
+use crate::py::interpreter::wait::keep;
 use crate::py::interpreter::{imports, lifecycle};
 
 /// Why an actor handles no more messages.
@@ -154,7 +155,8 @@ pub(in crate::py) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<
 /// Logs what an actor raised that is no future's.
 pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
     let log = imports::log_failure(py);
-    if let Err(error) = log.and_then(|log| log.call1((name, what, error.into_value(py)))) {
+    let logged = log.and_then(|log| log.call1((name, what, error.into_value(py))));
+    if let Some(error) = logged.err().and_then(keep) {
         error.write_unraisable(py, None);
     }
 }
@@ -173,7 +175,8 @@ pub(in crate::py) fn log_lost(
 ) {
     let error = to_error(py, name, fault, Started::No).into_value(py);
     let log = imports::log_lost(py);
-    if let Err(error) = log.and_then(|log| log.call1((name, lost, begun, error))) {
+    let logged = log.and_then(|log| log.call1((name, lost, begun, error)));
+    if let Some(error) = logged.err().and_then(keep) {
         error.write_unraisable(py, None);
     }
 }
