@@ -7,11 +7,11 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
-use super::host::host::Host;
 use super::host::room::RoomSeat;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
 use super::interpreter::{imports, lifecycle, wait};
 use super::message::fault::Force;
+use crate::py::host::host::Host;
 
 /// The core of an executor: one actor and its mailbox.
 #[pyclass(subclass, frozen, module = "futures_actors._core")]

@@ -22,7 +22,6 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::executor::ExecutorCore;
 use super::future::{ActorCell, settle};
-use super::host::host::{Dump, Host, Signalled, Transport};
 use super::interpreter::imports;
 use super::interpreter::imports::ActorLost;
 use super::interpreter::lifecycle::Start;
@@ -31,6 +30,8 @@ use super::message::message::Message;
 use super::options::Options;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
+use crate::py::host::host::Host;
+use crate::py::host::transport::{Dump, Signalled, Transport};
 
 /// What the carrier packs is in the mailbox until the actor's thread sends it.
 struct Remote {

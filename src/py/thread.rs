@@ -16,7 +16,6 @@ use super::answer;
 use super::answer::Called;
 use super::executor::ExecutorCore;
 use super::future::{ActorCell, settle};
-use super::host::host::{Dump, Host, Signalled, Transport};
 use super::interpreter::imports;
 use super::interpreter::lifecycle::Start;
 use super::interpreter::wait::Attached;
@@ -25,6 +24,8 @@ use super::message::message::Message;
 use super::options::Options;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
+use crate::py::host::host::Host;
+use crate::py::host::transport::{Dump, Signalled, Transport};
 
 /// Messages are handed over as they are, and the mailbox wakes the thread.
 struct SameProcess {

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::host::{Host, Signalled};
+use super::host::Host;
+use super::transport::Signalled;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::lifecycle::{CancelFutures, Ended, Live};
 use crate::py::interpreter::wait::{Attached, raising, wait_for};

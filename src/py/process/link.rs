@@ -12,15 +12,16 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(in crate::py) use super::inbound::Event;
-pub(in crate::py) use super::inbound::Intake;
-pub(in crate::py) use super::inbound::Over;
+pub(in crate::py) use super::endpoints::{Endpoints, Process};
+
+use super::inbound::Intake;
+
 use super::logs::Logs;
 use super::outbound::{Ahead, Out, Phase, Wire};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
-use crate::engine::ipc::pipe::{Flush, Reader, Writer};
+use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::ipc::window::WINDOW_MESSAGES;
@@ -35,23 +36,6 @@ use crate::py::message::ticket::Carrier;
 /// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
 /// few writes as answers come in: a child that has so much to do does not wait for more.
 pub(super) const AHEAD_BY_POSTING: usize = 16;
-
-/// This process's ends of what it shares with a child, and that.
-pub(in crate::py) struct Line {
-    pub(in crate::py) reader: Reader,
-    pub(in crate::py) writer: Writer,
-    pub(in crate::py) shared: Arc<Region>,
-    pub(in crate::py) arena: Arc<Arena>,
-    pub(in crate::py) tracebacks: Option<Tracebacks>,
-    pub(in crate::py) process: Process,
-}
-
-/// The child, as long as it can get signals.
-pub(in crate::py) struct Process {
-    pub(in crate::py) pid: u32,
-    /// Readable once it has ended; `None` where the system has no such handle.
-    pub(in crate::py) watch: Option<Arc<Handle>>,
-}
 
 /// Who sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,24 +85,24 @@ impl Link {
         tally: Arc<Tally>,
         bell: Arc<Bell>,
         keeps: bool,
-        line: Line,
+        endpoints: Endpoints,
     ) -> Self {
-        let intake = Intake::new(line.reader);
-        let wire = Wire::new(Out::new(line.writer, &line.shared), bell);
+        let intake = Intake::new(endpoints.reader);
+        let wire = Wire::new(Out::new(endpoints.writer, &endpoints.shared), bell);
         Self {
             logs: Logs::new(name.clone()),
-            has_tracebacks: line.tracebacks.is_some(),
-            tracebacks: Mutex::new(line.tracebacks),
+            has_tracebacks: endpoints.tracebacks.is_some(),
+            tracebacks: Mutex::new(endpoints.tracebacks),
             generation: lifecycle::generation(),
             name,
             mailbox,
             tally,
             keeps,
-            shared: Mutex::new(line.shared),
+            shared: Mutex::new(endpoints.shared),
             failed_before: AtomicU64::new(0),
             is_restarting: AtomicBool::new(false),
-            process: Mutex::new(Some(line.process)),
-            arena: Mutex::new(line.arena),
+            process: Mutex::new(Some(endpoints.process)),
+            arena: Mutex::new(endpoints.arena),
             ahead_messages: AtomicUsize::new(0),
             wire: Mutex::new(Some(wire)),
             intake: Mutex::new(Some(intake)),
@@ -156,20 +140,20 @@ impl Link {
     }
 
     /// There is a new child.
-    pub(in crate::py) fn reconnect(&self, line: Line) {
-        let shared = line.shared;
+    pub(in crate::py) fn reconnect(&self, endpoints: Endpoints) {
+        let shared = endpoints.shared;
         // First, so that whatever is sent is answered to somebody.
         *self.intake.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Intake::new(line.reader));
-        *self.tracebacks() = line.tracebacks;
-        *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = line.arena;
+            Some(Intake::new(endpoints.reader));
+        *self.tracebacks() = endpoints.tracebacks;
+        *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.arena;
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared);
-        *self.process() = Some(line.process);
+        *self.process() = Some(endpoints.process);
         let mut wire = self.wire();
         if let Some(wire) = wire.as_mut() {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
             shared.set_notify_begun(has_waiters);
-            wire.out = Some(Out::new(line.writer, &shared));
+            wire.out = Some(Out::new(endpoints.writer, &shared));
             wire.phase = Phase::Open;
         }
         self.is_restarting.store(false, Ordering::SeqCst);

@@ -1,10 +1,13 @@
 //! The process actor, in the parent: the link to a child, and the thread that serves it.
 
+mod endpoints;
 pub(super) mod executor;
-pub(super) mod inbound;
-pub(super) mod link;
-pub(super) mod logs;
-pub(super) mod outbound;
-pub(super) mod reading;
+mod inbound;
+mod io_thread;
+mod link;
+mod logs;
+mod outbound;
+mod reading;
+mod restart;
 pub(super) mod start;
-pub(super) mod transport;
+mod transport;

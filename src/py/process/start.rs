@@ -1,16 +1,18 @@
 //! What starts a child: its pipes, the memory that it shares, and Python's part.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::link::{Line, Process};
+use super::endpoints::{Endpoints, Process};
 use crate::engine::arena::Arena;
 use crate::engine::ending::{Child, ExitCodes, Witness};
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::pipe::{Reader, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
+use crate::engine::restarts::Budget;
 use crate::engine::sys::{self, Handle, HandleNumber};
 use crate::py::codec::pickle;
 use crate::py::interpreter::{imports, lifecycle};
@@ -62,7 +64,16 @@ pub(in crate::py) struct Recipe {
     pub(in crate::py) shared_memory: u64,
 }
 
-pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, Line)> {
+/// How long a child whose link is gone has to end by itself.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+/// What starts the next child, and how often that may be.
+pub(super) struct Restarts {
+    pub(super) recipe: Recipe,
+    pub(super) budget: Budget,
+}
+
+pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, Endpoints)> {
     let io = std::io::Error::from;
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
@@ -104,7 +115,7 @@ pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(C
     // Without a descriptor for them it does without them: the child has been started.
     let tracebacks = process.watch.clone();
     let tracebacks = tracebacks.and_then(|process| Tracebacks::new(file, process).ok());
-    let line = Line {
+    let endpoints = Endpoints {
         reader,
         writer,
         shared,
@@ -112,5 +123,5 @@ pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(C
         tracebacks,
         process,
     };
-    Ok((child, line))
+    Ok((child, endpoints))
 }

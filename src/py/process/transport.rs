@@ -18,7 +18,7 @@ use crate::py::codec::body;
 use crate::py::codec::body::Giver;
 use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
-use crate::py::host::host::{Dump, Signalled, Transport};
+use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::message::fault::Force;
 use crate::py::message::message::Message;
 use crate::py::message::tally::Progress;

@@ -1,0 +1,141 @@
+//! Posting: a message gets its place, its future and its cell, and goes into the mailbox; or it is
+//! refused. And the end of one that an actor of this process has handled.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+use crate::engine::room::Permit;
+use crate::py::future;
+use crate::py::future::{ActorCell, settle};
+use crate::py::interpreter::lifecycle;
+use crate::py::message::fault::{Started, log_told, shut_down, to_error};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::Outcome;
+use crate::py::message::tally::Completion;
+
+use super::host::Host;
+
+impl Host {
+    /// Puts a message into the mailbox and returns its future.
+    /// It waits for room until `deadline`.
+    pub(in crate::py) fn accept<'py>(
+        &self,
+        py: Python<'py>,
+        deadline: Option<Instant>,
+        message: impl FnOnce() -> PyResult<Message>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.admit(py)?;
+        let permit = self.acquire(py, deadline)?;
+        self.accept_with(py, permit, message)
+    }
+
+    /// As `accept`, for who has a place in the mailbox if it has a bound.
+    pub(in crate::py) fn accept_with<'py>(
+        &self,
+        py: Python<'py>,
+        permit: Option<Permit>,
+        message: impl FnOnce() -> PyResult<Message>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (future, cell) = future::new_posted(py, &self.tally)?;
+        match message() {
+            Ok(message) => {
+                cell.post(message.bounded(permit));
+                if self.put(cell).is_err() {
+                    return Err(self.refusal(py));
+                }
+                self.tally.accept();
+                self.transport.rouse(py);
+            }
+            // Ctrl-C, say: that is the caller's.
+            Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
+            Err(error) => {
+                self.tally.accept();
+                self.tally.end(Completion::Failed);
+                settle::settle_attached(
+                    py,
+                    &cell,
+                    Outcome::Raised(error.into_value(py).into_any()),
+                );
+            }
+        }
+        Ok(future)
+    }
+
+    /// Puts a message that has no future into the mailbox. It waits for room until `deadline`.
+    pub(in crate::py) fn tell(
+        &self,
+        object: &Bound<'_, PyAny>,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        let py = object.py();
+        self.admit(py)?;
+        let permit = self.acquire(py, deadline)?;
+        let message = self.transport.tell(object)?;
+        let cell = Arc::new(ActorCell::default());
+        cell.post(message.bounded(permit));
+        if self.put(cell).is_err() {
+            return Err(self.refusal(py));
+        }
+        self.tally.accept();
+        self.tally.tell();
+        self.transport.rouse(py);
+        Ok(())
+    }
+
+    /// Puts a message into the mailbox, which then holds no more than about twice the messages that
+    /// are not cancelled. A closed one hands it back.
+    fn put(&self, cell: Arc<ActorCell>) -> Result<(), Arc<ActorCell>> {
+        let cancelled = self.tally.cancelled();
+        drop(self.mailbox.sweep(cancelled, |cell| cell.done().is_set()));
+        self.mailbox.put(cell)
+    }
+
+    /// Ends a message by what `handle` returned or raised; whether it was told, `begin` said.
+    pub(in crate::py) fn finish(
+        &self,
+        py: Python<'_>,
+        cell: &ActorCell,
+        is_told: bool,
+        ended: PyResult<Bound<'_, PyAny>>,
+    ) {
+        let completion = match &ended {
+            Ok(_) => Completion::Handled,
+            Err(_) => Completion::Failed,
+        };
+        let outcome = match ended {
+            Ok(_) if is_told => Outcome::Nothing,
+            Ok(answer) => Outcome::Value(answer.unbind()),
+            Err(error) if is_told => {
+                log_told(py, &self.name, error);
+                Outcome::Nothing
+            }
+            Err(error) => Outcome::Raised(error.into_value(py).into_any()),
+        };
+        self.tally.end(completion);
+        settle::settle_attached(py, cell, outcome);
+    }
+
+    /// An error if messages are refused.
+    fn admit(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_forked() {
+            return Err(lifecycle::forked_error());
+        }
+        if self.mailbox.is_closed() {
+            return Err(self.refusal(py));
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, py: Python<'_>) -> PyErr {
+        match self.fault.get() {
+            // Who ended it by force has shut it down, and need not be told what came of that.
+            Some(fault) if self.force.get().is_none() => {
+                to_error(py, &self.name, fault, Started::No)
+            }
+            _ => shut_down(),
+        }
+    }
+}

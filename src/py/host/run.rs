@@ -1,0 +1,68 @@
+//! The thread that serves a host's mailbox: its start, its stack, and its end however it comes.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use crate::engine::sys;
+use crate::py::interpreter::{imports, lifecycle};
+use crate::py::message::fault::Fault;
+
+use super::host::Host;
+
+impl Host {
+    /// Starts the thread that serves the mailbox.
+    pub(in crate::py) fn start(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        serve: impl FnOnce(&Arc<Self>) + Send + 'static,
+    ) -> PyResult<()> {
+        let stack_bytes = stack_bytes(py)?;
+        lifecycle::register(Arc::downgrade(self) as _)?;
+        let host = Arc::clone(self);
+        let started = sys::spawn(self.name.clone(), stack_bytes, move || {
+            // Nobody else sets it.
+            _ = host.thread_id.set(std::thread::current().id());
+            let exit = ThreadExit(&host);
+            serve(exit.0);
+        });
+        let thread = started.map_err(|error| {
+            self.ended.set();
+            PyRuntimeError::new_err(format!("no thread for actor {}: {error}", self.name))
+        })?;
+        *self.thread() = Some(thread);
+        Ok(())
+    }
+}
+
+/// How much stack a thread that runs Python code gets: what `threading.stack_size` was set to.
+fn stack_bytes(py: Python<'_>) -> PyResult<usize> {
+    /// What the system gives threads of `threading`; Python code may recurse deeply in C.
+    const DEFAULT: usize = 8 << 20;
+    /// Threads of `threading` run with as little as 32 KiB, but they have no Rust frames.
+    const LEAST: usize = 256 << 10;
+    let stack_size = imports::stack_size(py)?;
+    // The first call resets the size. With the GIL no other thread comes in between; without it a
+    // size that another thread sets in between is lost, as it is to any reader of the size.
+    let size: usize = stack_size.call0()?.extract()?;
+    if size == 0 {
+        return Ok(DEFAULT);
+    }
+    stack_size.call1((size,))?;
+    Ok(size.max(LEAST))
+}
+
+/// Marks the host as ended when its thread returns or panics.
+struct ThreadExit<'a>(&'a Arc<Host>);
+
+impl Drop for ThreadExit<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            log::error!(target: "futures_actors", "actor {} ended by a fault inside", self.0.name);
+            self.0.fail(Fault::Panicked, Vec::new());
+        }
+        self.0.close_mailbox();
+        self.0.ended.set();
+    }
+}

@@ -1,0 +1,26 @@
+//! This process's ends of what it shares with a child: the pipes, the shared memory, the process.
+
+use std::sync::Arc;
+
+use crate::engine::arena::Arena;
+use crate::engine::ipc::pipe::{Reader, Writer};
+use crate::engine::ipc::region::Region;
+use crate::engine::ipc::traceback::Tracebacks;
+use crate::engine::sys::Handle;
+
+/// This process's ends of what it shares with a child, and that.
+pub(in crate::py) struct Endpoints {
+    pub(in crate::py) reader: Reader,
+    pub(in crate::py) writer: Writer,
+    pub(in crate::py) shared: Arc<Region>,
+    pub(in crate::py) arena: Arc<Arena>,
+    pub(in crate::py) tracebacks: Option<Tracebacks>,
+    pub(in crate::py) process: Process,
+}
+
+/// The child, as long as it can get signals.
+pub(in crate::py) struct Process {
+    pub(in crate::py) pid: u32,
+    /// Readable once it has ended; `None` where the system has no such handle.
+    pub(in crate::py) watch: Option<Arc<Handle>>,
+}

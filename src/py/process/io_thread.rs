@@ -1,0 +1,211 @@
+//! The I/O thread of a process actor: it serves the link to the child that there is.
+//!
+//! It touches Python only to run callbacks, to log, and to start a child again. What it does when the
+//! child is dead is in `restart`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::inbound::{Event, Over};
+use super::link::Link;
+use super::start::Restarts;
+use crate::engine::convoy;
+use crate::engine::ending::Child;
+use crate::engine::ipc::pipe::{Broken, Fill};
+use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
+use crate::py::host::host::Host;
+
+/// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
+const TICK: Duration = Duration::from_millis(5);
+/// After so many ticks without a message it reads again itself, and then sleeps without end.
+const IDLE_TICKS: u32 = 4;
+/// How often it looks for shared memory that nobody has used since the last time.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long it lets another thread finish a read.
+const PAUSE: Duration = Duration::from_millis(1);
+/// After so many answers in a row that somebody waited for, with no other message ahead, it leaves
+/// the reading to who waits.
+const STREAK: u32 = 8;
+
+/// The I/O thread's side of an actor.
+pub(super) struct Side<'a> {
+    pub(super) host: &'a Arc<Host>,
+    pub(super) link: Arc<Link>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) answers: Arc<Handle>,
+    /// Readable once the child has ended.
+    pub(super) ended: Option<Arc<Handle>>,
+    /// `None` once it has been reaped.
+    pub(super) child: Option<Child>,
+    /// `None`: a death is the end.
+    pub(super) restarts: Option<Restarts>,
+    /// Whether no child has died yet.
+    pub(super) is_first: bool,
+    /// Answers in a row after which the reading could have been left to who waited.
+    pub(super) streak: u32,
+    pub(super) convoy: convoy::Server,
+    /// Ticks in a row without a message.
+    pub(super) idle: u32,
+    /// How many messages there had been at the last tick.
+    pub(super) last: u64,
+    /// When to look for unused memory next, if there is any memory.
+    pub(super) look_at: Option<Instant>,
+}
+
+/// What `Side::turn` found out for the next one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Wait,
+    /// Another thread reads at this moment.
+    Pause,
+}
+
+impl Side<'_> {
+    pub(super) fn serve(mut self) {
+        loop {
+            let over = self.serve_child();
+            if self.end(over) == Then::End {
+                break;
+            }
+        }
+        self.link.close_logs();
+    }
+
+    /// Serves the child that there is, until that is over.
+    fn serve_child(&mut self) -> Over {
+        self.link.refill();
+        let mut next = Next::Wait;
+        loop {
+            let mut events = Vec::new();
+            let turned = self.turn(next, &mut events);
+            self.settle(events);
+            match turned {
+                Ok(then) => next = then,
+                Err(over) => return over,
+            }
+        }
+    }
+
+    /// Waits for something to do and does it.
+    fn turn(&mut self, next: Next, events: &mut Vec<Event>) -> Result<Next, Over> {
+        let look = self.look();
+        let by_waiter = self.link.is_by_waiter();
+        let unsent = self.link.unsent();
+        let reads = !by_waiter && next == Next::Wait;
+        let interests = [
+            reads.then(|| Interest::Readable(&self.answers)),
+            self.ended.as_deref().map(Interest::Readable),
+            unsent.as_deref().map(Interest::Writable),
+            (next == Next::Wait).then(|| self.bell.rung()),
+        ];
+        let timeout = match next {
+            Next::Pause => Some(PAUSE),
+            Next::Wait => by_waiter.then_some(TICK),
+        };
+        let convoy = self.link.convoy.is_served().then_some(convoy::TICK);
+        let timeout = timeout.into_iter().chain(convoy).chain(look).min();
+        let polled = sys::retry(|| sys::poll(interests, timeout));
+        let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
+        if room == Ready::Broken {
+            self.link.hang_up();
+        }
+        let serves = self.convoy.turn(&self.link.convoy, Instant::now);
+        if serves || bell.is_ready() || room.is_ready() {
+            self.link.refill();
+        }
+        if by_waiter {
+            self.tick();
+        }
+        if ended.is_ready() {
+            self.link.set_by_waiter(false);
+        }
+        if !answers.is_ready() && !ended.is_ready() && !bell.is_ready() && next == Next::Wait {
+            return Ok(Next::Wait);
+        }
+        let Some(mut intake) = self.link.try_intake() else {
+            // Who has it hears the bell too, which is left to ring until it lets go.
+            if ended.is_ready() {
+                self.bell.ring().map_err(Broken::Io)?;
+            }
+            return Ok(Next::Pause);
+        };
+        if bell.is_ready() {
+            self.bell.quiet().map_err(Broken::Io)?;
+        }
+        // It is there until `end`.
+        let intake = intake.as_mut().ok_or(Over::Ended)?;
+        let left = intake.take_left();
+        events.extend(left.events);
+        if let Some(over) = left.over {
+            return Err(over);
+        }
+        if answers.is_ready() && self.link.read(intake, events)? == Fill::End {
+            return Err(Over::Ended);
+        }
+        if ended.is_ready() {
+            // What the child wrote before its end, whoever else holds the pipe.
+            while matches!(self.link.read(intake, events)?, Fill::Some | Fill::Full) {}
+            return Err(Over::Ended);
+        }
+        Ok(Next::Wait)
+    }
+
+    /// Gives shared memory back that has not been used for a while. Returns how long until there may
+    /// be such again; while there are no blocks at all, never.
+    fn look(&mut self) -> Option<Duration> {
+        let arena = self.link.arena();
+        if self.look_at.is_some_and(|at| Instant::now() >= at) {
+            self.look_at = None;
+            arena.age();
+        }
+        if !arena.has_memory() {
+            self.look_at = None;
+            return None;
+        }
+        let at = *self.look_at.get_or_insert_with(|| Instant::now() + LOOK);
+        Some(at.saturating_duration_since(Instant::now()))
+    }
+
+    /// While the reading is left to who waits: takes it back if nobody does.
+    fn tick(&mut self) {
+        let sent = self.link.sent();
+        let unread = self.link.ahead_messages() > 0 && self.link.try_intake().is_some();
+        self.idle = if sent == self.last { self.idle + 1 } else { 0 };
+        self.last = sent;
+        if unread || self.idle >= IDLE_TICKS {
+            self.link.set_by_waiter(false);
+        }
+    }
+
+    fn settle(&mut self, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.count_streak(&events);
+        }
+        self.link.settle(events);
+    }
+
+    fn count_streak(&mut self, events: &[Event]) {
+        let one_by_one = match events {
+            [Event::Ended(cell, ..)] => cell.done().is_awaited() && self.link.ahead_messages() == 0,
+            _ => false,
+        };
+        self.streak = if one_by_one { self.streak + 1 } else { 0 };
+        if self.streak >= STREAK {
+            self.streak = 0;
+            self.idle = 0;
+            self.link.set_by_waiter(true);
+            // Who has sent one meanwhile may wait without reading.
+            if self.link.ahead_messages() > 0 {
+                self.link.set_by_waiter(false);
+            }
+        }
+    }
+}
+
+/// What to do when a child is no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Serve the next.
+    Serve,
+    End,
+}

@@ -1,0 +1,167 @@
+//! A child is dead, or must end: what it left behind is taken in, what had begun fails, and the next
+//! child is started or the rest fails too.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::prelude::*;
+
+use super::inbound::Over;
+use super::outbound::Wire;
+use super::start::start_child;
+use crate::engine::cell;
+use crate::engine::ipc::pipe::Broken;
+use crate::py::future::ActorCell;
+use crate::py::host::transport::Transport;
+use crate::py::message::fault::{Fault, Started};
+
+use super::io_thread::{Side, Then};
+use super::start::GRACE;
+
+impl Side<'_> {
+    /// The child is dead, or to be ended: takes in what it has left, and has another started if
+    /// that may be.
+    pub(super) fn end(&mut self, over: Over) -> Then {
+        self.link.take_back();
+        let mut events = self.link.take_left().events;
+        self.link.read_spilled(&mut events);
+        self.link.settle(events);
+        let could_not_start = self.is_first && matches!(over, Over::InitFailed(_));
+        let is_told_to_end = self.host.force.get().is_some() || self.link.has_stopped();
+        if self.restarts.is_none() || could_not_start || is_told_to_end {
+            self.give_up(over);
+            return Then::End;
+        }
+        self.is_first = false;
+        let pid = self.pid();
+        let exitcode = self.reap(IfItLives::Kill);
+        let fault = match over {
+            Over::InitFailed(body) => Fault::InitSent(Arc::new(body)),
+            Over::Ended => self.death(pid, exitcode, None),
+            Over::Broken(broken) => self.death(pid, exitcode, Some(broken)),
+        };
+        let begun = self.link.disconnect();
+        let begun = begun.into_iter().map(|cell| (cell, Started::Yes));
+        self.host.fail_each(&fault, begun);
+        self.start_again(fault)
+    }
+
+    /// Starts a child in the place of one that ended by `fault`, if the budget allows.
+    fn start_again(&mut self, fault: Fault) -> Then {
+        while let Some(restarts) = &mut self.restarts
+            && self.host.force.get().is_none()
+            && !self.link.is_drained()
+            && restarts.budget.spend(Instant::now())
+        {
+            let name = &self.host.name;
+            self.host.tally.restart();
+            log::warn!(target: "futures_actors", "actor {name}: its process has died, and is started again");
+            match Python::attach(|py| start_child(py, &restarts.recipe)) {
+                Ok((child, ends)) => {
+                    self.child = Some(child);
+                    self.answers = Arc::clone(ends.reader.handle());
+                    self.ended.clone_from(&ends.process.watch);
+                    self.link.reconnect(ends);
+                    self.end_by_force();
+                    return Then::Serve;
+                }
+                Err(error) => {
+                    log::error!(target: "futures_actors", "actor {name}: cannot start a process: {error}");
+                }
+            }
+        }
+        self.fail(fault);
+        Then::End
+    }
+
+    /// Whoever used force while there was no child could not signal it.
+    fn end_by_force(&self) {
+        if let Some(force) = self.host.force.get()
+            && let Err(error) = self.link.signal(force)
+        {
+            let name = &self.host.name;
+            log::error!(target: "futures_actors", "actor {name}: cannot signal its process: {error}");
+        }
+    }
+
+    /// Reaps the child and fails what it leaves behind.
+    fn give_up(&mut self, over: Over) {
+        let pid = self.pid();
+        match over {
+            Over::InitFailed(body) => {
+                // Nobody need wait for what else the child has to do before it ends.
+                let wire = self.fail(Fault::InitSent(Arc::new(body)));
+                self.reap(IfItLives::Kill);
+                drop(wire);
+            }
+            Over::Ended if self.host.force.get().is_none() && self.link.has_stopped() => {
+                self.reap(IfItLives::Wait);
+                drop(self.link.close_wire());
+            }
+            Over::Ended => {
+                let exitcode = self.reap(IfItLives::Kill);
+                self.fail(self.death(pid, exitcode, None));
+            }
+            Over::Broken(broken) => {
+                let exitcode = self.reap(IfItLives::Kill);
+                self.fail(self.death(pid, exitcode, Some(broken)));
+            }
+        }
+    }
+
+    fn death(&self, pid: u32, exitcode: Option<i32>, broken: Option<Broken>) -> Fault {
+        Fault::Died {
+            pid,
+            exitcode,
+            broken,
+            force: self.host.force.get(),
+        }
+    }
+
+    /// Ends the actor, and with it whatever it has not answered. A child that lives ends at once
+    /// when what is returned is dropped: its request pipe hangs up.
+    fn fail(&self, fault: Fault) -> Option<Wire> {
+        let mut wire = self.link.close_wire()?;
+        let ahead = wire.ahead.take_all().map(|ahead| ahead.cell);
+        let rest = wire.returned.drain(..).chain(wire.revoked.drain(..));
+        let taken = ahead.chain(rest).map(|cell| {
+            let started = has_started(&cell);
+            (cell, started)
+        });
+        let taken = taken.collect();
+        self.host.fail(fault, taken);
+        Some(wire)
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, |child| child.pid)
+    }
+
+    /// Waits for the child's end. One whose link is gone would never hear of us again.
+    fn reap(&mut self, if_it_lives: IfItLives) -> Option<i32> {
+        let child = self.child.take()?;
+        let reaped = child.reap((if_it_lives == IfItLives::Kill).then_some(GRACE));
+        // Who reads in this thread's place has let go of it, since the child has ended.
+        self.link.close_intake();
+        self.link.forget_process();
+        reaped.unwrap_or_else(|error| {
+            let name = &self.host.name;
+            log::error!(target: "futures_actors", "actor {name}: cannot reap its child: {error}");
+            None
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfItLives {
+    Wait,
+    Kill,
+}
+
+fn has_started(cell: &ActorCell) -> Started {
+    if cell.phase() == cell::Phase::Running {
+        Started::Yes
+    } else {
+        Started::No
+    }
+}
