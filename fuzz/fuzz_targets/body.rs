@@ -24,7 +24,7 @@ static ARENA: LazyLock<Arc<Arena>> = LazyLock::new(|| {
     let parent = Arc::new(Arena::create(Arc::new(here), Arc::new(file), 1 << 30));
     for (byte, reference) in blocks() {
         let len_bytes = usize::try_from(reference.len_bytes).expect("small");
-        let block = parent.take(len_bytes).expect("room");
+        let mut block = parent.take(len_bytes).expect("room");
         block.fill(&vec![byte; len_bytes]);
         assert_eq!(block.reference(), reference);
         block.leave();
@@ -49,7 +49,7 @@ fn receive(reference: Reference) {
             let is_filled = reference.at < sent.len_bytes;
             assert_eq!(shown[0], if is_filled { byte } else { 0 });
             // It is sent again, as it were.
-            block.leave();
+            block.into_sole().expect("nobody else has it").leave();
         }
         (Err(NotReceived::Nonsense), None) => {}
         (Ok(block), None) => panic!("{reference:?} shows {} bytes", block.as_slice().len()),

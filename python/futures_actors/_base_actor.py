@@ -118,12 +118,10 @@ def leave_at_once() -> None:
 
 def _wait_at_exit() -> None:
     """Have the interpreter wait for every actor before it finalizes, as pools do."""
-    import os
     import threading
 
     # The hook that concurrent.futures uses: it runs before threads are refused.
     threading._register_atexit(_core.drain)  # type: ignore[attr-defined] # noqa: SLF001
-    os.register_at_fork(after_in_child=_core.after_fork_in_child)
 
 
 _wait_at_exit()

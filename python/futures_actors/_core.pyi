@@ -34,6 +34,8 @@ __all__ = [
     "ThreadExecutorCore",
     "__version__",
     "after_fork_in_child",
+    "after_fork_in_parent",
+    "before_fork",
     "check_answer",
     "drain",
     "dumps",
@@ -376,6 +378,12 @@ def drain() -> None:
     begun and gives what has two seconds; after that, or at a second one, the process ends as an
     interrupted one does.
     """
+
+def before_fork() -> None:
+    """Have this process and the one that it is about to fork each own the arrays that it has."""
+
+def after_fork_in_parent() -> None:
+    """Go on as before the fork, whether or not there is a new process."""
 
 def after_fork_in_child() -> None:
     """Mark every executor that a forked process has copied as broken."""

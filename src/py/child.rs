@@ -17,6 +17,7 @@ use super::answer::Called;
 use super::codec::body::{Giver, Packet};
 use super::codec::pickle::What;
 use super::codec::{body, pickle};
+use super::interpreter::lifecycle;
 use super::interpreter::lifecycle::Loading;
 use super::interpreter::wait::Attached;
 use super::message::fault::{log_failure, log_told};
@@ -75,14 +76,15 @@ pub(super) fn serve(
     #[cfg(feature = "faults")]
     crate::py::faults::plan_from_environment();
     let io = std::io::Error::from;
-    let request = sys::inherited(request).map_err(io)?;
-    let answer = sys::inherited(answer).map_err(io)?;
-    let file = sys::inherited(shared).map_err(io)?;
+    let request = take_over(py, request)?;
+    let answer = take_over(py, answer)?;
+    let file = take_over(py, shared)?;
     let shared = Arc::new(Region::map(&file).map_err(io)?);
     watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
     let file = Arc::new(file);
     offer_tracebacks(py, &shared, &file)?;
     let arena = Arc::new(Arena::join(Arc::clone(&shared), file));
+    lifecycle::register_arena(&arena);
     let answers = Outbox::new(Writer::new(answer), Arc::clone(&shared));
     let mut child = Child {
         reader: Reader::new(request),
@@ -94,6 +96,14 @@ pub(super) fn serve(
         undone: 0,
     };
     child.serve(py)
+}
+
+/// What this process was given, in the hands of Rust. The number was Python's, which closes it: what
+/// this process starts would inherit it.
+fn take_over(py: Python<'_>, number: HandleNumber) -> PyResult<Handle> {
+    let duplicate = sys::duplicate_number(number).map_err(std::io::Error::from)?;
+    py.import("os")?.call_method1("close", (number,))?;
+    Ok(duplicate)
 }
 
 /// Has the parent's signal for it write the stacks of all threads to `file`, where the system has

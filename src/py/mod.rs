@@ -57,6 +57,14 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         interpreter::lifecycle::after_fork_in_child,
         module
     )?)?;
+    module.add_function(wrap_pyfunction!(
+        interpreter::lifecycle::after_fork_in_parent,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
+        interpreter::lifecycle::before_fork,
+        module
+    )?)?;
     module.add_function(wrap_pyfunction!(interpreter::lifecycle::drain, module)?)?;
     module.add_function(wrap_pyfunction!(
         interpreter::lifecycle::set_loading,
@@ -73,6 +81,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     #[cfg(feature = "faults")]
     module.add_function(wrap_pyfunction!(faults::plan_fault, module)?)?;
     actor::init(module)?;
+    interpreter::lifecycle::register_at_fork(module)?;
     module.add("__version__", version())
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::refusal::Refusal;
 use crate::engine::ipc::region::{Region, Setting};
 use crate::engine::ipc::slots::{Pages, SLOTS, SLOTS_EACH};
-use crate::engine::sync::{Mutex, MutexGuard};
+use crate::engine::sync::Mutex;
 use crate::engine::sys::{self, Error, Handle, SharedBytes};
 
 /// A slot's range of offsets, and so the largest block. The first range has the words.
@@ -16,7 +16,7 @@ const STRIDE_BYTES: u64 = 1 << 40;
 const LEN_BYTES: u64 = (1 + SLOTS as u64) * STRIDE_BYTES;
 
 /// What sizes are counted in: a multiple of the page of most systems.
-const PAGE_BYTES: u64 = 16 * 1024;
+pub(super) const PAGE_BYTES: u64 = 16 * 1024;
 
 /// Smaller requests skip the check of available memory.
 const CHECKED_BYTES: u64 = 64 << 20;
@@ -56,12 +56,18 @@ enum Which {
 pub(super) struct Memory {
     pub(super) region: Arc<Region>,
     /// `None` once the other process is gone. Blocks do without it.
-    file: Mutex<Option<Arc<Handle>>>,
+    open: Mutex<Option<Open>>,
     /// Why the file has no room for blocks.
     no_room: Option<Error>,
     pub(super) side: Side,
-    /// What this process has mapped, by slot: mappings are kept as long as they are large enough.
-    maps: Mutex<BTreeMap<usize, Arc<SharedBytes>>>,
+}
+
+/// What takes in new blocks.
+#[derive(Debug)]
+struct Open {
+    file: Arc<Handle>,
+    /// Mappings that no block has, by slot: for the next that fits.
+    maps: BTreeMap<usize, SharedBytes>,
 }
 
 impl Memory {
@@ -83,25 +89,36 @@ impl Memory {
     fn new(region: Arc<Region>, file: Arc<Handle>, side: Side, no_room: Option<Error>) -> Self {
         Self {
             region,
-            file: Mutex::new(Some(file)),
+            open: Mutex::new(Some(Open {
+                file,
+                maps: BTreeMap::new(),
+            })),
             no_room,
             side,
-            maps: Mutex::default(),
         }
     }
 
     /// The other process is gone: no more blocks, and no handle.
     pub(super) fn close(&self) {
-        drop(self.file.lock().take());
-        drop(std::mem::take(&mut *self.maps()));
+        drop(self.open.lock().take());
     }
 
     pub(super) fn file(&self) -> Result<Arc<Handle>, Error> {
-        self.file.lock().clone().ok_or(Error::CLOSED)
+        let open = self.open.lock();
+        open.as_ref()
+            .map(|open| Arc::clone(&open.file))
+            .ok_or(Error::CLOSED)
     }
 
-    fn maps(&self) -> MutexGuard<'_, BTreeMap<usize, Arc<SharedBytes>>> {
-        self.maps.lock()
+    /// How much the blocks of either side may take.
+    pub(super) fn limit_pages(&self) -> u64 {
+        let limit = self.region.setting(Setting::LimitBytes);
+        limit.load(Ordering::SeqCst) / PAGE_BYTES
+    }
+
+    /// How much memory a slot has.
+    pub(super) fn pages(&self, slot: usize) -> u64 {
+        self.region.slots().size(slot)
     }
 
     /// The slots of `side` that have ever been taken.
@@ -147,8 +164,7 @@ impl Memory {
         if let Some(error) = self.no_room {
             return Err(Refusal::System(error));
         }
-        let limit = self.region.setting(Setting::LimitBytes);
-        let limit = limit.load(Ordering::SeqCst) / PAGE_BYTES;
+        let limit = self.limit_pages();
         if limit == 0 {
             return Err(Refusal::Off);
         }
@@ -234,18 +250,33 @@ impl Memory {
     }
 
     /// The memory of a slot. May block while much is mapped for the first time.
-    pub(super) fn map(&self, slot: usize) -> Result<Arc<SharedBytes>, Error> {
-        let len = self.region.slots().size(slot) * PAGE_BYTES;
-        let len = usize::try_from(len).map_err(|_| Error::NO_MEMORY)?;
-        let mut maps = self.maps();
-        if let Some(bytes) = maps.get(&slot).filter(|bytes| bytes.len_bytes() >= len) {
-            return Ok(Arc::clone(bytes));
+    pub(super) fn map(&self, slot: usize) -> Result<SharedBytes, Error> {
+        let len_bytes = usize::try_from(self.pages(slot) * PAGE_BYTES);
+        let len_bytes = len_bytes.map_err(|_| Error::NO_MEMORY)?;
+        let mut open = self.open.lock();
+        let kept = open.as_mut().and_then(|open| open.maps.remove(&slot));
+        drop(open);
+        if let Some(bytes) = kept.filter(|bytes| bytes.len_bytes() >= len_bytes) {
+            return Ok(bytes);
         }
-        let bytes = Arc::new(SharedBytes::map(&*self.file()?, offset(slot), len)?);
-        let old = maps.insert(slot, Arc::clone(&bytes));
-        drop(maps);
+        SharedBytes::map(&*self.file()?, offset(slot), len_bytes)
+    }
+
+    /// Keeps what `map` has given, for the next block in the slot.
+    pub(super) fn keep_map(&self, slot: usize, bytes: SharedBytes) {
+        let mut open = self.open.lock();
+        let old = open.as_mut().and_then(|open| open.maps.insert(slot, bytes));
+        drop(open);
         drop(old);
-        Ok(bytes)
+    }
+
+    /// As `bytes`, which are those of a slot, but private to this process.
+    pub(super) fn private_twin(
+        &self,
+        slot: usize,
+        bytes: &SharedBytes,
+    ) -> Result<SharedBytes, Error> {
+        SharedBytes::map_private(&*self.file()?, offset(slot), bytes.len_bytes())
     }
 }
 

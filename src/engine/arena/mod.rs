@@ -6,8 +6,11 @@
 //! their bytes.
 //!
 //! Invariant: a block in use belongs to one [`Block`] value in one process, or to a frame that has
-//! not arrived; who drops the value frees the slot. A process that `fork` made frees nothing.
+//! not arrived; who drops the value frees the slot, unless forked processes still
+//! read it: see `forks.rs`. A process that `fork` made frees nothing.
 
+pub mod forks;
+mod lending;
 mod memory;
 mod refusal;
 #[cfg(test)]
@@ -15,9 +18,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use self::lending::{Lending, Lent};
 use self::memory::{Memory, Side};
 pub use self::refusal::Refusal;
 use super::ipc::body::Reference;
@@ -35,10 +39,14 @@ pub enum NotReceived {
 
 #[derive(Debug)]
 pub struct Arena {
-    memory: Memory,
+    memory: Arc<Memory>,
+    lending: Arc<Lending>,
     process: u32,
     refused: AtomicBool,
-    /// What this process has been given and not dropped, by the address of its first byte.
+    /// How many forks are under way: see `forks.rs`.
+    forks: AtomicUsize,
+    /// What this process has been given and not dropped, by the address of its first byte. What no
+    /// fork would share, since it has been copied already, is not in it.
     received: Mutex<BTreeMap<usize, Weak<Block>>>,
 }
 
@@ -54,16 +62,24 @@ impl Arena {
     }
 
     fn new(memory: Memory) -> Self {
+        let memory = Arc::new(memory);
         Self {
+            lending: Arc::new(Lending::new(&memory)),
             memory,
             process: sys::process_id(),
+            forks: AtomicUsize::new(0),
             refused: AtomicBool::new(false),
             received: Mutex::default(),
         }
     }
 
-    /// The other process is gone: no more blocks, and no handle.
+    /// The other process is gone: no more blocks, and no handle. Nothing may be received at the same
+    /// time or later.
     pub fn close(&self) {
+        // A fork maps these privately, which takes the handle, or what is made here with it.
+        for block in self.received_blocks() {
+            block.prepare_for_forks();
+        }
         self.memory.close();
     }
 
@@ -83,21 +99,13 @@ impl Arena {
         self.memory.usage_bytes()
     }
 
-    /// In a process that `fork` has just made: what its views show is its own from here on, and
-    /// none of it can be given away or freed.
-    pub fn after_fork(&self) -> Result<(), Error> {
-        // Another thread may have held the lock, and is not here to let go.
-        let Ok(received) = self.received.try_lock() else {
-            return Err(Error::DEADLOCK);
-        };
-        let blocks: Vec<_> = received.values().filter_map(Weak::upgrade).collect();
-        drop(received);
-        let mut views = blocks.iter();
-        views.try_for_each(|block| block.bytes.make_private())
-    }
-
     fn received(&self) -> MutexGuard<'_, BTreeMap<usize, Weak<Block>>> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn received_blocks(&self) -> Vec<Arc<Block>> {
+        let received = self.received();
+        received.values().filter_map(Weak::upgrade).collect()
     }
 
     /// A new block of `len_bytes`, which this process must fill. May block while the system finds
@@ -129,6 +137,7 @@ impl Arena {
                 at,
                 len_bytes,
                 bytes,
+                sharing: Mutex::default(),
                 origin,
             }),
             Err(error) => {
@@ -152,9 +161,9 @@ impl Arena {
         Refusal::from_word(why.swap(0, Ordering::SeqCst))
     }
 
-    /// The block that a frame has brought. It is this process's from now on. May block while much
-    /// memory is mapped for the first time.
-    pub fn receive(self: &Arc<Self>, reference: Reference) -> Result<Block, NotReceived> {
+    /// The block that a frame has brought. It is this process's from now on, and `find` finds it. May
+    /// block while much memory is mapped for the first time.
+    pub fn receive(self: &Arc<Self>, reference: Reference) -> Result<Arc<Block>, NotReceived> {
         let number = |number| usize::try_from(number).map_err(|_| NotReceived::Nonsense);
         let slot = number(reference.slot)?;
         let size = self.memory.size_in_use(slot);
@@ -165,7 +174,16 @@ impl Arena {
         }
         let (at, len_bytes) = (number(reference.at)?, number(reference.len_bytes)?);
         let block = self.block(slot, at, len_bytes, Origin::There);
-        block.map_err(NotReceived::System)
+        let block = Arc::new(block.map_err(NotReceived::System)?);
+        let mut received = self.received();
+        if self.forks.load(Ordering::SeqCst) == 0 {
+            received.insert(block.address(), Arc::downgrade(&block));
+            return Ok(block);
+        }
+        drop(received);
+        // The fork will not find it in the list any more. Nobody has seen it yet.
+        block.make_own().map_err(NotReceived::System)?;
+        Ok(block)
     }
 
     /// Frees what a frame refers to that nobody will receive.
@@ -195,8 +213,33 @@ pub struct Block {
     /// Where it begins in the slot.
     at: usize,
     len_bytes: usize,
-    bytes: Arc<SharedBytes>,
+    /// All of its slot.
+    bytes: SharedBytes,
+    sharing: Mutex<Sharing>,
     origin: Origin,
+}
+
+/// Whether other processes see what is written to a block.
+///
+/// ```text
+///           make_private               make_own
+///  Shared ──────────────▶ Lent ───────────────────────▶ Own
+///     │                                                   ▲
+///     └───────────▶ Prepared ─────────────────────────────┘
+///  prepare_for_forks            make_private
+/// ```
+#[derive(Debug, Default)]
+enum Sharing {
+    /// The process at the other end of the arena does, once it has the block.
+    #[default]
+    Shared,
+    /// As `Shared`, but that process is gone, so the slot is nobody else's. These bytes take the
+    /// place of the block's at a fork.
+    Prepared(SharedBytes),
+    /// None does. What nobody has written to is still in the slot, where forked processes read it.
+    Lent(Arc<Lent>),
+    /// None does, and no process needs the slot.
+    Own,
 }
 
 /// What is to become of a block that is dropped.
@@ -216,7 +259,7 @@ impl Block {
     }
 
     /// Copies what it is to hold into a new block.
-    pub fn fill(&self, source: &[u8]) {
+    pub fn fill(&mut self, source: &[u8]) {
         self.bytes.fill(source);
     }
 
@@ -224,19 +267,73 @@ impl Block {
         self.bytes.slice(self.at, self.len_bytes)
     }
 
-    /// Where it is in this process.
+    /// Where it is in this process. What is there may be written to by whoever has the block.
     pub fn start(&self) -> NonNull<u8> {
-        NonNull::from(self.as_slice()).cast()
+        self.bytes.start(self.at)
     }
 
     fn address(&self) -> usize {
-        self.bytes.start().addr().get() + self.at
+        self.start().addr().get()
     }
 
-    /// Has [`Arena::find`] know of a received block.
-    pub fn list(self: &Arc<Self>) {
-        let mut received = self.arena.received();
-        received.insert(self.address(), Arc::downgrade(self));
+    fn sharing(&self) -> MutexGuard<'_, Sharing> {
+        self.sharing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The block, to give it away: if nobody else has it, and the other process sees it.
+    pub fn into_sole(self: Arc<Self>) -> Result<Self, Arc<Self>> {
+        let mut block = Arc::try_unwrap(self)?;
+        let sharing = block.sharing.get_mut();
+        match sharing.unwrap_or_else(PoisonError::into_inner) {
+            Sharing::Shared => Ok(block),
+            _ => Err(Arc::new(block)),
+        }
+    }
+
+    /// Makes what is written from here on visible to this process only. What is returned has to be
+    /// kept until the processes are gone that are forked now. Other threads may use the block.
+    fn make_private(&self) -> Result<Option<Arc<Lent>>, Error> {
+        let mut sharing = self.sharing();
+        let private = match std::mem::take(&mut *sharing) {
+            Sharing::Shared => {
+                let twin = self.arena.memory.private_twin(self.slot, &self.bytes)?;
+                self.bytes.replace_by(twin)?;
+                Sharing::Lent(self.arena.lending.lend(self.slot))
+            }
+            Sharing::Prepared(twin) => {
+                self.bytes.replace_by(twin)?;
+                Sharing::Own
+            }
+            private => private,
+        };
+        let lent = match &private {
+            Sharing::Lent(lent) => Some(Arc::clone(lent)),
+            _ => None,
+        };
+        *sharing = private;
+        Ok(lent)
+    }
+
+    /// As `make_private`, and copies what is still in the slot.
+    fn make_own(&self) -> Result<(), Error> {
+        let Some(lent) = self.make_private()? else {
+            return Ok(());
+        };
+        self.bytes.copy_pages();
+        // Freed with the last who has it lent: an earlier fork may.
+        drop(std::mem::replace(&mut *self.sharing(), Sharing::Own));
+        drop(lent);
+        Ok(())
+    }
+
+    /// The arena is about to be closed: makes what a fork will need.
+    fn prepare_for_forks(&self) {
+        let mut sharing = self.sharing();
+        if let Sharing::Shared = *sharing
+            && let Ok(twin) = self.arena.memory.private_twin(self.slot, &self.bytes)
+        {
+            *sharing = Sharing::Prepared(twin);
+        }
     }
 
     /// Gives it to the other process: who gets the frame with the reference has it from then on.
@@ -288,6 +385,14 @@ impl Drop for Block {
             return;
         }
         self.unlist();
+        let sharing = self.sharing.get_mut();
+        match sharing.unwrap_or_else(PoisonError::into_inner) {
+            Sharing::Shared => {}
+            // The arena is closed, or the slot is freed with what is lent, or has been.
+            Sharing::Prepared(_) | Sharing::Lent(_) | Sharing::Own => return,
+        }
+        let bytes = std::mem::take(&mut self.bytes);
+        self.arena.memory.keep_map(self.slot, bytes);
         match self.origin {
             Origin::Here => self.arena.memory.discard(self.slot),
             Origin::There => self.arena.memory.release(self.slot),

@@ -161,7 +161,7 @@ impl Packer<'_, '_> {
         }
         let arena = self.arena;
         let copied = self.py.detach(|| {
-            let block = arena.take(bytes.len())?;
+            let mut block = arena.take(bytes.len())?;
             block.fill(bytes);
             Ok(block)
         });
@@ -198,8 +198,8 @@ impl Packer<'_, '_> {
                 self.blocks.push(block);
             }
             Place::Received(block, address, len_bytes) => {
-                match Arc::try_unwrap(block) {
-                    // Nobody has it any more.
+                match block.into_sole() {
+                    // Nobody else has it any more.
                     Ok(block) => {
                         let part = block.into_part(address, len_bytes);
                         return self.put(Place::Block(part));
@@ -320,7 +320,6 @@ impl Packet {
         match place {
             Where::Body(range) => buffer::view(&PyByteArray::new(py, &self.body[range.clone()])),
             Where::Block(block) => {
-                block.list();
                 let owner = Bound::new(py, SharedBuffer::new(Arc::clone(block)))?;
                 buffer::view(&owner)
             }
@@ -343,7 +342,7 @@ impl Places {
             }
             Some(_) => Err(Fault::BadReferences),
             None => match arena.receive(reference) {
-                Ok(block) => Ok(Where::Block(Arc::new(block))),
+                Ok(block) => Ok(Where::Block(block)),
                 Err(NotReceived::System(error)) => Ok(Where::Lost(error)),
                 Err(NotReceived::Nonsense) => Err(Fault::BadReferences),
             },

@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 use once_cell::sync::OnceCell;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::imports;
 use super::imports::BrokenActor;
 use super::wait::wait_for;
 use crate::engine::arena::Arena;
+use crate::engine::arena::forks::Forks;
 use crate::engine::latch::Latch;
 
 /// What the end of the interpreter waits for: an actor.
@@ -206,14 +208,47 @@ fn wait_for_all(
     Ok(Ended::Yes)
 }
 
-/// Shared memory, which may outlive its host: arrays do.
-static ARENAS: Mutex<Vec<Weak<Arena>>> = Mutex::new(Vec::new());
+/// Shared memory, which may outlive its host: arrays do. Taken attached, and never held across a
+/// call into Python, so no other thread holds it at a fork.
+static FORKS: Mutex<Forks> = Mutex::new(Forks::new());
 
-/// Has a forked process have its own copy of what is in this arena. Call it attached.
+fn forks() -> MutexGuard<'static, Forks> {
+    FORKS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has forked processes have their own copy of what is in this arena. Call it attached.
 pub(in crate::py) fn register_arena(arena: &Arc<Arena>) {
-    let mut arenas = ARENAS.lock().unwrap_or_else(PoisonError::into_inner);
-    arenas.retain(|arena| arena.strong_count() > 0);
-    arenas.push(Arc::downgrade(arena));
+    forks().register(arena);
+}
+
+/// With the module, since the process of an actor loads little else, and may fork too.
+pub(in crate::py) fn register_at_fork(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", module.getattr("before_fork")?)?;
+    hooks.set_item("after_in_parent", module.getattr("after_fork_in_parent")?)?;
+    hooks.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;
+    let os = py.import("os")?;
+    os.call_method("register_at_fork", (), Some(&hooks))?;
+    Ok(())
+}
+
+/// Have this process and the one that it is about to fork each own the arrays that it has.
+#[pyfunction]
+pub(in crate::py) fn before_fork() {
+    let prepared = forks().before();
+    if let Err(error) = prepared {
+        log::warn!(
+            target: "futures_actors",
+            "arrays that came from an actor stay shared with the process that is forked: {error}"
+        );
+    }
+}
+
+/// Go on as before the fork, whether or not there is a new process.
+#[pyfunction]
+pub(in crate::py) fn after_fork_in_parent() {
+    forks().after_in_parent();
 }
 
 /// Mark every executor that a forked process has copied as broken.
@@ -222,16 +257,7 @@ pub(in crate::py) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::SeqCst);
     // Their threads are not here, so nobody will ever end them.
     live().clear();
-    let arenas = std::mem::take(&mut *ARENAS.lock().unwrap_or_else(PoisonError::into_inner));
-    for arena in arenas.iter().filter_map(Weak::upgrade) {
-        if let Err(error) = arena.after_fork() {
-            log::warn!(
-                target: "futures_actors",
-                "arrays that came from an actor are still shared with the process that forked: \
-                 {error}"
-            );
-        }
-    }
+    forks().after_in_child();
 }
 
 /// Send the core's log records to the Python logger `futures_actors`.

@@ -2,11 +2,11 @@
 
 use std::fs::File;
 
-use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
-use crate::engine::sys::error::Result;
+use crate::engine::sys::error::{Error, Result};
 
 /// What this process owns of the system's, a descriptor; it is closed when this is dropped.
 #[derive(Debug)]
@@ -27,25 +27,22 @@ impl From<Handle> for File {
     }
 }
 
-/// Takes over a descriptor that this process was given by its parent, and keeps it from the
-/// processes that this one starts.
-pub fn inherited(number: HandleNumber) -> Result<Handle> {
-    // SAFETY: the caller is the entry of a child, which was given this number to own; a number
-    // that is not open is an error of the next line and is never closed.
-    #[expect(unsafe_code)]
-    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    attempt(Call::Control, || {
-        rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)
-    })?;
-    // SAFETY: it is open, as the line above has shown, and nobody else in this process owns it:
-    // the entry runs once, first.
-    #[expect(unsafe_code)]
-    Ok(Handle(unsafe { OwnedFd::from_raw_fd(number) }))
-}
-
 /// Another handle on the same, close-on-exec too.
 pub fn duplicate(handle: &Handle) -> Result<Handle> {
     let duplicate = || rustix::io::fcntl_dupfd_cloexec(&handle.0, 0);
+    attempt(Call::Open, duplicate).map(Handle)
+}
+
+/// As `duplicate`, where only the number is known, which stays its owner's to close.
+pub fn duplicate_number(number: HandleNumber) -> Result<Handle> {
+    if number < 0 {
+        return Err(Error::CLOSED);
+    }
+    // SAFETY: for one call, which changes nothing of what the number stands for: its owner, if it
+    // has any, loses nothing by a duplicate.
+    #[expect(unsafe_code)]
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    let duplicate = || rustix::io::fcntl_dupfd_cloexec(borrowed, 0);
     attempt(Call::Open, duplicate).map(Handle)
 }
 
@@ -55,6 +52,16 @@ mod tests {
 
     #[test]
     fn a_descriptor_that_is_not_open_is_an_error() {
-        assert!(inherited(987_654).is_err());
+        for number in [987_654, -1, HandleNumber::MIN] {
+            assert_eq!(duplicate_number(number).err(), Some(Error::CLOSED));
+        }
+    }
+
+    #[test]
+    fn a_duplicate_leaves_the_descriptor_to_its_owner() {
+        let (read_end, write_end) = rustix::pipe::pipe().expect("descriptors");
+        drop(duplicate_number(write_end.as_raw_fd()).expect("it is open"));
+        assert_eq!(rustix::io::write(&write_end, b"x"), Ok(1));
+        assert_eq!(rustix::io::read(&read_end, &mut [0; 2]), Ok(1));
     }
 }

@@ -1,4 +1,4 @@
-//! Memory that is mapped from shared files.
+//! Words of memory that processes share.
 
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -8,7 +8,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use super::file::{len_of, set_len};
 use super::handle::Handle;
-use super::native::{MAP_FLAGS, anonymous_file};
+use super::native::anonymous_file;
 use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
@@ -82,108 +82,6 @@ impl Drop for SharedWords {
         // SAFETY: the mapping is ours, and borrows of it have ended with the value.
         #[expect(unsafe_code)]
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), len_bytes) };
-        debug_assert!(unmapped.is_ok());
-    }
-}
-
-/// Bytes of a shared file, mapped.
-///
-/// Who may touch which of them when is the arena's to say: see `slots.rs`.
-#[derive(Debug)]
-pub struct SharedBytes {
-    start: NonNull<u8>,
-    len_bytes: usize,
-}
-
-// SAFETY: the mapping lives as long as the value; what is in it belongs to one block at a time.
-#[expect(unsafe_code)]
-unsafe impl Send for SharedBytes {}
-// SAFETY: as above.
-#[expect(unsafe_code)]
-unsafe impl Sync for SharedBytes {}
-
-impl SharedBytes {
-    /// Maps a part of a file, which must be as large, and what memory it has.
-    pub(in crate::engine) fn map(file: &Handle, offset: u64, len_bytes: usize) -> Result<Self> {
-        // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
-        #[expect(unsafe_code)]
-        let start = attempt(Call::Map, || unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                len_bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MAP_FLAGS,
-                &file.0,
-                offset,
-            )
-        })?;
-        let start = NonNull::new(start.cast()).ok_or(Error::INVALID)?;
-        Ok(Self { start, len_bytes })
-    }
-
-    pub fn start(&self) -> NonNull<u8> {
-        self.start
-    }
-
-    pub fn len_bytes(&self) -> usize {
-        self.len_bytes
-    }
-
-    /// Copies `source` to the start.
-    pub(in crate::engine) fn fill(&self, source: &[u8]) {
-        assert!(source.len() <= self.len_bytes);
-        // SAFETY: both have that many bytes, as checked. They do not overlap: a block that is
-        // filled is new, so nobody has a view of it.
-        #[expect(unsafe_code)]
-        unsafe {
-            std::ptr::copy_nonoverlapping(source.as_ptr(), self.start.as_ptr(), source.len());
-        }
-    }
-
-    pub(in crate::engine) fn slice(&self, at: usize, len_bytes: usize) -> &[u8] {
-        assert!(at <= self.len_bytes && len_bytes <= self.len_bytes - at);
-        // SAFETY: inside the mapping, as checked, whose every bit pattern is valid. Who has the
-        // block is the only one to write to it, and does not while it reads.
-        #[expect(unsafe_code)]
-        unsafe {
-            std::slice::from_raw_parts(self.start.as_ptr().add(at), len_bytes)
-        }
-    }
-}
-
-impl SharedBytes {
-    /// Makes what is in it now this process's own: from here on it is shared with nobody. For a
-    /// process that `fork` has just made, which has one thread and no block of its own.
-    pub(in crate::engine) fn make_private(&self) -> Result<()> {
-        let anonymous = |address: *mut std::ffi::c_void, flags| {
-            let protection = ProtFlags::READ | ProtFlags::WRITE;
-            // SAFETY: at an address of the kernel's choice it touches no other memory; at ours it
-            // takes the place of our own mapping, page by page, and nobody else looks.
-            #[expect(unsafe_code)]
-            unsafe {
-                rustix::mm::mmap_anonymous(address, self.len_bytes, protection, flags)
-            }
-        };
-        let copy = Self {
-            start: NonNull::new(anonymous(std::ptr::null_mut(), MapFlags::PRIVATE)?.cast())
-                .ok_or(Error::INVALID)?,
-            len_bytes: self.len_bytes,
-        };
-        copy.fill(self.slice(0, self.len_bytes));
-        anonymous(
-            self.start.as_ptr().cast(),
-            MapFlags::PRIVATE | MapFlags::FIXED,
-        )?;
-        self.fill(copy.slice(0, self.len_bytes));
-        Ok(())
-    }
-}
-
-impl Drop for SharedBytes {
-    fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and borrows of it have ended with the value.
-        #[expect(unsafe_code)]
-        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len_bytes) };
         debug_assert!(unmapped.is_ok());
     }
 }

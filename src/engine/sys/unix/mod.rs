@@ -2,6 +2,7 @@
 //! others. `--cfg portable` chooses that on Linux too, so that its tests can run there.
 
 mod bell;
+mod bytes;
 mod error;
 mod file;
 mod handle;
@@ -21,18 +22,21 @@ use linux as native;
 use portable as native;
 
 pub use bell::Bell;
+pub use bytes::SharedBytes;
 #[cfg(test)]
 pub(in crate::engine) use file::blocks_of;
 pub(in crate::engine) use file::len_of;
 pub use file::{read_from, set_append, set_len};
-pub use handle::{Handle, HandleNumber, duplicate, inherited};
+pub use handle::{Handle, HandleNumber, duplicate, duplicate_number};
 pub use io::{pipe, poll, read, set_nonblocking, write};
-pub use memory::{SharedBytes, SharedWords};
+pub use memory::SharedWords;
+pub(in crate::engine) use native::{
+    Armed, Witness, available_bytes, give_back, make_sparse, reserve,
+};
 pub use native::{
     HANG_UP_INTERVAL, Parker, ask_for_traceback, count_tracebacks, is_main_thread, name_process,
     traceback_signal, unshare_pages,
 };
-pub(in crate::engine) use native::{available_bytes, give_back, make_sparse, reserve};
 pub(in crate::engine) use process::process_id;
 pub use process::{end_now, reap, signal_process, watch_process};
 pub use thread::{now_nanos, spawn};

@@ -1,7 +1,9 @@
 //! Memory without a name, and what Linux tells of memory in `/proc`.
 
+use std::ffi::c_void;
+
 use rustix::fs::{FallocateFlags, MemfdFlags};
-use rustix::mm::MapFlags;
+use rustix::mm::{MapFlags, MremapFlags};
 
 use crate::engine::sys::attempt::{attempt, retry};
 use crate::engine::sys::call::Call;
@@ -16,6 +18,24 @@ pub(in crate::engine::sys::unix) const MAP_FLAGS: MapFlags =
 pub(in crate::engine::sys::unix) fn anonymous_file() -> Result<Handle> {
     let make = || rustix::fs::memfd_create("futures_actors", MemfdFlags::CLOEXEC);
     attempt(Call::Open, make).map(Handle)
+}
+
+/// Moves a mapping over another of the same length. The kernel does it in one step for every other
+/// thread: whoever touches the memory meanwhile waits. For `SharedBytes`, which has both.
+pub(in crate::engine::sys::unix) fn move_mapping(
+    from: *mut c_void,
+    len_bytes: usize,
+    to: *mut c_void,
+) -> Result<()> {
+    attempt(Call::Map, || {
+        // SAFETY: both are whole mappings, of that length, and show the same bytes: a reference
+        // into the one that is replaced stays valid.
+        #[expect(unsafe_code)]
+        unsafe {
+            rustix::mm::mremap_fixed(from, len_bytes, len_bytes, MremapFlags::MAYMOVE, to)
+        }
+    })?;
+    Ok(())
 }
 
 /// Lengthens a shared file, without memory for what is added.

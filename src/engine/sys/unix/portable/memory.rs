@@ -1,5 +1,6 @@
 //! Memory that has a name for a moment. It cannot be lengthened, so there are no blocks for buffers.
 
+use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::Mode;
@@ -32,6 +33,15 @@ pub(in crate::engine::sys::unix) fn anonymous_file() -> Result<Handle> {
             return Ok(Handle(file));
         }
     }
+}
+
+/// For blocks, of which there are none.
+pub(in crate::engine::sys::unix) fn move_mapping(
+    _from: *mut c_void,
+    _len_bytes: usize,
+    _to: *mut c_void,
+) -> Result<()> {
+    Err(Error::UNSUPPORTED)
 }
 
 /// macOS sets the length of such memory once and no more.

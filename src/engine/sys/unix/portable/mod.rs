@@ -6,18 +6,20 @@ mod parker;
 mod pipe;
 mod process;
 mod traceback;
+mod witness;
 
 use std::time::Duration;
 
 pub(super) use bell::bell_ends;
 pub use memory::unshare_pages;
-pub(super) use memory::{MAP_FLAGS, anonymous_file};
+pub(super) use memory::{MAP_FLAGS, anonymous_file, move_mapping};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
 pub use parker::{Parker, is_main_thread};
 pub(super) use pipe::make_pipe;
 pub use process::name_process;
 pub(super) use process::{reap_watched, signal_watched, watch};
 pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
+pub(in crate::engine) use witness::{Armed, Witness};
 
 /// How often a thread must look again whether the other end of a pipe has hung up: macOS tells it
 /// only to a thread that also waits for bytes, and once.
