@@ -286,7 +286,7 @@ impl<'py> Child<'py> {
         });
         match packed {
             Ok(packed) => {
-                let mut frame = packed.into_frame();
+                let mut frame = packed.into_frame().into_vec();
                 renumber(&mut frame, Kind::Answer, sequence);
                 Ok(Some(frame))
             }

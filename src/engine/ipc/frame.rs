@@ -9,6 +9,8 @@
 //! have come. Bytes that make no sense are an error that says so, never a panic.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 pub const HEADER_BYTES: usize = 16;
 
@@ -141,6 +143,58 @@ pub fn renumber(frame: &mut [u8], kind: Kind, sequence: u64) {
 fn word(kind: Kind, sequence: u64) -> u64 {
     debug_assert!(sequence >> SEQUENCE_BITS == 0);
     u64::from(kind as u8) << SEQUENCE_BITS | sequence
+}
+
+/// The bytes of a frame that is on its way out, and may be kept here besides, without a copy.
+#[derive(Debug)]
+pub enum Encoded {
+    Own(Vec<u8>),
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Encoded {
+    /// The same bytes for another owner.
+    #[must_use]
+    pub fn share(&mut self) -> Self {
+        let shared = match self {
+            Self::Own(bytes) => Arc::new(std::mem::take(bytes)),
+            Self::Shared(bytes) => Arc::clone(bytes),
+        };
+        *self = Self::Shared(Arc::clone(&shared));
+        Self::Shared(shared)
+    }
+
+    /// The bytes to change, which are copied if they have another owner.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => Arc::<Vec<u8>>::make_mut(bytes),
+        }
+    }
+
+    pub fn into_vec(self) -> Vec<u8> {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => Arc::unwrap_or_clone(bytes),
+        }
+    }
+}
+
+impl Deref for Encoded {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Encoded {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Own(bytes)
+    }
 }
 
 /// `None`: more bytes are needed.
@@ -363,5 +417,20 @@ mod tests {
         let (frames, _) = decode(&bytes, 64).expect("valid");
         assert_eq!(frames[0].sequence, 12);
         assert_eq!(frames[0].body, b"body");
+    }
+
+    #[test]
+    fn a_frame_that_is_kept_is_not_copied() {
+        let mut sent = Encoded::from(encode(Kind::Message, 1, b"body"));
+        let mut kept = sent.share();
+        assert_eq!(sent.as_ptr(), kept.as_ptr());
+        let again = kept.share();
+        assert_eq!(again.as_ptr(), kept.as_ptr());
+        // As when the child has died: the frame is the keeper's only, and gets another number.
+        drop((sent, again));
+        let address = kept.as_ptr();
+        renumber(kept.bytes_mut(), Kind::Message, 2);
+        assert_eq!(kept.as_ptr(), address);
+        assert_eq!(kept.into_vec(), encode(Kind::Message, 2, b"body"));
     }
 }

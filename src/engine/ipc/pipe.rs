@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::frame::{Decoder, Fault, Frame, Kind};
+use super::frame::{Decoder, Encoded, Fault, Frame, Kind};
 use crate::engine::sys::{self, Error, Handle, retry};
 
 /// Why a link ended other than by the stream's end between two frames.
@@ -64,7 +64,7 @@ const FRAMES_PER_WRITE: usize = 64;
 #[derive(Debug)]
 pub struct Writer {
     handle: Arc<Handle>,
-    frames: VecDeque<Vec<u8>>,
+    frames: VecDeque<Encoded>,
     /// How many bytes of the first frame are written.
     written: usize,
 }
@@ -83,8 +83,8 @@ impl Writer {
         &self.handle
     }
 
-    pub fn push(&mut self, frame: Vec<u8>) {
-        self.frames.push_back(frame);
+    pub fn push(&mut self, frame: impl Into<Encoded>) {
+        self.frames.push_back(frame.into());
     }
 
     pub fn is_empty(&self) -> bool {
@@ -123,7 +123,7 @@ impl Writer {
 
     fn forget(&mut self, written: usize) {
         self.written += written;
-        while let Some(first) = self.frames.front().map(Vec::len) {
+        while let Some(first) = self.frames.front().map(|frame| frame.len()) {
             if self.written < first {
                 break;
             }

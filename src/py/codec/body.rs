@@ -16,13 +16,13 @@ use super::pickle::What;
 use super::{buffer, pickle};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
 use crate::engine::ipc::body::{self, Reference};
-use crate::engine::ipc::frame::{Fault, Kind};
+use crate::engine::ipc::frame::{Encoded, Fault, Kind, renumber};
 use crate::engine::sys;
 
 /// A frame, and the blocks that it refers to: whoever has this has them.
 pub(in crate::py) struct Packed {
     pub(in crate::py) kind: Kind,
-    frame: Vec<u8>,
+    frame: Encoded,
     blocks: Few<Block>,
 }
 
@@ -40,18 +40,25 @@ impl Packed {
         self.blocks.is_some()
     }
 
-    /// Another of one that was packed for a giver who repeats it: it has no blocks.
-    pub(in crate::py) fn duplicate(&self) -> Self {
+    /// Gives it the number under which it is sent. Copies nothing, unless another that shares its
+    /// frame is still being sent.
+    pub(in crate::py) fn renumber(&mut self, sequence: u64) {
+        renumber(self.frame.bytes_mut(), self.kind, sequence);
+    }
+
+    /// Another of one that was packed for a giver who repeats it: it has no blocks. They share the
+    /// frame, so it is made quickly, under locks.
+    pub(in crate::py) fn share(&mut self) -> Self {
         debug_assert!(self.blocks.is_none());
         Self {
             kind: self.kind,
-            frame: self.frame.clone(),
+            frame: self.frame.share(),
             blocks: None,
         }
     }
 
     /// The frame, with which the blocks leave this process.
-    pub(in crate::py) fn into_frame(self) -> Vec<u8> {
+    pub(in crate::py) fn into_frame(self) -> Encoded {
         if let Some(blocks) = self.blocks {
             blocks.into_iter().for_each(Block::leave);
         }
@@ -92,7 +99,7 @@ pub(in crate::py) fn pack(
     if buffers.is_empty() && pickle.len() < THRESHOLD_BYTES {
         return Ok(Packed {
             kind,
-            frame: body::pack(kind, 0, pickle, &[]),
+            frame: body::pack(kind, 0, pickle, &[]).into(),
             blocks: None,
         });
     }
@@ -119,7 +126,7 @@ pub(in crate::py) fn pack(
     }
     Ok(Packed {
         kind,
-        frame: body::pack(kind, 0, &packer.body, &packer.references),
+        frame: body::pack(kind, 0, &packer.body, &packer.references).into(),
         blocks: (!packer.blocks.is_empty()).then(|| Box::new(packer.blocks)),
     })
 }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::engine::ipc::frame::{Kind, encode, renumber};
+use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::pipe::{Flush, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::window::Window;
@@ -126,18 +126,17 @@ impl Wire {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
                 message => (message, None),
             };
-            let Message::Frame(packed) = message else {
+            let Message::Frame(mut packed) = message else {
                 return (message.bounded(permit), None);
             };
-            let kept = keeps.then(|| packed.duplicate());
+            packed.renumber(sequence);
+            let kept = keeps.then(|| packed.share());
             let ticket = Ticket::new(carrier, &out.shared, sequence, &packed, permit, kept);
             (Message::Ticket(ticket), Some(packed))
         });
         let Some(Some(packed)) = sent else { return };
-        let kind = packed.kind;
-        let mut frame = packed.into_frame();
-        renumber(&mut frame, kind, sequence);
-        let is_told = kind == Kind::Told;
+        let is_told = packed.kind == Kind::Told;
+        let frame = packed.into_frame();
         self.ahead.enter(frame.len(), Ahead { cell, is_told });
         out.writer.push(frame);
     }
