@@ -4,9 +4,9 @@
 //! so an engine that takes until [`Take::Closed`] has drained it. A bounded one has a [`Room`], in which
 //! a sender has acquired a place before it puts.
 //!
-//! Items may become void while they are inside: cancelled. Nobody looks for such an item; they are
-//! swept out together once they may be more than half, so each costs a constant time, and what is
-//! inside is at most about twice what is not void.
+//! Items may become void while they are inside, when they are cancelled. A void item is not searched
+//! for: all are swept out together once they may be more than half. So each costs constant time, and
+//! the mailbox holds at most about twice as many items as are not void.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use std::sync::Arc;
 use super::room::Room;
 use super::sync::{AtomicBool, AtomicU64, Condvar, Mutex, Ordering};
 
-/// So many void items are not worth a sweep.
+/// Fewer void items are not worth a sweep.
 const SWEEP_AT_LEAST: u64 = 64;
-/// An empty queue keeps room for so many items.
+/// An empty queue keeps capacity for this many items.
 const KEPT_CAPACITY: usize = 4096;
 
 #[derive(Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ pub struct Budget {
     most: usize,
     /// `None`: the actor's whole life.
     window: Option<Duration>,
-    /// When it was spent from, of late.
+    /// The times of the restarts that still count.
     spent: VecDeque<Instant>,
 }
 
@@ -21,7 +21,7 @@ impl Budget {
         }
     }
 
-    /// Takes one out, if there is one at the time `now`.
+    /// Spends one restart at the time `now`, if there is one left.
     #[must_use]
     pub fn spend(&mut self, now: Instant) -> bool {
         if let Some(window) = self.window {

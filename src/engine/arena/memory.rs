@@ -1,4 +1,5 @@
-//! The memory of an arena's slots: which are in use, how much memory they have, and where it is mapped.
+//! The memory of an arena's slots: which slots are in use, how much memory they have, and where that
+//! is mapped.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,11 +12,11 @@ use crate::engine::ipc::slots::{Pages, SLOTS, SLOTS_EACH};
 use crate::engine::sync::Mutex;
 use crate::engine::sys::{self, Error, Handle, SharedBytes};
 
-/// A slot's range of offsets, and so the largest block. The first range has the words.
+/// The length of a slot's range of offsets, and so of the largest block. The words are in the first.
 const STRIDE_BYTES: u64 = 1 << 40;
 const LEN_BYTES: u64 = (1 + SLOTS as u64) * STRIDE_BYTES;
 
-/// What sizes are counted in: a multiple of the page of most systems.
+/// The unit of sizes: a multiple of the page size of most systems.
 pub(super) const PAGE_BYTES: u64 = 16 * 1024;
 
 /// Smaller requests skip the check of available memory.
@@ -44,7 +45,7 @@ impl Side {
     }
 }
 
-/// Which slots are to give their memory back.
+/// Which slots give their memory back.
 #[derive(Clone, Copy)]
 enum Which {
     Free,
@@ -159,7 +160,7 @@ impl Memory {
         Ok(slot)
     }
 
-    /// Sees to it that so much more stays under the limit, and that the system has it.
+    /// Makes sure that `wanted` more pages stay under the limit, and that the system has them.
     fn make_room(&self, wanted: u64) -> Result<(), Refusal> {
         if let Some(error) = self.no_room {
             return Err(Refusal::System(error));
@@ -192,8 +193,8 @@ impl Memory {
         self.trim_slots(self.side, Which::Free);
     }
 
-    /// Gives the memory back that nobody has used since the last call; for the parent, which calls
-    /// it now and then for both sides.
+    /// Gives back the memory of slots that were not used since the last call. The parent calls it
+    /// now and then, for both sides.
     pub(super) fn age(&self) {
         self.trim_slots(Side::Parent, Which::Old);
         self.trim_slots(Side::Child, Which::Old);
@@ -213,7 +214,7 @@ impl Memory {
         };
         if let Some(pages) = trimmed {
             let give = |file: Arc<_>| sys::give_back(&file, offset(slot), pages * PAGE_BYTES);
-            // If the system does not take it, the slot's next block has it.
+            // If the system does not take it, the slot's next block gets it.
             _ = self.file().and_then(give);
             slots.trimmed(slot);
         }
@@ -243,7 +244,7 @@ impl Memory {
         self.region.slots().release(slot);
     }
 
-    /// Frees a slot whose message nobody gets: its memory is given back at once.
+    /// Frees a slot whose message never arrives: its memory is given back at once.
     pub(super) fn discard(&self, slot: usize) {
         self.region.slots().release(slot);
         self.trim_slot(slot, Which::Free);
@@ -280,7 +281,7 @@ impl Memory {
     }
 }
 
-/// What the system has, if that is less than is wanted.
+/// The available memory, if that is less than what is wanted.
 fn shortage(wanted_bytes: u64) -> Option<u64> {
     let with_reserve = wanted_bytes.saturating_add(wanted_bytes / 8);
     sys::available_bytes().filter(|available| *available < with_reserve)
@@ -290,7 +291,7 @@ fn offset(slot: usize) -> u64 {
     (1 + slot as u64) * STRIDE_BYTES
 }
 
-/// In eighths of the power of two above: blocks of nearly the same size fit each other's slots.
+/// Rounded up to an eighth of the next power of two: blocks of similar size fit each other's slots.
 fn pages(len_bytes: u64) -> u64 {
     let pages = len_bytes.div_ceil(PAGE_BYTES).max(1);
     pages.next_multiple_of((pages.next_power_of_two() / 8).max(1))

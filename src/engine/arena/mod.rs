@@ -31,7 +31,7 @@ use super::sys::{self, Error, Handle, SharedBytes};
 /// Why there is no block for a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotReceived {
-    /// It refers to none: the link is broken.
+    /// The reference is to no block: the other process has sent nonsense.
     Nonsense,
     /// It cannot be mapped, and has been freed.
     System(Error),
@@ -45,7 +45,7 @@ pub struct Arena {
     refused: AtomicBool,
     /// How many forks are under way: see `forks.rs`.
     forks: AtomicUsize,
-    /// What this process has been given and not dropped, by the address of its first byte. What no
+    /// The blocks that this process has received and not dropped, by the address of the first byte. What no
     /// fork would share, since it has been copied already, is not in it.
     received: Mutex<BTreeMap<usize, Weak<Block>>>,
 }
@@ -83,8 +83,8 @@ impl Arena {
         self.memory.close();
     }
 
-    /// Gives the memory back that no block has used since the last call; for the parent, which calls
-    /// it now and then for both sides.
+    /// Gives back memory that no block has used since the last call. The parent calls it now and
+    /// then, for both sides.
     pub fn age(&self) {
         self.memory.age();
     }
@@ -147,12 +147,12 @@ impl Arena {
         }
     }
 
-    /// Whether to warn: once for an actor, and the parent does it, which hears of the child's.
+    /// Whether to warn: once for an actor. The parent warns for the child too.
     pub fn is_first_refusal(&self) -> bool {
         self.memory.side == Side::Parent && !self.refused.swap(true, Ordering::SeqCst)
     }
 
-    /// Why the child could not have a block, told once.
+    /// Why the child did not get a block. It is returned once.
     pub fn take_child_refusal(&self) -> Option<Refusal> {
         let why = self.memory.region.setting(Setting::ChildRefused);
         if why.load(Ordering::SeqCst) == 0 {
@@ -186,7 +186,7 @@ impl Arena {
         Ok(block)
     }
 
-    /// Frees what a frame refers to that nobody will receive.
+    /// Frees the block that a frame refers to, which will never be received.
     pub fn free(&self, reference: Reference) {
         if let Ok(slot) = usize::try_from(reference.slot) {
             self.memory.discard(slot);
@@ -204,8 +204,7 @@ impl Arena {
     }
 }
 
-/// A block of this process: what it is about to send, or has received. It is freed when this is
-/// dropped.
+/// A block that this process is about to send, or has received. Dropping it frees the block.
 #[derive(Debug)]
 pub struct Block {
     arena: Arc<Arena>,
@@ -242,14 +241,14 @@ enum Sharing {
     Own,
 }
 
-/// What is to become of a block that is dropped.
+/// Where a block comes from, which decides what happens when it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
-    /// It was made here and has not been sent: nobody will get it.
+    /// It was made here and not sent: its memory is given back.
     Here,
-    /// It has been received: its slot is for the next.
+    /// It has been received: its slot is free for the next.
     There,
-    /// It has been given to the other process, whose it is to free.
+    /// It has been given to the other process, which frees it.
     Gone,
 }
 
@@ -258,7 +257,7 @@ impl Block {
         self.len_bytes
     }
 
-    /// Copies what it is to hold into a new block.
+    /// Copies `source` into a new block.
     pub fn fill(&mut self, source: &[u8]) {
         self.bytes.fill(source);
     }
@@ -336,7 +335,7 @@ impl Block {
         }
     }
 
-    /// Gives it to the other process: who gets the frame with the reference has it from then on.
+    /// Gives it to the other process, which has it once the frame with the reference arrives.
     pub fn leave(mut self) {
         self.origin = Origin::Gone;
     }
@@ -359,7 +358,7 @@ impl Block {
         address - self.address()
     }
 
-    /// [`Arena::find`] is not to know of it any more.
+    /// From now on [`Arena::find`] does not find it.
     fn unlist(&self) {
         let mut received = self.arena.received();
         let listed = received.get(&self.address());
@@ -381,7 +380,7 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         if sys::process_id() != self.arena.process {
-            // Nor does it look into the list, whose lock may be a thread's that is not here.
+            // A process that `fork` made. The list's lock may belong to a thread that is not here.
             return;
         }
         self.unlist();

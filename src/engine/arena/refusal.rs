@@ -1,16 +1,16 @@
-//! Why there is no block, in words and in a word: a child tells its parent by one of shared memory.
+//! Why there is no block, as an enum and as a word of shared memory, by which a child tells its parent.
 
 use crate::engine::sys::Error;
 
-/// Why there is no block: the buffer has to go by the pipe.
+/// Why there is no block, so that the buffer must go through the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// There are to be none.
+    /// Blocks are turned off.
     Off,
     /// The blocks in use leave no room under the limit, or no slot.
     Exhausted,
     System(Error),
-    /// Nor would there be memory for it elsewhere.
+    /// The machine does not have that much memory, so the pipe would not help.
     NoMemory {
         available_bytes: u64,
     },

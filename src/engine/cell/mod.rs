@@ -3,7 +3,7 @@
 //! Posting makes a cell; the poster's future and the actor's engine share it. Every transition is
 //! one function below, under the cell's one lock; nothing is called and nothing is dropped under
 //! that lock, since a dropped message may run Python. The type parameters keep Python out: `M` is
-//! the message, `R` the outcome, `W` what else watches (callbacks, and who to hand to them).
+//! the message, `R` the outcome, `W` what else watches the cell (callbacks and their future).
 
 use std::sync::PoisonError;
 
@@ -14,12 +14,12 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::latch::Latch;
 
-/// A message that may be out of the parent's hands although nobody is known to have begun it.
+/// A message that may already be with the child, which may begin it at any moment.
 pub trait Claimable {
-    /// Takes it back for good: true if nobody has begun it and nobody ever will.
+    /// Takes it back for good: true if it has not begun and never will.
     fn withdraw(&self) -> bool;
 
-    /// Whether somebody has begun it.
+    /// Whether it has begun.
     fn has_begun(&self) -> bool;
 }
 
@@ -35,9 +35,9 @@ pub trait Claimable {
 pub enum Phase {
     Pending,
     Running,
-    /// Cancelled, and those who wait by `concurrent.futures.wait` have not been told.
+    /// Cancelled, and threads in `concurrent.futures.wait` have not been told.
     Cancelled,
-    /// Cancelled, and everybody has been told.
+    /// Cancelled, and all waiters have been told.
     Notified,
     Finished,
 }
@@ -77,10 +77,10 @@ impl<M: Claimable, R> State<M, R> {
 
 struct Inner<M, R, W> {
     state: State<M, R>,
-    /// An engine has it, and will end it; else it belongs to whoever made the future.
+    /// An engine has it and will end it. Otherwise the code that made the future must end it.
     posted: bool,
-    /// Somebody has the future's condition variable, so a cell must be settled holding that: see
-    /// [`Hold`]. Once set it stays.
+    /// The future's condition variable is known outside, so the cell must be settled with that
+    /// held: see [`Hold`]. Once set it stays.
     condition_exposed: bool,
     watch: Option<Box<W>>,
 }
@@ -100,33 +100,33 @@ impl<M, R, W> Inner<M, R, W> {
 pub enum Origin {
     /// An engine, whatever becomes of the future.
     Posted,
-    /// Whoever has the future.
+    /// The code that has the future.
     Bare,
 }
 
 /// What the caller holds of Python's when it ends a cell.
 ///
-/// Callbacks should be ahead of the threads that wait for the result, so that such a thread finds
-/// their work done: who ends a watched cell must be attached already, and then keeps the GIL until
-/// the first callback lets go of it.
+/// Callbacks should run before the threads that wait for the result go on, so that these find the
+/// callbacks' work done. So a thread that ends a watched cell must already be attached: it then
+/// keeps the GIL until the first callback releases it.
 ///
 /// `concurrent.futures.wait` takes the condition of each future, looks at their states and adds
-/// itself to their waiters as one step. Once a cell has such a condition, whoever settles it has
-/// to take the condition first, or that step would not be one.
+/// itself to their waiters, as one step. Once a cell has such a condition, a thread must take it
+/// before it settles the cell, or the step would not be atomic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     Nothing,
     /// The thread is attached to Python.
     Attached,
-    /// It is, and it holds the condition variable that the standard library reaches for.
+    /// The thread is attached, and holds the condition variable that the standard library uses.
     Condition,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Settle<R, W> {
-    /// Done; the watch, if there is one, is the caller's to serve, holding no lock, and then
-    /// [`Cell::served`] to set.
+    /// Done. If there is a watch, the caller must serve it without holding a lock, and then set
+    /// [`Cell::served`].
     Settled(Option<Box<W>>),
     /// The cell was done before: nothing changed, and the outcome comes back.
     TooLate(R),
@@ -164,9 +164,9 @@ pub struct Cell<M, R, W> {
     inner: Mutex<Inner<M, R, W>>,
     /// Set after the state is done, by whoever did it.
     done: Latch,
-    /// Set when the watch has been served too; with `done`, if there was none. Who is woken by
-    /// `done` can give the callbacks a head start by waiting for this, but not count on it: a
-    /// callback may itself wait for whoever waits here.
+    /// Set when the watch has been served too; together with `done` if there was none. A thread
+    /// that `done` has woken can wait for this to give the callbacks a head start, but only for a
+    /// limited time: a callback may itself wait for that thread.
     served: Latch,
 }
 
@@ -208,13 +208,13 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         &self.done
     }
 
-    /// To be set by whoever has got the watch from this cell, once it is served.
+    /// The caller that got the watch from this cell sets it once the watch is served.
     pub fn served(&self) -> &Latch {
         &self.served
     }
 
-    /// Says that the state is done. Who finds `done` set, and nothing was watching, finds `served`
-    /// set.
+    /// Says that the state is done. `served` comes first, so that a thread that finds `done` set
+    /// also finds `served` set if there was no watch.
     fn announce(&self, watch: Option<&W>) {
         if watch.is_none() {
             self.served.set();
@@ -236,8 +236,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     }
 
     /// Pending -> Pending, with another message in the message's place: a ticket when the engine
-    /// sends it ahead, so that who begins it is decided by the ticket's claim. Runs `exchange`
-    /// under the lock, as careful as in [`watch`], and returns what that makes besides.
+    /// sends it ahead, whose claim then decides whether it begins. Runs `exchange` under the lock,
+    /// with the same care as [`watch`], and returns its other result.
     ///
     /// [`watch`]: Self::watch
     pub fn exchange<T>(&self, exchange: impl FnOnce(M) -> (M, T)) -> Option<T> {
@@ -249,8 +249,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         Some(more)
     }
 
-    /// Pending -> Pending, with `revoked` in the message's place, if nobody has begun the message
-    /// and now nobody ever will; that is handed back.
+    /// Pending -> Pending, with `revoked` in the message's place, if the message has not begun and
+    /// now never will. It is handed back.
     pub fn revoke(&self, revoked: M) -> Option<M> {
         match &mut self.lock().state {
             State::Pending(Some(message)) if message.withdraw() => {
@@ -280,7 +280,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         Settle::Settled(watch)
     }
 
-    /// Pending -> Notified if posted, else Pending -> Cancelled, by whoever has the future.
+    /// Pending -> Notified if posted, else Pending -> Cancelled, by the code that has the future.
     pub fn cancel(&self, hold: Hold) -> Cancel<M, W> {
         let mut inner = self.lock();
         let needs_condition = inner.condition_exposed && hold != Hold::Condition;
@@ -329,7 +329,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// From now on only who holds the condition may end this cell. Runs `publish` in the same step,
+    /// From now on only a thread that holds the condition may end this cell. Runs `publish` in the same step,
     /// which lets other threads have the condition: so a thread that has it and finds the cell
     /// pending will be told of the end. Runs `edit` as [`watch`] does; `publish` must be as careful.
     ///
@@ -396,8 +396,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Lends outcome and watch to a garbage collector, which must neither wait nor be told wrong:
-    /// nothing is lent while somebody else is inside the cell.
+    /// Shows outcome and watch to a garbage collector, which must neither wait nor be told wrong:
+    /// nothing is shown while another thread has the lock.
     #[cfg(not(loom))]
     pub fn inspect<E>(
         &self,

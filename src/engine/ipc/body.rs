@@ -5,8 +5,8 @@
 //! ├── pickle ──┼─ buffers ──┼─ references: count × (slot, at, len: u64 each) ─┼─ count: u8 ─┤
 //! ```
 //!
-//! All is little endian. An empty pickle is in a block itself, the last. A buffer for which there
-//! was no block is in the body, behind the pickle.
+//! Everything is little endian. If the pickle is empty, it is itself in a block, the last one. A
+//! buffer for which there was no block is in the body, behind the pickle.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use super::frame::{Fault, Kind, encode_in_two};
 /// A part of a block, or of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// [`IN_BODY`] if it is no block's.
+    /// [`IN_BODY`] if it is in the body.
     pub slot: u64,
     /// Where it begins, in bytes.
     pub at: u64,
@@ -38,7 +38,7 @@ impl Reference {
         }
     }
 
-    /// The part of the body, which may be longer than that.
+    /// The part of the body. It may reach beyond the end of a corrupt body.
     pub fn range_in_body(self) -> Option<Range<usize>> {
         if self.slot != IN_BODY {
             return None;

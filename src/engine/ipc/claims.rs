@@ -1,9 +1,9 @@
-//! Who gets a message that was sent ahead: the child that wants to begin it, or the parent that
-//! wants to cancel it.
+//! Decides a race for each message that was sent ahead: between the child, which wants to begin it,
+//! and the parent, which wants to cancel it.
 //!
 //! A table in memory that both share has one word for each message in the window. Invariant: for
 //! each sequence number the word leaves `QUEUED` once, by one compare-exchange, so there is one
-//! winner; it stays as that left it until the slot is offered for another message.
+//! winner. It then stays as it is until the slot is offered for another message.
 //!
 //! ```text
 //!           offer (parent)            claim (child)
@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many messages may be in the window.
 #[cfg(not(loom))]
 pub const CLAIMS: usize = 512;
-/// Few, since loom counts every atomic.
+/// Few under loom, which counts every atomic.
 #[cfg(loom)]
 pub const CLAIMS: usize = 2;
 
@@ -37,7 +37,7 @@ fn word(sequence: u64, state: u64) -> u64 {
     sequence << 2 | state
 }
 
-/// The table, over whatever memory holds the words.
+/// The table, over any memory that holds the words.
 #[derive(Debug)]
 pub struct Claims<W>(W);
 
@@ -63,26 +63,26 @@ impl<W: Deref<Target = [AtomicU64]>> Claims<W> {
             .is_ok()
     }
 
-    /// Makes the message claimable. The parent, before it sends the message; the one that had the
-    /// slot has been answered or skipped.
+    /// Makes the message claimable. The parent calls it before it sends the message, when the
+    /// message that had the slot before has been answered or skipped.
     pub fn offer(&self, sequence: u64) {
         self.slot(sequence)
             .store(word(sequence, QUEUED), Ordering::SeqCst);
     }
 
-    /// The child, just before `handle`: true if it may begin, false if it must skip.
+    /// The child calls it just before `handle`: true if it may begin, false if it must skip.
     #[must_use]
     pub fn claim(&self, sequence: u64) -> bool {
         self.take(sequence, STARTED)
     }
 
-    /// The parent: true if the child will never begin it.
+    /// The parent calls it to cancel: true if the child will never begin the message.
     #[must_use]
     pub fn withdraw(&self, sequence: u64) -> bool {
         self.take(sequence, CANCELLED)
     }
 
-    /// Whether the child has begun it. Exact also after the child's death.
+    /// Whether the child has begun it. This is exact even after the child's death.
     pub fn has_started(&self, sequence: u64) -> bool {
         self.slot(sequence).load(Ordering::SeqCst) == word(sequence, STARTED)
     }

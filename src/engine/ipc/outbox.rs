@@ -1,10 +1,10 @@
-//! The child's way out: answers leave in few writes, and none waits for the `handle` after it.
+//! Batches a child's answers: the main thread writes them when it runs out of messages, a ticker at
+//! the latest 400 us later. So they leave in few writes, and no answer waits for the next `handle`.
 //!
-//! While it has messages to go on with, the main thread lets answers gather; else it sends them.
-//! While answers are due a second thread looks every [`TICK`] and flushes what it finds, so an
-//! answer leaves within two ticks whatever the main thread does. That thread starts with the first
-//! answer that has to wait for it. What waits is in the spill as well, where the parent finds it
-//! should this process die.
+//! While there are answers to send, the ticker looks every [`FLUSH_INTERVAL`] and flushes what it
+//! finds: an answer leaves within two intervals whatever the main thread does. That thread starts
+//! with the first answer that is held back. Answers that are held back are also in the spill, where
+//! the parent finds them if this process dies.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,19 +13,19 @@ use super::pipe::{Flush, Writer};
 use super::region::Region;
 use crate::engine::sys::{self, Error, Interest};
 
-/// How long an answer may wait for company.
-const TICK: Duration = Duration::from_micros(200);
+/// How often the ticker looks for answers that are held back.
+const FLUSH_INTERVAL: Duration = Duration::from_micros(200);
 
 struct Due {
     writer: Writer,
-    shared: Arc<Region>,
+    region: Arc<Region>,
     ticker: Ticker,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ticker {
     NotStarted,
-    /// Waits to be rung.
+    /// Sleeps until it is notified.
     Asleep,
     Ticking,
 }
@@ -34,10 +34,10 @@ impl Due {
     /// Blocks until the pipe has taken everything.
     fn flush(&mut self) -> Result<(), Error> {
         while self.writer.flush()? == Flush::Blocked {
-            // Somebody who has the same pipe has set it non-blocking.
+            // Another process that has the same pipe has set it non-blocking.
             self.wait_for_room()?;
         }
-        self.shared.spill().clear();
+        self.region.spill().clear();
         Ok(())
     }
 
@@ -47,86 +47,89 @@ impl Due {
     }
 }
 
-/// What the main thread and the ticking one have in common.
-struct Desk {
+/// The state that the main thread and the ticker share.
+struct Shared {
     due: Mutex<Due>,
-    bell: Condvar,
+    changed: Condvar,
 }
 
-impl Desk {
+impl Shared {
     fn due(&self) -> MutexGuard<'_, Due> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// When an answer is to leave.
+/// When an answer must leave.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Haste {
-    /// With those that were to leave soon.
+    /// Now, together with those that are held back.
     Now,
-    /// With those that follow it, but within two ticks.
+    /// Together with those that follow it, but within two intervals.
     Soon,
 }
 
 #[derive(Clone)]
-pub struct Outbox(Arc<Desk>);
+pub struct Outbox(Arc<Shared>);
 
 impl Outbox {
     /// `writer`'s end of the pipe is set blocking.
-    pub fn new(writer: Writer, shared: Arc<Region>) -> Self {
+    pub fn new(writer: Writer, region: Arc<Region>) -> Self {
         let due = Due {
             writer,
-            shared,
+            region,
             ticker: Ticker::NotStarted,
         };
-        Self(Arc::new(Desk {
+        Self(Arc::new(Shared {
             due: Mutex::new(due),
-            bell: Condvar::new(),
+            changed: Condvar::new(),
         }))
     }
 
-    /// Sends `frame`. Blocks while much is due and the parent does not read.
+    /// Sends `frame`. Blocks while the pipe is full and the parent does not read.
     pub fn send(&self, frame: Vec<u8>, haste: Haste) -> Result<(), Error> {
         let mut due = self.0.due();
-        let spills = haste == Haste::Soon && due.shared.spill().has_room(frame.len());
+        let spills = haste == Haste::Soon && due.region.spill().has_room(frame.len());
         if spills {
-            due.shared.spill().push(&frame);
+            due.region.spill().push(&frame);
         }
         due.writer.push(frame);
         if !spills {
             return due.flush();
         }
         if due.ticker == Ticker::NotStarted {
-            let desk = Arc::clone(&self.0);
-            if sys::spawn("answers".to_owned(), 64 << 10, move || tick(&desk)).is_err() {
-                // No thread to be had: then nothing is held back.
+            let state = Arc::clone(&self.0);
+            if sys::spawn("answers".to_owned(), 64 << 10, move || tick(&state)).is_err() {
+                // There can be no ticker, so nothing is held back.
                 return due.flush();
             }
         }
         if due.ticker != Ticker::Ticking {
             due.ticker = Ticker::Ticking;
             drop(due);
-            self.0.bell.notify_one();
+            self.0.changed.notify_one();
         }
         Ok(())
     }
 }
 
-/// Asleep until there is something due, then a look each tick until a look finds nothing.
-fn tick(desk: &Desk) {
+/// Sleeps until an answer is held back, then looks at each interval until it finds nothing.
+fn tick(state: &Shared) {
     loop {
-        let mut due = desk.due();
+        let mut due = state.due();
         while due.ticker != Ticker::Ticking {
-            due = desk.bell.wait(due).unwrap_or_else(PoisonError::into_inner);
+            due = state
+                .changed
+                .wait(due)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         drop(due);
-        std::thread::sleep(TICK);
-        let mut due = desk.due();
+        std::thread::sleep(FLUSH_INTERVAL);
+        let mut due = state.due();
         if due.writer.is_empty() {
             due.ticker = Ticker::Asleep;
         } else if due.flush() == Err(Error::BROKEN_PIPE) {
-            // The parent is gone, which is for the thread that watches it. After any other error
-            // the next tick tries again.
+            // The parent is gone: the thread that watches it ends this process. After any other
+            // error the next interval tries again.
             return;
         }
     }

@@ -1,5 +1,4 @@
-//! One end of a pair of pipes that carry frames: buffered writes that never block on an end set
-//! non-blocking, and reads.
+//! Frames over pipes: a reader, and a writer that buffers what a non-blocking pipe does not take.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use super::frame::{Decoder, Encoded, Fault, Frame, Kind};
 use crate::engine::sys::{self, Error, Handle, retry};
 
-/// Why a link ended other than by the stream's end between two frames.
+/// Why reading failed, other than by the end of the stream between two frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// The stream ended inside a frame.
@@ -57,7 +56,7 @@ pub enum Flush {
     Blocked,
 }
 
-/// What one `writev` is given: enough that the system call's own cost is spread thin.
+/// How many frames one `writev` gets: enough to make the system call's own cost small for each.
 const FRAMES_PER_WRITE: usize = 64;
 
 /// Writes frames in the order they are pushed.
@@ -105,7 +104,7 @@ impl Writer {
 
     /// One system call, for as many frames as it takes.
     fn write(&self) -> Result<usize, Error> {
-        // Most often there is one, and making room for many has its cost.
+        // Most often there is one frame, and an array for many has its cost.
         if let [frame] = self.frames.as_slices().0
             && self.frames.len() == 1
         {
@@ -175,7 +174,7 @@ impl Reader {
             Ok(0) => Err(Broken::Cut),
             Ok(read) if read < room => Ok(Fill::Some),
             Ok(_) => Ok(Fill::Full),
-            // Interrupted: the caller may have a signal to see to.
+            // Interrupted: the caller may have to handle a signal.
             Err(Error::WOULD_BLOCK | Error::INTERRUPTED) => Ok(Fill::Nothing),
             Err(error) => Err(error.into()),
         }

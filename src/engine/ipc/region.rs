@@ -1,6 +1,6 @@
 //! The memory that a parent shares with one child: the claims of the messages in the window, the
-//! spill, which holds answers that are still to leave the child, the arena's table and blocks, and
-//! a count for `trace`, whose text follows at the end of the file.
+//! spill with answers that have not left the child yet, the arena's table and blocks, and single
+//! words, among them a count for `traceback`, whose text follows at the end of the file.
 //!
 //! ```text
 //! words: ├─ claims: 512 ─┼─ len ─┼─ spilled frames: 4096 ─┼─ slots: 2 × 1024 ─┼─ the rest ─┤
@@ -24,15 +24,15 @@ const LEN_WORDS: usize = SLOTS_END + Setting::COUNT;
 pub(in crate::engine) enum Setting {
     /// How many bytes the arena's blocks of either side may take together.
     LimitBytes,
-    /// How many of the parent's slots, and of the child's, have ever been taken: there is no need
-    /// to look at the others.
+    /// How many of the parent's slots, and of the child's, have ever been taken. The others need
+    /// not be looked at.
     ParentUsed,
     ChildUsed,
-    /// Why the child could not have a block, or 0.
+    /// Why the child did not get a block, or 0.
     ChildRefused,
-    /// Counts for `trace`.
+    /// Counts tracebacks: see `traceback.rs`.
     Tracebacks,
-    /// Whether the parent wants to hear of each message that begins.
+    /// Whether the parent wants a notice of each message that begins.
     NotifyBegun,
     Since,
     Done,
@@ -47,7 +47,7 @@ impl Setting {
 pub struct Region(SharedWords);
 
 impl Region {
-    /// New memory, and the descriptor by which the child maps it.
+    /// New memory, and the handle by which the child maps it.
     pub fn create() -> Result<(Self, Handle)> {
         let (words, file) = SharedWords::create(LEN_WORDS)?;
         Ok((Self(words), file))
@@ -65,13 +65,13 @@ impl Region {
         Spill::new(&self.0[CLAIMS..SPILL_END])
     }
 
-    /// Counts for `trace`.
+    /// Counts tracebacks: see `traceback.rs`.
     pub fn tracebacks(&self) -> &AtomicU64 {
         self.setting(Setting::Tracebacks)
     }
 
-    /// Whether the parent wants to hear of each message that begins. The child looks after a claim,
-    /// and the parent looks at the claims after it has said so: one of them sees the other.
+    /// Whether the parent wants a notice of each message that begins. The child reads this after a
+    /// claim, and the parent reads the claims after it has set this: one of them sees the other.
     pub fn notifies_begun(&self) -> bool {
         self.setting(Setting::NotifyBegun).load(Ordering::SeqCst) != 0
     }
@@ -89,17 +89,17 @@ impl Region {
         &self.0[SLOTS_END + setting as usize]
     }
 
-    /// When `handle` began on the message that it has, by `sys::now_nanos`; 0: it has none.
+    /// When `handle` began on its message, by `sys::now_nanos`; 0: it has none.
     pub fn since(&self) -> &AtomicU64 {
         self.setting(Setting::Since)
     }
 
-    /// The last message that was told and has been handled.
+    /// The last message of `tell` that has been handled.
     pub fn done(&self) -> &AtomicU64 {
         self.setting(Setting::Done)
     }
 
-    /// On how many messages that were told `handle` has raised.
+    /// On how many messages of `tell` `handle` has raised.
     pub fn failed(&self) -> &AtomicU64 {
         self.setting(Setting::Failed)
     }

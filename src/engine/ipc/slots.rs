@@ -1,7 +1,7 @@
-//! Who may touch a slot of shared memory: a word for each, in memory that both processes map.
+//! Decides which process may touch a slot of shared memory: each slot has a word, which both map.
 //!
-//! Half of the slots are the parent's to fill, half the child's. Whoever has a block frees it with
-//! one store, wherever it is; no message goes back.
+//! The parent fills half of the slots, the child the other half. The process that has a block frees
+//! it with one store, so no message goes back.
 //!
 //! ```text
 //!            take (its filler)              release (whoever has the block)
@@ -11,9 +11,9 @@
 //!   └─── trimmed ──── TRIMMING ◀─────── trim (its filler), age (the parent) ───────┘
 //! ```
 //!
-//! COLD has no memory, WARM and OLD have, and all three are free. Invariant: a slot leaves those by
-//! a compare-exchange, so of a filler and a trimmer one wins; it leaves HELD and TRIMMING by a store
-//! of the one who has it. The word holds the slot's size too, in pages.
+//! COLD has no memory, WARM and OLD have, and all three are free. Invariant: a slot leaves these three
+//! by a compare-exchange, so of a filler and a trimmer one wins. It leaves HELD and TRIMMING by a
+//! store of the process that has it. The word also holds the slot's size, in pages.
 
 use std::ops::{Deref, Range};
 
@@ -29,7 +29,7 @@ pub const SLOTS: usize = 2 * SLOTS_EACH;
 const COLD: u64 = 0;
 const HELD: u64 = 1;
 const WARM: u64 = 2;
-/// As `WARM`, and was so already when the parent last looked.
+/// Like `WARM`, and it was already so when the parent last looked.
 const OLD: u64 = 3;
 const TRIMMING: u64 = 4;
 
@@ -51,7 +51,7 @@ fn is_free(word: u64) -> bool {
     matches!(state(word), WARM | OLD)
 }
 
-/// The table, over whatever memory holds the words.
+/// The table, over any memory that holds the words.
 #[derive(Debug)]
 pub struct Slots<W>(W);
 
@@ -69,7 +69,7 @@ impl<W: Deref<Target = [AtomicU64]>> Slots<W> {
         exchanged.is_ok()
     }
 
-    /// WARM | OLD -> HELD, for the smallest slot that fits and is not wastefully large.
+    /// WARM | OLD -> HELD, for the smallest slot that fits and does not waste much.
     pub fn take_warm(&self, among: Range<usize>, wanted: u64) -> Option<usize> {
         loop {
             let words = among.clone().map(|slot| (self.load(slot), slot));
@@ -88,33 +88,33 @@ impl<W: Deref<Target = [AtomicU64]>> Slots<W> {
         among.find(|&slot| self.exchange(slot, word(COLD, 0), word(HELD, 0)))
     }
 
-    /// HELD -> HELD, by who has it, which has given it memory.
+    /// HELD -> HELD, by the process that has it and has given it memory.
     pub fn grown(&self, slot: usize, pages: u64) {
         self.0[slot].store(word(HELD, pages), Ordering::SeqCst);
     }
 
-    /// HELD -> COLD, by who has it: there is no memory for it.
+    /// HELD -> COLD, by the process that has it: there is no memory for it.
     pub fn abandon(&self, slot: usize) {
         self.0[slot].store(word(COLD, 0), Ordering::SeqCst);
     }
 
-    /// HELD -> WARM, by who has it.
+    /// HELD -> WARM, by the process that has it.
     pub fn release(&self, slot: usize) {
         let held = self.load(slot);
         debug_assert_eq!(state(held), HELD);
         self.0[slot].store(word(WARM, pages(held)), Ordering::SeqCst);
     }
 
-    /// WARM | OLD -> TRIMMING; returns its pages, which the caller is to give back to the system.
+    /// WARM | OLD -> TRIMMING. Returns its pages, which the caller must give back to the system.
     pub fn trim(&self, slot: usize) -> Option<u64> {
         self.trim_if(slot, is_free)
     }
 
-    /// WARM -> OLD, or OLD -> TRIMMING as `trim` does: what nobody has taken between two looks.
+    /// WARM -> OLD, or OLD -> TRIMMING as `trim` does: it was not taken between two looks.
     pub fn age(&self, slot: usize) -> Option<u64> {
         let found = self.load(slot);
         if state(found) == WARM {
-            // If it was taken meanwhile, it is not old.
+            // If it was taken in the meantime, it is not old.
             self.exchange(slot, found, word(OLD, pages(found)));
             return None;
         }
@@ -127,12 +127,12 @@ impl<W: Deref<Target = [AtomicU64]>> Slots<W> {
         trims.then(|| pages(found))
     }
 
-    /// TRIMMING -> COLD, by who trims it.
+    /// TRIMMING -> COLD, by the process that trims it.
     pub fn trimmed(&self, slot: usize) {
         self.0[slot].store(word(COLD, 0), Ordering::SeqCst);
     }
 
-    /// Whether a block in it is in use, wherever that is.
+    /// Whether a block in it is in use, in either process.
     pub fn is_held(&self, slot: usize) -> bool {
         state(self.load(slot)) == HELD
     }

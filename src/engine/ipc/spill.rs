@@ -8,11 +8,10 @@ use super::frame::{Decoder, Frame};
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 pub const SPILL_BYTES: usize = 32 * 1024;
 
-/// Answers that the child has given and not yet written to its pipe, so that its death does not
-/// take them along.
+/// Answers that the child has given and not yet written to its pipe. They survive its death.
 ///
-/// Invariant: the first word is the length of what follows, and is stored after that is. The
-/// child's writer alone stores; the parent reads once the child is dead.
+/// Invariant: the first word is the length of what follows, and is stored after what follows. Only
+/// the child's writer stores; the parent reads when the child is dead.
 #[derive(Debug)]
 pub struct Spill<W>(W);
 
@@ -39,20 +38,20 @@ impl<W: Deref<Target = [AtomicU64]>> Spill<W> {
         for (word, bytes) in words.iter().zip(frame.chunks(WORD_BYTES)) {
             let mut eight = [0; WORD_BYTES];
             eight[..bytes.len()].copy_from_slice(bytes);
-            // Relaxed: who reads it reads the length first, which is stored below.
+            // Relaxed: the reader loads the length first, which is stored below.
             word.store(u64::from_le_bytes(eight), Ordering::Relaxed);
         }
-        // Frames start at words; the filling between is skipped by `frames`.
+        // Frames start at words; `frames` skips the padding between them.
         let len = len + frame.len().next_multiple_of(WORD_BYTES);
         self.0[0].store(len as u64, Ordering::SeqCst);
     }
 
-    /// What was pushed has left the child.
+    /// Empties it: what was pushed has left the child.
     pub fn clear(&self) {
         self.0[0].store(0, Ordering::SeqCst);
     }
 
-    /// The frames inside. Nonsense in it is taken for the end.
+    /// The frames inside. Bytes that make no sense are taken for the end.
     pub fn frames(&self) -> Vec<Frame> {
         let words = &self.0[1..=self.len_bytes() / WORD_BYTES];
         let bytes = words

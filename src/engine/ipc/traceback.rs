@@ -1,8 +1,8 @@
-//! Tracebacks of a child that may hang: asked for by a signal, written by its handler, which needs
-//! neither the GIL nor memory, to the end of the file that parent and child share.
+//! Tracebacks of a child that may hang. The parent asks by a signal; the signal's handler, which needs
+//! neither the GIL nor memory, writes to the end of the file that parent and child share.
 //!
-//! A word in that memory counts: 0 until the child has a handler, then one more than the
-//! tracebacks that are complete.
+//! A word in that memory counts: it is 0 until the child has a handler, then one more than the
+//! number of complete tracebacks.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 use super::region::Region;
 use crate::engine::sys::{self, Error, Handle};
 
-/// The child's half. A handler that writes tracebacks to `file` is in place for
-/// `sys::traceback_signal()`; from here on it also counts them, and the parent may ask.
+/// The child's half. `sys::traceback_signal()` has a handler that writes tracebacks to `file`; from
+/// now on the handler also counts them, and the parent may ask.
 pub fn offer(shared: &'static Region, file: &Handle) -> Result<(), Error> {
     sys::set_append(file)?;
     sys::count_tracebacks(shared.tracebacks())?;
@@ -22,9 +22,9 @@ pub fn offer(shared: &'static Region, file: &Handle) -> Result<(), Error> {
 /// What has become of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Traceback {
-    /// The child has not come so far that it could be asked.
+    /// The child has no handler yet.
     NotReady,
-    /// It was asked, and is not done.
+    /// It was asked and has not finished.
     Pending,
     Text(String),
 }
@@ -36,7 +36,7 @@ pub enum Traceback {
 #[derive(Debug)]
 pub struct Tracebacks {
     file: Arc<Handle>,
-    /// How long the file is without a traceback.
+    /// The length of the file without a traceback.
     len_bytes: u64,
     process: Arc<Handle>,
     asked: u64,
@@ -45,8 +45,8 @@ pub struct Tracebacks {
 }
 
 impl Tracebacks {
-    /// `file` is the one that `Region::create` gave, and will get no longer but by tracebacks;
-    /// `process` is the child's descriptor.
+    /// `file` is the one that `Region::create` gave, which only tracebacks lengthen from now on;
+    /// `process` is what `sys::watch_process` gave for the child.
     pub fn new(file: Arc<Handle>, process: Arc<Handle>) -> Result<Self, Error> {
         if sys::traceback_signal().is_none() {
             return Err(Error::UNSUPPORTED);
@@ -61,12 +61,12 @@ impl Tracebacks {
         })
     }
 
-    /// Asks if this `request` has not yet, and looks what has become of it. One that comes while
-    /// another is pending joins that. Never blocks.
+    /// Asks the child, unless this `request` has done so already, and returns how far it is. A
+    /// request that comes while another is pending joins that one. Never blocks.
     pub fn poll(&mut self, shared: &Region, request: &mut Option<u64>) -> Result<Traceback, Error> {
         self.collect(shared)?;
         if request.is_some_and(|number| number > self.asked) {
-            // It was another child's, in whose place this one is.
+            // It was for a child that this one has replaced.
             *request = None;
         }
         if request.is_none() && !self.ask(shared)? {

@@ -1,7 +1,7 @@
 //! The window: which messages the child has and has not answered, oldest first.
 //!
 //! Invariant: the sequence numbers inside are consecutive and end before `next`; there are at most
-//! `CLAIMS`, so that each has a claim's slot of its own; `len_bytes` is the sum of theirs.
+//! `CLAIMS`, so that each has a claim of its own; `len_bytes` is the sum of their lengths.
 
 use std::collections::VecDeque;
 
@@ -44,14 +44,14 @@ impl<T> Window<T> {
         self.messages.is_empty()
     }
 
-    /// Whether another may enter, where fewer than `limit` are to be inside. How long that one is
-    /// does not matter: the last may go beyond the bytes.
+    /// Whether another may enter, if at most `limit` may be inside. Its length does not matter: the
+    /// last one may exceed the limit of bytes.
     pub fn has_room(&self, limit: usize) -> bool {
         self.len() < limit.min(WINDOW_MESSAGES)
             && (self.len_bytes < WINDOW_BYTES || self.is_empty())
     }
 
-    /// A message of so many bytes enters, with the number `next_sequence`. There must be room.
+    /// A message of `len_bytes` enters, with the number `next_sequence`. There must be room.
     pub fn enter(&mut self, len_bytes: usize, message: T) {
         debug_assert!(self.len() < WINDOW_MESSAGES);
         self.messages.push_back((len_bytes, message));

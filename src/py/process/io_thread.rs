@@ -102,7 +102,11 @@ impl Side<'_> {
             Next::Pause => Some(PAUSE),
             Next::Wait => by_waiter.then_some(TICK),
         };
-        let convoy = self.link.convoy.is_served().then_some(convoy::TICK);
+        let convoy = self
+            .link
+            .convoy
+            .is_served()
+            .then_some(convoy::MAILBOX_INTERVAL);
         let timeout = timeout.into_iter().chain(convoy).chain(look).min();
         let polled = sys::retry(|| sys::poll(interests, timeout));
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
