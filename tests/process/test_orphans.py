@@ -150,8 +150,10 @@ def test_actors_of_actors_end_within_the_same_second(program, message, start_met
 
 def test_an_actor_that_is_being_started_again_ends_with_its_parent(program):
     """The constructor of its second child hangs, in C code that holds the interpreter."""
-    parent = program("""if True:
-        import os, time, actors, test_orphans
+    parent = program(f"""if True:
+        import os, sys, time, actors
+        sys.path.append({str(Path(__file__).parent)!r})
+        import test_orphans
         executor = test_orphans.HangsWhenBornAgain.options(max_restarts=5).executor(os.getcwd())
         print(executor.post((actors.get_pid,)).result(30))
         executor.post((actors.exit_at_once, 3)).exception(30)
