@@ -1,7 +1,15 @@
 //! A set-once latch: what a thread waits on until a future or an actor has ended.
 //!
-//! It never spins, and setting a latch that no thread waits for makes no system call. It is one
-//! word; how threads sleep until that changes is the business of `sys::Parker`.
+//! Setting a latch that no thread sleeps on makes no system call. It is one word; how threads sleep
+//! until that changes is the business of `sys::Parker`, and whether a thread polls it for a moment
+//! before that, the business of `handoff`.
+//!
+//! ```text
+//!          poll             wait              set
+//!  UNSET ───────▶ POLLED ─────────▶ AWAITED ───────▶ SET
+//!    │               └───────────────── set ──────────▲
+//!    └─ wait ─▶ AWAITED            set ───────────────┘
+//! ```
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +24,12 @@ use self::parker::{Error, Parker};
 use super::sys::{Error, Parker};
 
 const UNSET: u32 = 0;
+/// Unset, and a thread looks at the word until it is set, or until it goes on to `wait`: it needs no
+/// wake-up. No thread sleeps.
+const POLLED: u32 = 1;
 /// Unset, and at least one thread sleeps or is about to.
-const AWAITED: u32 = 1;
-const SET: u32 = 2;
+const AWAITED: u32 = 2;
+const SET: u32 = 3;
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +43,10 @@ pub enum Wait {
 
 /// Goes from unset to set, once; any thread may set it and any number may wait for it.
 ///
-/// Invariant: a sleeper has seen `AWAITED` in the word at the instant it fell asleep, and `set`
-/// leaves the word at `SET` before it wakes; so no wake-up is lost.
+/// Invariant: the word never goes back. A sleeper has seen `AWAITED` in it at the instant it fell
+/// asleep, and `set`, which found `AWAITED` then, leaves it at `SET` before it wakes; so no wake-up
+/// is lost. A thread that polls is not woken, and does not sleep before it has put `AWAITED` there
+/// itself, or has seen that another did.
 #[derive(Debug)]
 pub struct Latch {
     word: AtomicU32,
@@ -54,26 +67,31 @@ impl Latch {
         self.word.load(Ordering::SeqCst) == SET
     }
 
-    /// Whether a thread sleeps on it, or is about to.
+    /// Whether a thread waits for it: it sleeps, is about to, or polls.
     pub fn is_awaited(&self) -> bool {
-        self.word.load(Ordering::SeqCst) == AWAITED
+        matches!(self.word.load(Ordering::SeqCst), POLLED | AWAITED)
     }
 
-    /// UNSET | AWAITED -> SET. Everything written before is seen by whoever sees it set.
+    /// UNSET -> POLLED, by a thread that will look at `is_set` for a while and then `wait`.
+    pub fn poll(&self) {
+        // Any other state says as much already.
+        _ = self
+            .word
+            .compare_exchange(UNSET, POLLED, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// UNSET | POLLED | AWAITED -> SET. Everything written before is seen by whoever sees it set.
     pub fn set(&self) {
         if self.word.swap(SET, Ordering::SeqCst) == AWAITED {
             self.parker.wake_all(&self.word);
         }
     }
 
-    /// UNSET -> AWAITED, then sleeps until set, until `deadline`, or until a signal. Blocks; never
-    /// call it attached to Python.
+    /// UNSET | POLLED -> AWAITED, then sleeps until set, until `deadline`, or until a signal.
+    /// Blocks; never call it attached to Python.
     pub fn wait(&self, deadline: Option<Instant>) -> Wait {
         loop {
-            let seen =
-                self.word
-                    .compare_exchange(UNSET, AWAITED, Ordering::SeqCst, Ordering::SeqCst);
-            if seen == Err(SET) {
+            if self.announce_sleeper() == SET {
                 return Wait::Set;
             }
             let left = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
@@ -85,6 +103,24 @@ impl Latch {
                 return Wait::Interrupted;
             }
         }
+    }
+}
+
+impl Latch {
+    /// UNSET | POLLED -> AWAITED; the state after it, AWAITED or SET.
+    fn announce_sleeper(&self) -> u32 {
+        let mut found = self.word.load(Ordering::SeqCst);
+        // Twice at most: UNSET, then POLLED.
+        while matches!(found, UNSET | POLLED) {
+            let exchanged =
+                self.word
+                    .compare_exchange(found, AWAITED, Ordering::SeqCst, Ordering::SeqCst);
+            match exchanged {
+                Ok(_) => return AWAITED,
+                Err(other) => found = other,
+            }
+        }
+        found
     }
 }
 
@@ -134,6 +170,61 @@ mod parker {
     }
 }
 
+/// Run with `make loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// One thread polls a few times and then sleeps, one sleeps at once, and one sets.
+    #[test]
+    fn loom_whoever_waits_returns() {
+        loom::model(|| {
+            let latch = Arc::new(Latch::default());
+            let poller = {
+                let latch = Arc::clone(&latch);
+                thread::spawn(move || {
+                    latch.poll();
+                    if !latch.is_set() {
+                        assert_eq!(latch.wait(None), Wait::Set);
+                    }
+                })
+            };
+            let sleeper = {
+                let latch = Arc::clone(&latch);
+                thread::spawn(move || assert_eq!(latch.wait(None), Wait::Set))
+            };
+            latch.set();
+            poller.join().unwrap();
+            sleeper.join().unwrap();
+            assert!(latch.is_set());
+        });
+    }
+
+    /// What the one that sets has written is seen by one that found it set by polling.
+    #[test]
+    fn loom_a_poller_sees_what_was_written_before() {
+        loom::model(|| {
+            let latch = Arc::new(Latch::default());
+            let answer = Arc::new(AtomicU32::new(0));
+            let setter = {
+                let (latch, answer) = (Arc::clone(&latch), Arc::clone(&answer));
+                thread::spawn(move || {
+                    answer.store(7, Ordering::Relaxed);
+                    latch.set();
+                })
+            };
+            latch.poll();
+            if latch.is_set() {
+                assert_eq!(answer.load(Ordering::Relaxed), 7);
+            }
+            setter.join().unwrap();
+            assert!(!latch.is_awaited());
+        });
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -156,6 +247,34 @@ mod tests {
         let deadline = start + Duration::from_millis(30);
         while latch.wait(Some(deadline)) == Wait::Interrupted {}
         assert!(start.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn every_event_in_every_state() {
+        // The state, then the states after: poll, a sleeper's announcement, set
+        let table = [
+            (UNSET, POLLED, AWAITED, SET),
+            (POLLED, POLLED, AWAITED, SET),
+            (AWAITED, AWAITED, AWAITED, SET),
+            (SET, SET, SET, SET),
+        ];
+        for (state, polled, announced, set) in table {
+            let latch = || Latch {
+                word: AtomicU32::new(state),
+                parker: Parker::new(),
+            };
+            let after = |latch: Latch| latch.word.into_inner();
+            let one = latch();
+            assert_eq!(one.is_awaited(), matches!(state, POLLED | AWAITED));
+            one.poll();
+            assert_eq!(after(one), polled);
+            let one = latch();
+            assert_eq!(one.announce_sleeper(), announced);
+            assert_eq!(after(one), announced);
+            let one = latch();
+            one.set();
+            assert_eq!(after(one), set);
+        }
     }
 
     #[test]

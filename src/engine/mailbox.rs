@@ -34,6 +34,9 @@ pub struct Mailbox<T> {
     bell: Condvar,
     /// Written under the lock only, so after `close` returns nothing more gets in.
     is_closed: AtomicBool,
+    /// Whether there may be items. Written under the lock; for a thread that polls, which must not
+    /// contend for that with those that put. Relaxed: the lock says what is true.
+    has_items: AtomicBool,
     /// How many items must have become void, of all that were ever put, until `sweep` looks again.
     /// Written under the lock. Relaxed: a look too late or too early does no harm.
     sweep_at: AtomicU64,
@@ -68,6 +71,7 @@ impl<T> Default for Mailbox<T> {
             }),
             bell: Condvar::new(),
             is_closed: AtomicBool::new(false),
+            has_items: AtomicBool::new(false),
             sweep_at: AtomicU64::new(SWEEP_AT_LEAST),
             room: None,
         }
@@ -94,6 +98,7 @@ impl<T> Mailbox<T> {
             return Err(item);
         }
         inner.items.push_back(item);
+        self.has_items.store(true, Ordering::Relaxed);
         let rings = std::mem::take(&mut inner.is_awaited);
         drop(inner);
         if rings {
@@ -123,10 +128,28 @@ impl<T> Mailbox<T> {
         self.inner.lock().items.is_empty()
     }
 
+    fn pop(&self, inner: &mut Inner<T>) -> Option<T> {
+        let item = inner.pop();
+        if inner.items.is_empty() {
+            self.has_items.store(false, Ordering::Relaxed);
+        }
+        item
+    }
+
+    /// As `try_take`, for a thread that asks again and again: while there is nothing it takes no
+    /// lock. What another thread puts it sees within a moment, and no more is promised.
+    pub fn poll(&self) -> Take<T> {
+        if self.has_items.load(Ordering::Relaxed) || self.is_closed() {
+            self.try_take()
+        } else {
+            Take::Empty
+        }
+    }
+
     pub fn try_take(&self) -> Take<T> {
         // Held to the end: whether it is closed is asked of the same moment.
         let mut inner = self.inner.lock();
-        match inner.pop() {
+        match self.pop(&mut inner) {
             Some(item) => Take::Item(item),
             None if self.is_closed() => Take::Closed,
             None => Take::Empty,
@@ -137,7 +160,7 @@ impl<T> Mailbox<T> {
     pub fn take(&self) -> Option<T> {
         let mut inner = self.inner.lock();
         loop {
-            if let Some(item) = inner.pop() {
+            if let Some(item) = self.pop(&mut inner) {
                 return Some(item);
             }
             if self.is_closed() {
@@ -330,7 +353,8 @@ mod tests {
                             None if is_open => Take::Empty,
                             None => Take::Closed,
                         };
-                        prop_assert_eq!(mailbox.try_take(), expected);
+                        let take = if number % 2 == 0 { Mailbox::poll } else { Mailbox::try_take };
+                        prop_assert_eq!(take(&mailbox), expected);
                     }
                     Event::Take if is_open && model.is_empty() => {}
                     Event::Take => prop_assert_eq!(mailbox.take(), model.pop_front()),

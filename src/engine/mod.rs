@@ -18,6 +18,8 @@ pub mod convoy;
 #[cfg(not(loom))]
 pub mod ending;
 #[cfg(not(loom))]
+pub mod handoff;
+#[cfg(not(loom))]
 pub mod restarts;
 #[cfg(not(loom))]
 pub mod sys;

@@ -21,7 +21,10 @@ use super::interpreter::lifecycle::Start;
 use super::interpreter::wait::Attached;
 use super::message::fault::{Fault, Force, log_failure};
 use super::message::message::Message;
+use super::message::outcome::Outcome;
 use super::options::Options;
+use crate::engine::handoff::Awaited;
+use crate::engine::latch::Latch;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 use crate::py::host::host::Host;
@@ -170,18 +173,33 @@ fn run(py: Python<'_>, host: &Arc<Host>, ident: &OnceCell<u64>, constructor: Con
 
 fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
     let py = actor.py();
+    let has_gil = imports::has_gil(py);
     let mut attached = Attached::begin();
+    let mut given: Option<Given> = None;
     loop {
-        let cell = match host.mailbox.try_take() {
+        let mut taken = host.mailbox.try_take();
+        if let Some(before) = given.take() {
+            if matches!(taken, Take::Empty) && !before.cell.needs_python() {
+                let message = py.detach(|| {
+                    let awaited = before.settle_detached();
+                    wait_for_message(host, awaited, has_gil)
+                });
+                attached = Attached::begin();
+                taken = message.map_or(Take::Closed, Take::Item);
+            } else {
+                settle::settle_attached(py, &before.cell, before.outcome);
+            }
+        }
+        let cell = match taken {
             Take::Item(cell) => {
                 attached.give_way(py);
                 cell
             }
             Take::Closed => return,
             Take::Empty => {
-                let taken = py.detach(|| host.mailbox.take());
+                let message = py.detach(|| wait_for_message(host, Awaited::No, has_gil));
                 attached = Attached::begin();
-                match taken {
+                match message {
                     Some(cell) => cell,
                     None => return,
                 }
@@ -193,8 +211,44 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
             // The message is gone before its future ends, and the answer goes with it.
             let ended = handle(actor, &host.name, message);
             host.tally.idle();
-            host.finish(py, &cell, is_told, ended);
+            let outcome = host.outcome(py, is_told, ended);
+            given = Some(Given { cell, outcome });
         }
+    }
+}
+
+fn wait_for_message(host: &Host, awaited: Awaited, has_gil: bool) -> Option<Arc<ActorCell>> {
+    fn done(cell: &Arc<ActorCell>) -> &Latch {
+        cell.done()
+    }
+    let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
+    host.tally
+        .handoff
+        .wait_for_message(&host.mailbox, awaited, done)
+}
+
+/// What `handle` has given for a message that has not ended yet.
+///
+/// The actor looks first whether there is another message. Only if there is none it detaches, and
+/// then ends this one: a caller that waits finds the GIL free, where it would else have to wait for
+/// that anew, asleep. It never begins another message before.
+struct Given {
+    cell: Arc<ActorCell>,
+    outcome: Outcome,
+}
+
+impl Given {
+    /// Ends the message, whose cell needed nothing of Python's a moment ago. Says whether a thread
+    /// waited for that.
+    fn settle_detached(self) -> Awaited {
+        let awaited = Awaited::by(self.cell.done());
+        settle::settle(&self.cell, self.outcome);
+        // Where the future is gone already, the answer goes with the cell. Else it goes with the
+        // future, which a thread drops that is attached.
+        if Arc::strong_count(&self.cell) == 1 {
+            Python::attach(|_| drop(self.cell));
+        }
+        awaited
     }
 }
 

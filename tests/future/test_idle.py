@@ -4,7 +4,9 @@ memory."""
 import os
 import signal
 import statistics
+import threading
 import time
+import weakref
 
 import pytest
 
@@ -196,6 +198,68 @@ def test_an_idle_actor_uses_no_cpu(kind):
         time.sleep(1)
         assert usage() == first
         assert len(first) >= (3 if kind.is_process else 1)
+
+
+# Polling: each side looks for the other's answer for a moment before it sleeps.
+
+
+def converse(executor, count):
+    for number in range(count):
+        assert executor.post((actors.echo, number)).result(PATIENCE) == number
+
+
+def test_a_caller_of_a_slow_actor_polls_for_50_us_a_message_at_most(kind):
+    """By its thread's CPU time, in which waiting for the CPU does not count."""
+    count = 40
+    with kind.start(actors.Do) as executor:
+        converse(executor, 300)
+        before = time.thread_time()
+        for _ in range(count):
+            executor.post((actors.nap, 0.01)).result(PATIENCE)
+        # Posting and waking up take the rest. One that polled to the end would need 0.01.
+        assert (time.thread_time() - before) / count < 0.001
+
+
+def test_an_actor_polls_no_more_when_its_callers_are_silent(kind):
+    with kind.start(actors.Do) as executor:
+        converse(executor, 300)
+        before = executor.submit(time.thread_time).result(PATIENCE)
+        time.sleep(0.5)
+        assert executor.submit(time.thread_time).result(PATIENCE) - before < 0.01
+
+
+@pytest.mark.parametrize("callers", [2, 5])
+def test_callers_that_take_turns_all_get_their_answers(kind, callers):
+    """Each polls for its own answer, and the actor for whoever is next."""
+    with kind.start(actors.Do) as executor:
+        threads = [
+            threading.Thread(target=converse, args=(executor, 400), daemon=True)
+            for _ in range(callers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert not any(thread.is_alive() for thread in threads)
+
+
+def test_an_answer_that_nobody_wants_any_more_goes_before_the_next_message(thread):
+    """Also where the actor's thread is about to sleep and has let go of Python."""
+    for _ in range(200):
+        with thread.start(actors.Do) as executor:
+            gone = threading.Event()
+            executor.post((make_finalized, gone))
+            assert gone.wait(PATIENCE)
+
+
+class Finalized:
+    pass
+
+
+def make_finalized(_actor, gone):
+    made = Finalized()
+    weakref.finalize(made, gone.set)
+    return made
 
 
 @on_linux

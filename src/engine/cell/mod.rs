@@ -347,6 +347,12 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
+    /// Whether who ends it now must be attached, or hold the condition.
+    pub fn needs_python(&self) -> bool {
+        let inner = self.lock();
+        inner.watch.is_some() || inner.condition_exposed
+    }
+
     /// Runs `edit` on the watch under the lock unless the cell is done. `edit` must not call
     /// Python, nor drop anything of Python's.
     pub fn watch<T>(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>) -> T) -> Option<T> {

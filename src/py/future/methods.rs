@@ -14,7 +14,7 @@ use super::callbacks::{Runner, let_callbacks_go_first, run_callbacks};
 use super::condition::{Condition, phase_named, state_name};
 use super::core::{FutureCore, Watch};
 use crate::engine::cell::{Origin, Phase};
-use crate::py::interpreter::wait::wait_for;
+use crate::py::interpreter::wait::{wait_for, wait_for_answer};
 use crate::py::interpreter::{imports, lifecycle, wait};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
@@ -66,7 +66,12 @@ impl FutureCore {
         if let Some((carrier, sequence)) = this.cell.message(Message::carrier).flatten() {
             carrier.read_for(py, this.cell.done(), sequence, deadline)?;
         }
-        if !wait_for(py, this.cell.done(), deadline)? {
+        let done = this.cell.done();
+        let is_done = match this.tally() {
+            Some(tally) => wait_for_answer(py, done, &tally.handoff, deadline)?,
+            None => wait_for(py, done, deadline)?,
+        };
+        if !is_done {
             return Err(Self::timeout_error(py)?);
         }
         if this.condition.get().is_some() {

@@ -101,6 +101,18 @@ impl Host {
         is_told: bool,
         ended: PyResult<Bound<'_, PyAny>>,
     ) {
+        let outcome = self.outcome(py, is_told, ended);
+        settle::settle_attached(py, cell, outcome);
+    }
+
+    /// Counts a message that has ended by what `handle` returned or raised, and gives what to settle
+    /// it with; whether it was told, `begin` said.
+    pub(in crate::py) fn outcome(
+        &self,
+        py: Python<'_>,
+        is_told: bool,
+        ended: PyResult<Bound<'_, PyAny>>,
+    ) -> Outcome {
         let completion = match &ended {
             Ok(_) => Completion::Handled,
             Err(_) => Completion::Failed,
@@ -115,7 +127,7 @@ impl Host {
             Err(error) => Outcome::Raised(error.into_value(py).into_any()),
         };
         self.tally.end(completion);
-        settle::settle_attached(py, cell, outcome);
+        outcome
     }
 
     /// An error if messages are refused.

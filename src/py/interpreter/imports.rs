@@ -59,3 +59,11 @@ lazy! {
     coroutine: PyType = "types", "CoroutineType";
     async_generator: PyType = "types", "AsyncGeneratorType";
 }
+
+/// Whether threads that run Python wait for each other. Interpreters that cannot do otherwise have
+/// no function that says so.
+pub(in crate::py) fn has_gil(py: Python<'_>) -> bool {
+    let sys = py.import("sys");
+    let told = sys.and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());
+    told.unwrap_or(true)
+}

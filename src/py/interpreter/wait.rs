@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use crate::engine::handoff::Handoff;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::sys;
 
@@ -36,6 +37,24 @@ pub(in crate::py) fn wait_for(
             Wait::Set => return Ok(true),
             Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => return Ok(false),
             Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
+        }
+    }
+}
+
+/// As `wait_for`, for the answer to a message of the actor that `handoff` is of.
+pub(in crate::py) fn wait_for_answer(
+    py: Python<'_>,
+    done: &Latch,
+    handoff: &Handoff,
+    deadline: Option<Instant>,
+) -> PyResult<bool> {
+    let until = until(deadline);
+    match py.detach(|| handoff.wait_for_answer(done, until)) {
+        Wait::Set => Ok(true),
+        // See what it was, and go on.
+        Wait::TimedOut | Wait::Interrupted => {
+            py.check_signals()?;
+            wait_for(py, done, deadline)
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::engine::handoff::Handoff;
+
 /// Counts of one actor. Invariant, but for a moment: each message that was accepted is waiting,
 /// running, or in one of `handled`, `failed` and `cancelled`.
 ///
@@ -16,6 +18,8 @@ pub(in crate::py) struct Tally {
     restarts: AtomicU64,
     /// When a thread actor began on the message that it has, by `sys::now_nanos`; 0: it has none.
     since: AtomicU64,
+    /// How callers and the actor's thread wait for each other: here, since each future has this.
+    pub(in crate::py) handoff: Handoff,
 }
 
 /// How a message ended.

@@ -34,8 +34,8 @@ pub(in crate::engine) use native::{
     Armed, Witness, available_bytes, give_back, make_sparse, reserve,
 };
 pub use native::{
-    HANG_UP_INTERVAL, Parker, ask_for_traceback, count_tracebacks, is_main_thread, name_process,
-    traceback_signal, unshare_pages,
+    HANG_UP_INTERVAL, Parker, ask_for_traceback, count_tracebacks, current_cpu, is_main_thread,
+    name_process, traceback_signal, unshare_pages,
 };
 pub(in crate::engine) use process::process_id;
 pub use process::{end_now, reap, signal_process, watch_process};

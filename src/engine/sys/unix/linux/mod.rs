@@ -16,7 +16,7 @@ pub(super) use memory::{MAP_FLAGS, anonymous_file, move_mapping};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
 pub(super) use pipe::make_pipe;
 pub(super) use process::{reap_watched, signal_watched, watch};
-pub use thread::{Parker, is_main_thread, name_process};
+pub use thread::{Parker, current_cpu, is_main_thread, name_process};
 pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
 pub(in crate::engine) use witness::{Armed, Witness};
 

@@ -32,6 +32,16 @@ pub fn name_process(name: &str) {
     }
 }
 
+/// The CPU that the calling thread runs on; the next moment it may be another.
+pub fn current_cpu() -> Option<u32> {
+    // Not by rustix, which makes a system call of it: the C library reads what the kernel keeps up
+    // to date in the thread's own memory.
+    // SAFETY: it takes nothing and changes nothing.
+    #[expect(unsafe_code)]
+    let cpu = unsafe { libc::sched_getcpu() };
+    u32::try_from(cpu).ok()
+}
+
 /// Where threads of this process sleep until a word changes.
 #[derive(Debug)]
 pub struct Parker;

@@ -14,7 +14,7 @@ pub(super) use bell::bell_ends;
 pub use memory::unshare_pages;
 pub(super) use memory::{MAP_FLAGS, anonymous_file, move_mapping};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
-pub use parker::{Parker, is_main_thread};
+pub use parker::{Parker, current_cpu, is_main_thread};
 pub(super) use pipe::make_pipe;
 pub use process::name_process;
 pub(super) use process::{reap_watched, signal_watched, watch};

@@ -15,6 +15,11 @@ use crate::engine::sys::unix::bell::Bell;
 use crate::engine::sys::unix::io::poll;
 use crate::engine::sys::unix::process::process_id;
 
+/// The CPU that the calling thread runs on: not known.
+pub fn current_cpu() -> Option<u32> {
+    None
+}
+
 /// Whether Python's signal handlers may run on this thread. After a fork it is the one that forked.
 pub fn is_main_thread() -> bool {
     #[cfg(target_os = "linux")]
