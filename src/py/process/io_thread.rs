@@ -89,9 +89,9 @@ impl Side<'_> {
     /// Waits for something to do and does it.
     fn turn(&mut self, next: Next, events: &mut Vec<Event>) -> Result<Next, Over> {
         let look = self.look();
-        let by_waiter = self.link.is_by_waiter();
+        let waiter_reads = self.link.waiter_reads();
         let unsent = self.link.unsent();
-        let reads = !by_waiter && next == Next::Wait;
+        let reads = !waiter_reads && next == Next::Wait;
         let interests = [
             reads.then(|| Interest::Readable(&self.answers)),
             self.ended.as_deref().map(Interest::Readable),
@@ -100,7 +100,7 @@ impl Side<'_> {
         ];
         let timeout = match next {
             Next::Pause => Some(PAUSE),
-            Next::Wait => by_waiter.then_some(TICK),
+            Next::Wait => waiter_reads.then_some(TICK),
         };
         let convoy = self
             .link
@@ -117,11 +117,11 @@ impl Side<'_> {
         if serves || bell.is_ready() || room.is_ready() {
             self.link.refill();
         }
-        if by_waiter {
+        if waiter_reads {
             self.tick();
         }
         if ended.is_ready() {
-            self.link.set_by_waiter(false);
+            self.link.set_waiter_reads(false);
         }
         if !answers.is_ready() && !ended.is_ready() && !bell.is_ready() && next == Next::Wait {
             return Ok(Next::Wait);
@@ -177,7 +177,7 @@ impl Side<'_> {
         self.idle = if sent == self.last { self.idle + 1 } else { 0 };
         self.last = sent;
         if unread || self.idle >= IDLE_TICKS {
-            self.link.set_by_waiter(false);
+            self.link.set_waiter_reads(false);
         }
     }
 
@@ -197,10 +197,10 @@ impl Side<'_> {
         if self.streak >= STREAK {
             self.streak = 0;
             self.idle = 0;
-            self.link.set_by_waiter(true);
+            self.link.set_waiter_reads(true);
             // Who has sent one meanwhile may wait without reading.
             if self.link.ahead_messages() > 0 {
-                self.link.set_by_waiter(false);
+                self.link.set_waiter_reads(false);
             }
         }
     }

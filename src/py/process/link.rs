@@ -69,7 +69,7 @@ pub(in crate::py) struct Link {
     /// The I/O thread leaves the answers to who waits for them. It alone sets this; anybody who
     /// is to hear of an answer without waiting takes it back (`resume_io_thread`), and where nobody does,
     /// the I/O thread's next tick.
-    pub(super) by_waiter: AtomicBool,
+    pub(super) waiter_reads: AtomicBool,
     pub(in crate::py) convoy: Convoy,
     pub(super) logs: Logs,
     /// `None` once the child is gone.
@@ -106,7 +106,7 @@ impl Link {
             ahead_messages: AtomicUsize::new(0),
             wire: Mutex::new(Some(wire)),
             intake: Mutex::new(Some(intake)),
-            by_waiter: AtomicBool::new(false),
+            waiter_reads: AtomicBool::new(false),
             convoy: Convoy::default(),
         }
     }
@@ -256,12 +256,12 @@ impl Link {
             .map_or(0, |wire| wire.ahead.next_sequence())
     }
 
-    pub(in crate::py) fn is_by_waiter(&self) -> bool {
-        self.by_waiter.load(Ordering::SeqCst)
+    pub(in crate::py) fn waiter_reads(&self) -> bool {
+        self.waiter_reads.load(Ordering::SeqCst)
     }
 
-    pub(in crate::py) fn set_by_waiter(&self, by_waiter: bool) {
-        self.by_waiter.store(by_waiter, Ordering::SeqCst);
+    pub(in crate::py) fn set_waiter_reads(&self, waiter_reads: bool) {
+        self.waiter_reads.store(waiter_reads, Ordering::SeqCst);
     }
 
     /// The handle to write to, while there is something that the pipe did not take.

@@ -34,7 +34,7 @@ enum Turn {
 
 impl Carrier for Link {
     fn resume_io_thread(&self, py: Python<'_>) {
-        if self.is_by_waiter() {
+        if self.waiter_reads() {
             py.detach(|| self.give_back());
         }
     }
@@ -46,7 +46,7 @@ impl Carrier for Link {
         sequence: u64,
         deadline: Option<Instant>,
     ) -> PyResult<()> {
-        while self.is_by_waiter() && !done.is_set() {
+        while self.waiter_reads() && !done.is_set() {
             let until = wait::until(deadline);
             let turn = wait::raising(|| Ok(py.detach(|| self.read_once(done, sequence, until))))?;
             match turn {
@@ -87,14 +87,14 @@ impl Link {
 
     /// Has the I/O thread read from now on, and who waits stop.
     pub(in crate::py) fn give_back(&self) {
-        if self.by_waiter.swap(false, Ordering::SeqCst) {
+        if self.waiter_reads.swap(false, Ordering::SeqCst) {
             self.ring();
         }
     }
 
     /// As `give_back`, and rings whether or not the I/O thread reads already.
     pub(in crate::py) fn take_back(&self) {
-        self.set_by_waiter(false);
+        self.set_waiter_reads(false);
         self.ring();
     }
 
@@ -169,7 +169,7 @@ impl Link {
         let Some(bell) = self.bell_while_ahead(sequence) else {
             return Turn::Leave;
         };
-        if !self.is_by_waiter() {
+        if !self.waiter_reads() {
             // The I/O thread has taken it back, and may be about to end the link: it does not ring
             // for who comes so late.
             return Turn::Leave;
