@@ -71,7 +71,7 @@ impl Message {
 
     /// The message that a dead child had and has not begun, if it was kept: true. Otherwise what
     /// was given.
-    pub(in crate::py) fn take_back(self) -> (Self, bool) {
+    pub(in crate::py) fn into_unsent(self) -> (Self, bool) {
         match self {
             Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
                 Some(kept) => (Self::Frame(*kept).bounded(ticket.permit.take()), true),

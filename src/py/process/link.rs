@@ -125,7 +125,7 @@ impl Link {
         wire.phase = Phase::Open;
         let (mut begun, mut back) = (Vec::new(), VecDeque::new());
         for Ahead { cell, .. } in wire.ahead.take_all() {
-            match cell.exchange(Message::take_back) {
+            match cell.exchange(Message::into_unsent) {
                 Some(true) => back.push_back(cell),
                 Some(false) if cell.phase() == cell::Phase::Running => begun.push(cell),
                 Some(false) => wire.revoked.push(cell),

@@ -35,7 +35,7 @@ enum Turn {
 impl Carrier for Link {
     fn resume_io_thread(&self, py: Python<'_>) {
         if self.waiter_reads() {
-            py.detach(|| self.give_back());
+            py.detach(|| self.resume_reading());
         }
     }
 
@@ -86,19 +86,19 @@ impl Link {
     }
 
     /// Has the I/O thread read from now on, and who waits stop.
-    pub(in crate::py) fn give_back(&self) {
+    pub(in crate::py) fn resume_reading(&self) {
         if self.waiter_reads.swap(false, Ordering::SeqCst) {
             self.ring();
         }
     }
 
-    /// As `give_back`, and rings whether or not the I/O thread reads already.
-    pub(in crate::py) fn take_back(&self) {
+    /// As `resume_reading`, and rings whether or not the I/O thread reads already.
+    pub(in crate::py) fn resume_reading_and_ring(&self) {
         self.set_waiter_reads(false);
         self.ring();
     }
 
-    /// What was left to the I/O thread. Blocks while another thread reads: `take_back` has that
+    /// What was left to the I/O thread. Blocks while another thread reads: `resume_reading_and_ring` has that
     /// stop.
     pub(in crate::py) fn take_left(&self) -> Left {
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +161,7 @@ impl Link {
         let mut intake = self.try_intake();
         let Some(intake) = intake.as_mut().and_then(|intake| intake.as_mut()) else {
             // Two wait: the I/O thread serves both.
-            self.give_back();
+            self.resume_reading();
             return Turn::Leave;
         };
         // Another may have read this answer, and be about to end its message. Then nothing need
@@ -187,7 +187,7 @@ impl Link {
                 let mut events = Vec::new();
                 let read = self.read(intake, &mut events);
                 match (read, &*events) {
-                    (Ok(Fill::End), []) => self.give_back(),
+                    (Ok(Fill::End), []) => self.resume_reading(),
                     (Ok(_), []) => {}
                     (Ok(_), [one]) if one.is_end_of(done) && !self.logs.is_behind() => {
                         *own = events.pop();
@@ -195,13 +195,13 @@ impl Link {
                     (read, _) => {
                         intake.left.events.extend(events);
                         intake.left.over = read.err();
-                        self.take_back();
+                        self.resume_reading_and_ring();
                     }
                 }
                 Turn::Read
             }
             Ok(_) | Err(_) => {
-                self.give_back();
+                self.resume_reading();
                 Turn::Leave
             }
         }

@@ -22,7 +22,7 @@ impl Side<'_> {
     /// The child is dead, or to be ended: takes in what it has left, and has another started if
     /// that may be.
     pub(super) fn end(&mut self, over: Over) -> Then {
-        self.link.take_back();
+        self.link.resume_reading_and_ring();
         let mut events = self.link.take_left().events;
         self.link.read_spilled(&mut events);
         self.link.settle(events);

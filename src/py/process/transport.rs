@@ -98,7 +98,7 @@ impl Transport for Arc<Link> {
 
     fn begun(&self) -> Vec<Permit> {
         // Somebody wants to hear of what happens.
-        self.give_back();
+        self.resume_reading();
         let wire = self.wire();
         let Some(wire) = wire.as_ref() else {
             return Vec::new();
