@@ -2,7 +2,7 @@
 //!
 //! Messages go ahead to the child, as many as the window has room for; who gets one of those, a
 //! `cancel()` here or `handle` there, is decided by its claim. Two locks, each held detached and
-//! for non-blocking calls: `wire`, to send, and `intake`, to read. Order: intake, then wire. Python
+//! for non-blocking calls: `outbound`, to send, and `intake`, to read. Order: intake, then outbound. Python
 //! is called, and messages are ended, holding neither.
 //!
 //! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
@@ -17,7 +17,7 @@ pub(in crate::py) use super::endpoints::{Endpoints, Process};
 use super::inbound::Intake;
 
 use super::logs::Logs;
-use super::outbound::{Ahead, Out, Phase, Wire};
+use super::outbound::{Ahead, Connection, Outbound, Phase};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
@@ -59,12 +59,12 @@ pub(in crate::py) struct Link {
     pub(super) arena: Mutex<Arc<Arena>>,
     /// `None` once the child has been reaped.
     pub(super) process: Mutex<Option<Process>>,
-    /// How many are ahead. Stored under the wire's lock, and after an answer before the mailbox
+    /// How many are ahead. Stored under the outbound's lock, and after an answer before the mailbox
     /// is looked into for the next: so who has put a message there and then reads
     /// `AHEAD_BY_POSTING` or more here knows that it will be found.
     pub(super) ahead_messages: AtomicUsize,
     /// `None` once the child is gone, as is `intake`: descriptors do not outlive it.
-    pub(super) wire: Mutex<Option<Wire>>,
+    pub(super) outbound: Mutex<Option<Outbound>>,
     pub(super) intake: Mutex<Option<Intake>>,
     /// The I/O thread leaves the answers to who waits for them. It alone sets this; anybody who
     /// is to hear of an answer without waiting takes it back (`resume_io_thread`), and where nobody does,
@@ -88,7 +88,7 @@ impl Link {
         endpoints: Endpoints,
     ) -> Self {
         let intake = Intake::new(endpoints.reader);
-        let wire = Wire::new(Out::new(endpoints.writer, &endpoints.shared), bell);
+        let outbound = Outbound::new(Connection::new(endpoints.writer, &endpoints.shared), bell);
         Self {
             logs: Logs::new(name.clone()),
             has_tracebacks: endpoints.tracebacks.is_some(),
@@ -104,7 +104,7 @@ impl Link {
             process: Mutex::new(Some(endpoints.process)),
             arena: Mutex::new(endpoints.arena),
             ahead_messages: AtomicUsize::new(0),
-            wire: Mutex::new(Some(wire)),
+            outbound: Mutex::new(Some(outbound)),
             intake: Mutex::new(Some(intake)),
             waiter_reads: AtomicBool::new(false),
             convoy: Convoy::default(),
@@ -117,24 +117,24 @@ impl Link {
         self.is_restarting.store(true, Ordering::SeqCst);
         let failed = self.shared().failed().load(Ordering::Relaxed);
         self.failed_before.fetch_add(failed, Ordering::Relaxed);
-        let mut wire = self.wire();
-        let Some(wire) = wire.as_mut() else {
+        let mut outbound = self.outbound();
+        let Some(outbound) = outbound.as_mut() else {
             return Vec::new();
         };
-        wire.out = None;
-        wire.phase = Phase::Open;
+        outbound.connection = None;
+        outbound.phase = Phase::Open;
         let (mut begun, mut back) = (Vec::new(), VecDeque::new());
-        for Ahead { cell, .. } in wire.ahead.take_all() {
+        for Ahead { cell, .. } in outbound.ahead.take_all() {
             match cell.exchange(Message::into_unsent) {
                 Some(true) => back.push_back(cell),
                 Some(false) if cell.phase() == cell::Phase::Running => begun.push(cell),
-                Some(false) => wire.revoked.push(cell),
+                Some(false) => outbound.revoked.push(cell),
                 // It was cancelled.
                 None => {}
             }
         }
-        back.append(&mut wire.returned);
-        wire.returned = back;
+        back.append(&mut outbound.returned);
+        outbound.returned = back;
         self.ahead_messages.store(0, Ordering::SeqCst);
         begun
     }
@@ -149,27 +149,28 @@ impl Link {
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.arena;
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared);
         *self.process() = Some(endpoints.process);
-        let mut wire = self.wire();
-        if let Some(wire) = wire.as_mut() {
+        let mut outbound = self.outbound();
+        if let Some(outbound) = outbound.as_mut() {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
             shared.set_notify_begun(has_waiters);
-            wire.out = Some(Out::new(endpoints.writer, &shared));
-            wire.phase = Phase::Open;
+            outbound.connection = Some(Connection::new(endpoints.writer, &shared));
+            outbound.phase = Phase::Open;
         }
         self.is_restarting.store(false, Ordering::SeqCst);
     }
 
     /// Whether the child was told that there is no more, and has answered everything.
     pub(in crate::py) fn has_stopped(&self) -> bool {
-        let wire = self.wire();
-        let wire = wire.as_ref();
-        wire.is_some_and(|wire| wire.phase == Phase::Stopping && wire.ahead.is_empty())
+        let outbound = self.outbound();
+        let outbound = outbound.as_ref();
+        outbound
+            .is_some_and(|outbound| outbound.phase == Phase::Stopping && outbound.ahead.is_empty())
     }
 
     /// Whether nothing waits to be handled, and nothing will come.
     pub(in crate::py) fn is_drained(&self) -> bool {
-        let wire = self.wire();
-        let mut returned = wire.iter().flat_map(|wire| &wire.returned);
+        let outbound = self.outbound();
+        let mut returned = outbound.iter().flat_map(|outbound| &outbound.returned);
         self.mailbox.is_closed()
             && self.mailbox.is_empty()
             && returned.all(|cell| cell.phase().is_done())
@@ -187,8 +188,8 @@ impl Link {
         Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(in crate::py) fn wire(&self) -> MutexGuard<'_, Option<Wire>> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(in crate::py) fn outbound(&self) -> MutexGuard<'_, Option<Outbound>> {
+        self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The receiving side, unless another thread has it.
@@ -197,8 +198,8 @@ impl Link {
     }
 
     /// Takes the sending side away; its descriptor is closed with it.
-    pub(in crate::py) fn close_wire(&self) -> Option<Wire> {
-        self.wire().take()
+    pub(in crate::py) fn close_outbound(&self) -> Option<Outbound> {
+        self.outbound().take()
     }
 
     pub(super) fn process(&self) -> MutexGuard<'_, Option<Process>> {
@@ -213,16 +214,16 @@ impl Link {
     /// Has the child begin none of the messages that it has, nor get any more. They stay pending.
     /// What is returned is to be dropped without a lock.
     pub(super) fn revoke_all(&self) -> Vec<Message> {
-        let mut wire = self.wire();
-        let Some(wire) = wire.as_mut() else {
+        let mut outbound = self.outbound();
+        let Some(outbound) = outbound.as_mut() else {
             return Vec::new();
         };
         // The latest first, so that none begins because an earlier one is gone.
-        let cells = wire.ahead.iter().rev();
+        let cells = outbound.ahead.iter().rev();
         let revoked = cells.filter_map(|ahead| ahead.cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
         // Nothing is sent from now on.
-        wire.phase = Phase::Stopping;
+        outbound.phase = Phase::Stopping;
         revoked
     }
 
@@ -251,9 +252,9 @@ impl Link {
 
     /// How many messages have been sent so far.
     pub(in crate::py) fn sent(&self) -> u64 {
-        self.wire()
+        self.outbound()
             .as_ref()
-            .map_or(0, |wire| wire.ahead.next_sequence())
+            .map_or(0, |outbound| outbound.ahead.next_sequence())
     }
 
     pub(in crate::py) fn waiter_reads(&self) -> bool {
@@ -266,29 +267,32 @@ impl Link {
 
     /// The handle to write to, while there is something that the pipe did not take.
     pub(in crate::py) fn unsent(&self) -> Option<Arc<Handle>> {
-        let wire = self.wire();
-        let wire = wire.as_ref()?;
-        let out = wire.out.as_ref()?;
-        (!out.writer.is_empty() && !out.has_hung_up).then(|| Arc::clone(out.writer.handle()))
+        let outbound = self.outbound();
+        let outbound = outbound.as_ref()?;
+        let connection = outbound.connection.as_ref()?;
+        (!connection.writer.is_empty() && !connection.has_hung_up)
+            .then(|| Arc::clone(connection.writer.handle()))
     }
 
     /// The child has closed its end: nothing is written any more. The I/O thread will see its end.
     pub(in crate::py) fn hang_up(&self) {
-        if let Some(wire) = self.wire().as_mut()
-            && let Some(out) = &mut wire.out
+        if let Some(outbound) = self.outbound().as_mut()
+            && let Some(connection) = &mut outbound.connection
         {
-            out.has_hung_up = true;
+            connection.has_hung_up = true;
         }
     }
 
     /// Sends from the mailbox while fewer than `limit` are ahead. Of what the pipe does not take,
     /// a poster tells the I/O thread.
     pub(super) fn pump(self: &Arc<Self>, limit: usize, who: Who) {
-        let mut guard = self.wire();
-        let Some(wire) = guard.as_mut() else { return };
-        let flushed = wire.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
+        let mut guard = self.outbound();
+        let Some(outbound) = guard.as_mut() else {
+            return;
+        };
+        let flushed = outbound.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
         self.ahead_messages
-            .store(wire.ahead.len(), Ordering::SeqCst);
+            .store(outbound.ahead.len(), Ordering::SeqCst);
         drop(guard);
         if flushed == Flush::Blocked && who == Who::Poster {
             self.ring();
@@ -300,10 +304,13 @@ impl Link {
         self.pump(WINDOW_MESSAGES, Who::Reader);
     }
 
-    /// Has the I/O thread look at the link. It takes the wire's lock, and without it logs what goes
-    /// wrong: a log handler needs the interpreter, and whoever has that may want the wire.
+    /// Has the I/O thread look at the link. It takes the outbound's lock, and without it logs what goes
+    /// wrong: a log handler needs the interpreter, and whoever has that may want the outbound.
     pub(super) fn ring(&self) {
-        let bell = self.wire().as_ref().map(|wire| Arc::clone(&wire.bell));
+        let bell = self
+            .outbound()
+            .as_ref()
+            .map(|outbound| Arc::clone(&outbound.bell));
         if let Some(Err(error)) = bell.map(|bell| bell.ring()) {
             log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
         }

@@ -24,9 +24,9 @@ pub(in crate::py) struct Ahead {
 
 /// The sending side. Who has a message to send writes it, without a hop to another thread; the I/O
 /// thread writes what the pipe did not take.
-pub(in crate::py) struct Wire {
+pub(in crate::py) struct Outbound {
     /// `None` while the child is dead and the next is not there.
-    pub(in crate::py) out: Option<Out>,
+    pub(in crate::py) connection: Option<Connection>,
     /// Rung when the I/O thread has to look at the link.
     pub(in crate::py) bell: Arc<Bell>,
     /// What the child has.
@@ -39,7 +39,7 @@ pub(in crate::py) struct Wire {
 }
 
 /// The way to one child.
-pub(in crate::py) struct Out {
+pub(in crate::py) struct Connection {
     pub(in crate::py) writer: Writer,
     pub(in crate::py) shared: Arc<Region>,
     /// The child reads no more: it is gone, or is about to be.
@@ -48,7 +48,7 @@ pub(in crate::py) struct Out {
     is_told: bool,
 }
 
-impl Out {
+impl Connection {
     pub(in crate::py) fn new(writer: Writer, shared: &Arc<Region>) -> Self {
         Self {
             writer,
@@ -66,10 +66,10 @@ pub(in crate::py) enum Phase {
     Stopping,
 }
 
-impl Wire {
-    pub(in crate::py) fn new(out: Out, bell: Arc<Bell>) -> Self {
+impl Outbound {
+    pub(in crate::py) fn new(connection: Connection, bell: Arc<Bell>) -> Self {
         Self {
-            out: Some(out),
+            connection: Some(connection),
             bell,
             ahead: Window::default(),
             returned: VecDeque::new(),
@@ -80,11 +80,11 @@ impl Wire {
 
     /// Tells the child that there is no more.
     pub(in crate::py) fn stop(&mut self) {
-        if let Some(out) = &mut self.out
-            && !out.is_told
+        if let Some(connection) = &mut self.connection
+            && !connection.is_told
         {
-            out.writer.push(encode(Kind::Stop, 0, b""));
-            out.is_told = true;
+            connection.writer.push(encode(Kind::Stop, 0, b""));
+            connection.is_told = true;
             self.phase = Phase::Stopping;
         }
     }
@@ -98,7 +98,7 @@ impl Wire {
         keeps: bool,
         limit: usize,
     ) -> Flush {
-        while self.phase == Phase::Open && self.out.is_some() && self.ahead.has_room(limit) {
+        while self.phase == Phase::Open && self.connection.is_some() && self.ahead.has_room(limit) {
             let next = match self.returned.pop_front() {
                 Some(cell) => Take::Item(cell),
                 None => mailbox.try_take(),
@@ -109,18 +109,22 @@ impl Wire {
                 Take::Empty => break,
             }
         }
-        match &mut self.out {
+        match &mut self.connection {
             // The child is gone, or the system is short of something: the I/O thread finds out.
-            Some(out) if !out.has_hung_up => out.writer.flush().unwrap_or(Flush::Blocked),
+            Some(connection) if !connection.has_hung_up => {
+                connection.writer.flush().unwrap_or(Flush::Blocked)
+            }
             _ => Flush::Done,
         }
     }
 
     fn send(&mut self, carrier: &Arc<dyn Carrier>, keeps: bool, cell: Arc<ActorCell>) {
-        let Some(out) = &mut self.out else { return };
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
         let sequence = self.ahead.next_sequence();
         // Before anybody can withdraw it, and before the child can see it.
-        out.shared.claims().offer(sequence);
+        connection.shared.claims().offer(sequence);
         let sent = cell.exchange(|message| {
             let (message, permit) = match message {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
@@ -131,14 +135,14 @@ impl Wire {
             };
             packed.renumber(sequence);
             let kept = keeps.then(|| packed.share());
-            let ticket = Ticket::new(carrier, &out.shared, sequence, &packed, permit, kept);
+            let ticket = Ticket::new(carrier, &connection.shared, sequence, &packed, permit, kept);
             (Message::Ticket(ticket), Some(packed))
         });
         let Some(Some(packed)) = sent else { return };
         let is_told = packed.kind == Kind::Told;
         let frame = packed.into_frame();
         self.ahead.enter(frame.len(), Ahead { cell, is_told });
-        out.writer.push(frame);
+        connection.writer.push(frame);
     }
 
     /// Takes out what was told and is older than `sequence`, which the child has come to.

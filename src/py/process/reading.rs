@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use super::inbound::{Event, Intake, Left, Over};
 use super::link::Link;
-use super::outbound::Wire;
+use super::outbound::Outbound;
 use crate::engine::cell::Begin;
 use crate::engine::ipc::body::Reference;
 use crate::engine::ipc::frame::{Frame, Kind};
@@ -79,10 +79,10 @@ impl Link {
     /// The bell, if the answer to message `sequence` has not been read. For who has the intake,
     /// without which nobody reads it.
     fn bell_while_ahead(&self, sequence: u64) -> Option<Arc<Bell>> {
-        let wire = self.wire();
-        let wire = wire.as_ref()?;
-        let is_ahead = wire.ahead.contains(sequence);
-        is_ahead.then(|| Arc::clone(&wire.bell))
+        let outbound = self.outbound();
+        let outbound = outbound.as_ref()?;
+        let is_ahead = outbound.ahead.contains(sequence);
+        is_ahead.then(|| Arc::clone(&outbound.bell))
     }
 
     /// Has the I/O thread read from now on, and who waits stop.
@@ -219,37 +219,37 @@ impl Link {
             Kind::Error => Some(Sealed::Error(Arc::new(body))),
             _ => None,
         };
-        let mut wire = self.wire();
+        let mut outbound = self.outbound();
         // It is there until the I/O thread takes it, after the last read.
-        let wire = wire.as_mut().ok_or(Over::Ended)?;
+        let outbound = outbound.as_mut().ok_or(Over::Ended)?;
         let reached = sequence + u64::from(frame.kind == Kind::Done);
-        self.pass_told(wire, reached, events);
+        self.pass_told(outbound, reached, events);
         let event = match (frame.kind, outcome) {
-            (_, Some(outcome)) => Some(self.receive_end(wire, sequence, outcome)?),
+            (_, Some(outcome)) => Some(self.receive_end(outbound, sequence, outcome)?),
             (Kind::Done, _) => None,
-            (Kind::Begun, _) => Some(self.receive_begun(wire, sequence)?),
+            (Kind::Begun, _) => Some(self.receive_begun(outbound, sequence)?),
             (Kind::Skipped, _) => {
-                let cell = wire.ahead.leave(sequence)?.cell;
+                let cell = outbound.ahead.leave(sequence)?.cell;
                 if !cell.phase().is_done() {
-                    wire.revoked.push(Arc::clone(&cell));
+                    outbound.revoked.push(Arc::clone(&cell));
                 }
                 Some(Event::Skipped(cell))
             }
             (kind, _) => return Err(Broken::Unexpected(kind).into()),
         };
         self.ahead_messages
-            .store(wire.ahead.len(), Ordering::SeqCst);
+            .store(outbound.ahead.len(), Ordering::SeqCst);
         events.extend(event);
         Ok(())
     }
 
     fn receive_end(
         &self,
-        wire: &mut Wire,
+        outbound: &mut Outbound,
         sequence: u64,
         outcome: Sealed,
     ) -> Result<Event, Broken> {
-        let cell = wire.ahead.leave(sequence)?.cell;
+        let cell = outbound.ahead.leave(sequence)?.cell;
         // Before its claim's slot is offered for another message: from then on the ticket could not
         // tell that this one has begun.
         let ticket = match cell.begin() {
@@ -265,8 +265,8 @@ impl Link {
     }
 
     /// Takes out what was told and is older than `reached`, which the child has come to.
-    fn pass_told(&self, wire: &mut Wire, reached: u64, events: &mut Vec<Event>) {
-        let passed = wire.pass_told(reached);
+    fn pass_told(&self, outbound: &mut Outbound, reached: u64, events: &mut Vec<Event>) {
+        let passed = outbound.pass_told(reached);
         for _ in &passed {
             self.tally.end(Completion::Handled);
         }
@@ -275,17 +275,17 @@ impl Link {
         }
     }
 
-    fn receive_begun(&self, wire: &Wire, sequence: u64) -> Result<Event, Broken> {
-        let oldest = wire.ahead.oldest();
+    fn receive_begun(&self, outbound: &Outbound, sequence: u64) -> Result<Event, Broken> {
+        let oldest = outbound.ahead.oldest();
         let Some((_, ahead)) = oldest.filter(|oldest| oldest.0 == sequence) else {
             return Err(Broken::OutOfOrder(sequence));
         };
         let permit = ahead.cell.message(Message::take_permit).flatten();
-        // Who begins to wait from now on says so under the wire's lock.
+        // Who begins to wait from now on says so under the outbound's lock.
         if self.mailbox.room().is_none_or(|room| !room.has_waiters())
-            && let Some(out) = &wire.out
+            && let Some(connection) = &outbound.connection
         {
-            out.shared.set_notify_begun(false);
+            connection.shared.set_notify_begun(false);
         }
         Ok(Event::Begun(permit))
     }
@@ -301,19 +301,19 @@ impl Link {
             }
         }
         let done = shared.done().load(Ordering::SeqCst);
-        if let Some(wire) = self.wire().as_mut() {
-            self.pass_told(wire, done + 1, events);
+        if let Some(outbound) = self.outbound().as_mut() {
+            self.pass_told(outbound, done + 1, events);
         }
     }
 
     /// Whether a frame is about the message that is the next to be answered.
     fn is_next(&self, frame: &Frame) -> bool {
-        let wire = self.wire();
-        let Some(wire) = wire.as_ref() else {
+        let outbound = self.outbound();
+        let Some(outbound) = outbound.as_ref() else {
             return false;
         };
-        let oldest = wire.ahead.oldest().map_or(0, |(oldest, _)| oldest);
-        let mut ahead = (oldest..).zip(wire.ahead.iter());
+        let oldest = outbound.ahead.oldest().map_or(0, |(oldest, _)| oldest);
+        let mut ahead = (oldest..).zip(outbound.ahead.iter());
         let next = ahead.find(|(number, ahead)| !ahead.is_told || *number >= frame.sequence);
         next.is_some_and(|(number, _)| number == frame.sequence)
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::inbound::Over;
-use super::outbound::Wire;
+use super::outbound::Outbound;
 use super::start::start_child;
 use crate::engine::cell;
 use crate::engine::ipc::pipe::Broken;
@@ -90,13 +90,13 @@ impl Side<'_> {
         match over {
             Over::InitFailed(body) => {
                 // Nobody need wait for what else the child has to do before it ends.
-                let wire = self.fail(Fault::InitSent(Arc::new(body)));
+                let outbound = self.fail(Fault::InitSent(Arc::new(body)));
                 self.reap(IfItLives::Kill);
-                drop(wire);
+                drop(outbound);
             }
             Over::Ended if self.host.force.get().is_none() && self.link.has_stopped() => {
                 self.reap(IfItLives::Wait);
-                drop(self.link.close_wire());
+                drop(self.link.close_outbound());
             }
             Over::Ended => {
                 let exitcode = self.reap(IfItLives::Kill);
@@ -120,17 +120,20 @@ impl Side<'_> {
 
     /// Ends the actor, and with it whatever it has not answered. A child that lives ends at once
     /// when what is returned is dropped: its request pipe hangs up.
-    fn fail(&self, fault: Fault) -> Option<Wire> {
-        let mut wire = self.link.close_wire()?;
-        let ahead = wire.ahead.take_all().map(|ahead| ahead.cell);
-        let rest = wire.returned.drain(..).chain(wire.revoked.drain(..));
+    fn fail(&self, fault: Fault) -> Option<Outbound> {
+        let mut outbound = self.link.close_outbound()?;
+        let ahead = outbound.ahead.take_all().map(|ahead| ahead.cell);
+        let rest = outbound
+            .returned
+            .drain(..)
+            .chain(outbound.revoked.drain(..));
         let taken = ahead.chain(rest).map(|cell| {
             let started = has_started(&cell);
             (cell, started)
         });
         let taken = taken.collect();
         self.host.fail(fault, taken);
-        Some(wire)
+        Some(outbound)
     }
 
     fn pid(&self) -> u32 {

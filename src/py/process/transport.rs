@@ -88,28 +88,28 @@ impl Transport for Arc<Link> {
     }
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
-        let wire = self.wire();
-        let Some(wire) = wire.as_ref() else {
+        let outbound = self.outbound();
+        let Some(outbound) = outbound.as_ref() else {
             return Vec::new();
         };
-        let ahead = wire.ahead.iter().map(|ahead| &ahead.cell);
-        ahead.chain(&wire.returned).map(Arc::clone).collect()
+        let ahead = outbound.ahead.iter().map(|ahead| &ahead.cell);
+        ahead.chain(&outbound.returned).map(Arc::clone).collect()
     }
 
     fn begun(&self) -> Vec<Permit> {
         // Somebody wants to hear of what happens.
         self.resume_reading();
-        let wire = self.wire();
-        let Some(wire) = wire.as_ref() else {
+        let outbound = self.outbound();
+        let Some(outbound) = outbound.as_ref() else {
             return Vec::new();
         };
         if self.mailbox.room().is_some_and(|room| room.has_waiters())
-            && let Some(out) = &wire.out
+            && let Some(connection) = &outbound.connection
         {
-            out.shared.set_notify_begun(true);
+            connection.shared.set_notify_begun(true);
         }
         let mut begun = Vec::new();
-        for ahead in wire.ahead.iter() {
+        for ahead in outbound.ahead.iter() {
             // In this order: the child may begin it between the two.
             match ahead.cell.phase() {
                 cell::Phase::Pending => break,
@@ -137,7 +137,7 @@ impl Transport for Arc<Link> {
                     .as_mut()
                     .map(|tracebacks| tracebacks.poll(&self.shared(), &mut request));
                 drop(tracebacks);
-                (polled.transpose(), self.keeps && self.wire().is_some())
+                (polled.transpose(), self.keeps && self.outbound().is_some())
             });
             let why = match polled {
                 Ok(Some(Traceback::Text(text))) => return Ok(Dump::Text(text)),
@@ -174,8 +174,8 @@ impl Transport for Arc<Link> {
             sys::signal_process(process.watch.as_deref(), pid, signal)?;
         }
         // After the signal, or the child might take this for a graceful end.
-        if let Some(wire) = self.wire().as_mut() {
-            wire.stop();
+        if let Some(outbound) = self.outbound().as_mut() {
+            outbound.stop();
         }
         self.ring();
         Ok(Signalled::Yes)
