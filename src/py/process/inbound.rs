@@ -11,7 +11,7 @@ use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 
 /// The receiving side.
-pub(in crate::py) struct Intake {
+pub(in crate::py) struct Inbound {
     pub(super) reader: Reader,
     /// What a thread that waits for an answer has read and leaves to the I/O thread: it comes before
     /// whatever is read next.
@@ -85,7 +85,7 @@ impl Event {
 /// ended by hand before.
 pub(in crate::py) type EndedMessage = Option<Message>;
 
-impl Intake {
+impl Inbound {
     pub(super) fn new(reader: Reader) -> Self {
         Self {
             reader,

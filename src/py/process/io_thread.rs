@@ -126,7 +126,7 @@ impl Side<'_> {
         if !answers.is_ready() && !ended.is_ready() && !bell.is_ready() && next == Next::Wait {
             return Ok(Next::Wait);
         }
-        let Some(mut intake) = self.link.try_intake() else {
+        let Some(mut inbound) = self.link.try_inbound() else {
             // Who has it hears the bell too, which is left to ring until it lets go.
             if ended.is_ready() {
                 self.bell.ring().map_err(Broken::Io)?;
@@ -137,18 +137,18 @@ impl Side<'_> {
             self.bell.quiet().map_err(Broken::Io)?;
         }
         // It is there until `end`.
-        let intake = intake.as_mut().ok_or(Over::Ended)?;
-        let left = intake.take_left();
+        let inbound = inbound.as_mut().ok_or(Over::Ended)?;
+        let left = inbound.take_left();
         events.extend(left.events);
         if let Some(over) = left.over {
             return Err(over);
         }
-        if answers.is_ready() && self.link.read(intake, events)? == Fill::End {
+        if answers.is_ready() && self.link.read(inbound, events)? == Fill::End {
             return Err(Over::Ended);
         }
         if ended.is_ready() {
             // What the child wrote before its end, whoever else holds the pipe.
-            while matches!(self.link.read(intake, events)?, Fill::Some | Fill::Full) {}
+            while matches!(self.link.read(inbound, events)?, Fill::Some | Fill::Full) {}
             return Err(Over::Ended);
         }
         Ok(Next::Wait)
@@ -173,7 +173,7 @@ impl Side<'_> {
     /// While the reading is left to who waits: takes it back if nobody does.
     fn tick(&mut self) {
         let sent = self.link.sent();
-        let unread = self.link.ahead_messages() > 0 && self.link.try_intake().is_some();
+        let unread = self.link.ahead_messages() > 0 && self.link.try_inbound().is_some();
         self.idle = if sent == self.last { self.idle + 1 } else { 0 };
         self.last = sent;
         if unread || self.idle >= IDLE_TICKS {

@@ -2,7 +2,7 @@
 //!
 //! Messages go ahead to the child, as many as the window has room for; who gets one of those, a
 //! `cancel()` here or `handle` there, is decided by its claim. Two locks, each held detached and
-//! for non-blocking calls: `outbound`, to send, and `intake`, to read. Order: intake, then outbound. Python
+//! for non-blocking calls: `outbound`, to send, and `inbound`, to read. Order: inbound, then outbound. Python
 //! is called, and messages are ended, holding neither.
 //!
 //! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(in crate::py) use super::endpoints::{Endpoints, Process};
 
-use super::inbound::Intake;
+use super::inbound::Inbound;
 
 use super::logs::Logs;
 use super::outbound::{Ahead, Connection, Outbound, Phase};
@@ -63,9 +63,9 @@ pub(in crate::py) struct Link {
     /// is looked into for the next: so who has put a message there and then reads
     /// `AHEAD_BY_POSTING` or more here knows that it will be found.
     pub(super) ahead_messages: AtomicUsize,
-    /// `None` once the child is gone, as is `intake`: descriptors do not outlive it.
+    /// `None` once the child is gone, as is `inbound`: descriptors do not outlive it.
     pub(super) outbound: Mutex<Option<Outbound>>,
-    pub(super) intake: Mutex<Option<Intake>>,
+    pub(super) inbound: Mutex<Option<Inbound>>,
     /// The I/O thread leaves the answers to who waits for them. It alone sets this; anybody who
     /// is to hear of an answer without waiting takes it back (`resume_io_thread`), and where nobody does,
     /// the I/O thread's next tick.
@@ -87,7 +87,7 @@ impl Link {
         keeps: bool,
         endpoints: Endpoints,
     ) -> Self {
-        let intake = Intake::new(endpoints.reader);
+        let inbound = Inbound::new(endpoints.reader);
         let outbound = Outbound::new(Connection::new(endpoints.writer, &endpoints.shared), bell);
         Self {
             logs: Logs::new(name.clone()),
@@ -105,7 +105,7 @@ impl Link {
             arena: Mutex::new(endpoints.arena),
             ahead_messages: AtomicUsize::new(0),
             outbound: Mutex::new(Some(outbound)),
-            intake: Mutex::new(Some(intake)),
+            inbound: Mutex::new(Some(inbound)),
             waiter_reads: AtomicBool::new(false),
             convoy: Convoy::default(),
         }
@@ -143,8 +143,8 @@ impl Link {
     pub(in crate::py) fn reconnect(&self, endpoints: Endpoints) {
         let shared = endpoints.shared;
         // First, so that whatever is sent is answered to somebody.
-        *self.intake.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Intake::new(endpoints.reader));
+        *self.inbound.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Inbound::new(endpoints.reader));
         *self.tracebacks() = endpoints.tracebacks;
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.arena;
         *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared);
@@ -193,8 +193,8 @@ impl Link {
     }
 
     /// The receiving side, unless another thread has it.
-    pub(in crate::py) fn try_intake(&self) -> Option<MutexGuard<'_, Option<Intake>>> {
-        self.intake.try_lock().ok()
+    pub(in crate::py) fn try_inbound(&self) -> Option<MutexGuard<'_, Option<Inbound>>> {
+        self.inbound.try_lock().ok()
     }
 
     /// Takes the sending side away; its descriptor is closed with it.
@@ -228,9 +228,9 @@ impl Link {
     }
 
     /// Takes the receiving side away. Blocks while another thread reads.
-    pub(in crate::py) fn close_intake(&self) {
-        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(intake.take());
+    pub(in crate::py) fn close_inbound(&self) {
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(inbound.take());
         self.arena().close();
         drop(self.tracebacks().take());
     }

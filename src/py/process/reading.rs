@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::inbound::{Event, Intake, Left, Over};
+use super::inbound::{Event, Inbound, Left, Over};
 use super::link::Link;
 use super::outbound::Outbound;
 use crate::engine::cell::Begin;
@@ -76,7 +76,7 @@ impl Carrier for Link {
 }
 
 impl Link {
-    /// The bell, if the answer to message `sequence` has not been read. For who has the intake,
+    /// The bell, if the answer to message `sequence` has not been read. For who has the inbound,
     /// without which nobody reads it.
     fn bell_while_ahead(&self, sequence: u64) -> Option<Arc<Bell>> {
         let outbound = self.outbound();
@@ -101,20 +101,20 @@ impl Link {
     /// What was left to the I/O thread. Blocks while another thread reads: `resume_reading_and_ring` has that
     /// stop.
     pub(in crate::py) fn take_left(&self) -> Left {
-        let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = intake.as_mut().map(Intake::take_left);
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = inbound.as_mut().map(Inbound::take_left);
         left.unwrap_or_default()
     }
 
     /// Takes in what one read gives; what it tells is the caller's to settle.
     pub(in crate::py) fn read(
         self: &Arc<Self>,
-        intake: &mut Intake,
+        inbound: &mut Inbound,
         events: &mut Vec<Event>,
     ) -> Result<Fill, Over> {
-        let fill = intake.reader.fill()?;
+        let fill = inbound.reader.fill()?;
         let before = events.len();
-        while let Some(frame) = intake.reader.next_frame()? {
+        while let Some(frame) = inbound.reader.next_frame()? {
             if frame.kind == Kind::Log {
                 self.logs.take(frame.body);
             } else {
@@ -158,8 +158,8 @@ impl Link {
         until: Option<Instant>,
         own: &mut Option<Event>,
     ) -> Turn {
-        let mut intake = self.try_intake();
-        let Some(intake) = intake.as_mut().and_then(|intake| intake.as_mut()) else {
+        let mut inbound = self.try_inbound();
+        let Some(inbound) = inbound.as_mut().and_then(|inbound| inbound.as_mut()) else {
             // Two wait: the I/O thread serves both.
             self.resume_reading();
             return Turn::Leave;
@@ -174,7 +174,7 @@ impl Link {
             // for who comes so late.
             return Turn::Leave;
         }
-        let answers = Arc::clone(intake.reader.handle());
+        let answers = Arc::clone(inbound.reader.handle());
         let interests = [
             Some(Interest::Readable(&answers)),
             // Rung when this is to be the I/O thread's business again: so when the child has ended.
@@ -185,7 +185,7 @@ impl Link {
             Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Look,
             Ok([answers, _]) if answers.is_ready() => {
                 let mut events = Vec::new();
-                let read = self.read(intake, &mut events);
+                let read = self.read(inbound, &mut events);
                 match (read, &*events) {
                     (Ok(Fill::End), []) => self.resume_reading(),
                     (Ok(_), []) => {}
@@ -193,8 +193,8 @@ impl Link {
                         *own = events.pop();
                     }
                     (read, _) => {
-                        intake.left.events.extend(events);
-                        intake.left.over = read.err();
+                        inbound.left.events.extend(events);
+                        inbound.left.over = read.err();
                         self.resume_reading_and_ring();
                     }
                 }

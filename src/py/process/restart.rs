@@ -145,7 +145,7 @@ impl Side<'_> {
         let child = self.child.take()?;
         let reaped = child.reap((if_it_lives == IfItLives::Kill).then_some(GRACE));
         // Who reads in this thread's place has let go of it, since the child has ended.
-        self.link.close_intake();
+        self.link.close_inbound();
         self.link.forget_process();
         reaped.unwrap_or_else(|error| {
             let name = &self.host.name;
