@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::answer;
 use super::answer::Called;
-use super::codec::body::{Giver, Packet};
+use super::codec::body::{Packet, Source};
 use super::codec::pickle::What;
 use super::codec::{body, pickle};
 use super::interpreter::lifecycle;
@@ -282,7 +282,7 @@ impl<'py> Child<'py> {
         }
         let packed = self.handle(actor, name, frame).and_then(|answer| {
             let what = What::Answer(name);
-            body::pack(&self.arena, Kind::Answer, answer, &what, Giver::LetsGo)
+            body::pack(&self.arena, Kind::Answer, answer, &what, Source::Consumed)
         });
         match packed {
             Ok(packed) => {

@@ -46,7 +46,7 @@ impl Packed {
         renumber(self.frame.bytes_mut(), self.kind, sequence);
     }
 
-    /// Another of one that was packed for a giver who repeats it: it has no blocks. They share the
+    /// Another of one that was packed for a source who repeats it: it has no blocks. They share the
     /// frame, so it is made quickly, under locks.
     pub(in crate::py) fn share(&mut self) -> Self {
         debug_assert!(self.blocks.is_none());
@@ -69,12 +69,12 @@ impl Packed {
 /// Whether the object is of no more use to this process once it is packed. What a block holds that
 /// nobody has but the object then goes back as it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::py) enum Giver {
-    Keeps,
-    LetsGo,
+pub(in crate::py) enum Source {
+    Borrowed,
+    Consumed,
     /// It keeps the frame, too, and may send it again to another process: then everything goes
     /// along in the frame, since blocks are for one process and once.
-    Repeats,
+    Replayed,
 }
 
 /// Where a buffer has gone.
@@ -91,7 +91,7 @@ pub(in crate::py) fn pack(
     kind: Kind,
     object: Bound<'_, PyAny>,
     what: &What<'_>,
-    giver: Giver,
+    source: Source,
 ) -> PyResult<Packed> {
     let py = object.py();
     let (pickle, buffers) = pickle::dumps_apart(&object, what)?;
@@ -107,7 +107,7 @@ pub(in crate::py) fn pack(
         py,
         arena,
         what,
-        giver,
+        source,
         body: Vec::new(),
         references: Vec::with_capacity(buffers.len() + 1),
         blocks: Vec::with_capacity(buffers.len() + 1),
@@ -135,7 +135,7 @@ struct Packer<'a, 'py> {
     py: Python<'py>,
     arena: &'a Arc<Arena>,
     what: &'a What<'a>,
-    giver: Giver,
+    source: Source,
     body: Vec<u8>,
     references: Vec<Reference>,
     blocks: Vec<Block>,
@@ -148,7 +148,7 @@ impl Packer<'_, '_> {
         if len_bytes < THRESHOLD_BYTES {
             return Ok(Place::Frame(buffer));
         }
-        if self.giver == Giver::LetsGo
+        if self.source == Source::Consumed
             && let Some(block) = self.arena.find(address, len_bytes)
         {
             // With it goes its hold on the object.
@@ -163,7 +163,7 @@ impl Packer<'_, '_> {
 
     /// A new block with a copy of `bytes`, if there is one to be had.
     fn copy(&self, bytes: &[u8]) -> PyResult<Option<Block>> {
-        if self.giver == Giver::Repeats {
+        if self.source == Source::Replayed {
             return Ok(None);
         }
         let arena = self.arena;

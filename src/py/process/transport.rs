@@ -15,7 +15,7 @@ use crate::engine::ipc::traceback::Traceback;
 use crate::engine::room::Permit;
 use crate::engine::sys::{self, Signal};
 use crate::py::codec::body;
-use crate::py::codec::body::Giver;
+use crate::py::codec::body::Source;
 use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
 use crate::py::host::transport::{Dump, Signalled, Transport};
@@ -27,12 +27,12 @@ use crate::py::message::ticket::Carrier;
 impl Link {
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
         let what = What::Message(&self.name);
-        let giver = if self.keeps {
-            Giver::Repeats
+        let source = if self.keeps {
+            Source::Replayed
         } else {
-            Giver::Keeps
+            Source::Borrowed
         };
-        let packed = body::pack(&self.arena(), kind, object.clone(), &what, giver)?;
+        let packed = body::pack(&self.arena(), kind, object.clone(), &what, source)?;
         Ok(Message::Frame(packed))
     }
 }
