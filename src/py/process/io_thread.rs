@@ -173,7 +173,7 @@ impl Side<'_> {
     /// While the reading is left to who waits: takes it back if nobody does.
     fn tick(&mut self) {
         let sent = self.link.sent();
-        let unread = self.link.ahead_messages() > 0 && self.link.try_inbound().is_some();
+        let unread = self.link.messages_in_flight() > 0 && self.link.try_inbound().is_some();
         self.idle = if sent == self.last { self.idle + 1 } else { 0 };
         self.last = sent;
         if unread || self.idle >= IDLE_TICKS {
@@ -190,7 +190,9 @@ impl Side<'_> {
 
     fn count_streak(&mut self, events: &[Event]) {
         let one_by_one = match events {
-            [Event::Ended(cell, ..)] => cell.done().is_awaited() && self.link.ahead_messages() == 0,
+            [Event::Ended(cell, ..)] => {
+                cell.done().is_awaited() && self.link.messages_in_flight() == 0
+            }
             _ => false,
         };
         self.streak = if one_by_one { self.streak + 1 } else { 0 };
@@ -199,7 +201,7 @@ impl Side<'_> {
             self.idle = 0;
             self.link.set_waiter_reads(true);
             // Who has sent one meanwhile may wait without reading.
-            if self.link.ahead_messages() > 0 {
+            if self.link.messages_in_flight() > 0 {
                 self.link.set_waiter_reads(false);
             }
         }

@@ -17,7 +17,7 @@ pub(in crate::py) use super::endpoints::{Endpoints, Process};
 use super::inbound::Inbound;
 
 use super::logs::Logs;
-use super::outbound::{Ahead, Connection, Outbound, Phase};
+use super::outbound::{Connection, InFlight, Outbound, Phase};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
@@ -35,7 +35,7 @@ use crate::py::message::ticket::Carrier;
 
 /// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
 /// few writes as answers come in: a child that has so much to do does not wait for more.
-pub(super) const AHEAD_BY_POSTING: usize = 16;
+pub(super) const IN_FLIGHT_BY_POSTING: usize = 16;
 
 /// Who sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,8 +61,8 @@ pub(in crate::py) struct Link {
     pub(super) process: Mutex<Option<Process>>,
     /// How many are ahead. Stored under the outbound's lock, and after an answer before the mailbox
     /// is looked into for the next: so who has put a message there and then reads
-    /// `AHEAD_BY_POSTING` or more here knows that it will be found.
-    pub(super) ahead_messages: AtomicUsize,
+    /// `IN_FLIGHT_BY_POSTING` or more here knows that it will be found.
+    pub(super) messages_in_flight: AtomicUsize,
     /// `None` once the child is gone, as is `inbound`: descriptors do not outlive it.
     pub(super) outbound: Mutex<Option<Outbound>>,
     pub(super) inbound: Mutex<Option<Inbound>>,
@@ -103,7 +103,7 @@ impl Link {
             is_restarting: AtomicBool::new(false),
             process: Mutex::new(Some(endpoints.process)),
             arena: Mutex::new(endpoints.arena),
-            ahead_messages: AtomicUsize::new(0),
+            messages_in_flight: AtomicUsize::new(0),
             outbound: Mutex::new(Some(outbound)),
             inbound: Mutex::new(Some(inbound)),
             waiter_reads: AtomicBool::new(false),
@@ -124,7 +124,7 @@ impl Link {
         outbound.connection = None;
         outbound.phase = Phase::Open;
         let (mut begun, mut back) = (Vec::new(), VecDeque::new());
-        for Ahead { cell, .. } in outbound.ahead.take_all() {
+        for InFlight { cell, .. } in outbound.in_flight.take_all() {
             match cell.exchange(Message::into_unsent) {
                 Some(true) => back.push_back(cell),
                 Some(false) if cell.phase() == cell::Phase::Running => begun.push(cell),
@@ -135,7 +135,7 @@ impl Link {
         }
         back.append(&mut outbound.returned);
         outbound.returned = back;
-        self.ahead_messages.store(0, Ordering::SeqCst);
+        self.messages_in_flight.store(0, Ordering::SeqCst);
         begun
     }
 
@@ -163,8 +163,9 @@ impl Link {
     pub(in crate::py) fn has_stopped(&self) -> bool {
         let outbound = self.outbound();
         let outbound = outbound.as_ref();
-        outbound
-            .is_some_and(|outbound| outbound.phase == Phase::Stopping && outbound.ahead.is_empty())
+        outbound.is_some_and(|outbound| {
+            outbound.phase == Phase::Stopping && outbound.in_flight.is_empty()
+        })
     }
 
     /// Whether nothing waits to be handled, and nothing will come.
@@ -219,8 +220,8 @@ impl Link {
             return Vec::new();
         };
         // The latest first, so that none begins because an earlier one is gone.
-        let cells = outbound.ahead.iter().rev();
-        let revoked = cells.filter_map(|ahead| ahead.cell.revoke(Message::Revoked));
+        let cells = outbound.in_flight.iter().rev();
+        let revoked = cells.filter_map(|sent| sent.cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
         // Nothing is sent from now on.
         outbound.phase = Phase::Stopping;
@@ -246,15 +247,15 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::py) fn ahead_messages(&self) -> usize {
-        self.ahead_messages.load(Ordering::SeqCst)
+    pub(in crate::py) fn messages_in_flight(&self) -> usize {
+        self.messages_in_flight.load(Ordering::SeqCst)
     }
 
     /// How many messages have been sent so far.
     pub(in crate::py) fn sent(&self) -> u64 {
         self.outbound()
             .as_ref()
-            .map_or(0, |outbound| outbound.ahead.next_sequence())
+            .map_or(0, |outbound| outbound.in_flight.next_sequence())
     }
 
     pub(in crate::py) fn waiter_reads(&self) -> bool {
@@ -291,8 +292,8 @@ impl Link {
             return;
         };
         let flushed = outbound.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
-        self.ahead_messages
-            .store(outbound.ahead.len(), Ordering::SeqCst);
+        self.messages_in_flight
+            .store(outbound.in_flight.len(), Ordering::SeqCst);
         drop(guard);
         if flushed == Flush::Blocked && who == Who::Poster {
             self.ring();

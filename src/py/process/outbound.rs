@@ -16,7 +16,7 @@ use crate::py::message::message::Message;
 use crate::py::message::ticket::{Carrier, Ticket};
 
 /// A message that has been sent and not yet answered.
-pub(in crate::py) struct Ahead {
+pub(in crate::py) struct InFlight {
     pub(in crate::py) cell: Arc<ActorCell>,
     /// Then nothing need come from the child when it has been handled.
     pub(in crate::py) is_told: bool,
@@ -30,7 +30,7 @@ pub(in crate::py) struct Outbound {
     /// Rung when the I/O thread has to look at the link.
     pub(in crate::py) bell: Arc<Bell>,
     /// What the child has.
-    pub(in crate::py) ahead: Window<Ahead>,
+    pub(in crate::py) in_flight: Window<InFlight>,
     /// What a dead child had and has not begun: goes before what is in the mailbox.
     pub(in crate::py) returned: VecDeque<Arc<ActorCell>>,
     pub(in crate::py) phase: Phase,
@@ -71,7 +71,7 @@ impl Outbound {
         Self {
             connection: Some(connection),
             bell,
-            ahead: Window::default(),
+            in_flight: Window::default(),
             returned: VecDeque::new(),
             phase: Phase::Open,
             revoked: Vec::new(),
@@ -98,7 +98,10 @@ impl Outbound {
         keeps: bool,
         limit: usize,
     ) -> Flush {
-        while self.phase == Phase::Open && self.connection.is_some() && self.ahead.has_room(limit) {
+        while self.phase == Phase::Open
+            && self.connection.is_some()
+            && self.in_flight.has_room(limit)
+        {
             let next = match self.returned.pop_front() {
                 Some(cell) => Take::Item(cell),
                 None => mailbox.try_take(),
@@ -122,7 +125,7 @@ impl Outbound {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        let sequence = self.ahead.next_sequence();
+        let sequence = self.in_flight.next_sequence();
         // Before anybody can withdraw it, and before the child can see it.
         connection.shared.claims().offer(sequence);
         let sent = cell.exchange(|message| {
@@ -141,18 +144,19 @@ impl Outbound {
         let Some(Some(packed)) = sent else { return };
         let is_told = packed.kind == Kind::Told;
         let frame = packed.into_frame();
-        self.ahead.enter(frame.len(), Ahead { cell, is_told });
+        self.in_flight
+            .enter(frame.len(), InFlight { cell, is_told });
         connection.writer.push(frame);
     }
 
     /// Takes out what was told and is older than `sequence`, which the child has come to.
     pub(in crate::py) fn pass_told(&mut self, sequence: u64) -> Vec<Arc<ActorCell>> {
         let mut passed = Vec::new();
-        while let Some((oldest, ahead)) = self.ahead.oldest()
-            && ahead.is_told
+        while let Some((oldest, sent)) = self.in_flight.oldest()
+            && sent.is_told
             && oldest < sequence
         {
-            passed.extend(self.ahead.leave(oldest).ok().map(|ahead| ahead.cell));
+            passed.extend(self.in_flight.leave(oldest).ok().map(|sent| sent.cell));
         }
         passed
     }

@@ -78,11 +78,11 @@ impl Carrier for Link {
 impl Link {
     /// The bell, if the answer to message `sequence` has not been read. For who has the inbound,
     /// without which nobody reads it.
-    fn bell_while_ahead(&self, sequence: u64) -> Option<Arc<Bell>> {
+    fn bell_while_in_flight(&self, sequence: u64) -> Option<Arc<Bell>> {
         let outbound = self.outbound();
         let outbound = outbound.as_ref()?;
-        let is_ahead = outbound.ahead.contains(sequence);
-        is_ahead.then(|| Arc::clone(&outbound.bell))
+        let is_in_flight = outbound.in_flight.contains(sequence);
+        is_in_flight.then(|| Arc::clone(&outbound.bell))
     }
 
     /// Has the I/O thread read from now on, and who waits stop.
@@ -166,7 +166,7 @@ impl Link {
         };
         // Another may have read this answer, and be about to end its message. Then nothing need
         // come here any more.
-        let Some(bell) = self.bell_while_ahead(sequence) else {
+        let Some(bell) = self.bell_while_in_flight(sequence) else {
             return Turn::Leave;
         };
         if !self.waiter_reads() {
@@ -229,7 +229,7 @@ impl Link {
             (Kind::Done, _) => None,
             (Kind::Begun, _) => Some(self.receive_begun(outbound, sequence)?),
             (Kind::Skipped, _) => {
-                let cell = outbound.ahead.leave(sequence)?.cell;
+                let cell = outbound.in_flight.leave(sequence)?.cell;
                 if !cell.phase().is_done() {
                     outbound.revoked.push(Arc::clone(&cell));
                 }
@@ -237,8 +237,8 @@ impl Link {
             }
             (kind, _) => return Err(Broken::Unexpected(kind).into()),
         };
-        self.ahead_messages
-            .store(outbound.ahead.len(), Ordering::SeqCst);
+        self.messages_in_flight
+            .store(outbound.in_flight.len(), Ordering::SeqCst);
         events.extend(event);
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Link {
         sequence: u64,
         outcome: Sealed,
     ) -> Result<Event, Broken> {
-        let cell = outbound.ahead.leave(sequence)?.cell;
+        let cell = outbound.in_flight.leave(sequence)?.cell;
         // Before its claim's slot is offered for another message: from then on the ticket could not
         // tell that this one has begun.
         let ticket = match cell.begin() {
@@ -276,11 +276,11 @@ impl Link {
     }
 
     fn receive_begun(&self, outbound: &Outbound, sequence: u64) -> Result<Event, Broken> {
-        let oldest = outbound.ahead.oldest();
-        let Some((_, ahead)) = oldest.filter(|oldest| oldest.0 == sequence) else {
+        let oldest = outbound.in_flight.oldest();
+        let Some((_, sent)) = oldest.filter(|oldest| oldest.0 == sequence) else {
             return Err(Broken::OutOfOrder(sequence));
         };
-        let permit = ahead.cell.message(Message::take_permit).flatten();
+        let permit = sent.cell.message(Message::take_permit).flatten();
         // Who begins to wait from now on says so under the outbound's lock.
         if self.mailbox.room().is_none_or(|room| !room.has_waiters())
             && let Some(connection) = &outbound.connection
@@ -312,9 +312,9 @@ impl Link {
         let Some(outbound) = outbound.as_ref() else {
             return false;
         };
-        let oldest = outbound.ahead.oldest().map_or(0, |(oldest, _)| oldest);
-        let mut ahead = (oldest..).zip(outbound.ahead.iter());
-        let next = ahead.find(|(number, ahead)| !ahead.is_told || *number >= frame.sequence);
+        let oldest = outbound.in_flight.oldest().map_or(0, |(oldest, _)| oldest);
+        let mut in_flight = (oldest..).zip(outbound.in_flight.iter());
+        let next = in_flight.find(|(number, sent)| !sent.is_told || *number >= frame.sequence);
         next.is_some_and(|(number, _)| number == frame.sequence)
     }
 }

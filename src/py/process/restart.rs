@@ -122,12 +122,12 @@ impl Side<'_> {
     /// when what is returned is dropped: its request pipe hangs up.
     fn fail(&self, fault: Fault) -> Option<Outbound> {
         let mut outbound = self.link.close_outbound()?;
-        let ahead = outbound.ahead.take_all().map(|ahead| ahead.cell);
+        let in_flight = outbound.in_flight.take_all().map(|sent| sent.cell);
         let rest = outbound
             .returned
             .drain(..)
             .chain(outbound.revoked.drain(..));
-        let taken = ahead.chain(rest).map(|cell| {
+        let taken = in_flight.chain(rest).map(|cell| {
             let started = has_started(&cell);
             (cell, started)
         });

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::link::{AHEAD_BY_POSTING, Link, Who};
+use super::link::{IN_FLIGHT_BY_POSTING, Link, Who};
 use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::traceback::Traceback;
@@ -67,18 +67,18 @@ impl Transport for Arc<Link> {
     }
 
     fn rouse(&self, py: Python<'_>) {
-        let ahead = self.ahead_messages();
-        if ahead > 0 {
+        let in_flight = self.messages_in_flight();
+        if in_flight > 0 {
             // No longer one by one.
             self.resume_io_thread(py);
         }
         // With so many ahead an answer is to come, after which the mailbox is looked into. Nothing
         // to do here, so no reason to let another thread have the GIL.
-        if ahead >= AHEAD_BY_POSTING || self.convoy.is_served() {
+        if in_flight >= IN_FLIGHT_BY_POSTING || self.convoy.is_served() {
             return;
         }
         let sent = py.detach(|| {
-            self.pump(AHEAD_BY_POSTING, Who::Poster);
+            self.pump(IN_FLIGHT_BY_POSTING, Who::Poster);
             if self.convoy.is_there() {
                 self.serve_convoy();
             }
@@ -92,8 +92,11 @@ impl Transport for Arc<Link> {
         let Some(outbound) = outbound.as_ref() else {
             return Vec::new();
         };
-        let ahead = outbound.ahead.iter().map(|ahead| &ahead.cell);
-        ahead.chain(&outbound.returned).map(Arc::clone).collect()
+        let in_flight = outbound.in_flight.iter().map(|sent| &sent.cell);
+        in_flight
+            .chain(&outbound.returned)
+            .map(Arc::clone)
+            .collect()
     }
 
     fn begun(&self) -> Vec<Permit> {
@@ -109,12 +112,12 @@ impl Transport for Arc<Link> {
             connection.shared.set_notify_begun(true);
         }
         let mut begun = Vec::new();
-        for ahead in outbound.ahead.iter() {
+        for sent in outbound.in_flight.iter() {
             // In this order: the child may begin it between the two.
-            match ahead.cell.phase() {
+            match sent.cell.phase() {
                 cell::Phase::Pending => break,
                 cell::Phase::Running => {
-                    begun.extend(ahead.cell.message(Message::take_permit).flatten());
+                    begun.extend(sent.cell.message(Message::take_permit).flatten());
                 }
                 // Cancelled: it has no place any more.
                 _ => {}
