@@ -9,6 +9,7 @@ VENV_DOCS ?= .venv-docs
 VENV_EXAMPLES ?= .venv-examples
 VENV_WHEEL ?= .venv-wheel
 VENV_RAY ?= .venv-ray
+VENV_PORTABLE ?= .venv-portable
 PEER_PACKAGES := loky pykka ray distributed
 BIN := $(VENV)/bin
 GET_PYTHON ?= ../shared/pythons/get-python
@@ -102,6 +103,39 @@ $(VENV_RAY)/.tools: pyproject.toml | $(VENV)/.tools
 
 $(VENV_RAY)/.built: $(VENV_RAY)/.tools $(VENV)/.built
 	$(install)
+
+# The half of engine/sys that is not for Linux, chosen on Linux. Where that has no kqueue, a process
+# descriptor stands in for it.
+$(VENV_PORTABLE)/.tools: pyproject.toml | $(VENV)/.tools
+	$(call environment,test)
+	$(@D)/bin/pip install -q --disable-pip-version-check 'cloudpickle>=3.0'
+
+$(VENV_PORTABLE)/.built: export RUSTFLAGS = --cfg portable
+$(VENV_PORTABLE)/.built: export CARGO_TARGET_DIR = target/portable
+$(VENV_PORTABLE)/.built: export CARGO_PROFILE_RELEASE_LTO = off
+$(VENV_PORTABLE)/.built: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
+$(VENV_PORTABLE)/.built: $(VENV_PORTABLE)/.tools $(SOURCES)
+	$(install)
+
+# Not run there, since macOS has none of it: blocks of shared memory for big buffers,
+NOT_PORTABLE := buffers forked_arrays
+NOT_PORTABLE_TESTS := test_by_value.py::test_enums_of_a_script_are_the_same_in_the_child
+# a signal that asks a process for its traceback,
+NOT_PORTABLE += traceback
+# the actor's name as that of its process,
+NOT_PORTABLE_TESTS += test_inheritance.py::test_a_process_has_the_name_of_its_actor
+# a bell that is one descriptor, and a poll that tells an idle child of its pipe's end, for which it
+# has to look twice a second there.
+NOT_PORTABLE_TESTS += test_process.py::test_a_process_actor_costs_its_parent_five_descriptors
+
+.PHONY: test-portable
+test-portable: $(VENV_PORTABLE)/.built ## The half of the core that macOS runs, on Linux
+	RUSTFLAGS='--cfg portable' CARGO_TARGET_DIR=target/portable \
+	    cargo test --locked --no-default-features --quiet -- --skip engine::arena
+	$(VENV_PORTABLE)/bin/python -m pytest $(addprefix --ignore tests/process/test_,$(addsuffix .py,$(NOT_PORTABLE))) \
+	    $(addprefix --deselect tests/process/,$(NOT_PORTABLE_TESTS)) \
+	    --deselect 'tests/future/test_idle.py::test_an_idle_actor_uses_no_cpu[process]' \
+	    tests/contract tests/future tests/process $(ARGS)
 
 # A timeout must not end the session, which has a cluster to stop.
 .PHONY: test-ray
