@@ -123,7 +123,7 @@ impl ExitCodes {
 
 /// Who knows how a child has ended.
 #[derive(Clone, Debug)]
-pub enum Witness {
+pub enum ExitSource {
     /// The system: it is a child of this process, and nothing else here waits for it.
     System,
     /// The fork server, which was asked for it by the request of this number.
@@ -136,7 +136,7 @@ pub struct Child {
     pub pid: u32,
     /// What `sys::watch_process` gave for it.
     pub watch: Option<Arc<Handle>>,
-    pub witness: Witness,
+    pub exit_source: ExitSource,
 }
 
 impl Child {
@@ -162,7 +162,7 @@ impl Child {
     }
 
     fn wait(&self, deadline: Option<Instant>) -> Result<Exit> {
-        if let Witness::Server(codes, number) = &self.witness {
+        if let ExitSource::Server(codes, number) = &self.exit_source {
             return codes.wait(*number, deadline);
         }
         loop {
@@ -261,7 +261,7 @@ mod tests {
         let child = Child {
             pid: process.id(),
             watch: watch.map(Arc::new),
-            witness: Witness::System,
+            exit_source: ExitSource::System,
         };
         (child, process)
     }

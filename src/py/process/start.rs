@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 
 use super::endpoints::{Endpoints, Process};
 use crate::engine::arena::Arena;
-use crate::engine::ending::{Child, ExitCodes, Witness};
+use crate::engine::ending::{Child, ExitCodes, ExitSource};
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::pipe::{Reader, Writer};
 use crate::engine::ipc::region::Region;
@@ -103,14 +103,14 @@ pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(C
         pid,
         watch: watch.map(Arc::new),
     };
-    let witness = match server {
-        Some((server, number)) => Witness::Server(Arc::clone(&server.get().codes), number),
-        None => Witness::System,
+    let exit_source = match server {
+        Some((server, number)) => ExitSource::Server(Arc::clone(&server.get().codes), number),
+        None => ExitSource::System,
     };
     let child = Child {
         pid,
         watch: process.watch.clone(),
-        witness,
+        exit_source,
     };
     // Without a descriptor for them it does without them: the child has been started.
     let tracebacks = process.watch.clone();
