@@ -177,14 +177,14 @@ impl Child {
                 (_, Some(watch)) => {
                     _ = sys::retry(|| sys::poll([Some(Interest::Readable(watch))], left))?;
                 }
-                (_, None) => std::thread::sleep(PAUSE),
+                (_, None) => std::thread::sleep(EXIT_POLL),
             }
         }
     }
 }
 
 /// How often a child is looked at where the system does not tell of its end.
-const PAUSE: Duration = Duration::from_millis(5);
+const EXIT_POLL: Duration = Duration::from_millis(5);
 
 impl Exit {
     fn code(self) -> Option<i32> {

@@ -125,7 +125,7 @@ fn offer_tracebacks(py: Python<'_>, shared: &Arc<Region>, file: &Arc<Handle>) ->
 /// Ends this process as soon as the parent is gone: its end of the request pipe is closed then,
 /// or, should somebody have a copy of that, its process has ended.
 fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
-    const PAUSE: Duration = Duration::from_millis(100);
+    const RETRY_INTERVAL: Duration = Duration::from_millis(100);
     // Should the parent have ended before this, the pipe says so.
     let process = sys::watch_process(parent);
     sys::spawn("parent watch".to_owned(), 64 << 10, move || {
@@ -135,7 +135,7 @@ fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
         let is_over = |found: [Ready; 2]| found.into_iter().any(Ready::is_ready);
         while !sys::retry(poll).is_ok_and(is_over) {
             // No memory, say: the watch must not end before the parent does.
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_INTERVAL);
         }
         sys::end_now();
     })

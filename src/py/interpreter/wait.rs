@@ -16,12 +16,12 @@ use crate::engine::sys;
 
 /// How long the main thread sleeps at most before it looks for signals: one that comes just before
 /// the sleep does not end it. Handlers run on the main thread alone, so no other looks.
-const LOOK: Duration = Duration::from_secs(1);
+const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// When this thread's next sleep has to end, if it has to before `deadline`.
 pub(in crate::py) fn until(deadline: Option<Instant>) -> Option<Instant> {
-    let look = sys::is_main_thread().then(|| Instant::now() + LOOK);
-    deadline.into_iter().chain(look).min()
+    let check = sys::is_main_thread().then(|| Instant::now() + SIGNAL_CHECK_INTERVAL);
+    deadline.into_iter().chain(check).min()
 }
 
 /// Waits until `latch` is set (true) or `deadline` has passed (false). An error is what a signal's

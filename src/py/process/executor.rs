@@ -88,7 +88,7 @@ impl ProcessExecutorCore {
                 convoy: convoy::Server::default(),
                 idle: 0,
                 last: 0,
-                look_at: None,
+                trim_at: None,
             };
             side.serve();
         });

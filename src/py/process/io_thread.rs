@@ -16,16 +16,16 @@ use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
 use crate::py::host::host::Host;
 
 /// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
-const TICK: Duration = Duration::from_millis(5);
+const READER_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 /// After so many ticks without a message it reads again itself, and then sleeps without end.
-const IDLE_TICKS: u32 = 4;
+const IDLE_CHECKS: u32 = 4;
 /// How often it looks for shared memory that nobody has used since the last time.
-const LOOK: Duration = Duration::from_secs(5);
+const TRIM_INTERVAL: Duration = Duration::from_secs(5);
 /// How long it lets another thread finish a read.
-const PAUSE: Duration = Duration::from_millis(1);
+const HANDOFF_POLL: Duration = Duration::from_millis(1);
 /// After so many answers in a row that somebody waited for, with no other message ahead, it leaves
 /// the reading to who waits.
-const STREAK: u32 = 8;
+const ONE_BY_ONE_ANSWERS: u32 = 8;
 
 /// The I/O thread's side of an actor.
 pub(super) struct Side<'a> {
@@ -49,7 +49,7 @@ pub(super) struct Side<'a> {
     /// How many messages there had been at the last tick.
     pub(super) last: u64,
     /// When to look for unused memory next, if there is any memory.
-    pub(super) look_at: Option<Instant>,
+    pub(super) trim_at: Option<Instant>,
 }
 
 /// What `Side::turn` found out for the next one.
@@ -57,7 +57,7 @@ pub(super) struct Side<'a> {
 enum Next {
     Wait,
     /// Another thread reads at this moment.
-    Pause,
+    Handoff,
 }
 
 impl Side<'_> {
@@ -88,7 +88,7 @@ impl Side<'_> {
 
     /// Waits for something to do and does it.
     fn turn(&mut self, next: Next, events: &mut Vec<Event>) -> Result<Next, Over> {
-        let look = self.look();
+        let trim = self.trim_memory();
         let waiter_reads = self.link.waiter_reads();
         let unsent = self.link.unsent();
         let reads = !waiter_reads && next == Next::Wait;
@@ -99,15 +99,15 @@ impl Side<'_> {
             (next == Next::Wait).then(|| self.bell.rung()),
         ];
         let timeout = match next {
-            Next::Pause => Some(PAUSE),
-            Next::Wait => waiter_reads.then_some(TICK),
+            Next::Handoff => Some(HANDOFF_POLL),
+            Next::Wait => waiter_reads.then_some(READER_CHECK_INTERVAL),
         };
         let convoy = self
             .link
             .convoy
             .is_served()
             .then_some(convoy::MAILBOX_INTERVAL);
-        let timeout = timeout.into_iter().chain(convoy).chain(look).min();
+        let timeout = timeout.into_iter().chain(convoy).chain(trim).min();
         let polled = sys::retry(|| sys::poll(interests, timeout));
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
         if room == Ready::Broken {
@@ -118,7 +118,7 @@ impl Side<'_> {
             self.link.refill();
         }
         if waiter_reads {
-            self.tick();
+            self.check_reader();
         }
         if ended.is_ready() {
             self.link.set_waiter_reads(false);
@@ -131,7 +131,7 @@ impl Side<'_> {
             if ended.is_ready() {
                 self.bell.ring().map_err(Broken::Io)?;
             }
-            return Ok(Next::Pause);
+            return Ok(Next::Handoff);
         };
         if bell.is_ready() {
             self.bell.quiet().map_err(Broken::Io)?;
@@ -156,27 +156,29 @@ impl Side<'_> {
 
     /// Gives shared memory back that has not been used for a while. Returns how long until there may
     /// be such again; while there are no blocks at all, never.
-    fn look(&mut self) -> Option<Duration> {
+    fn trim_memory(&mut self) -> Option<Duration> {
         let arena = self.link.arena();
-        if self.look_at.is_some_and(|at| Instant::now() >= at) {
-            self.look_at = None;
+        if self.trim_at.is_some_and(|at| Instant::now() >= at) {
+            self.trim_at = None;
             arena.age();
         }
         if !arena.has_memory() {
-            self.look_at = None;
+            self.trim_at = None;
             return None;
         }
-        let at = *self.look_at.get_or_insert_with(|| Instant::now() + LOOK);
+        let at = *self
+            .trim_at
+            .get_or_insert_with(|| Instant::now() + TRIM_INTERVAL);
         Some(at.saturating_duration_since(Instant::now()))
     }
 
     /// While the reading is left to who waits: takes it back if nobody does.
-    fn tick(&mut self) {
+    fn check_reader(&mut self) {
         let sent = self.link.sent();
         let unread = self.link.messages_in_flight() > 0 && self.link.try_inbound().is_some();
         self.idle = if sent == self.last { self.idle + 1 } else { 0 };
         self.last = sent;
-        if unread || self.idle >= IDLE_TICKS {
+        if unread || self.idle >= IDLE_CHECKS {
             self.link.set_waiter_reads(false);
         }
     }
@@ -196,7 +198,7 @@ impl Side<'_> {
             _ => false,
         };
         self.streak = if one_by_one { self.streak + 1 } else { 0 };
-        if self.streak >= STREAK {
+        if self.streak >= ONE_BY_ONE_ANSWERS {
             self.streak = 0;
             self.idle = 0;
             self.link.set_waiter_reads(true);

@@ -27,7 +27,7 @@ use crate::py::message::ticket::Carrier;
 enum Turn {
     Read,
     /// There may be a signal to see to, or the time is over.
-    Look,
+    Check,
     /// The answer is another thread's to read, or has been read.
     Leave,
 }
@@ -51,7 +51,7 @@ impl Carrier for Link {
             let turn = wait::raising(|| Ok(py.detach(|| self.read_once(done, sequence, until))))?;
             match turn {
                 Turn::Read => {}
-                Turn::Look => {
+                Turn::Check => {
                     py.check_signals()?;
                     if deadline.is_some_and(|at| Instant::now() >= at) {
                         break;
@@ -182,7 +182,7 @@ impl Link {
         ];
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         match sys::poll(interests, timeout) {
-            Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Look,
+            Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Check,
             Ok([answers, _]) if answers.is_ready() => {
                 let mut events = Vec::new();
                 let read = self.read(inbound, &mut events);

@@ -131,7 +131,7 @@ impl Transport for Arc<Link> {
     }
 
     fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump> {
-        const PAUSE: Duration = Duration::from_millis(2);
+        const TRACEBACK_POLL: Duration = Duration::from_millis(2);
         let mut request = None;
         loop {
             let (polled, may_start_again) = py.detach(|| {
@@ -161,7 +161,7 @@ impl Transport for Arc<Link> {
                 return Ok(Dump::TimedOut(why));
             }
             // Nobody rings when it is done: it was written by the handler of a signal.
-            py.detach(|| std::thread::sleep(PAUSE));
+            py.detach(|| std::thread::sleep(TRACEBACK_POLL));
             py.check_signals()?;
         }
     }
