@@ -339,7 +339,7 @@ impl<'py> Child<'py> {
                 Fill::Some | Fill::Full => {}
                 // A signal.
                 Fill::Nothing => see_to_signals(py)?,
-                Fill::End => return Ok(None),
+                Fill::Eof => return Ok(None),
             }
         }
     }

@@ -29,7 +29,7 @@ fn talk() -> Result<Vec<u64>, Broken> {
         }
         sys::retry(|| sys::poll([Some(bell.rung())], Some(Duration::ZERO)))?;
         bell.quiet()?;
-        while !matches!(reader.fill()?, Fill::Nothing | Fill::End) {}
+        while !matches!(reader.fill()?, Fill::Nothing | Fill::Eof) {}
         while let Some(frame) = reader.next_frame()? {
             assert!(theirs.claims().claim(frame.sequence));
             came.push(frame.sequence);

@@ -142,7 +142,7 @@ pub enum Fill {
     /// Nothing to read now, on an end that is set non-blocking.
     Nothing,
     /// The stream has ended, between two frames.
-    End,
+    Eof,
 }
 
 /// Reads frames.
@@ -170,7 +170,7 @@ impl Reader {
         let space = self.decoder.space()?;
         let room = space.capacity() - space.len();
         match sys::read(&self.handle, space) {
-            Ok(0) if self.decoder.is_between_frames() => Ok(Fill::End),
+            Ok(0) if self.decoder.is_between_frames() => Ok(Fill::Eof),
             Ok(0) => Err(Broken::Cut),
             Ok(read) if read < room => Ok(Fill::Some),
             Ok(_) => Ok(Fill::Full),
@@ -228,7 +228,7 @@ mod tests {
         drop(writer);
         assert_eq!(reader.fill(), Ok(Fill::Some));
         assert!(reader.next_frame().expect("valid").is_some());
-        assert_eq!(reader.fill(), Ok(Fill::End));
+        assert_eq!(reader.fill(), Ok(Fill::Eof));
 
         let (mut reader, mut writer) = link();
         writer.push(frame[..9].to_vec());

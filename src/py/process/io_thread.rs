@@ -64,7 +64,7 @@ impl Side<'_> {
     pub(super) fn serve(mut self) {
         loop {
             let over = self.serve_child();
-            if self.end(over) == Then::End {
+            if self.end(over) == Then::Stop {
                 break;
             }
         }
@@ -143,7 +143,7 @@ impl Side<'_> {
         if let Some(over) = left.over {
             return Err(over);
         }
-        if answers.is_ready() && self.link.read(inbound, events)? == Fill::End {
+        if answers.is_ready() && self.link.read(inbound, events)? == Fill::Eof {
             return Err(Over::Ended);
         }
         if ended.is_ready() {
@@ -215,5 +215,5 @@ impl Side<'_> {
 pub(super) enum Then {
     /// Serve the next.
     Serve,
-    End,
+    Stop,
 }

@@ -187,7 +187,7 @@ impl Link {
                 let mut events = Vec::new();
                 let read = self.read(inbound, &mut events);
                 match (read, &*events) {
-                    (Ok(Fill::End), []) => self.resume_reading(),
+                    (Ok(Fill::Eof), []) => self.resume_reading(),
                     (Ok(_), []) => {}
                     (Ok(_), [one]) if one.is_end_of(done) && !self.logs.is_behind() => {
                         *own = events.pop();

@@ -30,7 +30,7 @@ impl Side<'_> {
         let is_told_to_end = self.host.force.get().is_some() || self.link.has_stopped();
         if self.restarts.is_none() || could_not_start || is_told_to_end {
             self.give_up(over);
-            return Then::End;
+            return Then::Stop;
         }
         self.is_first = false;
         let pid = self.pid();
@@ -71,7 +71,7 @@ impl Side<'_> {
             }
         }
         self.fail(fault);
-        Then::End
+        Then::Stop
     }
 
     /// Whoever used force while there was no child could not signal it.
