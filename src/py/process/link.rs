@@ -17,7 +17,7 @@ pub(in crate::py) use super::endpoints::{Endpoints, Process};
 use super::inbound::Inbound;
 
 use super::logs::Logs;
-use super::outbound::{Connection, InFlight, Outbound, Phase};
+use super::outbound::{Connection, InFlight, Outbound, Sending};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
@@ -122,7 +122,7 @@ impl Link {
             return Vec::new();
         };
         outbound.connection = None;
-        outbound.phase = Phase::Open;
+        outbound.sending = Sending::Open;
         let (mut begun, mut back) = (Vec::new(), VecDeque::new());
         for InFlight { cell, .. } in outbound.in_flight.take_all() {
             match cell.exchange(Message::into_unsent) {
@@ -154,7 +154,7 @@ impl Link {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
             shared.set_notify_begun(has_waiters);
             outbound.connection = Some(Connection::new(endpoints.writer, &shared));
-            outbound.phase = Phase::Open;
+            outbound.sending = Sending::Open;
         }
         self.is_restarting.store(false, Ordering::SeqCst);
     }
@@ -164,7 +164,7 @@ impl Link {
         let outbound = self.outbound();
         let outbound = outbound.as_ref();
         outbound.is_some_and(|outbound| {
-            outbound.phase == Phase::Stopping && outbound.in_flight.is_empty()
+            outbound.sending == Sending::Stopping && outbound.in_flight.is_empty()
         })
     }
 
@@ -224,7 +224,7 @@ impl Link {
         let revoked = cells.filter_map(|sent| sent.cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
         // Nothing is sent from now on.
-        outbound.phase = Phase::Stopping;
+        outbound.sending = Sending::Stopping;
         revoked
     }
 

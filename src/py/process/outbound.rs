@@ -33,7 +33,7 @@ pub(in crate::py) struct Outbound {
     pub(in crate::py) in_flight: Window<InFlight>,
     /// What a dead child had and has not begun: goes before what is in the mailbox.
     pub(in crate::py) returned: VecDeque<Arc<ActorCell>>,
-    pub(in crate::py) phase: Phase,
+    pub(in crate::py) sending: Sending,
     /// Messages that the child skips, and that fail when it has ended.
     pub(in crate::py) revoked: Vec<Arc<ActorCell>>,
 }
@@ -60,7 +60,7 @@ impl Connection {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::py) enum Phase {
+pub(in crate::py) enum Sending {
     Open,
     /// The child has been told that there is no more, or is about to be.
     Stopping,
@@ -73,7 +73,7 @@ impl Outbound {
             bell,
             in_flight: Window::default(),
             returned: VecDeque::new(),
-            phase: Phase::Open,
+            sending: Sending::Open,
             revoked: Vec::new(),
         }
     }
@@ -85,7 +85,7 @@ impl Outbound {
         {
             connection.writer.push(encode(Kind::Stop, 0, b""));
             connection.is_told = true;
-            self.phase = Phase::Stopping;
+            self.sending = Sending::Stopping;
         }
     }
 
@@ -98,7 +98,7 @@ impl Outbound {
         keeps: bool,
         limit: usize,
     ) -> Flush {
-        while self.phase == Phase::Open
+        while self.sending == Sending::Open
             && self.connection.is_some()
             && self.in_flight.has_room(limit)
         {
