@@ -171,7 +171,7 @@ impl Arena {
 mod tests {
     use super::*;
 
-    use super::super::Origin;
+    use super::super::OnDrop;
 
     use std::time::Instant;
 
@@ -232,7 +232,7 @@ mod tests {
         let (mut forks, _parent, child, blocks) = received(1, MANY);
         scribble(&blocks[0], 7);
         let there = child
-            .block(blocks[0].slot, 0, LEN_BYTES, Origin::There)
+            .block(blocks[0].slot, 0, LEN_BYTES, OnDrop::Release)
             .expect("memory");
         assert_eq!(there.as_slice()[0], 7);
         forks.before().expect("memory");
@@ -343,7 +343,7 @@ mod tests {
         let (mut forks, parent, child, blocks) = received(1, MANY);
         parent.close();
         let there = child
-            .block(blocks[0].slot, 0, LEN_BYTES, Origin::There)
+            .block(blocks[0].slot, 0, LEN_BYTES, OnDrop::Release)
             .expect("memory");
         scribble(&blocks[0], 1);
         assert_eq!(there.as_slice()[0], 1);

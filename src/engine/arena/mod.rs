@@ -112,7 +112,7 @@ impl Arena {
     /// the memory.
     pub fn take(self: &Arc<Self>, len_bytes: usize) -> Result<Block, Refusal> {
         let taken = self.memory.take(len_bytes).and_then(|slot| {
-            let block = self.block(slot, 0, len_bytes, Origin::Here);
+            let block = self.block(slot, 0, len_bytes, OnDrop::Discard);
             block.map_err(Refusal::System)
         });
         if let (Side::Child, Err(refusal)) = (self.memory.side, &taken) {
@@ -128,7 +128,7 @@ impl Arena {
         slot: usize,
         at: usize,
         len_bytes: usize,
-        origin: Origin,
+        on_drop: OnDrop,
     ) -> Result<Block, Error> {
         match self.memory.map(slot) {
             Ok(bytes) => Ok(Block {
@@ -138,7 +138,7 @@ impl Arena {
                 len_bytes,
                 bytes,
                 sharing: Mutex::default(),
-                origin,
+                on_drop,
             }),
             Err(error) => {
                 self.memory.release(slot);
@@ -173,7 +173,7 @@ impl Arena {
             return Err(NotReceived::Nonsense);
         }
         let (at, len_bytes) = (number(reference.at)?, number(reference.len_bytes)?);
-        let block = self.block(slot, at, len_bytes, Origin::There);
+        let block = self.block(slot, at, len_bytes, OnDrop::Release);
         let block = Arc::new(block.map_err(NotReceived::System)?);
         let mut received = self.received();
         if self.forks.load(Ordering::SeqCst) == 0 {
@@ -215,7 +215,7 @@ pub struct Block {
     /// All of its slot.
     bytes: SharedBytes,
     sharing: Mutex<Sharing>,
-    origin: Origin,
+    on_drop: OnDrop,
 }
 
 /// Whether other processes see what is written to a block.
@@ -243,13 +243,13 @@ enum Sharing {
 
 /// Where a block comes from, which decides what happens when it is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Origin {
+enum OnDrop {
     /// It was made here and not sent: its memory is given back.
-    Here,
+    Discard,
     /// It has been received: its slot is free for the next.
-    There,
+    Release,
     /// It has been given to the other process, which frees it.
-    Gone,
+    Nothing,
 }
 
 impl Block {
@@ -337,7 +337,7 @@ impl Block {
 
     /// Gives it to the other process, which has it once the frame with the reference arrives.
     pub fn leave(mut self) {
-        self.origin = Origin::Gone;
+        self.on_drop = OnDrop::Nothing;
     }
 
     /// A part of it, which is in it at this address: see [`Arena::find`].
@@ -392,10 +392,10 @@ impl Drop for Block {
         }
         let bytes = std::mem::take(&mut self.bytes);
         self.arena.memory.keep_map(self.slot, bytes);
-        match self.origin {
-            Origin::Here => self.arena.memory.discard(self.slot),
-            Origin::There => self.arena.memory.release(self.slot),
-            Origin::Gone => {}
+        match self.on_drop {
+            OnDrop::Discard => self.arena.memory.discard(self.slot),
+            OnDrop::Release => self.arena.memory.release(self.slot),
+            OnDrop::Nothing => {}
         }
     }
 }
