@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::io_thread::Side;
+use super::io_thread::IoThread;
 use super::link::Link;
 use super::start::{GRACE, Recipe, Restarts, start_child};
 use crate::engine::convoy;
@@ -75,7 +75,7 @@ impl ProcessExecutorCore {
         let unserved = child.clone();
         let started = host.start(py, move |host| {
             callbacks::trace_here();
-            let side = Side {
+            let io_thread = IoThread {
                 host,
                 link,
                 bell,
@@ -90,7 +90,7 @@ impl ProcessExecutorCore {
                 last: 0,
                 trim_at: None,
             };
-            side.serve();
+            io_thread.serve();
         });
         if let Err(error) = started {
             // The ends of the pipes are closed with it, by which the child ends.

@@ -28,7 +28,7 @@ const HANDOFF_POLL: Duration = Duration::from_millis(1);
 const ONE_BY_ONE_ANSWERS: u32 = 8;
 
 /// The I/O thread's side of an actor.
-pub(super) struct Side<'a> {
+pub(super) struct IoThread<'a> {
     pub(super) host: &'a Arc<Host>,
     pub(super) link: Arc<Link>,
     pub(super) bell: Arc<Bell>,
@@ -52,7 +52,7 @@ pub(super) struct Side<'a> {
     pub(super) trim_at: Option<Instant>,
 }
 
-/// What `Side::turn` found out for the next one.
+/// What `IoThread::turn` found out for the next one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Wait,
@@ -60,7 +60,7 @@ enum Next {
     Handoff,
 }
 
-impl Side<'_> {
+impl IoThread<'_> {
     pub(super) fn serve(mut self) {
         loop {
             let over = self.serve_child();

@@ -15,10 +15,10 @@ use crate::py::future::ActorCell;
 use crate::py::host::transport::Transport;
 use crate::py::message::fault::{Fault, Started};
 
-use super::io_thread::{Side, Then};
+use super::io_thread::{IoThread, Then};
 use super::start::GRACE;
 
-impl Side<'_> {
+impl IoThread<'_> {
     /// The child is dead, or to be ended: takes in what it has left, and has another started if
     /// that may be.
     pub(super) fn end(&mut self, over: Over) -> Then {
