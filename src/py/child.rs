@@ -86,7 +86,7 @@ pub(super) fn serve(
     let arena = Arc::new(Arena::join(Arc::clone(&shared), file));
     lifecycle::register_arena(&arena);
     let answers = Outbox::new(Writer::new(answer), Arc::clone(&shared));
-    let mut child = Child {
+    let mut child = ChildLoop {
         reader: Reader::new(request),
         answers: OUTBOX.get_or_init(|| answers),
         arena,
@@ -142,7 +142,7 @@ fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
     .map(drop)
 }
 
-struct Child<'py> {
+struct ChildLoop<'py> {
     reader: Reader,
     answers: &'static Outbox,
     shared: Arc<Region>,
@@ -167,7 +167,7 @@ type Call<'py> = (
     Option<Bound<'py, PyDict>>,
 );
 
-impl<'py> Child<'py> {
+impl<'py> ChildLoop<'py> {
     fn serve(&mut self, py: Python<'py>) -> PyResult<()> {
         let Some(start) = self.wait_for_frame(py)? else {
             return Ok(());
