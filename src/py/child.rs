@@ -161,7 +161,7 @@ enum Loaded {
 }
 
 /// Something to call, or the name of a method, and with what.
-type Call<'py> = (
+type CallParts<'py> = (
     Bound<'py, PyAny>,
     Bound<'py, PyTuple>,
     Option<Bound<'py, PyDict>>,
@@ -231,7 +231,7 @@ impl<'py> ChildLoop<'py> {
     }
 
     /// The actor's name, and what is called to make it.
-    fn load(&self, py: Python<'py>, body: &[u8]) -> PyResult<(String, Call<'py>)> {
+    fn load(&self, py: Python<'py>, body: &[u8]) -> PyResult<(String, CallParts<'py>)> {
         let (name, surroundings, start): (String, Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
             pickle::loads(py, body)?.extract()?;
         sys::name_process(&name);
@@ -305,12 +305,12 @@ impl<'py> ChildLoop<'py> {
         let message = packet.map_err(|fault| broken(fault.into()))?.load(py)?;
         match frame.kind {
             Kind::Call => {
-                let (function, args, kwargs): Call<'_> = message.extract()?;
+                let (function, args, kwargs): CallParts<'_> = message.extract()?;
                 let answer = give_control(|| function.call(args, kwargs.as_ref()))?;
                 answer::check(name, &Called::Function, answer)
             }
             Kind::Method => {
-                let (method, args, kwargs): Call<'_> = message.extract()?;
+                let (method, args, kwargs): CallParts<'_> = message.extract()?;
                 let method = method.cast_into::<PyString>()?;
                 let answer = give_control(|| actor.call_method(&method, args, kwargs.as_ref()))?;
                 answer::check(name, &Called::Method(&method), answer)
