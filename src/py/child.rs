@@ -302,7 +302,7 @@ impl<'py> ChildLoop<'py> {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = actor.py();
         let packet = Packet::receive_attached(py, &self.arena, frame.body);
-        let message = packet.map_err(|fault| broken(fault.into()))?.load(py)?;
+        let message = packet.map_err(|error| broken(error.into()))?.load(py)?;
         match frame.kind {
             Kind::Call => {
                 let (function, args, kwargs): CallParts<'_> = message.extract()?;

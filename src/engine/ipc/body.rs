@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use super::frame::{Fault, Kind, encode_in_two};
+use super::frame::{FrameError, Kind, encode_in_two};
 
 /// A part of a block, or of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +88,13 @@ pub fn has_references(body: &[u8]) -> bool {
 }
 
 /// Takes the references off a body and leaves the pickle.
-pub fn unpack(body: &mut Vec<u8>) -> Result<Vec<Reference>, Fault> {
-    let count = usize::from(body.pop().ok_or(Fault::BadReferences)?);
+pub fn unpack(body: &mut Vec<u8>) -> Result<Vec<Reference>, FrameError> {
+    let count = usize::from(body.pop().ok_or(FrameError::BadReferences)?);
     if count == 0 {
         return Ok(Vec::new());
     }
     let start = body.len().checked_sub(count * REFERENCE_BYTES);
-    let start = start.ok_or(Fault::BadReferences)?;
+    let start = start.ok_or(FrameError::BadReferences)?;
     let references = body[start..].as_chunks::<REFERENCE_BYTES>().0;
     let references = references.iter().map(Reference::from_bytes).collect();
     body.truncate(start);
@@ -137,7 +137,10 @@ mod tests {
 
     #[test]
     fn more_references_than_the_body_has_room_for_are_a_fault() {
-        assert_eq!(unpack(&mut vec![]), Err(Fault::BadReferences));
-        assert_eq!(unpack(&mut vec![1, 2, 3, 1]), Err(Fault::BadReferences));
+        assert_eq!(unpack(&mut vec![]), Err(FrameError::BadReferences));
+        assert_eq!(
+            unpack(&mut vec![1, 2, 3, 1]),
+            Err(FrameError::BadReferences)
+        );
     }
 }

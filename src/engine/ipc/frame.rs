@@ -98,7 +98,7 @@ impl Frame {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum FrameError {
     UnknownKind(u8),
     TooLong(u64),
     NoMemory(usize),
@@ -106,7 +106,7 @@ pub enum Fault {
     BadReferences,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownKind(kind) => write!(f, "a frame of unknown kind {kind}"),
@@ -117,7 +117,7 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for FrameError {}
 
 /// The bytes of one frame.
 pub fn encode(kind: Kind, sequence: u64, body: &[u8]) -> Vec<u8> {
@@ -198,7 +198,7 @@ impl From<Vec<u8>> for Encoded {
 }
 
 /// `None`: more bytes are needed.
-fn decode_header(bytes: &[u8]) -> Result<Option<Header>, Fault> {
+fn decode_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
@@ -209,11 +209,11 @@ fn decode_header(bytes: &[u8]) -> Result<Option<Header>, Fault> {
     };
     let (len, word) = (number(0), number(8));
     let byte = header[HEADER_BYTES - 1];
-    let kind = Kind::from_byte(byte).ok_or(Fault::UnknownKind(byte))?;
+    let kind = Kind::from_byte(byte).ok_or(FrameError::UnknownKind(byte))?;
     let len_bytes = usize::try_from(len)
         .ok()
         .filter(|_| len <= MAX_BODY_BYTES)
-        .ok_or(Fault::TooLong(len))?;
+        .ok_or(FrameError::TooLong(len))?;
     Ok(Some(Header {
         kind,
         sequence: word & ((1 << SEQUENCE_BITS) - 1),
@@ -234,7 +234,7 @@ pub struct Decoder {
 impl Decoder {
     /// Where to append what is read next: it has spare capacity, and no more than that may be
     /// appended before the next call.
-    pub fn space(&mut self) -> Result<&mut Vec<u8>, Fault> {
+    pub fn space(&mut self) -> Result<&mut Vec<u8>, FrameError> {
         let (vec, wanted) = if let Some((header, body)) = &mut self.large {
             let missing = header.len_bytes.saturating_sub(body.len());
             // Room for a read is enough; else each read would move the memory again.
@@ -250,12 +250,12 @@ impl Decoder {
             (&mut self.inbox, LARGE_BYTES)
         };
         vec.try_reserve_exact(wanted)
-            .map_err(|_| Fault::NoMemory(vec.len() + wanted))?;
+            .map_err(|_| FrameError::NoMemory(vec.len() + wanted))?;
         Ok(vec)
     }
 
     /// The next whole frame; `None`: more bytes are needed.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, Fault> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         if let Some((header, mut body)) = self.large.take() {
             if body.len() < header.len_bytes {
                 self.large = Some((header, body));
@@ -282,7 +282,7 @@ impl Decoder {
     }
 
     /// The first frame of a slice; `None`: the slice ends before it does.
-    pub fn decode_one(bytes: &[u8]) -> Result<Option<Frame>, Fault> {
+    pub fn decode_one(bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
         let Some(header) = decode_header(bytes)? else {
             return Ok(None);
         };
@@ -328,7 +328,7 @@ mod tests {
     }
 
     /// Feeds `stream` as reads of at most `step` bytes.
-    fn decode(stream: &[u8], step: usize) -> Result<(Vec<Frame>, Decoder), Fault> {
+    fn decode(stream: &[u8], step: usize) -> Result<(Vec<Frame>, Decoder), FrameError> {
         let mut decoder = Decoder::default();
         let mut frames = Vec::new();
         let mut rest = stream;
@@ -383,7 +383,7 @@ mod tests {
         bytes[..8].copy_from_slice(&(MAX_BODY_BYTES + 1).to_le_bytes());
         assert_eq!(
             decode(&bytes, 64).err(),
-            Some(Fault::TooLong(MAX_BODY_BYTES + 1))
+            Some(FrameError::TooLong(MAX_BODY_BYTES + 1))
         );
     }
 
@@ -403,7 +403,7 @@ mod tests {
             bytes[HEADER_BYTES - 1] = byte;
             match decode(&bytes, 64) {
                 Ok((frames, _)) => assert!(Kind::ALL.contains(&frames[0].kind)),
-                Err(fault) => assert_eq!(fault, Fault::UnknownKind(byte)),
+                Err(error) => assert_eq!(error, FrameError::UnknownKind(byte)),
             }
             let is_known = Kind::ALL.iter().any(|kind| *kind as u8 == byte);
             assert_eq!(decode(&bytes, 64).is_ok(), is_known);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::frame::{Decoder, Encoded, Fault, Frame, Kind};
+use super::frame::{Decoder, Encoded, Frame, FrameError, Kind};
 use crate::engine::sys::{self, Error, Handle, retry};
 
 /// Why reading failed, other than by the end of the stream between two frames.
@@ -13,7 +13,7 @@ use crate::engine::sys::{self, Error, Handle, retry};
 pub enum Broken {
     /// The stream ended inside a frame.
     Cut,
-    Frame(Fault),
+    Frame(FrameError),
     /// A frame that does not belong here.
     Unexpected(Kind),
     /// An answer to a message that was not the next to be answered.
@@ -25,7 +25,7 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cut => write!(f, "the stream ended inside a frame"),
-            Self::Frame(fault) => fault.fmt(f),
+            Self::Frame(error) => error.fmt(f),
             Self::Unexpected(kind) => write!(f, "an unexpected frame of kind {kind:?}"),
             Self::OutOfOrder(sequence) => {
                 write!(f, "an answer out of order, to message {sequence}")
@@ -43,9 +43,9 @@ impl From<Error> for Broken {
     }
 }
 
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self::Frame(fault)
+impl From<FrameError> for Broken {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
     }
 }
 

@@ -16,7 +16,7 @@ use super::pickle::What;
 use super::{buffer, pickle};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
 use crate::engine::ipc::body::{self, Reference};
-use crate::engine::ipc::frame::{Encoded, Fault, Kind, renumber};
+use crate::engine::ipc::frame::{Encoded, FrameError, Kind, renumber};
 use crate::engine::sys;
 
 /// A frame, and the blocks that it refers to: whoever has this has them.
@@ -281,7 +281,7 @@ impl Packet {
         py: Python<'_>,
         arena: &Arc<Arena>,
         body: Vec<u8>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, FrameError> {
         if body::has_references(&body) {
             return py.detach(|| Self::receive(arena, body));
         }
@@ -289,7 +289,10 @@ impl Packet {
     }
 
     /// Takes over the blocks that a body refers to. May block while much memory is mapped.
-    pub(in crate::py) fn receive(arena: &Arc<Arena>, mut body: Vec<u8>) -> Result<Self, Fault> {
+    pub(in crate::py) fn receive(
+        arena: &Arc<Arena>,
+        mut body: Vec<u8>,
+    ) -> Result<Self, FrameError> {
         let references = body::unpack(&mut body)?;
         let places = if references.is_empty() && body.len() < THRESHOLD_BYTES {
             None
@@ -340,29 +343,29 @@ impl Places {
         arena: &Arc<Arena>,
         body_bytes: usize,
         references: Vec<Reference>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, FrameError> {
         let first = references.iter().find_map(|one| one.range_in_body());
         let pickle = 0..first.map_or(body_bytes, |range| range.start);
         let find = |reference: Reference| match reference.range_in_body() {
             Some(range) if range.start <= range.end && range.end <= body_bytes => {
                 Ok(Where::Body(range))
             }
-            Some(_) => Err(Fault::BadReferences),
+            Some(_) => Err(FrameError::BadReferences),
             None => match arena.receive(reference) {
                 Ok(block) => Ok(Where::Block(block)),
                 Err(NotReceived::System(error)) => Ok(Where::Lost(error)),
-                Err(NotReceived::Nonsense) => Err(Fault::BadReferences),
+                Err(NotReceived::Nonsense) => Err(FrameError::BadReferences),
             },
         };
         // All of them, so that none is lost if another is bad.
         let found: Vec<_> = references.into_iter().map(find).collect();
         let mut buffers = found.into_iter().collect::<Result<Vec<_>, _>>()?;
         let pickle = if pickle.is_empty() {
-            buffers.pop().ok_or(Fault::BadReferences)?
+            buffers.pop().ok_or(FrameError::BadReferences)?
         } else if pickle.end <= body_bytes {
             Where::Body(pickle)
         } else {
-            return Err(Fault::BadReferences);
+            return Err(FrameError::BadReferences);
         };
         let refusal = if body_bytes < THRESHOLD_BYTES {
             None
