@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::answer;
 use super::answer::Called;
-use super::codec::body::{Packet, Source};
+use super::codec::body::{Body, Source};
 use super::codec::pickle::What;
 use super::codec::{body, pickle};
 use super::interpreter::lifecycle;
@@ -301,8 +301,8 @@ impl<'py> ChildLoop<'py> {
         frame: Frame,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = actor.py();
-        let packet = Packet::receive_attached(py, &self.arena, frame.body);
-        let message = packet.map_err(|error| broken(error.into()))?.load(py)?;
+        let body = Body::receive_attached(py, &self.arena, frame.body);
+        let message = body.map_err(|error| broken(error.into()))?.load(py)?;
         match frame.kind {
             Kind::Call => {
                 let (function, args, kwargs): CallParts<'_> = message.extract()?;

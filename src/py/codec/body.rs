@@ -1,6 +1,6 @@
 //! Objects to frames and back: a pickle, and big buffers beside it in blocks of shared memory.
 //!
-//! Where there is no block to be had, a buffer goes along in the frame: nothing is pickled twice.
+//! Part there is no block to be had, a buffer goes along in the frame: nothing is pickled twice.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -77,8 +77,8 @@ pub(in crate::py) enum Source {
     Replayed,
 }
 
-/// Where a buffer has gone.
-enum Place {
+/// Part a buffer has gone.
+enum Placed {
     Block(Block),
     /// It is a part, at this address and so long, of a block that has come from the other process.
     Received(Arc<Block>, usize, usize),
@@ -112,17 +112,17 @@ pub(in crate::py) fn pack(
         references: Vec::with_capacity(buffers.len() + 1),
         blocks: Vec::with_capacity(buffers.len() + 1),
     };
-    let mut places = Vec::with_capacity(buffers.len());
+    let mut placed = Vec::with_capacity(buffers.len());
     for buffer in buffers {
-        places.push(packer.place(buffer)?);
+        placed.push(packer.place(buffer)?);
     }
     drop(object);
     let pickle = packer.put_pickle(pickle)?;
-    for place in places {
-        packer.put(place)?;
+    for buffer in placed {
+        packer.put(buffer)?;
     }
     if let Some(last) = pickle {
-        packer.put(Place::Block(last))?;
+        packer.put(Placed::Block(last))?;
     }
     Ok(Packed {
         kind,
@@ -143,21 +143,21 @@ struct Packer<'a, 'py> {
 
 impl Packer<'_, '_> {
     /// Copies a buffer into a block, unless it is in one, or none is to be had.
-    fn place(&self, buffer: PyUntypedBuffer) -> PyResult<Place> {
+    fn place(&self, buffer: PyUntypedBuffer) -> PyResult<Placed> {
         let (address, len_bytes) = (buffer::address(&buffer), buffer.len_bytes());
         if len_bytes < THRESHOLD_BYTES {
-            return Ok(Place::Frame(buffer));
+            return Ok(Placed::Frame(buffer));
         }
         if self.source == Source::Consumed
             && let Some(block) = self.arena.find(address, len_bytes)
         {
             // With it goes its hold on the object.
             buffer.release(self.py);
-            return Ok(Place::Received(block, address, len_bytes));
+            return Ok(Placed::Received(block, address, len_bytes));
         }
         Ok(match self.copy(buffer::bytes(&buffer))? {
-            Some(block) => Place::Block(block),
-            None => Place::Frame(buffer),
+            Some(block) => Placed::Block(block),
+            None => Placed::Frame(buffer),
         })
     }
 
@@ -198,29 +198,29 @@ impl Packer<'_, '_> {
         Ok(None)
     }
 
-    fn put(&mut self, place: Place) -> PyResult<()> {
-        match place {
-            Place::Block(block) => {
+    fn put(&mut self, placed: Placed) -> PyResult<()> {
+        match placed {
+            Placed::Block(block) => {
                 self.references.push(block.reference());
                 self.blocks.push(block);
             }
-            Place::Received(block, address, len_bytes) => {
+            Placed::Received(block, address, len_bytes) => {
                 match block.into_sole() {
                     // Nobody else has it any more.
                     Ok(block) => {
                         let part = block.into_part(address, len_bytes);
-                        return self.put(Place::Block(part));
+                        return self.put(Placed::Block(part));
                     }
                     Err(kept) => {
                         let bytes = kept.part(address, len_bytes);
                         match self.copy(bytes)? {
-                            Some(block) => return self.put(Place::Block(block)),
+                            Some(block) => return self.put(Placed::Block(block)),
                             None => self.put_in_frame(bytes),
                         }
                     }
                 }
             }
-            Place::Frame(buffer) => self.put_in_frame(buffer::bytes(&buffer)),
+            Placed::Frame(buffer) => self.put_in_frame(buffer::bytes(&buffer)),
         }
         Ok(())
     }
@@ -254,28 +254,28 @@ fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
 }
 
 /// What a body holds, as it was received.
-pub(in crate::py) struct Packet {
-    body: Vec<u8>,
+pub(in crate::py) struct Body {
+    bytes: Vec<u8>,
     /// `None`: the body is a pickle and no more.
-    places: Option<Box<Places>>,
+    parts: Option<Box<Parts>>,
 }
 
-/// Where the pickle is, and the buffers that were left out of it.
-struct Places {
-    pickle: Where,
-    buffers: Vec<Where>,
+/// Part the pickle is, and the buffers that were left out of it.
+struct Parts {
+    pickle: Part,
+    buffers: Vec<Part>,
     /// What the other process has to say of its arena.
     refusal: Option<(Arc<Arena>, Refusal)>,
 }
 
-enum Where {
+enum Part {
     Body(Range<usize>),
     Block(Arc<Block>),
     /// In a block that cannot be mapped.
     Lost(sys::Error),
 }
 
-impl Packet {
+impl Body {
     /// As `receive`, by a thread that is attached.
     pub(in crate::py) fn receive_attached(
         py: Python<'_>,
@@ -294,51 +294,51 @@ impl Packet {
         mut body: Vec<u8>,
     ) -> Result<Self, FrameError> {
         let references = body::unpack(&mut body)?;
-        let places = if references.is_empty() && body.len() < THRESHOLD_BYTES {
+        let parts = if references.is_empty() && body.len() < THRESHOLD_BYTES {
             None
         } else {
-            Some(Box::new(Places::find(arena, body.len(), references)?))
+            Some(Box::new(Parts::find(arena, body.len(), references)?))
         };
-        Ok(Self { body, places })
+        Ok(Self { bytes: body, parts })
     }
 
     /// The object, which has what its buffers refer to from now on.
     pub(in crate::py) fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Some(places) = &self.places else {
-            return pickle::loads(py, &self.body);
+        let Some(parts) = &self.parts else {
+            return pickle::loads(py, &self.bytes);
         };
-        if let Some((arena, refusal)) = &places.refusal {
+        if let Some((arena, refusal)) = &parts.refusal {
             warn(arena, &"an answer", *refusal);
         }
-        let buffers = if places.buffers.is_empty() {
+        let buffers = if parts.buffers.is_empty() {
             None
         } else {
-            let buffers = places.buffers.iter().map(|place| self.export(py, place));
+            let buffers = parts.buffers.iter().map(|part| self.export(py, part));
             Some(PyList::new(py, buffers.collect::<PyResult<Vec<_>>>()?)?)
         };
-        match &places.pickle {
-            Where::Body(range) => pickle::loads_apart(py, &self.body[range.clone()], buffers),
-            Where::Block(block) => {
+        match &parts.pickle {
+            Part::Body(range) => pickle::loads_apart(py, &self.bytes[range.clone()], buffers),
+            Part::Block(block) => {
                 let buffer = Bound::new(py, SharedBuffer::new(Arc::clone(block)))?;
                 pickle::loads_from(buffer.as_any(), buffers)
             }
-            Where::Lost(error) => Err(no_memory(*error)),
+            Part::Lost(error) => Err(no_memory(*error)),
         }
     }
 
-    fn export<'py>(&self, py: Python<'py>, place: &Where) -> PyResult<Bound<'py, PyAny>> {
-        match place {
-            Where::Body(range) => buffer::view(&PyByteArray::new(py, &self.body[range.clone()])),
-            Where::Block(block) => {
+    fn export<'py>(&self, py: Python<'py>, part: &Part) -> PyResult<Bound<'py, PyAny>> {
+        match part {
+            Part::Body(range) => buffer::view(&PyByteArray::new(py, &self.bytes[range.clone()])),
+            Part::Block(block) => {
                 let owner = Bound::new(py, SharedBuffer::new(Arc::clone(block)))?;
                 buffer::view(&owner)
             }
-            Where::Lost(error) => Err(no_memory(*error)),
+            Part::Lost(error) => Err(no_memory(*error)),
         }
     }
 }
 
-impl Places {
+impl Parts {
     fn find(
         arena: &Arc<Arena>,
         body_bytes: usize,
@@ -348,12 +348,12 @@ impl Places {
         let pickle = 0..first.map_or(body_bytes, |range| range.start);
         let find = |reference: Reference| match reference.range_in_body() {
             Some(range) if range.start <= range.end && range.end <= body_bytes => {
-                Ok(Where::Body(range))
+                Ok(Part::Body(range))
             }
             Some(_) => Err(FrameError::BadReferences),
             None => match arena.receive(reference) {
-                Ok(block) => Ok(Where::Block(block)),
-                Err(NotReceived::System(error)) => Ok(Where::Lost(error)),
+                Ok(block) => Ok(Part::Block(block)),
+                Err(NotReceived::System(error)) => Ok(Part::Lost(error)),
                 Err(NotReceived::Nonsense) => Err(FrameError::BadReferences),
             },
         };
@@ -363,7 +363,7 @@ impl Places {
         let pickle = if pickle.is_empty() {
             buffers.pop().ok_or(FrameError::BadReferences)?
         } else if pickle.end <= body_bytes {
-            Where::Body(pickle)
+            Part::Body(pickle)
         } else {
             return Err(FrameError::BadReferences);
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::fault::{Fault, Started, load_error, to_error};
-use crate::py::codec::body::Packet;
+use crate::py::codec::body::Body;
 
 /// How a message ended.
 pub(in crate::py) enum Outcome {
@@ -47,7 +47,7 @@ impl Opened {
 /// An outcome that is not a Python object yet.
 #[derive(Clone)]
 pub(in crate::py) enum Sealed {
-    Answer(Arc<Packet>),
+    Answer(Arc<Body>),
     /// An exception, as `_child.dump_error` encodes it.
     Error(Arc<Vec<u8>>),
     Fault(Arc<(String, Fault, Started)>),
@@ -57,7 +57,7 @@ impl Sealed {
     /// An error is of the opening itself: the answer cannot be loaded, or a signal's handler raised.
     pub(in crate::py) fn open(&self, py: Python<'_>) -> PyResult<Opened> {
         let raised = match self {
-            Self::Answer(packet) => return Ok(Opened::Value(packet.load(py)?.unbind())),
+            Self::Answer(body) => return Ok(Opened::Value(body.load(py)?.unbind())),
             Self::Error(bytes) => load_error(py, bytes)?.unbind(),
             Self::Fault(fault) => {
                 let (name, fault, started) = &**fault;

@@ -16,7 +16,7 @@ use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::{Broken, Fill};
 use crate::engine::latch::Latch;
 use crate::engine::sys::{self, Bell, Interest, Ready};
-use crate::py::codec::body::Packet;
+use crate::py::codec::body::Body;
 use crate::py::interpreter::{lifecycle, wait};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Sealed;
@@ -213,8 +213,8 @@ impl Link {
         let outcome = match frame.kind {
             Kind::Error if sequence == 0 => return Err(Over::InitFailed(body)),
             Kind::Answer => {
-                let packet = Packet::receive(&self.arena(), body).map_err(Broken::Frame)?;
-                Some(Sealed::Answer(Arc::new(packet)))
+                let body = Body::receive(&self.arena(), body).map_err(Broken::Frame)?;
+                Some(Sealed::Answer(Arc::new(body)))
             }
             Kind::Error => Some(Sealed::Error(Arc::new(body))),
             _ => None,
