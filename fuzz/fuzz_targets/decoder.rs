@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use futures_actors::engine::ipc::frame::{Decoder, Fault, Frame};
+use futures_actors::engine::ipc::frame::{Decoder, Frame, FrameError};
 use fuzz::{End, RESERVE_BYTES, Reads, decode_whole};
 use libfuzzer_sys::fuzz_target;
 
@@ -28,9 +28,9 @@ impl<'a> Stream<'a> {
     fn read(&mut self, stream: &[u8], pieces: &[(usize, bool)]) -> End {
         let read = self.try_read(stream, pieces);
         let end = match read {
-            Err(fault) => {
-                assert_eq!(self.decoder.next_frame(), Err(fault), "a fault is the end");
-                End::Fault(fault)
+            Err(error) => {
+                assert_eq!(self.decoder.next_frame(), Err(error), "a error is the end");
+                End::Error(error)
             }
             Ok(()) if self.decoder.is_between_frames() => End::BetweenFrames,
             Ok(()) => End::InsideFrame,
@@ -39,7 +39,7 @@ impl<'a> Stream<'a> {
         end
     }
 
-    fn try_read(&mut self, stream: &[u8], pieces: &[(usize, bool)]) -> Result<(), Fault> {
+    fn try_read(&mut self, stream: &[u8], pieces: &[(usize, bool)]) -> Result<(), FrameError> {
         let mut start = 0;
         for &(end, mut lazy) in pieces {
             while start < end {
@@ -54,7 +54,7 @@ impl<'a> Stream<'a> {
     }
 
     /// One read, of as much as there is room for.
-    fn fill(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+    fn fill(&mut self, bytes: &[u8]) -> Result<usize, FrameError> {
         let space = self.decoder.space()?;
         assert!(space.capacity() <= 2 * self.fed_bytes + 2 * RESERVE_BYTES);
         let room = space.capacity() - space.len();
@@ -65,7 +65,7 @@ impl<'a> Stream<'a> {
         Ok(read)
     }
 
-    fn drain(&mut self) -> Result<(), Fault> {
+    fn drain(&mut self) -> Result<(), FrameError> {
         while let Some(frame) = self.decoder.next_frame()? {
             let (first, others) = self.expected.split_first().expect("a frame too many");
             assert!(frame == *first);

@@ -11,7 +11,7 @@
 
 use futures_actors::engine::ipc::body::Reference;
 use futures_actors::engine::ipc::frame::{
-    Decoder, Fault, Frame, HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, renumber,
+    Decoder, Frame, FrameError, HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, renumber,
 };
 
 /// What a decoder may reserve before anything has come. That a frame is large from here on is no
@@ -89,7 +89,7 @@ impl Reads {
 pub enum End {
     BetweenFrames,
     InsideFrame,
-    Fault(Fault),
+    Error(FrameError),
 }
 
 /// What a stream in one piece decodes to: its frames, of which each begins at a multiple of
@@ -116,9 +116,9 @@ pub fn decode_whole(stream: &[u8], align_bytes: usize) -> (Vec<Frame>, End) {
                 };
                 return (frames, end);
             }
-            Err(fault) => {
-                assert_is_right(fault, rest);
-                return (frames, End::Fault(fault));
+            Err(error) => {
+                assert_is_right(error, rest);
+                return (frames, End::Error(error));
             }
         }
     }
@@ -144,23 +144,23 @@ fn is_less_than_a_frame(bytes: &[u8]) -> bool {
     claimed_bytes <= MAX_BODY_BYTES && claimed_bytes > body.len() as u64
 }
 
-/// What a fault names, and says, is what the bytes say.
-fn assert_is_right(fault: Fault, bytes: &[u8]) {
-    let header = bytes.first_chunk().expect("no fault without a header");
-    let named = match fault {
-        Fault::UnknownKind(kind) => {
+/// What a error names, and says, is what the bytes say.
+fn assert_is_right(error: FrameError, bytes: &[u8]) {
+    let header = bytes.first_chunk().expect("no error without a header");
+    let named = match error {
+        FrameError::UnknownKind(kind) => {
             assert_eq!(kind, header[HEADER_BYTES - 1]);
             kind.to_string()
         }
-        Fault::TooLong(len) => {
+        FrameError::TooLong(len) => {
             assert_eq!(len, claimed_bytes(header));
             assert!(len > MAX_BODY_BYTES);
             len.to_string()
         }
-        Fault::NoMemory(_) => panic!("a slice needs no memory beyond its own length"),
-        Fault::BadReferences => panic!("what is in a body is not the decoder's business"),
+        FrameError::NoMemory(_) => panic!("a slice needs no memory beyond its own length"),
+        FrameError::BadReferences => panic!("what is in a body is not the decoder's business"),
     };
-    assert!(fault.to_string().contains(&named));
+    assert!(error.to_string().contains(&named));
 }
 
 /// The blocks that the other process has sent: what each is filled with, and where it is.

@@ -260,7 +260,7 @@ pub(in crate::py) struct Body {
     parts: Option<Box<Parts>>,
 }
 
-/// Part the pickle is, and the buffers that were left out of it.
+/// Where the pickle is, and the buffers that were left out of it.
 struct Parts {
     pickle: Part,
     buffers: Vec<Part>,
