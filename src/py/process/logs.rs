@@ -30,11 +30,11 @@ thread_local! {
 
 pub(in crate::py) struct Logs {
     actor: String,
-    desk: Mutex<Desk>,
+    state: Mutex<State>,
     count: Arc<Count>,
 }
 
-enum Desk {
+enum State {
     /// No record has come.
     Unused,
     Open(Sender<Vec<u8>>, JoinHandle<()>),
@@ -72,37 +72,37 @@ impl Logs {
     pub(in crate::py) fn new(actor: String) -> Self {
         Self {
             actor,
-            desk: Mutex::new(Desk::Unused),
+            state: Mutex::new(State::Unused),
             count: Arc::default(),
         }
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a record that was read. Never blocks.
     pub(in crate::py) fn take(&self, record: Vec<u8>) {
-        let mut desk = self.desk();
-        if matches!(*desk, Desk::Unused) {
-            *desk = self.open();
+        let mut state = self.state();
+        if matches!(*state, State::Unused) {
+            *state = self.open();
         }
         let waiting = self.count.read.load(Ordering::SeqCst) - *self.count.handled();
-        match &*desk {
-            Desk::Open(sender, _) if waiting < MOST && sender.send(record).is_ok() => {
+        match &*state {
+            State::Open(sender, _) if waiting < MOST && sender.send(record).is_ok() => {
                 self.count.read.fetch_add(1, Ordering::SeqCst);
             }
             _ => _ = self.count.lost.fetch_add(1, Ordering::SeqCst),
         }
     }
 
-    fn open(&self) -> Desk {
+    fn open(&self) -> State {
         let (sender, records) = unbounded();
         let (actor, count) = (self.actor.clone(), Arc::clone(&self.count));
         let name = format!("{actor} log");
         let thread = sys::spawn(name, 8 << 20, move || handle_all(&actor, &records, &count));
         // With no thread to be had this record is lost; the next one tries again.
-        thread.map_or(Desk::Unused, |thread| Desk::Open(sender, thread))
+        thread.map_or(State::Unused, |thread| State::Open(sender, thread))
     }
 
     /// Whether `wait` would wait for a record. Detached only.
@@ -135,8 +135,8 @@ impl Logs {
 
     /// Waits until every record is handled and the thread gone. Blocks; detached only.
     pub(in crate::py) fn close(&self) {
-        let desk = std::mem::replace(&mut *self.desk(), Desk::Closed);
-        if let Desk::Open(sender, thread) = desk {
+        let state = std::mem::replace(&mut *self.state(), State::Closed);
+        if let State::Open(sender, thread) = state {
             drop(sender);
             // It hands what Python raises to Python; a panic has been shown by its hook.
             drop(thread.join());
