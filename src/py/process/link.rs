@@ -39,7 +39,7 @@ pub(super) const IN_FLIGHT_BY_POSTING: usize = 16;
 
 /// Who sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum SentBy {
     Poster,
     Reader,
 }
@@ -286,7 +286,7 @@ impl Link {
 
     /// Sends from the mailbox while fewer than `limit` are ahead. Of what the pipe does not take,
     /// a poster tells the I/O thread.
-    pub(super) fn pump(self: &Arc<Self>, limit: usize, who: Who) {
+    pub(super) fn pump(self: &Arc<Self>, limit: usize, by: SentBy) {
         let mut guard = self.outbound();
         let Some(outbound) = guard.as_mut() else {
             return;
@@ -295,14 +295,14 @@ impl Link {
         self.messages_in_flight
             .store(outbound.in_flight.len(), Ordering::SeqCst);
         drop(guard);
-        if flushed == Flush::Blocked && who == Who::Poster {
+        if flushed == Flush::Blocked && by == SentBy::Poster {
             self.ring();
         }
     }
 
     /// As `pump`, for who has just read, or has seen room in the pipe.
     pub(in crate::py) fn refill(self: &Arc<Self>) {
-        self.pump(WINDOW_MESSAGES, Who::Reader);
+        self.pump(WINDOW_MESSAGES, SentBy::Reader);
     }
 
     /// Has the I/O thread look at the link. It takes the outbound's lock, and without it logs what goes

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::link::{IN_FLIGHT_BY_POSTING, Link, Who};
+use super::link::{IN_FLIGHT_BY_POSTING, Link, SentBy};
 use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::traceback::Traceback;
@@ -78,7 +78,7 @@ impl Transport for Arc<Link> {
             return;
         }
         let sent = py.detach(|| {
-            self.pump(IN_FLIGHT_BY_POSTING, Who::Poster);
+            self.pump(IN_FLIGHT_BY_POSTING, SentBy::Poster);
             if self.convoy.is_there() {
                 self.serve_convoy();
             }
