@@ -79,18 +79,18 @@ pub(super) fn serve(
     let request = take_over(py, request)?;
     let answer = take_over(py, answer)?;
     let file = take_over(py, shared)?;
-    let shared = Arc::new(Region::map(&file).map_err(io)?);
+    let region = Arc::new(Region::map(&file).map_err(io)?);
     watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
     let file = Arc::new(file);
-    offer_tracebacks(py, &shared, &file)?;
-    let arena = Arc::new(Arena::join(Arc::clone(&shared), file));
+    offer_tracebacks(py, &region, &file)?;
+    let arena = Arc::new(Arena::join(Arc::clone(&region), file));
     lifecycle::register_arena(&arena);
-    let answers = Outbox::new(Writer::new(answer), Arc::clone(&shared));
+    let answers = Outbox::new(Writer::new(answer), Arc::clone(&region));
     let mut child = ChildLoop {
         reader: Reader::new(request),
         answers: OUTBOX.get_or_init(|| answers),
         arena,
-        shared,
+        region,
         prepare,
         dump_error,
         undone: 0,
@@ -108,7 +108,7 @@ fn take_over(py: Python<'_>, number: HandleNumber) -> PyResult<Handle> {
 
 /// Has the parent's signal for it write the stacks of all threads to `file`, where the system has
 /// such a signal.
-fn offer_tracebacks(py: Python<'_>, shared: &Arc<Region>, file: &Arc<Handle>) -> PyResult<()> {
+fn offer_tracebacks(py: Python<'_>, region: &Arc<Region>, file: &Arc<Handle>) -> PyResult<()> {
     let Some(signal) = sys::traceback_signal() else {
         return Ok(());
     };
@@ -116,8 +116,8 @@ fn offer_tracebacks(py: Python<'_>, shared: &Arc<Region>, file: &Arc<Handle>) ->
     let how = (signal, file.number(), true, false);
     py.import("faulthandler")?.call_method1("register", how)?;
     // Both for good: the handler may run at any moment.
-    let shared = Box::leak(Box::new(Arc::clone(shared)));
-    crate::engine::ipc::traceback::offer(shared, file).map_err(std::io::Error::from)?;
+    let region = Box::leak(Box::new(Arc::clone(region)));
+    crate::engine::ipc::traceback::offer(region, file).map_err(std::io::Error::from)?;
     std::mem::forget(Arc::clone(file));
     Ok(())
 }
@@ -145,7 +145,7 @@ fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
 struct ChildLoop<'py> {
     reader: Reader,
     answers: &'static Outbox,
-    shared: Arc<Region>,
+    region: Arc<Region>,
     /// Called with the actor's name and what the parent looks like.
     prepare: Bound<'py, PyAny>,
     arena: Arc<Arena>,
@@ -192,15 +192,15 @@ impl<'py> ChildLoop<'py> {
             // One that came before this message is not for it.
             see_to_signals(py)?;
             next = None;
-            let answer = if self.shared.claims().claim(sequence) {
-                if self.shared.notifies_begun() {
+            let answer = if self.region.claims().claim(sequence) {
+                if self.region.notifies_begun() {
                     next = self.reader.next_frame().map_err(broken)?;
                     let begun = encode(Kind::Begun, sequence, b"");
                     self.send(py, begun, haste(next.as_ref()))?;
                 }
-                self.shared.since().store(attached.now(), Ordering::Relaxed);
+                self.region.since().store(attached.now(), Ordering::Relaxed);
                 let answer = self.answer(&actor, &name, frame)?;
-                self.shared.since().store(0, Ordering::Relaxed);
+                self.region.since().store(0, Ordering::Relaxed);
                 answer
             } else {
                 // What it refers to is not for this process: see `Ticket`.
@@ -254,7 +254,7 @@ impl<'py> ChildLoop<'py> {
     /// send more, but need not for each of them.
     fn done(&mut self, py: Python<'py>, sequence: u64, next: Option<&Frame>) -> PyResult<()> {
         const AT_MOST: u32 = 32;
-        self.shared.done().store(sequence, Ordering::SeqCst);
+        self.region.done().store(sequence, Ordering::SeqCst);
         self.undone += 1;
         let goes_on = next.is_some_and(|next| next.kind != Kind::Stop);
         if goes_on && self.undone < AT_MOST {
@@ -275,7 +275,7 @@ impl<'py> ChildLoop<'py> {
         let sequence = frame.sequence;
         if frame.kind == Kind::Told {
             if let Err(error) = self.handle(actor, name, frame) {
-                self.shared.failed().fetch_add(1, Ordering::Relaxed);
+                self.region.failed().fetch_add(1, Ordering::Relaxed);
                 log_told(py, name, error);
             }
             return Ok(None);

@@ -44,7 +44,7 @@ pub(in crate::py) trait Carrier: Send + Sync {
 pub(in crate::py) struct Ticket {
     carrier: Arc<dyn Carrier>,
     /// With the child that has it, whichever the link has now.
-    shared: Arc<Region>,
+    region: Arc<Region>,
     sequence: u64,
     pub(in crate::py) is_told: bool,
     /// Its place in a bounded mailbox, until it is known to have begun.
@@ -57,10 +57,10 @@ pub(in crate::py) struct Ticket {
 }
 
 impl Ticket {
-    /// A ticket for `message`, which is about to be sent to the child that `shared` is shared with.
+    /// A ticket for `message`, which is about to be sent to the child that has `region`.
     pub(in crate::py) fn new(
         carrier: &Arc<dyn Carrier>,
-        shared: &Arc<Region>,
+        region: &Arc<Region>,
         sequence: u64,
         message: &Packed,
         permit: Option<Permit>,
@@ -68,7 +68,7 @@ impl Ticket {
     ) -> Self {
         Self {
             carrier: Arc::clone(carrier),
-            shared: Arc::clone(shared),
+            region: Arc::clone(region),
             sequence,
             is_told: message.kind == Kind::Told,
             permit,
@@ -80,7 +80,7 @@ impl Ticket {
 
     /// What the frame refers to is freed when the ticket is dropped: here its cell is locked.
     pub(in crate::py) fn withdraw(&self) -> bool {
-        let withdrawn = self.shared.claims().withdraw(self.sequence);
+        let withdrawn = self.region.claims().withdraw(self.sequence);
         if withdrawn {
             self.is_withdrawn.store(true, Ordering::SeqCst);
         }
@@ -92,7 +92,7 @@ impl Ticket {
     }
 
     pub(in crate::py) fn has_begun(&self) -> bool {
-        self.shared.claims().has_started(self.sequence)
+        self.region.claims().has_started(self.sequence)
     }
 
     /// Who brings the answer, and to which number. `None` in a process that `os.fork` made: there

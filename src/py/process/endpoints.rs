@@ -12,7 +12,7 @@ use crate::engine::sys::Handle;
 pub(in crate::py) struct Endpoints {
     pub(in crate::py) reader: Reader,
     pub(in crate::py) writer: Writer,
-    pub(in crate::py) shared: Arc<Region>,
+    pub(in crate::py) region: Arc<Region>,
     pub(in crate::py) arena: Arc<Arena>,
     pub(in crate::py) tracebacks: Option<Tracebacks>,
     pub(in crate::py) process: Process,

@@ -51,11 +51,11 @@ pub(in crate::py) struct Link {
     /// Whether messages are kept until they are answered, for the next child should this one die.
     pub(in crate::py) keeps: bool,
     /// With the child that is there, or was the last.
-    pub(super) shared: Mutex<Arc<Region>>,
+    pub(super) region: Mutex<Arc<Region>>,
     /// On how many told messages earlier children have failed.
     pub(super) failed_before: AtomicU64,
     pub(super) is_restarting: AtomicBool,
-    /// As `shared`.
+    /// As `region`.
     pub(super) arena: Mutex<Arc<Arena>>,
     /// `None` once the child has been reaped.
     pub(super) process: Mutex<Option<Process>>,
@@ -88,7 +88,7 @@ impl Link {
         endpoints: Endpoints,
     ) -> Self {
         let inbound = Inbound::new(endpoints.reader);
-        let outbound = Outbound::new(Connection::new(endpoints.writer, &endpoints.shared), bell);
+        let outbound = Outbound::new(Connection::new(endpoints.writer, &endpoints.region), bell);
         Self {
             logs: Logs::new(name.clone()),
             has_tracebacks: endpoints.tracebacks.is_some(),
@@ -98,7 +98,7 @@ impl Link {
             mailbox,
             tally,
             keeps,
-            shared: Mutex::new(endpoints.shared),
+            region: Mutex::new(endpoints.region),
             failed_before: AtomicU64::new(0),
             is_restarting: AtomicBool::new(false),
             process: Mutex::new(Some(endpoints.process)),
@@ -115,7 +115,7 @@ impl Link {
     /// returned had begun.
     pub(in crate::py) fn disconnect(&self) -> Vec<Arc<ActorCell>> {
         self.is_restarting.store(true, Ordering::SeqCst);
-        let failed = self.shared().failed().load(Ordering::Relaxed);
+        let failed = self.region().failed().load(Ordering::Relaxed);
         self.failed_before.fetch_add(failed, Ordering::Relaxed);
         let mut outbound = self.outbound();
         let Some(outbound) = outbound.as_mut() else {
@@ -141,19 +141,19 @@ impl Link {
 
     /// There is a new child.
     pub(in crate::py) fn reconnect(&self, endpoints: Endpoints) {
-        let shared = endpoints.shared;
+        let region = endpoints.region;
         // First, so that whatever is sent is answered to somebody.
         *self.inbound.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Inbound::new(endpoints.reader));
         *self.tracebacks() = endpoints.tracebacks;
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.arena;
-        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&shared);
+        *self.region.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&region);
         *self.process() = Some(endpoints.process);
         let mut outbound = self.outbound();
         if let Some(outbound) = outbound.as_mut() {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
-            shared.set_notify_begun(has_waiters);
-            outbound.connection = Some(Connection::new(endpoints.writer, &shared));
+            region.set_notify_begun(has_waiters);
+            outbound.connection = Some(Connection::new(endpoints.writer, &region));
             outbound.sending = Sending::Open;
         }
         self.is_restarting.store(false, Ordering::SeqCst);
@@ -185,8 +185,8 @@ impl Link {
         Arc::clone(&self.arena.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn shared(&self) -> Arc<Region> {
-        Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(super) fn region(&self) -> Arc<Region> {
+        Arc::clone(&self.region.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(in crate::py) fn outbound(&self) -> MutexGuard<'_, Option<Outbound>> {

@@ -41,7 +41,7 @@ pub(in crate::py) struct Outbound {
 /// The way to one child.
 pub(in crate::py) struct Connection {
     pub(in crate::py) writer: Writer,
-    pub(in crate::py) shared: Arc<Region>,
+    pub(in crate::py) region: Arc<Region>,
     /// The child reads no more: it is gone, or is about to be.
     pub(in crate::py) has_hung_up: bool,
     /// The child has been told that there is no more.
@@ -49,10 +49,10 @@ pub(in crate::py) struct Connection {
 }
 
 impl Connection {
-    pub(in crate::py) fn new(writer: Writer, shared: &Arc<Region>) -> Self {
+    pub(in crate::py) fn new(writer: Writer, region: &Arc<Region>) -> Self {
         Self {
             writer,
-            shared: Arc::clone(shared),
+            region: Arc::clone(region),
             has_hung_up: false,
             is_told: false,
         }
@@ -127,7 +127,7 @@ impl Outbound {
         };
         let sequence = self.in_flight.next_sequence();
         // Before anybody can withdraw it, and before the child can see it.
-        connection.shared.claims().offer(sequence);
+        connection.region.claims().offer(sequence);
         let sent = cell.exchange(|message| {
             let (message, permit) = match message {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
@@ -138,7 +138,7 @@ impl Outbound {
             };
             packed.renumber(sequence);
             let kept = keeps.then(|| packed.share());
-            let ticket = Ticket::new(carrier, &connection.shared, sequence, &packed, permit, kept);
+            let ticket = Ticket::new(carrier, &connection.region, sequence, &packed, permit, kept);
             (Message::Ticket(ticket), Some(packed))
         });
         let Some(Some(packed)) = sent else { return };

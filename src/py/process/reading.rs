@@ -285,22 +285,22 @@ impl Link {
         if self.mailbox.room().is_none_or(|room| !room.has_waiters())
             && let Some(connection) = &outbound.connection
         {
-            connection.shared.set_notify_begun(false);
+            connection.region.set_notify_begun(false);
         }
         Ok(Event::Begun(permit))
     }
 
     /// Takes in the answers that the child had given when it died and that were still to leave it.
     pub(in crate::py) fn read_spilled(&self, events: &mut Vec<Event>) {
-        let shared = self.shared();
-        for frame in shared.spill().frames() {
+        let region = self.region();
+        for frame in region.spill().frames() {
             // Some may have left the child before it died; then another message is the next.
             if self.is_next(&frame) {
                 // What makes no sense here is the end of what can be known.
                 _ = self.receive(frame, events);
             }
         }
-        let done = shared.done().load(Ordering::SeqCst);
+        let done = region.done().load(Ordering::SeqCst);
         if let Some(outbound) = self.outbound().as_mut() {
             self.pass_told(outbound, done + 1, events);
         }

@@ -77,9 +77,9 @@ pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(C
     let io = std::io::Error::from;
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
-    let (shared, file) = Region::create().map_err(io)?;
-    let (shared, file) = (Arc::new(shared), Arc::new(file));
-    let arena = Arena::create(Arc::clone(&shared), Arc::clone(&file), recipe.shared_memory);
+    let (region, file) = Region::create().map_err(io)?;
+    let (region, file) = (Arc::new(region), Arc::new(file));
+    let arena = Arena::create(Arc::clone(&region), Arc::clone(&file), recipe.shared_memory);
     let arena = Arc::new(arena);
     lifecycle::register_arena(&arena);
     sys::set_nonblocking(&request_write).map_err(io)?;
@@ -118,7 +118,7 @@ pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(C
     let endpoints = Endpoints {
         reader,
         writer,
-        shared,
+        region,
         arena,
         tracebacks,
         process,

@@ -109,7 +109,7 @@ impl Transport for Arc<Link> {
         if self.mailbox.room().is_some_and(|room| room.has_waiters())
             && let Some(connection) = &outbound.connection
         {
-            connection.shared.set_notify_begun(true);
+            connection.region.set_notify_begun(true);
         }
         let mut begun = Vec::new();
         for sent in outbound.in_flight.iter() {
@@ -138,7 +138,7 @@ impl Transport for Arc<Link> {
                 let mut tracebacks = self.tracebacks();
                 let polled = tracebacks
                     .as_mut()
-                    .map(|tracebacks| tracebacks.poll(&self.shared(), &mut request));
+                    .map(|tracebacks| tracebacks.poll(&self.region(), &mut request));
                 drop(tracebacks);
                 (polled.transpose(), self.keeps && self.outbound().is_some())
             });
@@ -185,16 +185,16 @@ impl Transport for Arc<Link> {
     }
 
     fn progress(&self) -> Progress {
-        let shared = self.shared();
+        let region = self.region();
         if self.is_restarting() {
             return Progress {
                 since: 0,
                 failed: self.failed_before.load(Ordering::Relaxed),
             };
         }
-        let failed = shared.failed().load(Ordering::Relaxed);
+        let failed = region.failed().load(Ordering::Relaxed);
         Progress {
-            since: shared.since().load(Ordering::Relaxed),
+            since: region.since().load(Ordering::Relaxed),
             failed: failed + self.failed_before.load(Ordering::Relaxed),
         }
     }
