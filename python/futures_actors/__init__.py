@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ._base_actor import ActorExecutor
     from ._errors import ActorDied, ActorInitError, BrokenActor, MailboxFull, RemoteError
     from ._forkserver_client import preload
+    from ._frozen import freeze_support
     from ._future import ActorFuture
     from ._options import Options
     from ._proxy import Proxy
@@ -42,6 +43,7 @@ __all__ = [
     "ThreadActor",
     "ThreadActorExecutor",
     "__version__",
+    "freeze_support",
     "get_start_method",
     "preload",
     "set_start_method",
@@ -74,6 +76,7 @@ _LATE = {
     "RemoteError": "_errors",
     "Stats": "_stats",
     "ThreadActorExecutor": "thread_actor",
+    "freeze_support": "_frozen",
     "get_start_method": "_spawn",
     "preload": "_forkserver_client",
     "set_start_method": "_spawn",

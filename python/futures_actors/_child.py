@@ -7,14 +7,12 @@ import _signal  # type: ignore[import-not-found] # signal itself imports enum
 import faulthandler  # noqa: F401 - _core.serve uses it; a fork server has loaded it then
 import sys
 
-from . import _core
+from . import _core, _tracker
 from ._texts import attempt_surely, name_of, text_of, traceback_of
+from ._when_loaded import when_loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
     from typing import Any
 
     #: What `_spawn.surroundings` returned.
@@ -24,14 +22,16 @@ if TYPE_CHECKING:
 def main(descriptors: list[int], parent: int) -> None:
     """Serve the process `parent` until it says stop.
 
-    `descriptors`: where to read frames, where to write them, and the shared memory of the claims.
+    `descriptors`: where to read frames, where to write them, the shared memory of the claims, and
+    those of the resource tracker.
     """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
     # `_spawn` has held Ctrl-C back until now. What else that thread blocks is its own affair: here,
     # SIGTERM must end the process, and alarms must go off.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
-    request, answer, shared = descriptors
+    request, answer, shared, *tracker = descriptors
+    _tracker.join(tracker)
 
     def prepare(name: str, surroundings: "Surroundings") -> None:
         _prepare(name, parent, *surroundings)
@@ -55,8 +55,8 @@ def _prepare(  # noqa: PLR0913, PLR0917 - they are not related
     """
     sys.argv = argv
     sys.path[:] = path
-    _when_loaded("logging", lambda: _log_to_parent(levels))
-    _when_loaded("multiprocessing.process", lambda: _be_a_child(name, parent, parent_name, authkey))
+    when_loaded("logging", lambda: _log_to_parent(levels))
+    when_loaded("multiprocessing.process", lambda: _be_a_child(name, parent, parent_name, authkey))
 
 
 def _log_to_parent(levels: dict[str, int]) -> None:
@@ -83,45 +83,6 @@ def _be_a_child(name: str, parent: int, parent_name: str, authkey: bytes | None)
         # Without one, it could not tell when the parent has ended.
         return
     process._parent_process = process._ParentProcess(parent_name, parent, sentinel)  # noqa: SLF001
-
-
-def _when_loaded(name: str, then: "Callable[[], None]") -> None:
-    """Call `then` once the module `name` is loaded: now, if a fork server has done so."""
-    if name in sys.modules:
-        then()
-    else:
-        sys.meta_path.insert(0, _WhenLoaded(name, then))
-
-
-class _WhenLoaded:
-    """Finder and loader of a module, which has something done when it is first imported."""
-
-    def __init__(self, name: str, then: "Callable[[], None]") -> None:
-        self._name = name
-        self._then = then
-        self._loader: Any = None
-
-    def find_spec(
-        self, name: str, path: "Sequence[str] | None" = None, _target: object = None
-    ) -> "ModuleSpec | None":
-        if name != self._name:
-            return None
-        sys.meta_path.remove(self)
-        specs = (finder.find_spec(name, path) for finder in sys.meta_path)
-        spec = next(filter(None, specs), None)
-        if spec is not None:
-            self._loader, spec.loader = spec.loader, self  # type: ignore[assignment]
-        return spec
-
-    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
-        created: ModuleType | None = self._loader.create_module(spec)
-        return created
-
-    def exec_module(self, module: "ModuleType") -> None:
-        # As if this had never been here.
-        vars(module)["__spec__"].loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        self._then()
 
 
 def _on_interrupt(_signum: int, _frame: object) -> None:

@@ -7,6 +7,7 @@ All can be pickled and copied.
 import logging
 import queue
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 
@@ -157,17 +158,23 @@ def _with_cause(
     return error
 
 
-def actor_died(
+def actor_died(  # noqa: PLR0913, PLR0917 - called by the core
     name: str,
     pid: int,
     exitcode: int | None,
     started: bool,  # noqa: FBT001 - called by the core
     reason: str | None,
+    has_begun: bool,  # noqa: FBT001
 ) -> ActorDied:
     """Make the error of a message to a process actor that is no more."""
     text = f"the process of actor {name} (pid {pid}) terminated abruptly: "
     text += f"{reason}, and " if reason else ""
     text += _how(exitcode)
+    if not has_begun and not reason:
+        text += (
+            f" before it could serve (was it a Python interpreter that can import futures_actors? "
+            f"sys.executable is {sys.executable})"
+        )
     text += (
         ", while this message was being handled"
         if started

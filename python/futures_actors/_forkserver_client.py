@@ -63,10 +63,6 @@ def start_child(descriptors: list[int], slow_imports: list[str]) -> Started:
 def _connection(inheritance: Inheritance) -> "_Connection":
     """Return the connection to a server that was started by this process, as it is now."""
     global _server, _refusal  # noqa: PLW0603 - one server for each process
-    if _server is not None and _server.owner != os.getpid():
-        # A copy that os.fork() made: the server is the other process's.
-        _server.close()
-        _server = None
     if _server is not None and (_server.owes or _server.fixed != inheritance.fixed):
         # The caller that it owes an answer was interrupted: the next answer would be to that.
         _retire()
@@ -112,9 +108,16 @@ def stop() -> None:
 
 
 def _after_fork() -> None:
-    """Let go of the lock: who held it may be a thread that this process does not have."""
-    global _lock  # noqa: PLW0603 - it cannot be asked whose it is
+    """Let go of what is the other process's, while its descriptors have still their numbers.
+
+    Of the lock, too: a thread that this process does not have may have held it.
+    """
+    global _lock, _server  # noqa: PLW0603 - it cannot be asked whose it is
     _lock = threading.Lock()
+    for server in [*_retired, *filter(None, [_server])]:
+        server.forget()
+    _server = None
+    _retired.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -124,7 +127,6 @@ class _Connection:
     """A running server, and the socket to it."""
 
     def __init__(self, names: list[str], inheritance: Inheritance) -> None:
-        self.owner = os.getpid()
         #: What its children have from it, and cannot be told.
         self.fixed = inheritance.fixed
         #: Whether there is a request that has not been answered.
@@ -194,12 +196,15 @@ class _Connection:
         self._socket.close()
 
     def is_running(self) -> bool:
-        return self.owner == os.getpid() and self._process.poll() is None
+        return self._process.poll() is None
+
+    def forget(self) -> None:
+        """Let go of a server that is another process's, which `os.fork` copied."""
+        self._socket.close()
+        self._process.returncode = 0
 
     def end(self) -> None:
         self._socket.close()
-        if self.owner != os.getpid():
-            return
         try:
             self._process.wait(GRACE)
         except subprocess.TimeoutExpired:

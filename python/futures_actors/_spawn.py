@@ -19,6 +19,8 @@ from typing import Final
 
 import futures_actors
 
+from . import _frozen, _tracker
+
 START_METHODS: Final = ("forkserver", "spawn")
 
 #: Seconds that a child whose link is gone has to end by itself.
@@ -107,6 +109,7 @@ def start_child(
     import before it can answer, and that take long. Where the fork server cannot start a child,
     whatever the reason, a fresh interpreter is started.
     """
+    descriptors = [*descriptors, *_tracker.descriptors()]
     if (start_method or get_start_method()) != "forkserver":
         return _spawn(descriptors)
     from . import _forkserver_client
@@ -160,11 +163,12 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
         f"from futures_actors.{module} import main; del sys, path, futures_actors; "
         f"globals().pop('main')({descriptors!r}, {os.getpid()})"
     )
+    arguments = _frozen.arguments(code) if _frozen.is_frozen() else [*_flags(), "-c", code]
     # Ctrl-C reaches the whole group: it has to wait until the child has a handler for it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         return subprocess.Popen(
-            [sys.executable, *_flags(), "-c", code],
+            [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
         )

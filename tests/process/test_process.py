@@ -2,6 +2,7 @@
 thread, processes of its own, and no descriptor that is not its own."""
 
 import multiprocessing
+import multiprocessing.resource_tracker
 import operator
 import os
 import sys
@@ -322,6 +323,15 @@ def test_an_actor_started_in_a_thread_outlives_the_thread(process):
         assert executor.post((actors.echo, 2)).result(PATIENCE) == 2
 
 
+def trackers_pipe():
+    """The one thing that all processes of a program write to: see `multiprocessing`."""
+    descriptor = multiprocessing.resource_tracker.getfd()
+    (link,) = (
+        link for link in actors.descriptors(None) if f" {os.fstat(descriptor).st_ino}" in link
+    )
+    return link
+
+
 def test_a_child_has_no_descriptor_of_the_parent_or_of_other_children(process, tmp_path):
     with (tmp_path / "open").open("w") as file:
         os.set_inheritable(file.fileno(), False)
@@ -331,7 +341,7 @@ def test_a_child_has_no_descriptor_of_the_parent_or_of_other_children(process, t
             ours = first.post((actors.descriptors,)).result(PATIENCE)
             theirs = second.post((actors.descriptors,)).result(PATIENCE)
     assert len(ours) == len(theirs)
-    shared = set(ours) & set(theirs)
+    shared = set(ours) & set(theirs) - {trackers_pipe()}
     assert all(link.startswith("anon_inode:") for link in shared), shared
     assert not any(file.name in link for link in ours)
 
@@ -349,7 +359,8 @@ def test_children_started_at_the_same_time_have_no_descriptor_in_common(process)
     seen = [set(one.post((actors.descriptors,)).result(PATIENCE)) for one in executors]
     for one in executors:
         one.shutdown()
-    pipes = [link for links in seen for link in links if not link.startswith("anon_inode:")]
+    common = ("anon_inode:", trackers_pipe())
+    pipes = [link for links in seen for link in links if not link.startswith(common)]
     assert len(pipes) == len(set(pipes))
 
 
@@ -441,3 +452,105 @@ def test_a_process_actor_costs_its_parent_five_descriptors(process):
         before = now
     for executor in executors:
         executor.shutdown()
+
+
+# Shared memory of multiprocessing, whose tracker destroys what it is told of.
+
+TRACKED = """if True:
+    import os, sys
+    import actors, futures_actors, programs
+    futures_actors.set_start_method(sys.argv[1])
+
+    def trackers():
+        every = programs.processes()
+        mine = [pid for pid, fields in every if int(fields[3]) == os.getsid(0)]
+        return sum("resource_tracker" in programs._command_line(pid) for pid in mine)
+
+    def attach(actor, name):
+        from multiprocessing.shared_memory import SharedMemory
+        memory = SharedMemory(name=name)
+        text = bytes(memory.buf[:3])
+        memory.close()
+        return text
+
+    def create(actor):
+        from multiprocessing.shared_memory import SharedMemory
+        memory = SharedMemory(create=True, size=100)
+        memory.buf[:3] = b"abc"
+        memory.close()
+        return memory.name
+"""
+
+
+@pytest.fixture(params=["forkserver", "spawn"])
+def with_tracker(request, script):
+    def run(source):
+        ended = script(TRACKED + source, args=[request.param])
+        assert ended.status == 0, ended
+        return ended
+
+    return run
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_shared_memory_that_an_actor_attaches_outlives_it(with_tracker, when):
+    """Whether its parent has made it before or after the actor was started."""
+    make = """
+    from multiprocessing.shared_memory import SharedMemory
+    memory = SharedMemory(create=True, size=100)
+    memory.buf[:3] = b"abc"
+    """
+    start = """
+    executor = actors.ProcessDo.executor()
+    executor.post((actors.echo, 1)).result(30)
+    """
+    ended = with_tracker(
+        (make + start if when == "before" else start + make)
+        + """
+    print(executor.post((attach, memory.name)).result(30), trackers())
+    executor.shutdown()
+    with actors.ProcessDo.executor() as another:
+        print(another.post((attach, memory.name)).result(30), trackers())
+    print(attach(None, memory.name))
+    memory.close()
+    memory.unlink()
+    """
+    )
+    assert ended.check().out == "b'abc' 1\nb'abc' 1\nb'abc'\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_shared_memory_that_an_actor_creates_outlives_it_and_not_the_program(with_tracker):
+    ended = with_tracker("""
+    with actors.ProcessDo.executor() as executor:
+        executor.post((actors.echo, 1)).result(30)
+        print(trackers())
+        name = executor.post((create,)).result(30)
+        with actors.ProcessDo.executor() as another:
+            print(another.post((attach, name)).result(30))
+    print(attach(None, name), trackers())
+    print(name)
+    """)
+    *lines, name = ended.out.splitlines()
+    assert lines == ["0", "b'abc'", "b'abc' 1"]
+    assert "leaked" in ended.err
+    gone = Path("/dev/shm", name)
+    assert programs.seconds_until(lambda: not gone.exists(), PATIENCE) < PATIENCE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_program_may_close_all_descriptors_before_it_starts_an_actor(with_tracker):
+    """As programs do that become daemons."""
+    out = with_tracker("""
+    with actors.ProcessDo.executor() as executor:
+        executor.post((actors.echo, 1)).result(30)
+    if os.fork():
+        os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+    os.closerange(3, 100)
+    files = [open(f"file{number}", "w+b") for number in range(30)]
+    with actors.ProcessDo.executor() as executor:
+        print(executor.post((create,)).result(30)[:5])
+    print(sum(os.fstat(file.fileno()).st_size for file in files))
+    """).out
+    assert out.splitlines()[1] == "0"

@@ -37,10 +37,12 @@ pub(in crate::engine) enum Setting {
     Since,
     Done,
     Failed,
+    /// Whether the child has mapped this memory.
+    Begun,
 }
 
 impl Setting {
-    const COUNT: usize = Self::Failed as usize + 1;
+    const COUNT: usize = Self::Begun as usize + 1;
 }
 
 #[derive(Debug)]
@@ -53,8 +55,16 @@ impl Region {
         Ok((Self(words), file))
     }
 
+    /// The child's, by which the parent can tell from then on that it is one.
     pub fn map(file: &Handle) -> Result<Self> {
-        Ok(Self(SharedWords::map(file, LEN_WORDS)?))
+        let region = Self(SharedWords::map(file, LEN_WORDS)?);
+        region.setting(Setting::Begun).store(1, Ordering::SeqCst);
+        Ok(region)
+    }
+
+    /// Whether the child has come so far that it has this memory.
+    pub fn has_begun(&self) -> bool {
+        self.setting(Setting::Begun).load(Ordering::SeqCst) != 0
     }
 
     pub fn claims(&self) -> Claims<&[AtomicU64]> {
@@ -113,7 +123,9 @@ mod tests {
     #[test]
     fn both_sides_see_the_same() {
         let (here, file) = Region::create().expect("memory");
+        assert!(!here.has_begun());
         let there = Region::map(&file).expect("memory");
+        assert!(here.has_begun());
         here.claims().offer(5);
         assert!(there.claims().claim(5));
         assert!(here.claims().has_started(5));

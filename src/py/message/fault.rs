@@ -28,6 +28,8 @@ pub(in crate::py) enum Fault {
         broken: Option<Broken>,
         /// What the executor did to end it, if anything.
         force: Option<Force>,
+        /// Whether it was ever a process that serves: else what was started may be no Python.
+        has_begun: bool,
     },
     /// It was told to end at once, and could not be ended from outside.
     Forced(Force),
@@ -120,11 +122,13 @@ pub(in crate::py) fn to_error(
             exitcode,
             broken,
             force,
+            has_begun,
         } => imports::actor_died(py).and_then(|make| {
             let started = matches!(started, Started::Yes);
             let broken = broken.map(|broken| format!("its link broke ({broken})"));
             let forced = force.map(|force| format!("{}() was called", force.method()));
-            make.call1((name, *pid, *exitcode, started, broken.or(forced)))
+            let reason = broken.or(forced);
+            make.call1((name, *pid, *exitcode, started, reason, *has_begun))
         }),
         Fault::Forced(force) => {
             let method = force.method();

@@ -159,6 +159,11 @@ impl Link {
         self.is_restarting.store(false, Ordering::SeqCst);
     }
 
+    /// Whether the child has come so far that it could serve.
+    pub(super) fn has_begun(&self) -> bool {
+        self.shared().has_begun()
+    }
+
     /// Whether the child was told that there is no more, and has answered everything.
     pub(in crate::py) fn has_stopped(&self) -> bool {
         let outbound = self.outbound();

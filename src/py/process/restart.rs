@@ -115,6 +115,7 @@ impl IoThread<'_> {
             exitcode,
             broken,
             force: self.host.force.get(),
+            has_begun: self.link.has_begun(),
         }
     }
 
