@@ -161,7 +161,7 @@ impl Link {
 
     /// Whether the child has come so far that it could serve.
     pub(super) fn has_begun(&self) -> bool {
-        self.shared().has_begun()
+        self.region().has_begun()
     }
 
     /// Whether the child was told that there is no more, and has answered everything.
