@@ -31,6 +31,7 @@ FLOORS = {
         "arena cell mailbox",
         "ipc room",
         "convoy ending latch restarts",
+        "chimes",
         "sync sys",
     ),
 }

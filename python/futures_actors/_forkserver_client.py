@@ -1,17 +1,16 @@
 """The parent's half of the fork server: it starts the server, and children through it."""
 
+import _socket
 import atexit
 import contextlib
 import os
-import socket
-import subprocess
 import sys
 import threading
 from typing import Any
 
 from . import _core, _messages
 from ._inheritance import Inheritance, look
-from ._spawn import GRACE, Started, search_path, start_interpreter
+from ._spawn import GRACE, Started, plain_subprocess, search_path, start_interpreter
 
 _lock = threading.Lock()
 _server: "_Connection | None" = None
@@ -133,7 +132,11 @@ class _Connection:
         self.owes = False
         self._requests = 0
         self._exits = _core.ServerExitCodes()
-        self._socket, theirs = socket.socketpair()
+        # As the kernel has them, whatever `socket` has: theirs is for another process, which knows
+        # nothing of an event loop or a default timeout here.
+        self._socket, theirs = _socket.socketpair()
+        for end in (self._socket, theirs):
+            end.settimeout(None)
         try:
             given = [theirs.fileno(), self._exits.writer or -1]
             self._process = start_interpreter("_forkserver", given)
@@ -207,7 +210,7 @@ class _Connection:
         self._socket.close()
         try:
             self._process.wait(GRACE)
-        except subprocess.TimeoutExpired:
+        except plain_subprocess().TimeoutExpired:
             # What this process has started it may not kill, once it has given up its privileges.
             with contextlib.suppress(PermissionError):
                 self._process.kill()

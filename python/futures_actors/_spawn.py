@@ -10,12 +10,14 @@ empty standard input.
 
 import errno
 import functools
+import importlib.util
 import logging
 import os
 import signal
 import subprocess
 import sys
-from typing import Final
+from types import BuiltinFunctionType, SimpleNamespace
+from typing import Any, Final
 
 import futures_actors
 
@@ -167,13 +169,42 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
     # Ctrl-C reaches the whole group: it has to wait until the child has a handler for it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        return subprocess.Popen(
+        process: subprocess.Popen[bytes] = plain_subprocess().Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             pass_fds=descriptors,
         )
+        return process
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def plain_subprocess() -> Any:  # noqa: ANN401 - a module
+    """Return the module `subprocess` as the standard library has it.
+
+    What gevent and eventlet put into it has their event loop wait for each process, and nothing
+    tells that loop of those that the core waits for.
+    """
+    if subprocess.Popen.__module__ == subprocess.__name__:
+        return subprocess
+    return _own_subprocess()
+
+
+@functools.cache
+def _own_subprocess() -> Any:  # noqa: ANN401 - a module
+    spec = importlib.util.find_spec("subprocess")
+    if spec is None or spec.loader is None:
+        raise ImportError("no module named 'subprocess'")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    # Theirs puts off a `close` until the loop runs, and the end of a pipe is waited for meanwhile.
+    import posix
+
+    plain = {
+        name: value for name, value in vars(posix).items() if isinstance(value, BuiltinFunctionType)
+    }
+    vars(module)["os"] = SimpleNamespace(**{**vars(os), **plain})
+    return module
 
 
 def _flags() -> list[str]:

@@ -11,6 +11,7 @@
 //!    └─ wait ─▶ AWAITED            set ───────────────┘
 //! ```
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(loom)]
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 #[cfg(loom)]
 use self::parker::{Error, Parker};
+use super::chimes::{Bell, CHIMES};
 #[cfg(not(loom))]
 use super::sys::{Error, Parker};
 
@@ -45,7 +47,8 @@ pub enum Wait {
 ///
 /// Invariant: the word never goes back. A sleeper has seen `AWAITED` in it at the instant it fell
 /// asleep, and `set`, which found `AWAITED` then, leaves it at `SET` before it wakes; so no wake-up
-/// is lost. A thread that polls is not woken, and does not sleep before it has put `AWAITED` there
+/// is lost. A bell is hung before the word is marked `AWAITED` for it, and whoever sets a marked latch
+/// rings after that. A thread that polls is not woken, and does not sleep before it has put `AWAITED` there
 /// itself, or has seen that another did.
 #[derive(Debug)]
 pub struct Latch {
@@ -82,9 +85,27 @@ impl Latch {
 
     /// UNSET | POLLED | AWAITED -> SET. Everything written before is seen by whoever sees it set.
     pub fn set(&self) {
+        let address = self.address();
         if self.word.swap(SET, Ordering::SeqCst) == AWAITED {
             self.parker.wake_all(&self.word);
+            CHIMES.ring(address);
         }
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// UNSET | POLLED -> AWAITED: has `bell` ring when the latch is set, or now if it is, as long as
+    /// the guard lives. For a thread that must not sleep here. Never blocks.
+    #[must_use = "dropping it takes the bell down"]
+    pub fn hang(&self, bell: Arc<Bell>) -> Hung<'_> {
+        CHIMES.hang(self.address(), Arc::clone(&bell));
+        if self.announce_sleeper() == SET {
+            // If this fails, the thread looks again before long.
+            _ = bell.ring();
+        }
+        Hung { latch: self, bell }
     }
 
     /// UNSET | POLLED -> AWAITED, then sleeps until set, until `deadline`, or until a signal.
@@ -121,6 +142,18 @@ impl Latch {
             }
         }
         found
+    }
+}
+
+/// A bell that rings when a latch is set; dropping it takes the bell down.
+pub struct Hung<'a> {
+    latch: &'a Latch,
+    bell: Arc<Bell>,
+}
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        CHIMES.take_down(self.latch.address(), &self.bell);
     }
 }
 
@@ -223,12 +256,32 @@ mod loom_tests {
             assert!(!latch.is_awaited());
         });
     }
+
+    /// One thread sets the latch while another hangs a bell, and a third sleeps: both hear of it.
+    #[test]
+    fn loom_neither_a_bell_nor_a_sleeper_misses_it() {
+        loom::model(|| {
+            let latch = loom::sync::Arc::new(Latch::default());
+            let setter = loom::sync::Arc::clone(&latch);
+            let setter = thread::spawn(move || setter.set());
+            let sleeper = loom::sync::Arc::clone(&latch);
+            let sleeper = thread::spawn(move || while sleeper.wait(None) != Wait::Set {});
+            let bell = std::sync::Arc::new(Bell::new().expect("loom"));
+            let hung = latch.hang(std::sync::Arc::clone(&bell));
+            // Loom wakes without a reason at times, as the system does.
+            while !latch.is_set() {
+                bell.hear();
+            }
+            drop(hung);
+            setter.join().expect("no panic");
+            sleeper.join().expect("no panic");
+        });
+    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn a_set_latch_is_not_waited_for() {
@@ -238,6 +291,43 @@ mod tests {
         latch.set();
         assert!(latch.is_set());
         assert_eq!(latch.wait(None), Wait::Set);
+    }
+
+    #[test]
+    fn a_bell_that_hangs_at_a_latch_rings_when_that_is_set() {
+        use crate::engine::sys::{self, Ready};
+        let rings = |bell: &Bell| {
+            let [ready] = sys::poll([Some(bell.rung())], Some(Duration::ZERO)).expect("poll");
+            ready == Ready::Yes
+        };
+        let bell = || Arc::new(Bell::new().expect("descriptors"));
+        let (latch, other) = (Latch::default(), Latch::default());
+        let (early, taken, of_other, late) = (bell(), bell(), bell(), bell());
+        let _early = latch.hang(Arc::clone(&early));
+        drop(latch.hang(Arc::clone(&taken)));
+        let _other = other.hang(Arc::clone(&of_other));
+        assert!(!rings(&early));
+        latch.set();
+        let _late = latch.hang(Arc::clone(&late));
+        assert!(rings(&early) && rings(&late));
+        assert!(!rings(&taken) && !rings(&of_other));
+    }
+
+    #[test]
+    fn sleepers_and_bells_of_one_latch_are_all_woken() {
+        for _ in 0..200 {
+            let latch = Arc::new(Latch::default());
+            let bell = Arc::new(Bell::new().expect("descriptors"));
+            let hung = latch.hang(Arc::clone(&bell));
+            let sleeper = Arc::clone(&latch);
+            let sleeper = std::thread::spawn(move || while sleeper.wait(None) != Wait::Set {});
+            latch.set();
+            sleeper.join().expect("a sleeper never panics");
+            let interests = [Some(bell.rung())];
+            let [ready] = crate::engine::sys::poll(interests, None).expect("poll");
+            assert!(ready.is_ready());
+            drop(hung);
+        }
     }
 
     #[test]

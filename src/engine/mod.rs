@@ -5,6 +5,7 @@
 //! are model-checked with `--cfg loom`.
 
 pub mod cell;
+pub mod chimes;
 pub mod ipc;
 pub mod latch;
 pub mod mailbox;

@@ -124,9 +124,9 @@ def get(port, number, process, said):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("worker", ["sync", "gthread"])
+@pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
 def test_gunicorns_workers_have_actors_of_their_own(worker, tmp_path):
-    need("gunicorn")
+    need("gunicorn", *(["gevent"] if worker == "gevent" else []))
     port = free_port()
     command = ["gunicorn", "-k", worker, "-w", "2", "-b", f"127.0.0.1:{port}", "app"]
     with server(tmp_path, *command) as running:
@@ -249,6 +249,156 @@ def test_a_zip_file_with_actors_runs(tmp_path):
         timeout=PATIENCE,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "doubled 42\n8\n", "")
+
+
+PATCHES = {
+    "gevent": "from gevent import monkey, sleep, spawn; monkey.patch_all()",
+    "eventlet": "from eventlet import monkey_patch, sleep, spawn; monkey_patch()",
+}
+GREENLETS = """
+import os, sys, threading
+
+turns = 0
+
+def turn():
+    global turns
+    while True:
+        turns += 1
+        sleep(0.001)
+
+spawn(turn)
+
+from futures_actors import ProcessActor, ThreadActor, set_start_method
+set_start_method(sys.argv[1])
+
+class Waits:
+    def handle(self, message):
+        return message
+
+    def wait(self, door):
+        os.read(door, 1)
+        return "through"
+
+class Near(Waits, ThreadActor):
+    pass
+
+class Far(Waits, ProcessActor):
+    def handle(self, message):
+        if message == "die":
+            os._exit(3)
+        return message
+
+class Opens:
+    # The door of an actor that another greenlet opens, once it has had ten turns of its own.
+    def __init__(self, write):
+        self.write = write
+        spawn(self.open)
+
+    def open(self):
+        begun = turns
+        while turns < begun + 10:
+            sleep(0.001)
+        self.write()
+
+def check(executor, door, write):
+    waiting = executor.proxy().wait(door)
+    Opens(write)
+    before = turns
+    assert waiting.result(20) == "through"
+    assert turns >= before + 10, "other greenlets run while result() waits"
+    waiting = executor.proxy().wait(door)
+    Opens(write)
+    assert waiting.exception(20) is None
+    for number in range(50):
+        assert executor.post(number).result(20) == number
+
+def check_room():
+    read, write = os.pipe()
+    with Near.options(mailbox_size=1).executor() as executor:
+        first = executor.proxy().wait(read)
+        while not first.running():
+            sleep(0.001)
+        second = executor.post(1)
+        Opens(lambda: os.write(write, b"."))
+        before = turns
+        third = executor.post(2)
+        assert turns >= before + 10, "other greenlets run while post() waits for room"
+        assert [one.result(20) for one in (first, second, third)] == ["through", 1, 2]
+
+with Near.executor() as near:
+    read, write = os.pipe()
+    check(near, read, lambda: os.write(write, b"."))
+check_room()
+far = Far.options(max_restarts=1).executor()
+assert far.submit(os.getpid).result(20) != os.getpid()
+slow = far.submit(__import__("time").sleep, 0.3)
+before = turns
+slow.result(20)
+assert turns > before, "other greenlets run while result() waits"
+for number in range(50):
+    assert far.post(number).result(20) == number
+assert far.post("die").exception(20).exitcode == 3
+assert far.post(7).result(20) == 7
+called = []
+far.post(8).add_done_callback(called.append)
+assert far.post(9).result(20) == 9
+far.shutdown(timeout=20)
+left = Far.executor()
+left.post(1)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("package", PATCHES)
+def test_other_greenlets_run_while_one_waits_for_an_actor(package, method, script):
+    need(package)
+    flags = ["-W", "ignore"]
+    ended = script(PATCHES[package] + GREENLETS, flags=flags, args=[method], timeout=60)
+    assert (ended.status, ended.out) == (0, "done\n"), ended
+
+
+GEVENT_TIMEOUT = """
+from gevent import monkey; monkey.patch_all()
+import gevent, os
+from futures_actors import ThreadActor
+
+class Waits(ThreadActor):
+    def handle(self, door):
+        return os.read(door, 1)
+
+read, write = os.pipe()
+with Waits.executor() as waits:
+    future = waits.post(read)
+    try:
+        with gevent.Timeout(0.05):
+            future.result()
+    except gevent.Timeout:
+        print("timed out", future.done())
+    os.write(write, b".")
+    print(future.result(20))
+"""
+
+
+def test_a_timeout_of_gevents_ends_the_wait_and_not_the_message(script):
+    need("gevent")
+    assert script(GEVENT_TIMEOUT).check().out == "timed out False\nb'.'\n"
+
+
+def test_a_default_timeout_for_sockets_is_no_matter(script):
+    source = """
+import socket
+from futures_actors import ProcessActor
+
+class Echo(ProcessActor):
+    def handle(self, message):
+        return message
+
+socket.setdefaulttimeout(5)
+with Echo.executor() as echo:
+    print(echo.post(1).result(20))
+"""
+    assert script(source).check().out == "1\n"
 
 
 NOTEBOOK = """

@@ -15,7 +15,7 @@ use super::condition::{Condition, phase_named, state_name};
 use super::core::{FutureCore, Watch};
 use crate::engine::cell::{Origin, Phase};
 use crate::py::interpreter::wait::{wait_for, wait_for_answer};
-use crate::py::interpreter::{imports, lifecycle, wait};
+use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
 
@@ -63,13 +63,17 @@ impl FutureCore {
             // While this thread holds it nobody can end the future.
             return Self::wait_by_condition(slf, condition, deadline);
         }
-        if let Some((carrier, sequence)) = this.cell.message(Message::carrier).flatten() {
+        let is_cooperative = cooperative::is_needed(py)?;
+        if is_cooperative {
+            // The I/O thread reads: this one must not sleep in the pipe.
+            this.resume_io_thread(py);
+        } else if let Some((carrier, sequence)) = this.cell.message(Message::carrier).flatten() {
             carrier.read_for(py, this.cell.done(), sequence, deadline)?;
         }
         let done = this.cell.done();
         let is_done = match this.tally() {
-            Some(tally) => wait_for_answer(py, done, &tally.handoff, deadline)?,
-            None => wait_for(py, done, deadline)?,
+            Some(tally) if !is_cooperative => wait_for_answer(py, done, &tally.handoff, deadline)?,
+            _ => wait_for(py, done, deadline)?,
         };
         if !is_done {
             return Err(Self::timeout_error(py)?);

@@ -6,6 +6,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::engine::sys;
+use crate::py::interpreter::cooperative;
 use crate::py::interpreter::{imports, lifecycle};
 use crate::py::message::fault::Fault;
 
@@ -24,6 +25,7 @@ impl Host {
         let started = sys::spawn(self.name.clone(), stack_bytes, move || {
             // Nobody else sets it.
             _ = host.thread_id.set(std::thread::current().id());
+            cooperative::never_here();
             let exit = ThreadExit(&host);
             serve(exit.0);
         });

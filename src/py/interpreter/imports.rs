@@ -48,6 +48,7 @@ lazy! {
     dump_by_value: PyAny = "futures_actors._by_value", "dumps";
     explain_refusal: PyAny = "futures_actors._by_value", "explain_refusal";
     condition: PyType = "threading", "Condition";
+    select: PyAny = "select", "select";
     stack_size: PyAny = "threading", "stack_size";
     wrap_future: PyAny = "asyncio", "wrap_future";
     cancelled_error: PyType = "concurrent.futures", "CancelledError";

@@ -17,6 +17,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::cooperative;
 use super::imports;
 use super::imports::BrokenActor;
 use super::wait::wait_for;
@@ -137,6 +138,7 @@ impl Live for Starting {
 pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     const GRACE: Duration = Duration::from_secs(2);
     EXITING.store(true, Ordering::SeqCst);
+    cooperative::never_again();
     let hosts: Vec<Arc<dyn Live>> = live().iter().filter_map(Weak::upgrade).collect();
     for host in &hosts {
         host.close(py);
@@ -255,6 +257,7 @@ pub(in crate::py) fn after_fork_in_parent() {
 #[pyfunction]
 pub(in crate::py) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::SeqCst);
+    cooperative::after_fork_in_child();
     // Their threads are not here, so nobody will ever end them.
     live().clear();
     forks().after_in_child();

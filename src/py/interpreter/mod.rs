@@ -1,5 +1,6 @@
 //! The interpreter as a whole: its end and its forks, waiting on it, and the names the core needs from it.
 
+pub(super) mod cooperative;
 pub(super) mod imports;
 pub(super) mod lifecycle;
 pub(super) mod main_only;

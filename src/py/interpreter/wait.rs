@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::cooperative;
 use crate::engine::handoff::Handoff;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::sys;
@@ -31,6 +32,9 @@ pub(in crate::py) fn wait_for(
     latch: &Latch,
     deadline: Option<Instant>,
 ) -> PyResult<bool> {
+    if cooperative::is_needed(py)? {
+        return cooperative::wait_for(py, latch, deadline);
+    }
     loop {
         let until = until(deadline);
         match py.detach(|| latch.wait(until)) {

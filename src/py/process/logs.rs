@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::engine::sys;
-use crate::py::interpreter::imports;
+use crate::py::interpreter::{cooperative, imports};
 
 /// How long messages wait for the records that were logged before their answers.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -152,6 +152,7 @@ impl Logs {
 /// The thread: waits detached, as a thread actor's does.
 fn handle_all(actor: &str, records: &Receiver<Vec<u8>>, count: &Arc<Count>) {
     HANDLES.set(Arc::as_ptr(count).addr());
+    cooperative::never_here();
     Python::attach(|py| {
         let entered =
             imports::thread_enter(py).and_then(|enter| enter.call1((format!("{actor} log"),)));

@@ -1,6 +1,6 @@
 //! The bell: wakes a thread that waits for handles.
 
-use super::handle::Handle;
+use super::handle::{Handle, HandleNumber};
 use super::native::bell_ends;
 use crate::engine::sys::attempt::{attempt, retry};
 use crate::engine::sys::call::Call;
@@ -41,6 +41,11 @@ impl Bell {
             Ok(_) | Err(Error::WOULD_BLOCK) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The descriptor to wait for elsewhere, to hear it.
+    pub fn number(&self) -> HandleNumber {
+        self.read.number()
     }
 
     /// What to wait for, to hear it.
