@@ -23,9 +23,10 @@ use super::interpreter::wait::Attached;
 use super::message::fault::{log_failure, log_told};
 use super::thread::on_stop;
 use crate::engine::arena::Arena;
+use crate::engine::handoff::{Patience, Place};
 use crate::engine::ipc::frame::{Frame, Kind, encode, renumber};
 use crate::engine::ipc::outbox::{Haste, Outbox};
-use crate::engine::ipc::pipe::{Fill, Reader, Writer};
+use crate::engine::ipc::pipe::{Broken, Fill, Reader, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::sys::{self, Handle, HandleNumber, Interest, Ready};
 
@@ -87,7 +88,12 @@ pub(super) fn serve(
     lifecycle::register_arena(&arena);
     let answers = Outbox::new(Writer::new(answer), Arc::clone(&region));
     let mut child = ChildLoop {
-        reader: Reader::new(request),
+        requests: Requests {
+            reader: Reader::new(request),
+            region: Arc::clone(&region),
+            received: 0,
+            patience: Patience::default(),
+        },
         answers: OUTBOX.get_or_init(|| answers),
         arena,
         region,
@@ -143,7 +149,7 @@ fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
 }
 
 struct ChildLoop<'py> {
-    reader: Reader,
+    requests: Requests,
     answers: &'static Outbox,
     region: Arc<Region>,
     /// Called with the actor's name and what the parent looks like.
@@ -152,6 +158,41 @@ struct ChildLoop<'py> {
     dump_error: Bound<'py, PyAny>,
     /// How many messages were told and handled since the parent has heard of any.
     undone: u32,
+}
+
+/// What comes from the parent.
+struct Requests {
+    reader: Reader,
+    region: Arc<Region>,
+    /// The last message that has been read.
+    received: u64,
+    patience: Patience,
+}
+
+impl Requests {
+    /// A frame that has been read already.
+    fn next_frame(&mut self) -> Result<Option<Frame>, Broken> {
+        let frame = self.reader.next_frame()?;
+        if let Some(frame) = &frame {
+            self.received = frame.sequence;
+        }
+        Ok(frame)
+    }
+
+    /// One read, for which it waits. Call it detached.
+    fn fill(&mut self) -> Result<Fill, Broken> {
+        let (region, received) = (&self.region, self.received);
+        let places = [Place(region.child_cpu()), Place(region.parent_cpu())];
+        let has_come = || region.sent().load(Ordering::Relaxed) > received;
+        let reader = &mut self.reader;
+        let filled = self.patience.wait(
+            places,
+            || (),
+            || has_come().then_some(None),
+            || Some(reader.fill()),
+        );
+        filled.unwrap_or_else(|| self.reader.fill())
+    }
 }
 
 /// Whether the class and its arguments had been loaded when there came to be no actor.
@@ -194,7 +235,7 @@ impl<'py> ChildLoop<'py> {
             next = None;
             let answer = if self.region.claims().claim(sequence) {
                 if self.region.notifies_begun() {
-                    next = self.reader.next_frame().map_err(broken)?;
+                    next = self.requests.next_frame().map_err(broken)?;
                     let begun = encode(Kind::Begun, sequence, b"");
                     self.send(py, begun, haste(next.as_ref()))?;
                 }
@@ -207,11 +248,15 @@ impl<'py> ChildLoop<'py> {
                 Some(encode(Kind::Skipped, sequence, b""))
             };
             if next.is_none() {
-                next = self.reader.next_frame().map_err(broken)?;
+                next = self.requests.next_frame().map_err(broken)?;
             }
             if let Some(answer) = answer {
                 self.undone = 0;
-                self.send(py, answer, haste(next.as_ref()))?;
+                let haste = haste(next.as_ref());
+                self.send(py, answer, haste)?;
+                if haste == Haste::Now {
+                    self.region.answered().store(sequence, Ordering::Relaxed);
+                }
             } else {
                 self.done(py, sequence, next.as_ref())?;
             }
@@ -332,10 +377,11 @@ impl<'py> ChildLoop<'py> {
     /// The next frame, whenever it comes; `None`: the parent is gone.
     fn wait_for_frame(&mut self, py: Python<'py>) -> PyResult<Option<Frame>> {
         loop {
-            if let Some(frame) = self.reader.next_frame().map_err(broken)? {
+            if let Some(frame) = self.requests.next_frame().map_err(broken)? {
                 return Ok(Some(frame));
             }
-            match py.detach(|| self.reader.fill()).map_err(broken)? {
+            let requests = &mut self.requests;
+            match py.detach(|| requests.fill()).map_err(broken)? {
                 Fill::Some | Fill::Full => {}
                 // A signal.
                 Fill::Nothing => see_to_signals(py)?,
@@ -371,7 +417,7 @@ fn see_to_signals(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-fn broken(broken: crate::engine::ipc::pipe::Broken) -> PyErr {
+fn broken(broken: Broken) -> PyErr {
     PyOSError::new_err(format!("the link to the parent is broken: {broken}"))
 }
 

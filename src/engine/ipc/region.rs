@@ -39,10 +39,14 @@ pub(in crate::engine) enum Setting {
     Failed,
     /// Whether the child has mapped this memory.
     Begun,
+    Sent,
+    Answered,
+    ParentCpu,
+    ChildCpu,
 }
 
 impl Setting {
-    const COUNT: usize = Self::Begun as usize + 1;
+    const COUNT: usize = Self::ChildCpu as usize + 1;
 }
 
 #[derive(Debug)]
@@ -107,6 +111,28 @@ impl Region {
     /// The last message of `tell` that has been handled.
     pub fn done(&self) -> &AtomicU64 {
         self.setting(Setting::Done)
+    }
+
+    /// The last message that is whole in the request pipe. It tells a child that polls when there
+    /// is something to read; relaxed, since it reads the pipe then, and sleeps there in any case.
+    pub fn sent(&self) -> &AtomicU64 {
+        self.setting(Setting::Sent)
+    }
+
+    /// The last message whose answer is whole in the answer pipe, unless others were held back with
+    /// it. For a parent that polls, as `sent` is for the child.
+    pub fn answered(&self) -> &AtomicU64 {
+        self.setting(Setting::Answered)
+    }
+
+    /// Where the thread of the parent runs that waits for an answer: see `handoff.rs`.
+    pub fn parent_cpu(&self) -> &AtomicU64 {
+        self.setting(Setting::ParentCpu)
+    }
+
+    /// Where the child's main thread runs.
+    pub fn child_cpu(&self) -> &AtomicU64 {
+        self.setting(Setting::ChildCpu)
     }
 
     /// On how many messages of `tell` `handle` has raised.

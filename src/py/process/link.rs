@@ -21,6 +21,7 @@ use super::outbound::{Connection, InFlight, Outbound, Sending};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
+use crate::engine::handoff::Patience;
 use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
@@ -71,6 +72,8 @@ pub(in crate::py) struct Link {
     /// the I/O thread's next tick.
     pub(super) waiter_reads: AtomicBool,
     pub(in crate::py) convoy: Convoy,
+    /// Of the threads that read in the place of the I/O thread.
+    pub(super) patience: Patience,
     pub(super) logs: Logs,
     /// `None` once the child is gone.
     pub(super) tracebacks: Mutex<Option<Tracebacks>>,
@@ -108,6 +111,7 @@ impl Link {
             inbound: Mutex::new(Some(inbound)),
             waiter_reads: AtomicBool::new(false),
             convoy: Convoy::default(),
+            patience: Patience::default(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::pipe::{Flush, Writer};
@@ -115,7 +116,12 @@ impl Outbound {
         match &mut self.connection {
             // The child is gone, or the system is short of something: the I/O thread finds out.
             Some(connection) if !connection.has_hung_up => {
-                connection.writer.flush().unwrap_or(Flush::Blocked)
+                let flushed = connection.writer.flush().unwrap_or(Flush::Blocked);
+                if flushed == Flush::Done {
+                    let last = self.in_flight.next_sequence().saturating_sub(1);
+                    connection.region.sent().store(last, Ordering::Relaxed);
+                }
+                flushed
             }
             _ => Flush::Done,
         }

@@ -11,6 +11,7 @@ use super::inbound::{Event, Inbound, Left, Over};
 use super::link::Link;
 use super::outbound::Outbound;
 use crate::engine::cell::Begin;
+use crate::engine::handoff::Place;
 use crate::engine::ipc::body::Reference;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::{Broken, Fill};
@@ -181,7 +182,17 @@ impl Link {
             Some(bell.rung()),
         ];
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
-        match sys::poll(interests, timeout) {
+        let region = self.region();
+        let places = [Place(region.parent_cpu()), Place(region.child_cpu())];
+        let has_come = || region.answered().load(Ordering::Relaxed) >= sequence;
+        // It does not look for the bell meanwhile, which can wait so long.
+        let found = self.patience.wait(
+            places,
+            || (),
+            || has_come().then_some(Ok([Ready::Yes, Ready::No])),
+            || sys::poll(interests, timeout),
+        );
+        match found {
             Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Check,
             Ok([answers, _]) if answers.is_ready() => {
                 let mut events = Vec::new();
