@@ -94,7 +94,7 @@ impl Actor {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
         let given = options.map_or_else(|| PyDict::new(py), Clone::clone);
-        imports::options(py)?.call1((cls, given))
+        outlasting(|| imports::options(py)?.call1((cls, given)))
     }
 
     /// For `options(...)`: start an actor of this class with them.
@@ -223,6 +223,5 @@ fn start<'py>(
         .into_pyobject(py)?
         .add(args)?
         .cast_into::<PyTuple>()?;
-    // Until the executor's module is loaded, the interpreter's exit does not wait for the start.
     outlasting(|| executor(py)?.call(all, kwargs))
 }

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::host::room::RoomSeat;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
+use super::interpreter::main_only::outlasting;
 use super::interpreter::{imports, lifecycle, wait};
 use super::message::fault::Force;
 use crate::py::host::host::Host;
@@ -114,7 +115,7 @@ impl ExecutorCore {
     /// `AttributeError`. Annotate the result with a protocol to have calls type-checked.
     fn proxy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        imports::proxy(py)?.call1((slf, &slf.get().class))
+        outlasting(|| imports::proxy(py)?.call1((slf, &slf.get().class)))
     }
 
     /// For proxies: call the actor's method `name`, in mailbox order, and return the future.

@@ -81,6 +81,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     #[cfg(feature = "faults")]
     module.add_function(wrap_pyfunction!(faults::plan_fault, module)?)?;
     actor::init(module)?;
+    interpreter::lifecycle::register_at_exit(module)?;
     interpreter::lifecycle::register_at_fork(module)?;
     module.add("__version__", version())
 }

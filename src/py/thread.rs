@@ -18,6 +18,7 @@ use super::executor::ExecutorCore;
 use super::future::{ActorCell, settle};
 use super::interpreter::imports;
 use super::interpreter::lifecycle::Start;
+use super::interpreter::main_only::outlasting;
 use super::interpreter::wait::Attached;
 use super::message::fault::{Fault, Force, log_failure};
 use super::message::message::Message;
@@ -78,7 +79,7 @@ impl Transport for SameProcess {
     }
 
     fn dump_traceback(&self, py: Python<'_>, _deadline: Option<Instant>) -> PyResult<Dump> {
-        let dump = imports::dump_thread(py)?.call1((self.ident.get(),))?;
+        let dump = outlasting(|| imports::dump_thread(py)?.call1((self.ident.get(),)))?;
         Ok(Dump::Text(dump.extract()?))
     }
 

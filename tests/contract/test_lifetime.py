@@ -419,6 +419,41 @@ ENDS = {
         threading.Thread(target=start, daemon=True).start()
         begun.wait()
     """,
+    "a daemon thread that loads the modules of the first executor": """
+        import sys, threading, time
+        from futures_actors import ThreadActor, ProcessActor
+        begun = threading.Event()
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                begun.set()
+                end = time.monotonic() + 0.2
+                while "futures_actors" in name and time.monotonic() < end:
+                    pass
+        class Idle(KINDActor):
+            def handle(self, message):
+                pass
+        def start():
+            try:
+                Idle.executor().post(1)
+            except RuntimeError:  # it came too late
+                pass
+        sys.meta_path.insert(0, Slow())
+        threading.Thread(target=start, daemon=True).start()
+        begun.wait()
+    """,
+    "a daemon thread that loads the module of options": """
+        import sys, threading
+        from futures_actors import KINDActor
+        begun = threading.Event()
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                begun.set()
+                while True:
+                    pass
+        sys.meta_path.insert(0, Slow())
+        threading.Thread(target=KINDActor.options, daemon=True).start()
+        begun.wait()
+    """,
     "a callback that posts": """
         import actors
         executor = actors.KINDCounter.executor()

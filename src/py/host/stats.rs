@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use super::host::Host;
 use crate::engine::sys;
 use crate::py::interpreter::imports;
+use crate::py::interpreter::main_only::outlasting;
 use crate::py::message::tally::Progress;
 
 /// Where an actor is in its life.
@@ -67,7 +68,8 @@ impl Host {
         let gone = ended + u64::from(since > 0);
         #[allow(clippy::cast_precision_loss)]
         let age = (since > 0).then(|| sys::now_nanos().saturating_sub(since) as f64 / 1e9);
-        imports::stats(py)?.call1((
+        let make = imports::stats(py)?;
+        let fields = (
             &self.name,
             state.name(),
             self.pid(),
@@ -78,6 +80,7 @@ impl Host {
             counts.cancelled,
             counts.told,
             counts.restarts,
-        ))
+        );
+        outlasting(|| make.call1(fields))
     }
 }

@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
+use super::main_only::outlasting;
+
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
 pyo3::import_exception!(futures_actors._errors, ActorLost);
@@ -14,7 +16,11 @@ macro_rules! lazy {
         $(
             pub(in crate::py) fn $name(py: Python<'_>) -> PyResult<&Bound<'_, $type>> {
                 static CACHE: PyOnceLock<Py<$type>> = PyOnceLock::new();
-                CACHE.import(py, $module, $attribute)
+                match CACHE.get(py) {
+                    Some(found) => Ok(found.bind(py)),
+                    // Any thread may be the first that needs it.
+                    None => outlasting(|| CACHE.import(py, $module, $attribute)),
+                }
             }
         )*
     };

@@ -223,6 +223,17 @@ pub(in crate::py) fn register_arena(arena: &Arc<Arena>) {
     forks().register(arena);
 }
 
+/// Has `drain` run among the functions of `atexit`, late, since the module registers it early.
+///
+/// `threading` calls it before, once the modules of executors are loaded: see `_base_actor`. This
+/// one is there from the beginning, so that it finds the first start of an actor, which may be
+/// loading those modules while the program ends. It costs nothing: `atexit` is part of the interpreter.
+pub(in crate::py) fn register_at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let drain = module.getattr("drain")?;
+    let atexit = module.py().import("atexit")?;
+    atexit.call_method1("register", (drain,)).map(drop)
+}
+
 /// With the module, since the process of an actor loads little else, and may fork too.
 pub(in crate::py) fn register_at_fork(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();

@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::engine::ipc::pipe::Broken;
 use crate::py::interpreter::imports::BrokenActor;
+use crate::py::interpreter::main_only::outlasting;
 use crate::py::interpreter::wait::keep;
 use crate::py::interpreter::{imports, lifecycle};
 
@@ -109,7 +110,19 @@ pub(in crate::py) fn to_error(
     fault: &Fault,
     started: Started,
 ) -> PyErr {
-    let built = match fault {
+    match outlasting(|| build_error(py, name, fault, started)) {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}
+
+fn build_error<'py>(
+    py: Python<'py>,
+    name: &str,
+    fault: &Fault,
+    started: Started,
+) -> PyResult<Bound<'py, PyAny>> {
+    match fault {
         Fault::InitRaised(cause) => {
             imports::init_error(py).and_then(|make| make.call1((name, cause.clone_ref(py))))
         }
@@ -133,7 +146,7 @@ pub(in crate::py) fn to_error(
         Fault::Forced(force) => {
             let method = force.method();
             let text = format!("{method}() ended actor {name} before this message was begun");
-            return BrokenActor::new_err(text);
+            Err(BrokenActor::new_err(text))
         }
         Fault::Lost(lost) => imports::lost_error(py).and_then(|make| {
             let started = matches!(started, Started::Yes);
@@ -142,24 +155,20 @@ pub(in crate::py) fn to_error(
         Fault::Panicked => {
             let text =
                 format!("actor {name} was ended by a fault inside futures_actors; see the log");
-            return BrokenActor::new_err(text);
+            Err(BrokenActor::new_err(text))
         }
-    };
-    match built {
-        Ok(error) => PyErr::from_value(error),
-        Err(error) => error,
     }
 }
 
 /// The exception that a child has encoded.
 pub(in crate::py) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    imports::load_error(py)?.call1((PyBytes::new(py, bytes),))
+    outlasting(|| imports::load_error(py)?.call1((PyBytes::new(py, bytes),)))
 }
 
 /// Logs what an actor raised that is no future's.
 pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
     let log = imports::log_failure(py);
-    let logged = log.and_then(|log| log.call1((name, what, error.into_value(py))));
+    let logged = log.and_then(|log| outlasting(|| log.call1((name, what, error.into_value(py)))));
     if let Some(error) = logged.err().and_then(keep) {
         error.write_unraisable(py, None);
     }
