@@ -163,7 +163,7 @@ class ProcessActor(Actor[Message, Answer]):
 
 @final
 class RoomSeat:
-    """For `apost`: a turn in the queue for room, and a future of the place."""
+    """For `apost`: a turn in the queue for room, and a future that is done once it is granted."""
 
     @property
     def future(self) -> ActorFuture[None]: ...

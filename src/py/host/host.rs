@@ -1,5 +1,5 @@
-//! The host: a mailbox, the thread that serves it, and the fault that ended it if one did. How
-//! messages come in is in `post`, how it ends in `stop`.
+//! The host: a mailbox, the thread that serves it, and the fault that ended it, if one did.
+//! `post.rs` has how messages come in, `stop.rs` how the host ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
@@ -21,15 +21,15 @@ use crate::py::options::Options;
 
 pub(in crate::py) struct Host {
     pub(in crate::py) tally: Arc<Tally>,
-    /// What errors and the log call the actor.
+    /// The actor's name, for errors and the log.
     pub(in crate::py) name: String,
     pub(in crate::py) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     pub(in crate::py) transport: Box<dyn Transport>,
-    /// Invariant: set before the mailbox is closed by it, so a refused `post` knows why.
+    /// Invariant: set before it closes the mailbox, so that a refused `post` can say why.
     pub(in crate::py) fault: OnceCell<Fault>,
-    /// Set before the mailbox is closed by it.
+    /// Set before it closes the mailbox.
     pub(in crate::py) force: ForceSlot,
-    /// Set when the thread has left Python for good.
+    /// Set when the thread will not run Python code any more.
     pub(in crate::py) ended: Latch,
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(in crate::py) thread_id: OnceCell<ThreadId>,
@@ -61,13 +61,14 @@ impl Host {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A copy that `os.fork` has made, without a thread. Its locks and its transport's are not to be
-    /// taken: the threads that may have held them are not here to let go.
+    /// Whether this is a copy in a process that `os.fork` has made, which has no thread. The caller
+    /// must not take the locks of such a copy and its transport: a thread that is not in this process
+    /// may have held them.
     pub(in crate::py) fn is_forked(&self) -> bool {
         self.generation != lifecycle::generation()
     }
 
-    /// The process that the actor lives in, while it does.
+    /// The process that the actor lives in, while it lives.
     pub(in crate::py) fn pid(&self) -> Option<u32> {
         if self.is_forked() {
             return None;
@@ -75,7 +76,7 @@ impl Host {
         self.transport.pid()
     }
 
-    /// Whether the actor's end waits for the calling thread.
+    /// Whether the actor cannot end before the calling thread goes on.
     pub(in crate::py) fn is_own_thread(&self) -> bool {
         self.thread_id.get() == Some(&std::thread::current().id()) || self.transport.is_own_thread()
     }
@@ -103,7 +104,7 @@ impl Host {
             self.transport.dump_traceback(py, deadline)?
         };
         if matches!(dump, Dump::Ended) && self.fault.get().is_none() && !self.is_own_thread() {
-            // Then it is known why.
+            // Once the host has ended, its fault says why.
             if !wait_for(py, &self.ended, deadline)? {
                 dump = Dump::TimedOut("its process has ended and is not reaped yet");
             }

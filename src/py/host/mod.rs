@@ -1,4 +1,4 @@
-//! What every executor has, whatever carries its messages.
+//! What every executor has, with any transport.
 
 pub(super) mod host;
 mod post;

@@ -1,5 +1,5 @@
-//! Posting: a message gets its place, its future and its cell, and goes into the mailbox; or it is
-//! refused. And the end of one that an actor of this process has handled.
+//! Posting: a message gets a place in the mailbox, a future and a cell, and is put there, or it is
+//! refused. Also how a message ends that an actor of this process has handled.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,8 +19,7 @@ use crate::py::message::tally::Completion;
 use super::host::Host;
 
 impl Host {
-    /// Puts a message into the mailbox and returns its future.
-    /// It waits for room until `deadline`.
+    /// Puts a message into the mailbox and returns its future. Waits for room until `deadline`.
     pub(in crate::py) fn accept<'py>(
         &self,
         py: Python<'py>,
@@ -32,7 +31,7 @@ impl Host {
         self.accept_with(py, permit, message)
     }
 
-    /// As `accept`, for who has a place in the mailbox if it has a bound.
+    /// Like `accept`, but the caller has acquired the place in the mailbox, if that has a bound.
     pub(in crate::py) fn accept_with<'py>(
         &self,
         py: Python<'py>,
@@ -49,7 +48,7 @@ impl Host {
                 self.tally.accept();
                 self.transport.rouse(py);
             }
-            // Ctrl-C, say: that is the caller's.
+            // Such as Ctrl-C, which the caller must see.
             Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
             Err(error) => {
                 self.tally.accept();
@@ -64,7 +63,7 @@ impl Host {
         Ok(future)
     }
 
-    /// Puts a message that has no future into the mailbox. It waits for room until `deadline`.
+    /// Puts a message that has no future into the mailbox. Waits for room until `deadline`.
     pub(in crate::py) fn tell(
         &self,
         object: &Bound<'_, PyAny>,
@@ -85,15 +84,15 @@ impl Host {
         Ok(())
     }
 
-    /// Puts a message into the mailbox, which then holds no more than about twice the messages that
-    /// are not cancelled. A closed one hands it back.
+    /// Puts a message into the mailbox, after a sweep if many messages there are cancelled. Returns
+    /// the cell if the mailbox is closed.
     fn put(&self, cell: Arc<ActorCell>) -> Result<(), Arc<ActorCell>> {
         let cancelled = self.tally.cancelled();
         drop(self.mailbox.sweep(cancelled, |cell| cell.done().is_set()));
         self.mailbox.put(cell)
     }
 
-    /// Ends a message by what `handle` returned or raised; whether it was told, `begin` said.
+    /// Ends a message with what `handle` returned or raised. `is_told` is what `begin` returned.
     pub(in crate::py) fn finish(
         &self,
         py: Python<'_>,
@@ -105,8 +104,8 @@ impl Host {
         settle::settle_attached(py, cell, outcome);
     }
 
-    /// Counts a message that has ended by what `handle` returned or raised, and gives what to settle
-    /// it with; whether it was told, `begin` said.
+    /// Counts a message that ends with what `handle` returned or raised, and returns what to settle
+    /// it with. `is_told` is what `begin` returned.
     pub(in crate::py) fn outcome(
         &self,
         py: Python<'_>,
@@ -130,7 +129,7 @@ impl Host {
         outcome
     }
 
-    /// An error if messages are refused.
+    /// Returns an error if messages are refused.
     fn admit(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_forked() {
             return Err(lifecycle::forked_error());
@@ -143,7 +142,7 @@ impl Host {
 
     fn refusal(&self, py: Python<'_>) -> PyErr {
         match self.fault.get() {
-            // Who ended it by force has shut it down, and need not be told what came of that.
+            // After `terminate()` or `kill()` the actor counts as shut down, not as broken.
             Some(fault) if self.force.get().is_none() => {
                 to_error(py, &self.name, fault, Started::No)
             }

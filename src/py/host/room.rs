@@ -1,7 +1,7 @@
 //! How a sender waits for a place in a bounded mailbox: blocked in `post`, or by a future in `apost`.
 //!
-//! A permit goes with its message until that begins or is known never to. Dropping it may wake a
-//! waiter, and run Python for that: so it is dropped holding no lock.
+//! A message holds its permit until it begins or is known never to. Dropping the permit may wake a
+//! waiter, which may run Python code. So a permit is never dropped under a lock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -25,17 +25,17 @@ struct FutureOfRoom(Arc<ActorCell>);
 
 impl Wake for FutureOfRoom {
     fn wake(&self) {
-        // A cancelled one is done already; then `apost` gives the place up.
+        // If the future is cancelled, this does nothing, and `apost` gives up the place.
         settle::settle(&self.0, Outcome::Nothing);
     }
 }
 
-/// For `apost`: a turn in the queue for room, and a future of the place.
+/// For `apost`: a turn in the queue for room, and a future that is done once it is granted.
 #[pyclass(frozen, module = "futures_actors._core")]
 pub(in crate::py) struct RoomSeat {
     #[pyo3(get)]
     future: Py<PyAny>,
-    /// `None` once the place has been used, or given up.
+    /// `None` after the place has been used or given up.
     seat: Mutex<Option<Seat>>,
 }
 
@@ -59,7 +59,7 @@ impl RoomSeat {
         drop(self.take());
     }
 
-    /// What it waits for is cleared by the future.
+    /// Visits the future, which breaks a cycle itself.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.future)
     }
@@ -79,7 +79,7 @@ impl Host {
         if let Some(permit) = room.try_acquire() {
             return Ok(Some(permit));
         }
-        // A message may have begun of which nobody has told.
+        // A message may have begun without a report of that.
         self.release_begun(py);
         if let Some(permit) = room.try_acquire() {
             return Ok(Some(permit));
@@ -91,12 +91,12 @@ impl Host {
         let granted = Arc::new(Latch::default());
         let seat = self.queue(py, room, Arc::clone(&granted) as _);
         let waited = wait_for(py, &granted, deadline);
-        // The place may have been granted at the last moment.
+        // Even after a timeout: the place may have been granted at the last moment.
         let permit = seat.leave();
         waited?;
         match permit {
             Some(permit) => Ok(Some(permit)),
-            None => Err(self.full(", and has been for as long as was waited")),
+            None => Err(self.full(", and no place became free in time")),
         }
     }
 
@@ -106,7 +106,7 @@ impl Host {
             return Err(PyRuntimeError::new_err("this mailbox has no bound"));
         };
         let (future, waiter) = future::new_future(py)?;
-        // As one that was posted, it lives for those that it wakes.
+        // A posted cell keeps its future alive for the callbacks.
         waiter.post(Message::Revoked);
         let seat = self.queue(py, room, Arc::new(FutureOfRoom(waiter)));
         Ok(RoomSeat {
@@ -117,12 +117,13 @@ impl Host {
 
     fn queue(&self, py: Python<'_>, room: &Arc<Room>, waiter: Arc<dyn Wake>) -> Seat {
         let seat = room.queue(waiter);
-        // From now on the transport tells of each message that begins; this finds those before.
+        // From now on the transport reports each message that begins. This finds those that began
+        // before.
         self.release_begun(py);
         seat
     }
 
-    /// Frees the places of messages that are known to have begun.
+    /// Releases the places of messages that have begun.
     fn release_begun(&self, py: Python<'_>) {
         py.detach(|| drop(self.transport.begun()));
     }

@@ -1,4 +1,4 @@
-//! The thread that serves a host's mailbox: its start, its stack, and its end however it comes.
+//! The thread that serves a host's mailbox: its start, its stack size, and its end, also by a panic.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ impl Host {
         lifecycle::register(Arc::downgrade(self) as _)?;
         let host = Arc::clone(self);
         let started = sys::spawn(self.name.clone(), stack_bytes, move || {
-            // Nobody else sets it.
+            // Only this thread sets it, so `set` cannot fail.
             _ = host.thread_id.set(std::thread::current().id());
             cooperative::never_here();
             let exit = ThreadExit(&host);
@@ -38,15 +38,16 @@ impl Host {
     }
 }
 
-/// How much stack a thread that runs Python code gets: what `threading.stack_size` was set to.
+/// How large the stack of a thread that runs Python code must be: as `threading.stack_size` says.
 fn stack_bytes(py: Python<'_>) -> PyResult<usize> {
-    /// What the system gives threads of `threading`; Python code may recurse deeply in C.
+    /// What threads of `threading` get from the system. Python code may recurse deeply in C.
     const DEFAULT: usize = 8 << 20;
-    /// Threads of `threading` run with as little as 32 KiB, but they have no Rust frames.
+    /// Threads of `threading` can do with 32 KiB, but they have no frames of Rust on their stack.
     const LEAST: usize = 256 << 10;
     let stack_size = imports::stack_size(py)?;
-    // The first call resets the size. With the GIL no other thread comes in between; without it a
-    // size that another thread sets in between is lost, as it is to any reader of the size.
+    // The first call resets the size, so the second sets it again. With the GIL no other thread runs
+    // in between. Without it, a size that another thread sets in between is lost, as for any code
+    // that reads the size.
     let size: usize = stack_size.call0()?.extract()?;
     if size == 0 {
         return Ok(DEFAULT);

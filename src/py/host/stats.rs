@@ -1,4 +1,4 @@
-//! What can be told of an actor from outside, without asking it.
+//! The state and the counts of an actor, read without asking the actor.
 
 use pyo3::prelude::*;
 
@@ -15,11 +15,11 @@ pub(in crate::py) enum State {
     Running,
     /// Its process has died, and is started again. It accepts messages.
     Restarting,
-    /// It accepts none, and goes on to end.
+    /// It accepts no messages, and ends when it has handled those that it has.
     Stopping,
     /// It has ended, as it was told to.
     Stopped,
-    /// It could not start, or has died; or it is a forked process's copy.
+    /// It could not start or has died, or this is its copy in a forked process.
     Broken,
 }
 
@@ -59,7 +59,7 @@ impl Host {
         };
         let counts = self.tally.counts();
         let state = self.state();
-        // What a dead child has left does not run any more.
+        // A dead child may have left a time in shared memory, but no message runs there any more.
         let since = match state {
             State::Running | State::Stopping => progress.since.max(counts.since),
             _ => 0,

@@ -1,4 +1,4 @@
-//! How an actor ends: when it has handled what it has, at once by force, or by a fault.
+//! How an actor ends: when it has handled its messages, at once by force, or by a fault.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -16,7 +16,7 @@ use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::tally::Completion;
 
 impl Live for Host {
-    /// Refuses new messages; what is in the mailbox will be handled.
+    /// Refuses new messages. Those in the mailbox are still handled.
     fn close(&self, py: Python<'_>) {
         self.close_mailbox();
         self.transport.rouse(py);
@@ -35,8 +35,8 @@ impl Live for Host {
         cancelled
     }
 
-    /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
-    /// thread does not wait for itself.
+    /// Waits until the actor and its thread have ended, or until `deadline`. The actor's own thread
+    /// does not wait for itself.
     fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended> {
         if self.is_own_thread() || self.is_forked() {
             return Ok(Ended::Yes);
@@ -45,7 +45,7 @@ impl Live for Host {
             return Ok(Ended::No);
         }
         let thread = self.thread().take();
-        // It has nothing left to do but to end, and it cannot panic there.
+        // The thread is about to return, and cannot panic any more.
         py.detach(|| thread.map(JoinHandle::join).map(drop));
         Ok(Ended::Yes)
     }
@@ -56,15 +56,15 @@ impl Host {
         self.mailbox.close();
     }
 
-    /// Cancels what has not begun, all of it, whatever is raised meanwhile: nobody else has what is
-    /// taken out of the mailbox here.
+    /// Cancels all messages that have not begun. If one raises, the others are cancelled all the
+    /// same: nothing else has the messages that are taken out of the mailbox here.
     fn cancel_all(&self, py: Python<'_>) -> PyResult<()> {
-        // The mailbox first: what leaves it meanwhile is among those sent ahead.
+        // The mailbox first: messages that left it before this are in flight.
         let waiting = self.mailbox.drain();
         let sent_ahead = py.detach(|| self.transport.sent_ahead());
         let mut cancelled = Ok(());
         let mut attached = Attached::begin();
-        // The latest first, so that none begins because an earlier one is gone.
+        // The latest first: otherwise the actor could skip an early one and begin the next.
         for cell in sent_ahead.into_iter().chain(waiting).rev() {
             attached.give_way(py);
             let one = settle::cancel(py, &cell, Some(&self.tally));
@@ -73,15 +73,15 @@ impl Host {
         cancelled
     }
 
-    /// Shuts the actor down without waiting for what it has: a process by a signal, and its
-    /// messages fail when it has ended. A thread cannot be ended from outside: what it has not
-    /// begun fails now, and it ends when it has handled the one that runs.
+    /// Shuts the actor down without waiting for its messages. A process gets a signal, and its
+    /// messages fail when it has ended. A thread cannot be ended from outside: the messages that it
+    /// has not begun fail now, and it ends when it has handled the current one.
     pub(in crate::py) fn end_by(&self, py: Python<'_>, force: Force) -> PyResult<()> {
         if self.is_forked() || self.ended.is_set() {
             return Ok(());
         }
         self.force.raise(force);
-        // The signal first: a closed mailbox would have the child told that it may end.
+        // The signal first: after the mailbox is closed, the child is told that it may end.
         let signalled = py.detach(|| self.transport.signal(force));
         self.close_mailbox();
         raising(|| {
@@ -92,7 +92,7 @@ impl Host {
         })
     }
 
-    /// As `fail`, for a thread that is attached.
+    /// Like `fail`, for a thread that is attached.
     pub(in crate::py) fn fail_attached(
         &self,
         py: Python<'_>,
@@ -103,8 +103,8 @@ impl Host {
         self.fail_and(fault, taken, || attached.give_way(py));
     }
 
-    /// Ends the actor: refuses what comes, and fails what it has begun or been sent (`taken`) and
-    /// what is in the mailbox.
+    /// Ends the actor: refuses new messages, and fails those that it has begun or been sent
+    /// (`taken`) and those in the mailbox.
     pub(in crate::py) fn fail(&self, fault: Fault, taken: Vec<(Arc<ActorCell>, Started)>) {
         self.fail_and(fault, taken, || ());
     }
@@ -127,7 +127,7 @@ impl Host {
         self.fail_each(&fault, cells.inspect(|_| before_each()));
     }
 
-    /// Fails messages by `fault`; what was told is logged as lost.
+    /// Fails messages by `fault`. Those sent by `tell` are logged as lost.
     pub(in crate::py) fn fail_each(
         &self,
         fault: &Fault,
@@ -142,7 +142,7 @@ impl Host {
                 let fault = Arc::new((self.name.clone(), fault.clone(), started));
                 Outcome::Sealed(Sealed::Fault(fault))
             };
-            // Before it ends, so that who hears of that finds it counted.
+            // Before the message ends, so that a caller that is notified of the end finds it counted.
             if !cell.phase().is_done() {
                 self.tally.end(Completion::Failed);
             }

@@ -1,4 +1,4 @@
-//! What carries messages from a mailbox to an actor. A new transport implements [`Transport`].
+//! How messages get from a mailbox to an actor. A new transport implements [`Transport`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,10 +16,10 @@ use crate::py::message::tally::Progress;
 
 /// How messages get from a mailbox to the actor.
 pub(in crate::py) trait Transport: Send + Sync {
-    /// Makes a message of `object`; an error fails this message alone.
+    /// Makes a message of `object`. An error fails only this message.
     fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
 
-    /// Makes a message that nobody awaits of `object`.
+    /// Makes a message of `object` that has no future.
     fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
 
     /// Makes a message that calls a function in the actor's thread or process.
@@ -38,32 +38,33 @@ pub(in crate::py) trait Transport: Send + Sync {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Message>;
 
-    /// The mailbox has a new message or was closed. Must not block, and makes system calls
-    /// detached only.
+    /// Called when the mailbox has a new message or was closed. Must not block, and must be detached
+    /// while it makes system calls.
     fn rouse(&self, py: Python<'_>);
 
-    /// Messages that have left the mailbox although they may not have begun.
+    /// The messages that have left the mailbox and may not have begun.
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>>;
 
-    /// Whether the calling thread is one that ends before the host's own does.
+    /// Whether the calling thread is one that the host's own thread waits for before it ends.
     fn is_own_thread(&self) -> bool {
         false
     }
 
-    /// Says where the actor is, as text.
+    /// The tracebacks of the actor's threads, as text.
     fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump>;
 
-    /// Finds out which messages that have left the mailbox have begun, and gives back their places.
-    /// If somebody waits for room, it goes on to do so by itself. Detached; holds locks for a moment.
+    /// Returns the places of messages that have left the mailbox and have begun. While a sender waits
+    /// for room, the transport from now on releases further places by itself. Call it detached; it
+    /// takes locks briefly.
     fn begun(&self) -> Vec<Permit> {
         Vec::new()
     }
 
-    /// Ends the actor without regard to what it does, if it can be: then what it leaves behind is
-    /// failed once it has ended. The mailbox is closed. Called detached; must not block.
+    /// Ends the actor, whatever it is doing, if that is possible. Then the messages that it leaves
+    /// behind fail when it has ended. The caller closes the mailbox afterwards. Called detached; must not block.
     fn signal(&self, force: Force) -> sys::Result<Signalled>;
 
-    /// What the tally does not know. Detached; holds locks for a moment.
+    /// The counts that the tally does not have. Call it detached; it takes locks briefly.
     fn progress(&self) -> Progress {
         Progress::default()
     }
@@ -73,7 +74,7 @@ pub(in crate::py) trait Transport: Send + Sync {
         false
     }
 
-    /// The process that the actor lives in, while it does.
+    /// The process that the actor lives in, while it lives.
     fn pid(&self) -> Option<u32>;
 
     /// Visits the Python objects that it holds.
@@ -83,14 +84,14 @@ pub(in crate::py) trait Transport: Send + Sync {
     }
 }
 
-/// Whether the actor is one that can be ended from outside.
+/// Whether the actor can be ended from outside.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::py) enum Signalled {
     Yes,
     No,
 }
 
-/// What a transport knows of where an actor is.
+/// What came of asking for an actor's tracebacks.
 pub(in crate::py) enum Dump {
     Text(String),
     TimedOut(&'static str),

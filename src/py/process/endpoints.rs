@@ -1,4 +1,4 @@
-//! This process's ends of what it shares with a child: the pipes, the shared memory, the process.
+//! What the parent has of a child: its ends of the pipes, the shared memory, the process.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::sys::Handle;
 
-/// This process's ends of what it shares with a child, and that.
+/// What the parent has of one child.
 pub(in crate::py) struct Endpoints {
     pub(in crate::py) reader: Reader,
     pub(in crate::py) writer: Writer,
@@ -18,7 +18,7 @@ pub(in crate::py) struct Endpoints {
     pub(in crate::py) process: Process,
 }
 
-/// The child, as long as it can get signals.
+/// The child's process, for as long as signals can be sent to it.
 pub(in crate::py) struct Process {
     pub(in crate::py) pid: u32,
     /// Readable once it has ended; `None` where the system has no such handle.

@@ -41,7 +41,8 @@ impl ProcessExecutorCore {
         let what = format!("class or constructor arguments of actor {name}");
         let start = (&options.class, args, kwargs).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), &what)?;
-        // Apart, since unpickling the class may run code that reads `sys.argv`.
+        // Pickled separately, so that the child can set `sys.argv` first: unpickling the class may
+        // run code that reads it.
         let surroundings = imports::surroundings(py)?.call0()?;
         let start = (&name, surroundings, start).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
@@ -93,7 +94,7 @@ impl ProcessExecutorCore {
             io_thread.serve();
         });
         if let Err(error) = started {
-            // The ends of the pipes are closed with it, by which the child ends.
+            // This closes the parent's ends of the pipes, so the child ends.
             drop(host);
             _ = py.detach(|| unserved.reap(Some(GRACE)));
             return Err(error);

@@ -1,5 +1,5 @@
-//! What comes from the child, as data: the events that frames tell of, and what of them one thread
-//! has read and leaves to another. Who reads is in `reading`.
+//! The inbound side of a link, as data: the events that frames report, and those that one thread
+//! has read and leaves to another. `reading.rs` has the threads that read.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use crate::py::future::{ActorCell, settle};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 
-/// The receiving side.
+/// The inbound side.
 pub(in crate::py) struct Inbound {
     pub(super) reader: Reader,
-    /// What a thread that waits for an answer has read and leaves to the I/O thread: it comes before
-    /// whatever is read next.
+    /// What a thread that waits for an answer has read and leaves to the I/O thread. It must be
+    /// processed before what is read next.
     pub(super) left: Left,
 }
 
-/// What is left to the I/O thread, which is rung for it.
+/// What a reading thread leaves to the I/O thread, which it wakes for that.
 #[derive(Default)]
 pub(in crate::py) struct Left {
     pub(in crate::py) events: Vec<Event>,
@@ -40,15 +40,16 @@ impl From<Broken> for Over {
     }
 }
 
-/// What a frame has told, and the tally knows already. Holds what is dropped without a lock.
+/// What a frame has reported. The tally has counted it already. What an event holds must be dropped
+/// without holding a lock.
 pub(in crate::py) enum Event {
-    /// The message has left the child with an outcome; its place is another's.
+    /// The message has an outcome. Its place in the mailbox is free.
     Ended(Arc<ActorCell>, Sealed, EndedMessage),
-    /// It has left the child, which did not begin it.
+    /// The child did not begin the message and has dropped it.
     Skipped(Arc<ActorCell>),
-    /// It has begun; its place is another's.
+    /// The message has begun. Its place in the mailbox is free.
     Begun(Option<Permit>),
-    /// These were told, and have been handled.
+    /// These messages were sent by `tell`, and have been handled.
     Done(Vec<Arc<ActorCell>>),
 }
 
@@ -57,7 +58,7 @@ impl Event {
     pub(super) fn settle(self) {
         match self {
             Self::Ended(cell, outcome, message) => {
-                // First, so that whoever hears of the end finds room.
+                // First, so that a callback that posts finds room in the mailbox.
                 drop(message);
                 settle::settle(&cell, Outcome::Sealed(outcome));
             }
@@ -71,8 +72,8 @@ impl Event {
         }
     }
 
-    /// Whether it is the end of the message with the latch `done`, and only the threads that wait for
-    /// that must be told.
+    /// Whether it ends the message with the latch `done`, and there is nothing else to do for that
+    /// than to wake the threads that wait for the latch.
     pub(super) fn is_end_of(&self, done: &Latch) -> bool {
         let Self::Ended(cell, ..) = self else {
             return false;
@@ -81,8 +82,8 @@ impl Event {
     }
 }
 
-/// What stood for a message in its cell, with its place in the mailbox; nothing if the future was
-/// ended by hand before.
+/// What the cell held in place of the message, with its place in the mailbox; `None` if the user
+/// had set the future's result before.
 pub(in crate::py) type EndedMessage = Option<Message>;
 
 impl Inbound {

@@ -1,7 +1,7 @@
-//! The I/O thread of a process actor: it serves the link to the child that there is.
+//! The I/O thread of a process actor: it serves the link to the current child.
 //!
-//! It touches Python only to run callbacks, to log, and to start a child again. What it does when the
-//! child is dead is in `restart`.
+//! It touches Python only to run callbacks, to log, and to start the next child. What it does when
+//! the child is dead is in `restart.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,19 +15,20 @@ use crate::engine::ipc::pipe::{Broken, Fill};
 use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
 use crate::py::host::host::Host;
 
-/// How often the I/O thread looks whether somebody reads, while it leaves that to who waits.
+/// How often the I/O thread checks that a waiting thread reads, while it leaves the reading to those.
 const READER_CHECK_INTERVAL: Duration = Duration::from_millis(5);
-/// After so many ticks without a message it reads again itself, and then sleeps without end.
+/// After this many checks without a new message it reads again itself, and then sleeps until
+/// something happens.
 const IDLE_CHECKS: u32 = 4;
-/// How often it looks for shared memory that nobody has used since the last time.
+/// How often it gives back shared memory that was not used since the last time.
 const TRIM_INTERVAL: Duration = Duration::from_secs(5);
-/// How long it lets another thread finish a read.
+/// How long it waits before it tries again, while another thread is in the middle of a read.
 const HANDOFF_POLL: Duration = Duration::from_millis(1);
-/// After so many answers in a row that somebody waited for, with no other message ahead, it leaves
-/// the reading to who waits.
+/// After this many answers in a row for which a thread was waiting, with no other message in flight,
+/// it leaves the reading to the waiting thread.
 const ONE_BY_ONE_ANSWERS: u32 = 8;
 
-/// The I/O thread's side of an actor.
+/// The state of an actor's I/O thread.
 pub(super) struct IoThread<'a> {
     pub(super) host: &'a Arc<Host>,
     pub(super) link: Arc<Link>,
@@ -35,28 +36,28 @@ pub(super) struct IoThread<'a> {
     pub(super) answers: Arc<Handle>,
     /// Readable once the child has ended.
     pub(super) ended: Option<Arc<Handle>>,
-    /// `None` once it has been reaped.
+    /// `None` after it has been reaped.
     pub(super) child: Option<Child>,
-    /// `None`: a death is the end.
+    /// `None` if a dead child is not replaced.
     pub(super) restarts: Option<Restarts>,
     /// Whether no child has died yet.
     pub(super) is_first: bool,
-    /// Answers in a row after which the reading could have been left to who waited.
+    /// How many answers in a row came while a thread waited for them and nothing else was in flight.
     pub(super) streak: u32,
     pub(super) convoy: convoy::Server,
-    /// Ticks in a row without a message.
+    /// How many checks in a row have found no new message.
     pub(super) idle: u32,
-    /// How many messages there had been at the last tick.
+    /// What `Link::sent` returned at the last check.
     pub(super) last: u64,
-    /// When to look for unused memory next, if there is any memory.
+    /// When to look for unused shared memory next. `None` if there is none at all.
     pub(super) trim_at: Option<Instant>,
 }
 
-/// What `IoThread::turn` found out for the next one.
+/// What the next `IoThread::turn` must do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     Wait,
-    /// Another thread reads at this moment.
+    /// Wait briefly until another thread has finished its read.
     Handoff,
 }
 
@@ -71,7 +72,7 @@ impl IoThread<'_> {
         self.link.close_logs();
     }
 
-    /// Serves the child that there is, until that is over.
+    /// Serves the current child until nothing more can be read from it.
     fn serve_child(&mut self) -> Over {
         self.link.refill();
         let mut next = Next::Wait;
@@ -127,7 +128,8 @@ impl IoThread<'_> {
             return Ok(Next::Wait);
         }
         let Some(mut inbound) = self.link.try_inbound() else {
-            // Who has it hears the bell too, which is left to ring until it lets go.
+            // The thread that has it polls the bell too, so the bell is left ringing until that
+            // thread has released it.
             if ended.is_ready() {
                 self.bell.ring().map_err(Broken::Io)?;
             }
@@ -136,7 +138,7 @@ impl IoThread<'_> {
         if bell.is_ready() {
             self.bell.quiet().map_err(Broken::Io)?;
         }
-        // It is there until `end`.
+        // Only `end` takes it away.
         let inbound = inbound.as_mut().ok_or(Over::Ended)?;
         let left = inbound.take_left();
         events.extend(left.events);
@@ -147,15 +149,16 @@ impl IoThread<'_> {
             return Err(Over::Ended);
         }
         if ended.is_ready() {
-            // What the child wrote before its end, whoever else holds the pipe.
+            // What the child wrote before its end. Another process may hold the pipe open, so there
+            // may be no end-of-file.
             while matches!(self.link.read(inbound, events)?, Fill::Some | Fill::Full) {}
             return Err(Over::Ended);
         }
         Ok(Next::Wait)
     }
 
-    /// Gives shared memory back that has not been used for a while. Returns how long until there may
-    /// be such again; while there are no blocks at all, never.
+    /// Gives back shared memory that was not used for a while. Returns when to look again, as a
+    /// time from now; `None` if there are no blocks at all.
     fn trim_memory(&mut self) -> Option<Duration> {
         let arena = self.link.arena();
         if self.trim_at.is_some_and(|at| Instant::now() >= at) {
@@ -172,7 +175,7 @@ impl IoThread<'_> {
         Some(at.saturating_duration_since(Instant::now()))
     }
 
-    /// While the reading is left to who waits: takes it back if nobody does.
+    /// While the reading is left to waiting threads: reads again itself if none of them reads.
     fn check_reader(&mut self) {
         let sent = self.link.sent();
         let unread = self.link.messages_in_flight() > 0 && self.link.try_inbound().is_some();
@@ -202,7 +205,7 @@ impl IoThread<'_> {
             self.streak = 0;
             self.idle = 0;
             self.link.set_waiter_reads(true);
-            // Who has sent one meanwhile may wait without reading.
+            // A thread that has sent one in the meantime may already wait without reading.
             if self.link.messages_in_flight() > 0 {
                 self.link.set_waiter_reads(false);
             }
@@ -210,10 +213,10 @@ impl IoThread<'_> {
     }
 }
 
-/// What to do when a child is no more.
+/// What to do after a child has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
-    /// Serve the next.
+    /// Serve the next child.
     Serve,
     Stop,
 }

@@ -1,12 +1,16 @@
-//! The link to a child: frames go out, and answers come in and end their messages.
+//! The link to a child: it sends messages as frames, and reads the answers, which end the messages.
 //!
-//! Messages go ahead to the child, as many as the window has room for; who gets one of those, a
-//! `cancel()` here or `handle` there, is decided by its claim. Two locks, each held detached and
-//! for non-blocking calls: `outbound`, to send, and `inbound`, to read. Order: inbound, then outbound. Python
-//! is called, and messages are ended, holding neither.
+//! Messages are sent before the child is ready for them, as many as the window has room for. Each
+//! has a claim, which decides whether a `cancel()` here or `handle` there gets the message.
 //!
-//! Answers are read by the I/O thread, unless messages and answers go to and fro one by one: then
-//! the thread that waits in `result()` reads, which saves a hop. See [`Carrier::read_for`].
+//! # Locks
+//! `outbound` is for sending and `inbound` for reading. A thread that takes both takes `inbound`
+//! first. It holds them only while detached and only for calls that do not block, and holds
+//! neither while it calls Python or ends a message.
+//!
+//! # Which thread reads
+//! The I/O thread, except while messages and answers go to and fro one by one: then the thread that
+//! waits in `result()` reads, which saves a hop. See [`Carrier::read_for`].
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -34,14 +38,16 @@ use crate::py::message::message::Message;
 use crate::py::message::tally::Tally;
 use crate::py::message::ticket::Carrier;
 
-/// With so many ahead, who posts leaves the writing to the I/O thread, which fills the window with
-/// few writes as answers come in: a child that has so much to do does not wait for more.
+/// With this many messages in flight a posting thread leaves the writing to the I/O thread, which
+/// fills the window with few writes as answers come in. A child with that much to do is not kept
+/// waiting.
 pub(super) const IN_FLIGHT_BY_POSTING: usize = 16;
 
-/// Who sends.
+/// Which thread sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum SentBy {
     Poster,
+    /// The thread that reads the answers: the I/O thread, or one in `result()`.
     Reader,
 }
 
@@ -49,27 +55,28 @@ pub(in crate::py) struct Link {
     pub(super) name: String,
     pub(in crate::py) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     pub(super) tally: Arc<Tally>,
-    /// Whether messages are kept until they are answered, for the next child should this one die.
+    /// Whether each message is kept until it is answered, so that it can be sent to the next child
+    /// if this one dies.
     pub(in crate::py) keeps: bool,
-    /// With the child that is there, or was the last.
+    /// The memory shared with the current child, or with the last one.
     pub(super) region: Mutex<Arc<Region>>,
-    /// On how many told messages earlier children have failed.
+    /// How many of the messages sent by `tell` failed in earlier children.
     pub(super) failed_before: AtomicU64,
     pub(super) is_restarting: AtomicBool,
-    /// As `region`.
+    /// Of the same child as `region`.
     pub(super) arena: Mutex<Arc<Arena>>,
     /// `None` once the child has been reaped.
     pub(super) process: Mutex<Option<Process>>,
-    /// How many are ahead. Stored under the outbound's lock, and after an answer before the mailbox
-    /// is looked into for the next: so who has put a message there and then reads
-    /// `IN_FLIGHT_BY_POSTING` or more here knows that it will be found.
+    /// How many messages are in flight. Stored with `outbound` locked. After an answer it is stored
+    /// before the mailbox is searched for the next message. So if a thread puts a message into the
+    /// mailbox and then reads `IN_FLIGHT_BY_POSTING` or more here, that message will be found.
     pub(super) messages_in_flight: AtomicUsize,
-    /// `None` once the child is gone, as is `inbound`: descriptors do not outlive it.
+    /// `None` once the last child is gone, like `inbound`: descriptors do not outlive it.
     pub(super) outbound: Mutex<Option<Outbound>>,
     pub(super) inbound: Mutex<Option<Inbound>>,
-    /// The I/O thread leaves the answers to who waits for them. It alone sets this; anybody who
-    /// is to hear of an answer without waiting takes it back (`resume_io_thread`), and where nobody does,
-    /// the I/O thread's next tick.
+    /// While set, a thread blocked in `result()` reads the answers itself, which saves a hop. Only
+    /// the I/O thread sets it. A caller that wants to be notified without blocking clears it by
+    /// `resume_io_thread`; the I/O thread clears it when it finds that no thread reads.
     pub(super) waiter_reads: AtomicBool,
     pub(in crate::py) convoy: Convoy,
     /// Of the threads that read in the place of the I/O thread.
@@ -115,8 +122,8 @@ impl Link {
         }
     }
 
-    /// The child is dead and reaped. What it had and has not begun goes to the next one; what is
-    /// returned had begun.
+    /// For when the child is dead and reaped. Messages that it had not begun go to the next child.
+    /// Returns those that it had begun.
     pub(in crate::py) fn disconnect(&self) -> Vec<Arc<ActorCell>> {
         self.is_restarting.store(true, Ordering::SeqCst);
         let failed = self.region().failed().load(Ordering::Relaxed);
@@ -143,10 +150,10 @@ impl Link {
         begun
     }
 
-    /// There is a new child.
+    /// Connects the link to a new child.
     pub(in crate::py) fn reconnect(&self, endpoints: Endpoints) {
         let region = endpoints.region;
-        // First, so that whatever is sent is answered to somebody.
+        // Before anything is sent, so that every answer finds a reader.
         *self.inbound.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Inbound::new(endpoints.reader));
         *self.tracebacks() = endpoints.tracebacks;
@@ -163,12 +170,12 @@ impl Link {
         self.is_restarting.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the child has come so far that it could serve.
+    /// Whether the child has come far enough to serve messages.
     pub(super) fn has_begun(&self) -> bool {
         self.region().has_begun()
     }
 
-    /// Whether the child was told that there is no more, and has answered everything.
+    /// Whether the child was told to stop, and has answered everything.
     pub(in crate::py) fn has_stopped(&self) -> bool {
         let outbound = self.outbound();
         let outbound = outbound.as_ref();
@@ -177,7 +184,7 @@ impl Link {
         })
     }
 
-    /// Whether nothing waits to be handled, and nothing will come.
+    /// Whether no message waits to be handled, and none can be posted any more.
     pub(in crate::py) fn is_drained(&self) -> bool {
         let outbound = self.outbound();
         let mut returned = outbound.iter().flat_map(|outbound| &outbound.returned);
@@ -202,12 +209,12 @@ impl Link {
         self.outbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The receiving side, unless another thread has it.
+    /// The inbound side, locked, unless another thread has it.
     pub(in crate::py) fn try_inbound(&self) -> Option<MutexGuard<'_, Option<Inbound>>> {
         self.inbound.try_lock().ok()
     }
 
-    /// Takes the sending side away; its descriptor is closed with it.
+    /// Takes the outbound side away; dropping it closes its descriptor.
     pub(in crate::py) fn close_outbound(&self) -> Option<Outbound> {
         self.outbound().take()
     }
@@ -216,19 +223,19 @@ impl Link {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The child has been reaped: its number may be another's from now on.
+    /// For when the child has been reaped: from now on its pid may be another process's.
     pub(in crate::py) fn forget_process(&self) {
         drop(self.process().take());
     }
 
-    /// Has the child begin none of the messages that it has, nor get any more. They stay pending.
-    /// What is returned is to be dropped without a lock.
+    /// Makes sure that the child begins none of the messages that it has, and gets no more. They
+    /// stay pending. The caller must drop what is returned without holding a lock.
     pub(super) fn revoke_all(&self) -> Vec<Message> {
         let mut outbound = self.outbound();
         let Some(outbound) = outbound.as_mut() else {
             return Vec::new();
         };
-        // The latest first, so that none begins because an earlier one is gone.
+        // The latest first: otherwise the child could skip an early one and begin the next.
         let cells = outbound.in_flight.iter().rev();
         let revoked = cells.filter_map(|sent| sent.cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
@@ -237,7 +244,7 @@ impl Link {
         revoked
     }
 
-    /// Takes the receiving side away. Blocks while another thread reads.
+    /// Drops the inbound side. Blocks while another thread reads.
     pub(in crate::py) fn close_inbound(&self) {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         drop(inbound.take());
@@ -245,7 +252,7 @@ impl Link {
         drop(self.tracebacks().take());
     }
 
-    /// There are no more records to come.
+    /// For when no more log records will come.
     pub(in crate::py) fn close_logs(&self) {
         self.logs.close();
     }
@@ -260,7 +267,7 @@ impl Link {
         self.messages_in_flight.load(Ordering::SeqCst)
     }
 
-    /// How many messages have been sent so far.
+    /// The number of the next message to send, which grows with each one sent.
     pub(in crate::py) fn sent(&self) -> u64 {
         self.outbound()
             .as_ref()
@@ -275,7 +282,7 @@ impl Link {
         self.waiter_reads.store(waiter_reads, Ordering::SeqCst);
     }
 
-    /// The handle to write to, while there is something that the pipe did not take.
+    /// The handle to write to, while the pipe has not taken everything.
     pub(in crate::py) fn unsent(&self) -> Option<Arc<Handle>> {
         let outbound = self.outbound();
         let outbound = outbound.as_ref()?;
@@ -284,7 +291,8 @@ impl Link {
             .then(|| Arc::clone(connection.writer.handle()))
     }
 
-    /// The child has closed its end: nothing is written any more. The I/O thread will see its end.
+    /// For when the child has closed its end of the pipe: nothing is written any more. The I/O
+    /// thread will see that the child ends.
     pub(in crate::py) fn hang_up(&self) {
         if let Some(outbound) = self.outbound().as_mut()
             && let Some(connection) = &mut outbound.connection
@@ -293,8 +301,8 @@ impl Link {
         }
     }
 
-    /// Sends from the mailbox while fewer than `limit` are ahead. Of what the pipe does not take,
-    /// a poster tells the I/O thread.
+    /// Sends from the mailbox while fewer than `limit` messages are in flight. If the pipe does not
+    /// take everything, a posting thread leaves the rest to the I/O thread.
     pub(super) fn pump(self: &Arc<Self>, limit: usize, by: SentBy) {
         let mut guard = self.outbound();
         let Some(outbound) = guard.as_mut() else {
@@ -309,13 +317,14 @@ impl Link {
         }
     }
 
-    /// As `pump`, for who has just read, or has seen room in the pipe.
+    /// Fills the window. For a thread that has just read answers, or has seen room in the pipe.
     pub(in crate::py) fn refill(self: &Arc<Self>) {
         self.pump(WINDOW_MESSAGES, SentBy::Reader);
     }
 
-    /// Has the I/O thread look at the link. It takes the outbound's lock, and without it logs what goes
-    /// wrong: a log handler needs the interpreter, and whoever has that may want the outbound.
+    /// Wakes the I/O thread so that it looks at the link. An error is logged after `outbound` is
+    /// unlocked: a log handler needs the interpreter, and the thread that has the interpreter may
+    /// want `outbound`.
     pub(super) fn ring(&self) {
         let bell = self
             .outbound()
@@ -326,7 +335,7 @@ impl Link {
         }
     }
 
-    /// Has the I/O thread look into the mailbox by itself for a while.
+    /// Has the I/O thread look into the mailbox regularly for a while.
     pub(super) fn serve_convoy(&self) {
         self.convoy.serve();
         self.ring();

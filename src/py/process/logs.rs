@@ -1,9 +1,9 @@
-//! Log records of a child, on their way to this process's loggers.
+//! Passes the log records of a child to this process's loggers.
 //!
-//! They are handled on a thread of their own, which starts with the first: a handler may wait for
-//! what only the threads that read can bring, such as an answer of this very actor. Who has read
-//! records waits until they are handled before it ends the messages that came with them, but for
-//! no longer than [`PATIENCE`].
+//! Log handlers run on a thread of their own, not the one that delivers answers: a handler may wait
+//! for an answer, even of this very actor. The thread starts with the first record. The I/O thread
+//! ends a message only after the records that came before its answer are handled, but waits no
+//! longer than [`PATIENCE`] for that.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,11 +20,11 @@ use crate::py::interpreter::{cooperative, imports};
 
 /// How long messages wait for the records that were logged before their answers.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many records may wait for a handler that hangs; what comes then is lost, and counted.
-const MOST: u64 = 100_000;
+/// How many records may wait for a handler that hangs. Further ones are lost, and counted.
+const MOST_WAITING: u64 = 100_000;
 
 thread_local! {
-    /// Whose records this thread handles: the address of their count.
+    /// Which actor's records this thread handles: the address of their `Count`.
     static HANDLES: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -35,7 +35,7 @@ pub(in crate::py) struct Logs {
 }
 
 enum State {
-    /// No record has come.
+    /// No record has come yet.
     Unused,
     Open(Sender<Vec<u8>>, JoinHandle<()>),
     Closed,
@@ -47,7 +47,7 @@ struct Count {
     read: AtomicU64,
     handled: Mutex<u64>,
     bell: Condvar,
-    /// Somebody has waited in vain: nobody waits again until the thread has caught up.
+    /// A thread has waited in vain: none waits again until the log thread has caught up.
     is_late: AtomicBool,
     lost: AtomicU64,
 }
@@ -57,7 +57,7 @@ impl Count {
         self.handled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn one_more(&self) {
+    fn add_handled(&self) {
         let mut handled = self.handled();
         *handled += 1;
         if *handled == self.read.load(Ordering::SeqCst) {
@@ -81,7 +81,7 @@ impl Logs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a record that was read. Never blocks.
+    /// Passes a record that was read to the log thread. Never blocks.
     pub(in crate::py) fn take(&self, record: Vec<u8>) {
         let mut state = self.state();
         if matches!(*state, State::Unused) {
@@ -89,7 +89,7 @@ impl Logs {
         }
         let waiting = self.count.read.load(Ordering::SeqCst) - *self.count.handled();
         match &*state {
-            State::Open(sender, _) if waiting < MOST && sender.send(record).is_ok() => {
+            State::Open(sender, _) if waiting < MOST_WAITING && sender.send(record).is_ok() => {
                 self.count.read.fetch_add(1, Ordering::SeqCst);
             }
             _ => _ = self.count.lost.fetch_add(1, Ordering::SeqCst),
@@ -101,17 +101,17 @@ impl Logs {
         let (actor, count) = (self.actor.clone(), Arc::clone(&self.count));
         let name = format!("{actor} log");
         let thread = sys::spawn(name, 8 << 20, move || handle_all(&actor, &records, &count));
-        // With no thread to be had this record is lost; the next one tries again.
+        // Without a thread this record is lost. The next record tries again.
         thread.map_or(State::Unused, |thread| State::Open(sender, thread))
     }
 
-    /// Whether `wait` would wait for a record. Detached only.
+    /// Whether `wait` would block. Call it detached.
     pub(in crate::py) fn is_behind(&self) -> bool {
         let read = self.count.read.load(Ordering::SeqCst);
         read > 0 && *self.count.handled() < read && !self.count.is_late.load(Ordering::SeqCst)
     }
 
-    /// Waits until every record that was read is handled, or too long. Blocks; detached only.
+    /// Waits until every record that was read is handled, at most for `PATIENCE`. Call it detached.
     pub(in crate::py) fn wait(&self) {
         let read = self.count.read.load(Ordering::SeqCst);
         if read == 0 {
@@ -127,18 +127,18 @@ impl Logs {
             .bell
             .wait_timeout_while(handled, PATIENCE, some_left);
         let (_handled, waited) = waited.unwrap_or_else(PoisonError::into_inner);
-        // Under the lock, so it cannot come after the thread has caught up.
+        // Stored under the lock, so not after the log thread has caught up and cleared it.
         self.count
             .is_late
             .store(waited.timed_out(), Ordering::SeqCst);
     }
 
-    /// Waits until every record is handled and the thread gone. Blocks; detached only.
+    /// Waits until every record is handled and the log thread has ended. Call it detached.
     pub(in crate::py) fn close(&self) {
         let state = std::mem::replace(&mut *self.state(), State::Closed);
         if let State::Open(sender, thread) = state {
             drop(sender);
-            // It hands what Python raises to Python; a panic has been shown by its hook.
+            // Exceptions have been reported in the thread, and a panic by the panic hook.
             drop(thread.join());
         }
     }
@@ -149,7 +149,7 @@ impl Logs {
     }
 }
 
-/// The thread: waits detached, as a thread actor's does.
+/// The log thread. It waits detached.
 fn handle_all(actor: &str, records: &Receiver<Vec<u8>>, count: &Arc<Count>) {
     HANDLES.set(Arc::as_ptr(count).addr());
     cooperative::never_here();
@@ -163,7 +163,7 @@ fn handle_all(actor: &str, records: &Receiver<Vec<u8>>, count: &Arc<Count>) {
             let handled =
                 imports::handle_record(py).and_then(|handle| handle.call1((record, actor, lost)));
             report(py, handled);
-            count.one_more();
+            count.add_handled();
         }
         let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
         report(py, left);

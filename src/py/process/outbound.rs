@@ -1,4 +1,4 @@
-//! The sending side of a link: what goes ahead to the child, and what stands for it here meanwhile.
+//! The outbound side of a link: what is sent to the child, and what takes its place here.
 //!
 //! The link keeps all of it behind one lock. No call blocks, and none calls Python.
 
@@ -19,33 +19,33 @@ use crate::py::message::ticket::{Carrier, Ticket};
 /// A message that has been sent and not yet answered.
 pub(in crate::py) struct InFlight {
     pub(in crate::py) cell: Arc<ActorCell>,
-    /// Then nothing need come from the child when it has been handled.
+    /// Sent by `tell`: the child need not report that it has been handled.
     pub(in crate::py) is_told: bool,
 }
 
-/// The sending side. Who has a message to send writes it, without a hop to another thread; the I/O
-/// thread writes what the pipe did not take.
+/// The outbound side. The thread that posts a message writes it itself, without a hop to another
+/// thread; the I/O thread writes what the pipe did not take.
 pub(in crate::py) struct Outbound {
-    /// `None` while the child is dead and the next is not there.
+    /// `None` after a child has died, until the next one has started.
     pub(in crate::py) connection: Option<Connection>,
-    /// Rung when the I/O thread has to look at the link.
+    /// Wakes the I/O thread.
     pub(in crate::py) bell: Arc<Bell>,
-    /// What the child has.
+    /// The messages that the child has and has not answered.
     pub(in crate::py) in_flight: Window<InFlight>,
-    /// What a dead child had and has not begun: goes before what is in the mailbox.
+    /// Messages that a dead child had not begun. They are sent before those in the mailbox.
     pub(in crate::py) returned: VecDeque<Arc<ActorCell>>,
     pub(in crate::py) sending: Sending,
-    /// Messages that the child skips, and that fail when it has ended.
+    /// Messages that the child skips. They fail when it has ended.
     pub(in crate::py) revoked: Vec<Arc<ActorCell>>,
 }
 
-/// The way to one child.
+/// The connection to one child.
 pub(in crate::py) struct Connection {
     pub(in crate::py) writer: Writer,
     pub(in crate::py) region: Arc<Region>,
-    /// The child reads no more: it is gone, or is about to be.
+    /// The child does not read any more: it has ended, or is about to.
     pub(in crate::py) has_hung_up: bool,
-    /// The child has been told that there is no more.
+    /// The stop frame has been queued.
     is_told: bool,
 }
 
@@ -63,7 +63,7 @@ impl Connection {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::py) enum Sending {
     Open,
-    /// The child has been told that there is no more, or is about to be.
+    /// No more messages are sent. The stop frame has been queued, or is about to be.
     Stopping,
 }
 
@@ -79,7 +79,7 @@ impl Outbound {
         }
     }
 
-    /// Tells the child that there is no more.
+    /// Queues the stop frame, after which the child gets no more messages.
     pub(in crate::py) fn stop(&mut self) {
         if let Some(connection) = &mut self.connection
             && !connection.is_told
@@ -90,8 +90,8 @@ impl Outbound {
         }
     }
 
-    /// Sends from `mailbox` while fewer than `limit` messages are ahead. With `keeps`, a copy of each
-    /// message stays in its ticket, for the next child should this one die.
+    /// Sends from `mailbox` while fewer than `limit` messages are in flight. With `keeps`, the ticket
+    /// of each message keeps it, so that it can be sent to the next child if this one dies.
     pub(in crate::py) fn pump(
         &mut self,
         mailbox: &Mailbox<Arc<ActorCell>>,
@@ -114,7 +114,8 @@ impl Outbound {
             }
         }
         match &mut self.connection {
-            // The child is gone, or the system is short of something: the I/O thread finds out.
+            // On an error the child is gone, or the system lacks some resource. The I/O thread
+            // tries again and finds out.
             Some(connection) if !connection.has_hung_up => {
                 let flushed = connection.writer.flush().unwrap_or(Flush::Blocked);
                 if flushed == Flush::Done {
@@ -132,7 +133,7 @@ impl Outbound {
             return;
         };
         let sequence = self.in_flight.next_sequence();
-        // Before anybody can withdraw it, and before the child can see it.
+        // Before another thread can withdraw it, and before the child can see it.
         connection.region.claims().offer(sequence);
         let sent = cell.exchange(|message| {
             let (message, permit) = match message {
@@ -155,7 +156,8 @@ impl Outbound {
         connection.writer.push(frame);
     }
 
-    /// Takes out what was told and is older than `sequence`, which the child has come to.
+    /// The child has reached message `sequence`. Takes out the told messages before it, which the
+    /// child has therefore handled without an answer.
     pub(in crate::py) fn pass_told(&mut self, sequence: u64) -> Vec<Arc<ActorCell>> {
         let mut passed = Vec::new();
         while let Some((oldest, sent)) = self.in_flight.oldest()

@@ -1,5 +1,5 @@
-//! Who reads what comes from the child: the I/O thread, or in its place a thread that waits for an
-//! answer.
+//! Reads what comes from the child: on the I/O thread, or in its place on a thread that waits for
+//! an answer.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -24,12 +24,12 @@ use crate::py::message::outcome::Sealed;
 use crate::py::message::tally::Completion;
 use crate::py::message::ticket::Carrier;
 
-/// How it went to read in the place of the I/O thread.
+/// What came of reading once in the place of the I/O thread.
 enum Turn {
     Read,
-    /// There may be a signal to see to, or the time is over.
+    /// Nothing was read: the caller must check for signals and for the deadline.
     Check,
-    /// The answer is another thread's to read, or has been read.
+    /// Another thread reads the answer, or has read it: the caller must only wait for the latch.
     Leave,
 }
 
@@ -77,8 +77,8 @@ impl Carrier for Link {
 }
 
 impl Link {
-    /// The bell, if the answer to message `sequence` has not been read. For who has the inbound,
-    /// without which nobody reads it.
+    /// The bell, if the answer to message `sequence` has not been read. The caller has `inbound`
+    /// locked, so no other thread can read it now.
     fn bell_while_in_flight(&self, sequence: u64) -> Option<Arc<Bell>> {
         let outbound = self.outbound();
         let outbound = outbound.as_ref()?;
@@ -86,28 +86,28 @@ impl Link {
         is_in_flight.then(|| Arc::clone(&outbound.bell))
     }
 
-    /// Has the I/O thread read from now on, and who waits stop.
+    /// From now on the I/O thread reads, and waiting threads stop reading.
     pub(in crate::py) fn resume_reading(&self) {
         if self.waiter_reads.swap(false, Ordering::SeqCst) {
             self.ring();
         }
     }
 
-    /// As `resume_reading`, and rings whether or not the I/O thread reads already.
+    /// Like `resume_reading`, but wakes the I/O thread even if it reads already.
     pub(in crate::py) fn resume_reading_and_ring(&self) {
         self.set_waiter_reads(false);
         self.ring();
     }
 
-    /// What was left to the I/O thread. Blocks while another thread reads: `resume_reading_and_ring` has that
-    /// stop.
+    /// What was left to the I/O thread. Blocks while another thread reads, which
+    /// `resume_reading_and_ring` makes stop.
     pub(in crate::py) fn take_left(&self) -> Left {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         let left = inbound.as_mut().map(Inbound::take_left);
         left.unwrap_or_default()
     }
 
-    /// Takes in what one read gives; what it tells is the caller's to settle.
+    /// Reads once and adds what was read to `events`, which the caller must settle.
     pub(in crate::py) fn read(
         self: &Arc<Self>,
         inbound: &mut Inbound,
@@ -123,25 +123,25 @@ impl Link {
             }
         }
         if events.len() > before {
-            // There is room: the child gets its next messages before callbacks of these run.
+            // The window has room again. The child gets its next messages before callbacks run.
             self.refill();
         }
         Ok(fill)
     }
 
-    /// Waits for answers, and ends the message of the latch `done` if its answer has come.
+    /// Waits for answers, and ends the message with the latch `done` if its answer has come.
     fn read_once(self: &Arc<Self>, done: &Latch, sequence: u64, until: Option<Instant>) -> Turn {
         let mut own = None;
         let turn = self.read_as_waiter(done, sequence, until, &mut own);
-        // Without the lock, since a place in the mailbox may go to a thread that waits for it.
+        // Without the lock: this may give a place in the mailbox to a thread that waits for one.
         if let Some(event) = own {
             event.settle();
         }
         turn
     }
 
-    /// Ends messages, once the records that came with their answers are handled. Detached, without a
-    /// lock, and by the I/O thread only: log handlers and callbacks may take as long as they like.
+    /// Ends messages, after the log records that came with their answers are handled. Only the I/O
+    /// thread calls it, detached and without a lock: log handlers and callbacks may take any time.
     pub(in crate::py) fn settle(&self, events: Vec<Event>) {
         if !events.is_empty() {
             self.logs.wait();
@@ -150,8 +150,8 @@ impl Link {
     }
 
     /// A thread that waits for an answer may have a deadline, and a signal may end its wait. So it
-    /// does nothing on behalf of others, which may take long: no callbacks, no waiting for log
-    /// handlers. What it has read beyond its own answer, it leaves to the I/O thread.
+    /// does no work for other threads that may take long: it runs no callbacks and does not wait for
+    /// log handlers. What it reads besides its own answer, it leaves to the I/O thread.
     fn read_as_waiter(
         self: &Arc<Self>,
         done: &Latch,
@@ -161,24 +161,24 @@ impl Link {
     ) -> Turn {
         let mut inbound = self.try_inbound();
         let Some(inbound) = inbound.as_mut().and_then(|inbound| inbound.as_mut()) else {
-            // Two wait: the I/O thread serves both.
+            // Two threads wait for answers: the I/O thread serves both.
             self.resume_reading();
             return Turn::Leave;
         };
-        // Another may have read this answer, and be about to end its message. Then nothing need
-        // come here any more.
+        // Otherwise another thread has read this answer and is about to end its message. Perhaps
+        // nothing else ever comes to read.
         let Some(bell) = self.bell_while_in_flight(sequence) else {
             return Turn::Leave;
         };
         if !self.waiter_reads() {
-            // The I/O thread has taken it back, and may be about to end the link: it does not ring
-            // for who comes so late.
+            // The I/O thread reads again, and may be about to close the link. It does not ring the
+            // bell for a thread that comes after that.
             return Turn::Leave;
         }
         let answers = Arc::clone(inbound.reader.handle());
         let interests = [
             Some(Interest::Readable(&answers)),
-            // Rung when this is to be the I/O thread's business again: so when the child has ended.
+            // It rings when the I/O thread must read again, also when the child has ended.
             Some(bell.rung()),
         ];
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
@@ -218,7 +218,7 @@ impl Link {
         }
     }
 
-    /// Takes in a frame, which tells that messages have left the child, or that one has begun.
+    /// Processes a frame, which reports that messages have left the child, or that one has begun.
     fn receive(&self, frame: Frame, events: &mut Vec<Event>) -> Result<(), Over> {
         let (body, sequence) = (frame.body, frame.sequence);
         let outcome = match frame.kind {
@@ -231,7 +231,7 @@ impl Link {
             _ => None,
         };
         let mut outbound = self.outbound();
-        // It is there until the I/O thread takes it, after the last read.
+        // The I/O thread takes it away, but only after the last read.
         let outbound = outbound.as_mut().ok_or(Over::Ended)?;
         let reached = sequence + u64::from(frame.kind == Kind::Done);
         self.pass_told(outbound, reached, events);
@@ -261,13 +261,13 @@ impl Link {
         outcome: Sealed,
     ) -> Result<Event, Broken> {
         let cell = outbound.in_flight.leave(sequence)?.cell;
-        // Before its claim's slot is offered for another message: from then on the ticket could not
-        // tell that this one has begun.
+        // Before the claim word is used for another message: after that the ticket could not tell
+        // that this one has begun.
         let ticket = match cell.begin() {
             Begin::Message(ticket) => Some(ticket),
             Begin::Gone => None,
         };
-        // Before it ends, so that whoever hears of the end finds it counted.
+        // Before the message ends, so that a caller that is notified of the end finds it counted.
         self.tally.end(match outcome {
             Sealed::Answer(_) => Completion::Handled,
             Sealed::Error(_) | Sealed::Fault(_) => Completion::Failed,
@@ -275,7 +275,8 @@ impl Link {
         Ok(Event::Ended(cell, outcome, ticket))
     }
 
-    /// Takes out what was told and is older than `reached`, which the child has come to.
+    /// The child has reached message `reached`: counts and reports the told messages before it,
+    /// which it has handled.
     fn pass_told(&self, outbound: &mut Outbound, reached: u64, events: &mut Vec<Event>) {
         let passed = outbound.pass_told(reached);
         for _ in &passed {
@@ -292,7 +293,7 @@ impl Link {
             return Err(Broken::OutOfOrder(sequence));
         };
         let permit = sent.cell.message(Message::take_permit).flatten();
-        // Who begins to wait from now on says so under the outbound's lock.
+        // A thread that begins to wait later sets this again, also with `outbound` locked.
         if self.mailbox.room().is_none_or(|room| !room.has_waiters())
             && let Some(connection) = &outbound.connection
         {
@@ -301,13 +302,13 @@ impl Link {
         Ok(Event::Begun(permit))
     }
 
-    /// Takes in the answers that the child had given when it died and that were still to leave it.
+    /// Processes the answers that the child had given when it died but had not written to the pipe.
     pub(in crate::py) fn read_spilled(&self, events: &mut Vec<Event>) {
         let region = self.region();
         for frame in region.spill().frames() {
-            // Some may have left the child before it died; then another message is the next.
+            // Some may have been written before it died. Then another message is the next.
             if self.is_next(&frame) {
-                // What makes no sense here is the end of what can be known.
+                // An error means nonsense: then nothing more can be known.
                 _ = self.receive(frame, events);
             }
         }
@@ -317,7 +318,7 @@ impl Link {
         }
     }
 
-    /// Whether a frame is about the message that is the next to be answered.
+    /// Whether a frame is about the next message that must be answered.
     fn is_next(&self, frame: &Frame) -> bool {
         let outbound = self.outbound();
         let Some(outbound) = outbound.as_ref() else {

@@ -1,5 +1,5 @@
-//! A child is dead, or must end: what it left behind is taken in, what had begun fails, and the next
-//! child is started or the rest fails too.
+//! What the I/O thread does when a child is dead or must end: it reads the last answers, fails the
+//! messages that had begun, and starts the next child or fails the other messages too.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,8 +19,8 @@ use super::io_thread::{IoThread, Then};
 use super::start::GRACE;
 
 impl IoThread<'_> {
-    /// The child is dead, or to be ended: takes in what it has left, and has another started if
-    /// that may be.
+    /// Called when the child is dead or must end. Reads what it has left, and starts another if that
+    /// is allowed.
     pub(super) fn end(&mut self, over: Over) -> Then {
         self.link.resume_reading_and_ring();
         let mut events = self.link.take_left().events;
@@ -46,7 +46,7 @@ impl IoThread<'_> {
         self.start_again(fault)
     }
 
-    /// Starts a child in the place of one that ended by `fault`, if the budget allows.
+    /// Starts a child in place of the one that ended by `fault`, if the budget allows that.
     fn start_again(&mut self, fault: Fault) -> Then {
         while let Some(restarts) = &mut self.restarts
             && self.host.force.get().is_none()
@@ -55,7 +55,7 @@ impl IoThread<'_> {
         {
             let name = &self.host.name;
             self.host.tally.restart();
-            log::warn!(target: "futures_actors", "actor {name}: its process has died, and is started again");
+            log::warn!(target: "futures_actors", "actor {name}: its process has died and is being started again");
             match Python::attach(|py| start_child(py, &restarts.recipe)) {
                 Ok((child, ends)) => {
                     self.child = Some(child);
@@ -74,7 +74,7 @@ impl IoThread<'_> {
         Then::Stop
     }
 
-    /// Whoever used force while there was no child could not signal it.
+    /// Signals a new child if `terminate()` or `kill()` was called while there was no child to signal.
     fn end_by_force(&self) {
         if let Some(force) = self.host.force.get()
             && let Err(error) = self.link.signal(force)
@@ -84,12 +84,12 @@ impl IoThread<'_> {
         }
     }
 
-    /// Reaps the child and fails what it leaves behind.
+    /// Reaps the child for good and fails the messages that it leaves behind.
     fn give_up(&mut self, over: Over) {
         let pid = self.pid();
         match over {
             Over::InitFailed(body) => {
-                // Nobody need wait for what else the child has to do before it ends.
+                // Before it is reaped: a caller need not wait until the child has ended.
                 let outbound = self.fail(Fault::InitSent(Arc::new(body)));
                 self.reap(IfItLives::Kill);
                 drop(outbound);
@@ -119,8 +119,8 @@ impl IoThread<'_> {
         }
     }
 
-    /// Ends the actor, and with it whatever it has not answered. A child that lives ends at once
-    /// when what is returned is dropped: its request pipe hangs up.
+    /// Ends the actor and fails every message that it has not answered. A child that still lives
+    /// ends when the caller drops what is returned, which closes its request pipe.
     fn fail(&self, fault: Fault) -> Option<Outbound> {
         let mut outbound = self.link.close_outbound()?;
         let in_flight = outbound.in_flight.take_all().map(|sent| sent.cell);
@@ -141,11 +141,12 @@ impl IoThread<'_> {
         self.child.as_ref().map_or(0, |child| child.pid)
     }
 
-    /// Waits for the child's end. One whose link is gone would never hear of us again.
+    /// Waits for the child's end and closes the link. `Kill` is for a child whose link is broken: it
+    /// would never learn that it must end.
     fn reap(&mut self, if_it_lives: IfItLives) -> Option<i32> {
         let child = self.child.take()?;
         let reaped = child.reap((if_it_lives == IfItLives::Kill).then_some(GRACE));
-        // Who reads in this thread's place has let go of it, since the child has ended.
+        // The child has ended, so no thread that reads in this one's place blocks this for long.
         self.link.close_inbound();
         self.link.forget_process();
         reaped.unwrap_or_else(|error| {

@@ -1,4 +1,4 @@
-//! What starts a child: its pipes, the memory that it shares, and Python's part.
+//! Starts a child: makes its pipes and the memory that it shares, and calls Python to start it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,23 +51,23 @@ impl ServerExitCodes {
     }
 }
 
-/// What `_spawn.start_child` returns: the pid, and for a child of a fork server its exit codes and
+/// What Python's `start_child` returns: the pid, and for a child of a fork server its exit codes and
 /// the number of the request.
 type Started<'py> = (u32, Option<(Bound<'py, ServerExitCodes>, u64)>);
 
-/// What an actor's children are started with, each like the first.
+/// What each child of an actor is started with.
 pub(in crate::py) struct Recipe {
     /// The body of the start frame.
     pub(in crate::py) start: Vec<u8>,
     pub(in crate::py) start_method: Option<String>,
-    /// In bytes, for either side of a link.
+    /// How many bytes of shared memory each side of a link may use.
     pub(in crate::py) shared_memory: u64,
 }
 
-/// How long a child whose link is gone has to end by itself.
+/// How long a child whose link is closed may take to end by itself.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
-/// What starts the next child, and how often that may be.
+/// How to start the next child, and how often that is allowed.
 pub(super) struct Restarts {
     pub(super) recipe: Recipe,
     pub(super) budget: Budget,
@@ -86,7 +86,7 @@ pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(C
     sys::set_nonblocking(&answer_read).map_err(io)?;
     let mut writer = Writer::new(request_write);
     writer.push(encode(Kind::Start, 0, &recipe.start));
-    // The child finds it there; what the pipe does not take, the I/O thread writes.
+    // The child reads it when it is there. The I/O thread writes what the pipe does not take.
     _ = writer.flush().map_err(io)?;
     let theirs = [&request_read, &answer_write, &*file].map(Handle::number);
     let slow_imports = pickle::slow_imports(&recipe.start);
@@ -112,7 +112,7 @@ pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(C
         watch: process.watch.clone(),
         exit_source,
     };
-    // Without a descriptor for them it does without them: the child has been started.
+    // An error here only means that there are no tracebacks: the child has been started.
     let tracebacks = process.watch.clone();
     let tracebacks = tracebacks.and_then(|process| Tracebacks::new(file, process).ok());
     let endpoints = Endpoints {

@@ -1,4 +1,4 @@
-//! A link as a host uses it: what carries messages to an actor's process.
+//! The transport of a process actor: how a host uses its link.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,11 +69,11 @@ impl Transport for Arc<Link> {
     fn rouse(&self, py: Python<'_>) {
         let in_flight = self.messages_in_flight();
         if in_flight > 0 {
-            // No longer one by one.
+            // Messages no longer go one by one.
             self.resume_io_thread(py);
         }
-        // With so many ahead an answer is to come, after which the mailbox is looked into. Nothing
-        // to do here, so no reason to let another thread have the GIL.
+        // With this many in flight an answer will come, after which the mailbox is searched. There
+        // is nothing to do here, so there is no reason to give the GIL to another thread.
         if in_flight >= IN_FLIGHT_BY_POSTING || self.convoy.is_served() {
             return;
         }
@@ -100,7 +100,7 @@ impl Transport for Arc<Link> {
     }
 
     fn begun(&self) -> Vec<Permit> {
-        // Somebody wants to hear of what happens.
+        // A thread waits for room without reading, so the I/O thread must read.
         self.resume_reading();
         let outbound = self.outbound();
         let Some(outbound) = outbound.as_ref() else {
@@ -113,13 +113,13 @@ impl Transport for Arc<Link> {
         }
         let mut begun = Vec::new();
         for sent in outbound.in_flight.iter() {
-            // In this order: the child may begin it between the two.
+            // The phase first: the child may begin the message at any moment.
             match sent.cell.phase() {
                 cell::Phase::Pending => break,
                 cell::Phase::Running => {
                     begun.extend(sent.cell.message(Message::take_permit).flatten());
                 }
-                // Cancelled: it has no place any more.
+                // Cancelled: its place is free already.
                 _ => {}
             }
         }
@@ -153,14 +153,14 @@ impl Transport for Arc<Link> {
                 Ok(None) | Err(sys::Error::NO_PROCESS) if may_start_again => {
                     "its process has died, and may be started again"
                 }
-                // The child is gone, and the I/O thread knows it or is about to.
+                // The child is gone. The I/O thread knows that, or will soon.
                 Ok(None) | Err(sys::Error::NO_PROCESS) => return Ok(Dump::Ended),
                 Err(error) => return Err(std::io::Error::from(error).into()),
             };
             if deadline.is_some_and(|at| Instant::now() >= at) {
                 return Ok(Dump::TimedOut(why));
             }
-            // Nobody rings when it is done: it was written by the handler of a signal.
+            // Nothing can wake this thread when it is done: a signal handler writes it.
             py.detach(|| std::thread::sleep(TRACEBACK_POLL));
             py.check_signals()?;
         }
@@ -176,7 +176,7 @@ impl Transport for Arc<Link> {
             let pid = i32::try_from(process.pid).unwrap_or_default();
             sys::signal_process(process.watch.as_deref(), pid, signal)?;
         }
-        // After the signal, or the child might take this for a graceful end.
+        // After the signal: otherwise the child might take this for a graceful end.
         if let Some(outbound) = self.outbound().as_mut() {
             outbound.stop();
         }
