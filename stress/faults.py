@@ -7,6 +7,7 @@ from concurrent import futures
 
 import actors
 import loggers
+import tasks
 from deeds import View
 from futures_actors import BrokenActor, _core
 from residents import PATIENCE, leaks_since, snapshot
@@ -17,26 +18,26 @@ START_FAULTS = (OSError, RuntimeError, MemoryError)
 FAULTS = (BrokenActor, OSError, MemoryError, NotImplementedError, futures.CancelledError)
 #: Why a log record may not arrive is not looked into.
 MESSAGES = [
-    *((actors.echo, number) for number in range(12)),
-    (actors.echo, "x" * 300_000),
-    (actors.echo, bytearray(b"y" * 100_000)),
-    (actors.echo, [bytearray(b"z" * 20_000)] * 3),
+    *((tasks.echo, number) for number in range(12)),
+    (tasks.echo, "x" * 300_000),
+    (tasks.echo, bytearray(b"y" * 100_000)),
+    (tasks.echo, [bytearray(b"z" * 20_000)] * 3),
     # Both of them go back in the block that they have come in.
-    (actors.echo, View(b"v" * 50_000)),
-    (actors.echo, View(b"w" * 2_000_000)),
+    (tasks.echo, View(b"v" * 50_000)),
+    (tasks.echo, View(b"w" * 2_000_000)),
     (loggers.log, "stress", "debug", "text"),
-    *((actors.echo, number) for number in range(12)),
+    *((tasks.echo, number) for number in range(12)),
 ]
 #: What the actor that is started again is asked; at the first of these its process ends.
-DEATH = (actors.exit_at_once, 3)
+DEATH = (tasks.exit_at_once, 3)
 AGAIN = [
-    *((actors.echo, number) for number in range(5)),
-    (actors.echo, View(b"v" * 50_000)),
+    *((tasks.echo, number) for number in range(5)),
+    (tasks.echo, View(b"v" * 50_000)),
     DEATH,
-    (actors.echo, View(b"w" * 50_000)),
-    *((actors.echo, number) for number in range(5)),
+    (tasks.echo, View(b"w" * 50_000)),
+    *((tasks.echo, number) for number in range(5)),
 ]
-EXPECTED = [message[-1] if message[0] is actors.echo else None for message in MESSAGES]
+EXPECTED = [message[-1] if message[0] is tasks.echo else None for message in MESSAGES]
 
 
 class Figures:
@@ -150,10 +151,10 @@ def one_life(figures, start_method):
             posted.append(executor.post(message))
         # One by one, which goes another way.
         for number in range(12):
-            future = executor.post((actors.echo, number))
+            future = executor.post((tasks.echo, number))
             posted.append(future)
             note(figures, future, number)
-        posted.append(executor.post((actors.echo, "cancelled")))
+        posted.append(executor.post((tasks.echo, "cancelled")))
         posted[-1].cancel()
         executor.dump_traceback(timeout=PATIENCE)
     except TimeoutError as error:  # an OSError too

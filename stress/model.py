@@ -16,6 +16,7 @@ from hypothesis import stateful, strategies
 
 import actors
 import deeds
+import tasks
 from futures_actors import ActorDied, BrokenActor, MailboxFull, get_start_method
 from residents import PATIENCE, leaks_since, snapshot
 
@@ -67,7 +68,7 @@ class Modelled:
         self.kills = 0
         self.sent, self.told = 1, 0
         self.lock = threading.Lock()
-        self.executor.post((actors.get_pid,)).result(PATIENCE)
+        self.executor.post((tasks.get_pid,)).result(PATIENCE)
         FIGURES.add(actors=1)
 
     def add(self, *, sent=0, told=0, kills=0):
@@ -89,7 +90,7 @@ class Modelled:
     def tell(self, count, timeout):
         for number in range(count):
             # What is told is not remembered: nobody could say how often it was handled.
-            if self.accepted(self.executor.tell, (actors.echo, number), timeout) is None:
+            if self.accepted(self.executor.tell, (tasks.echo, number), timeout) is None:
                 return
             self.add(told=1)
 
@@ -260,7 +261,7 @@ class Machine(stateful.RuleBasedStateMachine):
     @stateful.rule(one=modelled)
     def post_what_cannot_be_pickled(self, one):
         if one.is_process:
-            future = one.try_post((actors.echo, threading.Lock()))
+            future = one.try_post((tasks.echo, threading.Lock()))
             one.bad += [future] if future else []
 
     @stateful.rule(one=modelled, positions=strategies.lists(strategies.integers(0), max_size=20))

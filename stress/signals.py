@@ -11,6 +11,7 @@ from concurrent import futures
 from pathlib import Path
 
 import actors
+import tasks
 from futures_actors import ActorDied
 from residents import PATIENCE, leaks_since, snapshot
 
@@ -51,13 +52,13 @@ def run(folder, *, rounds=400, seed=None):
 def one_round(figures, dice, begun):
     begun.touch()
     with actors.ProcessDo.executor() as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         sender = threading.Thread(target=disturb, args=(figures, dice, pid))
         sender.start()
         posted = []
         for number in range(MESSAGES):
             try:
-                posted.append(executor.post((actors.append_to, begun, f"{number}\n")))
+                posted.append(executor.post((tasks.append_to, begun, f"{number}\n")))
             except ActorDied:
                 break
         _, waiting = futures.wait(posted, PATIENCE)
@@ -74,11 +75,11 @@ def one_round_with_restarts(figures, dice, begun):
     with actors.ProcessDo.options(max_restarts=1000).executor() as executor:
         killer = threading.Thread(target=keep_killing, args=(figures, dice, executor))
         killer.start()
-        posted = [executor.post((actors.append_to, begun, f"{n}\n")) for n in range(MESSAGES)]
+        posted = [executor.post((tasks.append_to, begun, f"{n}\n")) for n in range(MESSAGES)]
         _, waiting = futures.wait(posted, PATIENCE)
         killer.join()
         assert not waiting, f"{len(waiting)} of {len(posted)} futures do not end"
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
         restarts = executor.stats().restarts
     written = [int(line) for line in begun.read_text().splitlines()]
     assert written == sorted(set(written)), "twice, or out of order"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import actors
+import tasks
 
 PROCESSES = 3
 #: How long a process may take on top of its trips, on a machine that does other things.
@@ -49,7 +50,7 @@ def travel(seconds):
         nonlocal trips
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            assert executor.post((actors.echo, trips)).result() == trips
+            assert executor.post((tasks.echo, trips)).result() == trips
             trips += 1
 
     with actors.ProcessDo.executor() as executor:

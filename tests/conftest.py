@@ -18,6 +18,7 @@ import pytest
 
 import actors
 import futures_actors
+import gates
 import on_ray
 import oracle
 import programs
@@ -40,7 +41,7 @@ def pytest_configure(config):
     if config.getoption("--ray"):
         on_ray.leave_the_network()
         # Before the tests are imported. Where the machine is busy, a worker of Ray's starts slowly.
-        actors.PATIENCE = 50
+        gates.PATIENCE = 50
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -146,8 +147,8 @@ def ray_kind():
     return RAY
 
 
-@pytest.fixture
-def gates(tmp_path):
+@pytest.fixture(name="gates")
+def _gates(tmp_path):
     """Make as many gates as a test calls for."""
     held = []
 
@@ -156,7 +157,7 @@ def gates(tmp_path):
         for door in ("knock", "open"):
             os.mkfifo(f"{path}.{door}")
             held.append(os.open(f"{path}.{door}", os.O_RDWR | os.O_CLOEXEC))
-        return actors.Gate(path)
+        return gates.Gate(path)
 
     yield make
     for descriptor in held:
@@ -215,7 +216,7 @@ def _warm(request):
         multiprocessing.resource_tracker.ensure_running()
         for kind in ACTORS:
             with kind.start(actors.Echo) as executor:
-                executor.post(0).result(actors.PATIENCE)
+                executor.post(0).result(gates.PATIENCE)
 
 
 @pytest.fixture(scope="module", autouse=True)

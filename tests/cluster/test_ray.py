@@ -21,9 +21,10 @@ import actors
 import futures_actors.ray
 import on_ray
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import ActorDied, ActorInitError, BrokenActor
 from futures_actors.ray import RayActorExecutor
+from gates import PATIENCE
 from ray_actors import RayCounter, RayDiesAtBirth, RayDo, RayEcho
 
 MIB = 1 << 20
@@ -92,9 +93,9 @@ def test_actors_live_where_their_options_say_and_die_with_their_node(cluster, no
         assert places == [left.node_id, right.node_id]
         assert here not in places
         array = np.arange(MIB)
-        assert (executor.post((actors.echo, array)).result(PATIENCE) == array).all()
-        running = executor.post((actors.nap, 1000))
-        waiting = executor.post((actors.echo, 1))
+        assert (executor.post((tasks.echo, array)).result(PATIENCE) == array).all()
+        running = executor.post((tasks.nap, 1000))
+        waiting = executor.post((tasks.echo, 1))
         programs.seconds_until(running.running, PATIENCE)
         cluster.kill(right)
         assert isinstance(running.exception(50), ActorDied)
@@ -103,14 +104,14 @@ def test_actors_live_where_their_options_say_and_die_with_their_node(cluster, no
         with pytest.raises(ActorDied, match="terminated abruptly"):
             executor.post(None)
         executor.shutdown()
-        assert stays.post((actors.echo, "here")).result(PATIENCE) == "here"
+        assert stays.post((tasks.echo, "here")).result(PATIENCE) == "here"
 
 
 def test_a_killed_actor_fails_what_it_had_and_what_it_was_to_have():
     executor = RayDo.executor()
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
-    running = executor.post((actors.nap, 1000))
-    waiting = [executor.post((actors.echo, number)) for number in range(3)]
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
+    running = executor.post((tasks.nap, 1000))
+    waiting = [executor.post((tasks.echo, number)) for number in range(3)]
     programs.seconds_until(running.running, PATIENCE)
     os.kill(pid, signal.SIGKILL)
     errors = [future.exception(PATIENCE) for future in (running, *waiting)]
@@ -126,9 +127,9 @@ def test_a_killed_actor_fails_what_it_had_and_what_it_was_to_have():
 
 def test_an_idle_actor_that_was_killed_is_found_dead_by_the_next_message():
     executor = RayDo.executor()
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     os.kill(pid, signal.SIGKILL)
-    assert isinstance(executor.post((actors.get_pid,)).exception(PATIENCE), ActorDied)
+    assert isinstance(executor.post((tasks.get_pid,)).exception(PATIENCE), ActorDied)
     executor.shutdown()
 
 
@@ -141,9 +142,9 @@ def test_an_actor_that_dies_in_its_constructor_is_dead():
 @pytest.mark.parametrize("method", ["kill", "terminate"])
 def test_kill_and_terminate_end_it_at_once(method):
     executor = RayDo.executor()
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
-    running = executor.post((actors.nap, 1000))
-    waiting = executor.post((actors.echo, 1))
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
+    running = executor.post((tasks.nap, 1000))
+    waiting = executor.post((tasks.echo, 1))
     programs.seconds_until(running.running, PATIENCE)
     getattr(executor, method)()
     executor.shutdown()
@@ -157,7 +158,7 @@ def test_kill_and_terminate_end_it_at_once(method):
 
 def test_an_actor_that_finds_no_place_fails_its_futures():
     executor = RayDo.options(resources={"nowhere": 1}, start_timeout=0.5).executor()
-    future = executor.post((actors.echo, 1))
+    future = executor.post((tasks.echo, 1))
     executor.shutdown()
     error = future.exception(0)
     assert isinstance(error, BrokenActor)
@@ -166,7 +167,7 @@ def test_an_actor_that_finds_no_place_fails_its_futures():
 
 def test_an_actor_without_a_place_can_be_killed():
     executor = RayDo.options(resources={"nowhere": 1}, start_timeout=math.inf).executor()
-    future = executor.post((actors.echo, 1))
+    future = executor.post((tasks.echo, 1))
     executor.kill()
     executor.shutdown()
     assert isinstance(future.exception(PATIENCE), BrokenActor)
@@ -174,7 +175,7 @@ def test_an_actor_without_a_place_can_be_killed():
 
 def test_a_shut_down_actor_leaves_no_process_and_the_users_ray():
     with RayDo.executor() as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
     assert ray.is_initialized()
 
@@ -183,7 +184,7 @@ def test_an_array_comes_back_whole_and_writable():
     array = np.arange(8 * MIB)
     with RayDo.executor() as executor:
         assert executor.post((is_writable, array)).result(PATIENCE) is True
-        back = executor.post((actors.echo, array)).result(PATIENCE)
+        back = executor.post((tasks.echo, array)).result(PATIENCE)
         assert back.flags.writeable
         assert (back == array).all()
 
@@ -218,14 +219,14 @@ def test_an_array_keeps_its_layout():
     array = np.asfortranarray(np.arange(4 * MIB).reshape(2048, 2048))
     with RayDo.executor() as executor:
         for sent in (array, array[::2, ::3]):
-            assert (executor.post((actors.echo, sent)).result(PATIENCE) == sent).all()
+            assert (executor.post((tasks.echo, sent)).result(PATIENCE) == sent).all()
 
 
 def test_zero_copy_gives_read_only_views():
     array = np.arange(MIB)
     with RayDo.options(zero_copy=True).executor() as executor:
         assert executor.post((is_writable, array)).result(PATIENCE) is False
-        back = executor.post((actors.echo, array)).result(PATIENCE)
+        back = executor.post((tasks.echo, array)).result(PATIENCE)
         assert not back.flags.writeable
         assert (back == array).all()
 
@@ -234,8 +235,8 @@ def test_zero_copy_gives_read_only_views():
 def test_an_array_is_taken_as_it_is_when_it_is_posted(size, gate):
     array = np.zeros(size)
     with RayDo.executor() as executor:
-        executor.post((actors.pause, gate))
-        future = executor.post((actors.echo, array))
+        executor.post((tasks.pause, gate))
+        future = executor.post((tasks.echo, array))
         array[:] = 1
         gate.reached()
         gate.open()
@@ -244,20 +245,20 @@ def test_an_array_is_taken_as_it_is_when_it_is_posted(size, gate):
 
 def test_what_a_window_has_sent_runs_and_cannot_be_cancelled(gate):
     with RayDo.options(window=3).executor() as executor:
-        futures = [executor.post((actors.pause_and_remember, gate, n)) for n in range(5)]
+        futures = [executor.post((tasks.pause_and_remember, gate, n)) for n in range(5)]
         gate.reached()
         programs.seconds_until(futures[2].running, PATIENCE)
         assert [future.running() for future in futures] == [True] * 3 + [False] * 2
         assert [future.cancel() for future in futures] == [False] * 3 + [True] * 2
         gate.open(3)
         assert [future.result(PATIENCE) for future in futures[:3]] == [1, 2, 3]
-        assert executor.post((actors.recall,)).result(PATIENCE) == [0, 1, 2]
+        assert executor.post((tasks.recall,)).result(PATIENCE) == [0, 1, 2]
 
 
 def test_a_window_keeps_order_and_gives_each_its_own_answer():
     with RayDo.options(window=8).executor() as executor:
         sizes = [1, MIB, 1, 1, 2 * MIB, 1] * 5
-        futures = [executor.post((actors.echo, b"x" * size)) for size in sizes]
+        futures = [executor.post((tasks.echo, b"x" * size)) for size in sizes]
         assert [len(future.result(PATIENCE)) for future in futures] == sizes
 
 
@@ -323,8 +324,8 @@ def carrier(monkeypatch):
 def test_unavailable_is_dead(carrier, gate):
     """Nobody knows what became of the message, nor whether it would be handled twice."""
     executor = RayDo.executor()
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
-    running = executor.post((actors.pause, gate))
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
+    running = executor.post((tasks.pause, gate))
     gate.reached()
     (number,) = carrier()._refs
     carrier()._events.put((number, ActorUnavailableError("for a moment", None)))
@@ -337,14 +338,14 @@ def test_unavailable_is_dead(carrier, gate):
 
 def test_what_ray_cannot_do_for_a_message_is_that_messages_error_alone(carrier, gate):
     with RayDo.executor() as executor:
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
         (number,) = carrier()._refs
         error = RayTaskError("receive", "no traceback", ObjectStoreFullError("no room"))
         carrier()._events.put((number, error))
         assert running.exception(PATIENCE) is error
         gate.open()
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
 def test_a_client_of_a_cluster_is_refused(monkeypatch):

@@ -11,7 +11,9 @@ import pytest
 
 import actors
 import futures_actors
-from actors import PATIENCE
+import tasks
+import trouble
+from gates import PATIENCE
 
 PICKLE_ERRORS = (TypeError, pickle.PicklingError, AttributeError)
 
@@ -36,9 +38,9 @@ def test_constructor_arguments_of_a_thread_actor_need_no_pickling(thread):
 
 def test_message_that_cannot_be_pickled_fails_its_own_future(process, gate):
     with process.start(actors.Do) as executor:
-        before = executor.post((actors.pause, gate))
-        bad = executor.post((actors.echo, threading.Lock()))
-        after = executor.post((actors.remember, "after"))
+        before = executor.post((tasks.pause, gate))
+        bad = executor.post((tasks.echo, threading.Lock()))
+        after = executor.post((tasks.remember, "after"))
         assert isinstance(bad.exception(PATIENCE), PICKLE_ERRORS)
         gate.open()
         assert before.result(PATIENCE) == "passed"
@@ -97,7 +99,7 @@ def test_message_that_need_not_be_pickled_is_not(thread):
 )
 def test_message_whose_own_pickling_raises_fails_its_own_future(process, error):
     with process.start(actors.Echo) as executor:
-        got = executor.post(actors.RefusesToPickle(error)).exception(PATIENCE)
+        got = executor.post(trouble.RefusesToPickle(error)).exception(PATIENCE)
         assert "no" in str(got)
         assert executor.post("alive").result(PATIENCE) == "alive"
 
@@ -124,20 +126,20 @@ def test_a_future_is_no_message_for_a_process(process):
 
 def test_answer_that_cannot_be_pickled_fails_its_own_future(process):
     with process.start(actors.Do) as executor:
-        bad = executor.post((actors.answer_with_lock,))
-        after = executor.post((actors.echo, "alive"))
+        bad = executor.post((tasks.answer_with_lock,))
+        after = executor.post((tasks.echo, "alive"))
         assert isinstance(bad.exception(PATIENCE), PICKLE_ERRORS)
         assert after.result(PATIENCE) == "alive"
 
 
 def test_answer_that_need_not_be_pickled_is_not(thread):
     with thread.start(actors.Do) as executor:
-        assert not executor.post((actors.answer_with_lock,)).result(PATIENCE).locked()
+        assert not executor.post((tasks.answer_with_lock,)).result(PATIENCE).locked()
 
 
 def test_message_that_fails_to_unpickle_fails_its_own_future(process):
     with process.start(actors.Echo) as executor:
-        bad = executor.post(actors.BreaksElsewhere("this message"))
+        bad = executor.post(trouble.BreaksElsewhere("this message"))
         after = executor.post("alive")
         assert "this message does not travel" in words(bad.exception(PATIENCE))
         assert after.result(PATIENCE) == "alive"
@@ -145,8 +147,8 @@ def test_message_that_fails_to_unpickle_fails_its_own_future(process):
 
 def test_answer_that_fails_to_unpickle_fails_its_own_future(process):
     with process.start(actors.Do) as executor:
-        bad = executor.post((actors.answer_in_process, "this answer"))
-        after = executor.post((actors.echo, "alive"))
+        bad = executor.post((tasks.answer_in_process, "this answer"))
+        after = executor.post((tasks.echo, "alive"))
         assert "this answer does not travel" in words(bad.exception(PATIENCE))
         assert after.result(PATIENCE) == "alive"
 
@@ -154,14 +156,14 @@ def test_answer_that_fails_to_unpickle_fails_its_own_future(process):
 def test_callbacks_run_for_an_answer_that_fails_to_unpickle(process):
     rung = threading.Event()
     with process.start(actors.Do) as executor:
-        future = executor.post((actors.answer_in_process, "this answer"))
+        future = executor.post((tasks.answer_in_process, "this answer"))
         future.add_done_callback(lambda _: rung.set())
         assert rung.wait(PATIENCE)
         assert "does not travel" in words(future.exception(0))
 
 
 def test_constructor_argument_that_fails_to_unpickle_is_an_init_error(process):
-    with process.start(actors.Arguments, actors.BreaksElsewhere("this argument")) as executor:
+    with process.start(actors.Arguments, trouble.BreaksElsewhere("this argument")) as executor:
         error = init_error(executor)
     assert "this argument does not travel" in words(error)
     assert "constructor of actor" not in str(error)
@@ -212,25 +214,25 @@ def init_error(executor):
 
 def test_sys_exit_in_handle_ends_nothing(any_kind):
     with any_kind.start(actors.Do) as executor:
-        error = executor.post((actors.exit_politely, 3)).exception(PATIENCE)
+        error = executor.post((tasks.exit_politely, 3)).exception(PATIENCE)
         assert type(error) is SystemExit
         assert error.code == 3
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
 
 def test_keyboard_interrupt_in_handle_ends_nothing(any_kind):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.fail, KeyboardInterrupt()))
+        future = executor.post((tasks.fail, KeyboardInterrupt()))
         assert type(future.exception(PATIENCE)) is KeyboardInterrupt
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
 
 def test_endless_recursion_in_a_thread_actor_ends_in_an_exception(script):
     """Not in a crash: its thread has the stack that Python counts on."""
     script("""if True:
-        import actors
+        import actors, tasks
         with actors.ThreadDo.executor() as executor:
-            error = executor.post((actors.recurse,)).exception(30)
+            error = executor.post((tasks.recurse,)).exception(30)
             assert type(error) is RecursionError, error
     """).check()
 

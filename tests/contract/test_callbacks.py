@@ -8,7 +8,8 @@ import time
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 class Bell:
@@ -33,7 +34,7 @@ class Bell:
 def test_a_callback_gets_the_finished_future(any_kind, gate):
     bell = Bell()
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(bell)
         assert bell.calls == []
         gate.open()
@@ -46,7 +47,7 @@ def test_a_callback_runs_in_the_parent(any_kind, gate):
     where = []
     bell = Bell(lambda future: where.append(os.getpid()))
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(bell)
         gate.open()
         bell.wait()
@@ -57,7 +58,7 @@ def test_callbacks_run_in_the_order_they_were_added(any_kind, gate):
     order = []
     bell = Bell()
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         for number in range(20):
             future.add_done_callback(lambda _, number=number: order.append(number))
         future.add_done_callback(bell)
@@ -87,7 +88,7 @@ def test_callbacks_have_run_when_result_returns(kind):
                 time.sleep(0.0005)
                 called.append(future)
 
-            future = executor.post((actors.nap, 0.002 * (number % 2)))
+            future = executor.post((tasks.nap, 0.002 * (number % 2)))
             future.add_done_callback(call)
             future.result(PATIENCE)
             early += not called
@@ -99,7 +100,7 @@ def test_a_callback_may_wait_for_whoever_waits_in_result(any_kind, gate):
     bell = Bell(lambda _: waited.append(returned.wait(PATIENCE)))
     waited = []
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(bell)
         threading.Timer(0.02, gate.open).start()
         assert future.result(PATIENCE) == "passed"
@@ -123,7 +124,7 @@ def test_a_callback_may_ask_its_own_future(any_kind, gate, where):
 
     bell = Bell(ask if where == "here" else ask_elsewhere)
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(bell)
         gate.open()
         bell.wait()
@@ -139,7 +140,7 @@ def test_a_callback_that_asks_its_own_future_is_not_kept(kind, gate):
         took.append(time.monotonic() - start)
 
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         bell = Bell()
         for callback in [*[ask] * 20, bell]:
             future.add_done_callback(callback)
@@ -160,7 +161,7 @@ def test_a_callback_sees_the_exception(any_kind):
     seen = []
     bell = Bell(lambda future: seen.append(future.exception(0)))
     with any_kind.start(actors.Do) as executor:
-        executor.post((actors.fail, ValueError("no"))).add_done_callback(bell)
+        executor.post((tasks.fail, ValueError("no"))).add_done_callback(bell)
         bell.wait()
     assert [repr(error) for error in seen] == ["ValueError('no')"]
 
@@ -168,8 +169,8 @@ def test_a_callback_sees_the_exception(any_kind):
 def test_cancel_runs_the_callbacks_before_it_returns(any_kind, gate):
     seen = []
     with any_kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        future = [executor.post((actors.echo, number)) for number in range(5)][-1]
+        executor.post((tasks.pause, gate))
+        future = [executor.post((tasks.echo, number)) for number in range(5)][-1]
         future.add_done_callback(lambda future: seen.append(future.cancelled()))
         assert future.cancel()
         assert seen == [True]
@@ -187,7 +188,7 @@ def test_a_callback_that_raises_is_logged_and_harms_nothing(any_kind, gate, capl
 
     bell = Bell()
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         if late:
             gate.open()
             future.result(PATIENCE)
@@ -197,7 +198,7 @@ def test_a_callback_that_raises_is_logged_and_harms_nothing(any_kind, gate, capl
             gate.open()
         bell.wait()
         assert future.result(PATIENCE) == "passed"
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
     logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
     caplog.clear()  # what it keeps alive would count as left behind
     assert logged == [error]
@@ -209,8 +210,8 @@ def test_a_callback_that_raises_on_cancel_is_logged(any_kind, gate, caplog):
         raise RuntimeError("callback trouble")
 
     with any_kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        future = [executor.post((actors.echo, number)) for number in range(5)][-1]
+        executor.post((tasks.pause, gate))
+        future = [executor.post((tasks.echo, number)) for number in range(5)][-1]
         future.add_done_callback(trouble)
         assert future.cancel()
         gate.open()
@@ -220,8 +221,8 @@ def test_a_callback_that_raises_on_cancel_is_logged(any_kind, gate, caplog):
 def test_a_callback_can_post(any_kind, gate):
     again = []
     with any_kind.start(actors.Do) as executor:
-        bell = Bell(lambda _: again.append(executor.post((actors.remember, "again"))))
-        future = executor.post((actors.pause, gate))
+        bell = Bell(lambda _: again.append(executor.post((tasks.remember, "again"))))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(bell)
         gate.open()
         bell.wait()
@@ -247,7 +248,7 @@ def test_a_callback_can_post_to_another_actor_and_wait(kind, gate):
     answers = []
     with kind.start(actors.Do) as executor, kind.start(actors.Echo) as other:
         bell = Bell(lambda _: answers.append(other.post("other").result(PATIENCE)))
-        executor.post((actors.pause, gate)).add_done_callback(bell)
+        executor.post((tasks.pause, gate)).add_done_callback(bell)
         gate.open()
         bell.wait()
     assert answers == ["other"]
@@ -255,9 +256,9 @@ def test_a_callback_can_post_to_another_actor_and_wait(kind, gate):
 
 def test_a_callback_can_cancel_what_waits(kind, gate):
     with kind.start(actors.Do) as executor:
-        first = executor.post((actors.pause, gate))
-        second = executor.post((actors.pause_and_remember, gate, "second"))
-        third = executor.post((actors.remember, "third"))
+        first = executor.post((tasks.pause, gate))
+        second = executor.post((tasks.pause_and_remember, gate, "second"))
+        third = executor.post((tasks.remember, "third"))
         bell = Bell(lambda _: third.cancel())
         first.add_done_callback(bell)
         gate.open()
@@ -270,7 +271,7 @@ def test_a_callback_can_cancel_what_waits(kind, gate):
 def test_a_callback_can_add_a_callback(any_kind, gate):
     inner = Bell()
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(lambda future: future.add_done_callback(inner))
         gate.open()
         inner.wait()
@@ -279,8 +280,8 @@ def test_a_callback_can_add_a_callback(any_kind, gate):
 def test_a_callback_can_shut_down_without_waiting(any_kind, gate):
     executor = any_kind.start(actors.Do)
     bell = Bell(lambda _: executor.shutdown(wait=False))
-    future = executor.post((actors.pause, gate))
-    later = executor.post((actors.echo, "drained"))
+    future = executor.post((tasks.pause, gate))
+    later = executor.post((tasks.echo, "drained"))
     future.add_done_callback(bell)
     gate.open()
     bell.wait()
@@ -293,7 +294,7 @@ def test_a_callback_that_shuts_down_and_waits_does_not_hang(any_kind, gate, capl
     """It waits for the thread that it runs in: an error is due, a hang is not."""
     executor = any_kind.start(actors.Do)
     bell = Bell(lambda _: executor.shutdown(wait=True))
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     future.add_done_callback(bell)
     gate.open()
     bell.wait()
@@ -305,8 +306,8 @@ def test_a_callback_that_shuts_down_and_waits_does_not_hang(any_kind, gate, capl
 def test_a_callback_can_drop_the_executor(kind, gate):
     held = [kind.start(actors.Do)]
     bell = Bell(lambda _: held.clear())
-    future = held[0].post((actors.pause, gate))
-    later = held[0].post((actors.echo, "drained"))
+    future = held[0].post((tasks.pause, gate))
+    later = held[0].post((tasks.echo, "drained"))
     future.add_done_callback(bell)
     gate.open()
     bell.wait()
@@ -316,7 +317,7 @@ def test_a_callback_can_drop_the_executor(kind, gate):
 def test_waiters_and_callbacks_of_one_future_both_get_it(any_kind, gate):
     bell = Bell()
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(bell)
         threading.Timer(0.05, gate.open).start()
         assert future.result(PATIENCE) == "passed"

@@ -8,24 +8,25 @@ from concurrent import futures
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 def test_cancelled_message_is_never_handled(kind, gate):
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        cancelled = executor.post((actors.remember, "cancelled"))
-        kept = executor.post((actors.remember, "kept"))
+        executor.post((tasks.pause, gate))
+        cancelled = executor.post((tasks.remember, "cancelled"))
+        kept = executor.post((tasks.remember, "kept"))
         assert cancelled.cancel()
         gate.open()
         assert kept.result(PATIENCE) == 1
-        assert executor.post((actors.recall,)).result(PATIENCE) == ["kept"]
+        assert executor.post((tasks.recall,)).result(PATIENCE) == ["kept"]
 
 
 def test_a_cancelled_future_tells_its_state(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        future = [executor.post((actors.echo, number)) for number in range(5)][-1]
+        executor.post((tasks.pause, gate))
+        future = [executor.post((tasks.echo, number)) for number in range(5)][-1]
         assert future.cancel()
         assert future.cancelled()
         assert future.done()
@@ -39,7 +40,7 @@ def test_a_cancelled_future_tells_its_state(any_kind, gate):
 
 def test_the_running_message_cannot_be_cancelled(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         gate.reached()
         assert not future.cancel()
         gate.open()
@@ -49,11 +50,11 @@ def test_the_running_message_cannot_be_cancelled(any_kind, gate):
 @pytest.mark.parametrize("slowly", [False, True], ids=["quickly", "slowly"])
 def test_every_message_but_the_running_one_can_be_cancelled(kind, gate, slowly):
     with kind.start(actors.Do) as executor:
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
         waiting = []
         for number in range(10):
-            waiting.append(executor.post((actors.remember, number)))
+            waiting.append(executor.post((tasks.remember, number)))
             if slowly:  # gives an executor that sends ahead the time to do so
                 time.sleep(0.03)
         assert [future.running() for future in [running, *waiting]] == [True] + [False] * 10
@@ -61,7 +62,7 @@ def test_every_message_but_the_running_one_can_be_cancelled(kind, gate, slowly):
         assert not running.cancel()
         gate.open()
         assert running.result(PATIENCE) == "passed"
-        assert executor.post((actors.recall,)).result(PATIENCE) == []
+        assert executor.post((tasks.recall,)).result(PATIENCE) == []
 
 
 def test_the_only_message_can_be_cancelled_while_the_constructor_runs(kind, gate):
@@ -86,8 +87,8 @@ def test_a_waiter_wakes_when_its_future_is_cancelled(any_kind, gate):
             woken.append(type(error))
 
     with any_kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        future = [executor.post((actors.echo, number)) for number in range(5)][-1]
+        executor.post((tasks.pause, gate))
+        future = [executor.post((tasks.echo, number)) for number in range(5)][-1]
         waiter = threading.Thread(target=ask, args=(future,))
         waiter.start()
         asking.wait(PATIENCE)
@@ -99,8 +100,8 @@ def test_a_waiter_wakes_when_its_future_is_cancelled(any_kind, gate):
 
 def test_wait_and_as_completed_give_a_cancelled_future(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        posted = [executor.post((actors.echo, number)) for number in range(5)]
+        executor.post((tasks.pause, gate))
+        posted = [executor.post((tasks.echo, number)) for number in range(5)]
         assert posted[-1].cancel()
         gate.open()
         assert futures.wait(posted, PATIENCE).done == set(posted)
@@ -111,9 +112,9 @@ def test_wait_and_as_completed_give_a_cancelled_future(any_kind, gate):
 def test_wait_wakes_at_once_when_a_message_is_cancelled(kind, gate, way):
     """While `handle` still has another one."""
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        future = executor.post((actors.echo, 1))
+        future = executor.post((tasks.echo, 1))
         threading.Timer(0.05, future.cancel).start()
         if way == "wait":
             assert futures.wait([future], PATIENCE / 2).done == {future}
@@ -132,17 +133,17 @@ def test_cancelling_from_inside_handle(thread):
             ready.wait(PATIENCE)
             return later[0].cancel()
 
-        answer = executor.post((actors.call, cancel_the_next))
-        later.append(executor.post((actors.remember, "later")))
+        answer = executor.post((tasks.call, cancel_the_next))
+        later.append(executor.post((tasks.remember, "later")))
         ready.set()
         assert answer.result(PATIENCE) is True
-        assert executor.post((actors.recall,)).result(PATIENCE) == []
+        assert executor.post((tasks.recall,)).result(PATIENCE) == []
 
 
 def test_cancel_tells_the_truth_in_a_race(kind):
     """`cancel()` is True if and only if `handle` never sees the message."""
     with kind.start(actors.Do) as executor:
-        posted = [executor.post((actors.remember, number)) for number in range(1500)]
+        posted = [executor.post((tasks.remember, number)) for number in range(1500)]
         chosen = random.Random(7).sample(range(1500), 700)
         halves = chosen[::2], chosen[1::2]
         said = [False] * 1500
@@ -156,17 +157,17 @@ def test_cancel_tells_the_truth_in_a_race(kind):
             one.start()
         for one in threads:
             one.join(PATIENCE)
-        log = executor.post((actors.recall,)).result(PATIENCE)
+        log = executor.post((tasks.recall,)).result(PATIENCE)
     assert log == [number for number in range(1500) if not said[number]]
     assert [future.cancelled() for future in posted] == said
 
 
 def test_a_thousand_cancelled_messages_are_skipped(kind, gate):
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        waiting = [executor.post((actors.remember, number)) for number in range(1000)]
-        last = executor.post((actors.recall,))
+        waiting = [executor.post((tasks.remember, number)) for number in range(1000)]
+        last = executor.post((tasks.recall,))
         assert all(future.cancel() for future in waiting)
         gate.open()
         assert last.result(PATIENCE) == []

@@ -7,8 +7,9 @@ from concurrent import futures
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
 from futures_actors import ActorInitError
+from gates import PATIENCE
 
 
 def test_executor_constructs_and_handle_answers(any_kind):
@@ -95,9 +96,9 @@ def test_any_message_is_a_message(any_kind, message):
 
 def test_messages_are_handled_in_the_order_they_were_posted(any_kind):
     with any_kind.start(actors.Do) as executor:
-        answers = [executor.post((actors.remember, number)) for number in range(500)]
+        answers = [executor.post((tasks.remember, number)) for number in range(500)]
         assert [answer.result(PATIENCE) for answer in answers] == list(range(1, 501))
-        assert executor.post((actors.recall,)).result(PATIENCE) == list(range(500))
+        assert executor.post((tasks.recall,)).result(PATIENCE) == list(range(500))
 
 
 def test_each_posting_thread_keeps_its_order(any_kind):
@@ -105,14 +106,14 @@ def test_each_posting_thread_keeps_its_order(any_kind):
 
         def post_all(poster):
             for number in range(100):
-                executor.post((actors.remember, (poster, number)))
+                executor.post((tasks.remember, (poster, number)))
 
         posters = [threading.Thread(target=post_all, args=(poster,)) for poster in range(6)]
         for poster in posters:
             poster.start()
         for poster in posters:
             poster.join(PATIENCE)
-        log = executor.post((actors.recall,)).result(PATIENCE)
+        log = executor.post((tasks.recall,)).result(PATIENCE)
     assert len(log) == 600
     for poster in range(6):
         assert [number for who, number in log if who == poster] == list(range(100))
@@ -150,7 +151,7 @@ def test_two_actors_share_nothing(kind):
 def test_two_actors_work_at_the_same_time(kind, gates):
     first, second = gates(), gates()
     with kind.start(actors.Do) as one, kind.start(actors.Do) as other:
-        waiting = [one.post((actors.pause, first)), other.post((actors.pause, second))]
+        waiting = [one.post((tasks.pause, first)), other.post((tasks.pause, second))]
         first.reached()
         second.reached()
         first.open()
@@ -160,8 +161,8 @@ def test_two_actors_work_at_the_same_time(kind, gates):
 
 def test_an_answer_does_not_wait_for_the_next_message(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        answer = executor.post((actors.echo, "early"))
-        waiting = executor.post((actors.pause, gate))
+        answer = executor.post((tasks.echo, "early"))
+        waiting = executor.post((tasks.pause, gate))
         assert answer.result(PATIENCE / 4) == "early"
         assert not waiting.done()
         gate.open()
@@ -169,9 +170,9 @@ def test_an_answer_does_not_wait_for_the_next_message(any_kind, gate):
 
 def test_an_answer_does_not_wait_for_a_handle_that_holds_the_interpreter(process, gate):
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        answer = executor.post((actors.echo, "early"))
-        waiting = executor.post((actors.nap_in_c, 2))
+        executor.post((tasks.pause, gate))
+        answer = executor.post((tasks.echo, "early"))
+        waiting = executor.post((tasks.nap_in_c, 2))
         gate.open()
         assert answer.result(PATIENCE) == "early"
         assert not waiting.done()
@@ -186,8 +187,8 @@ def test_a_thread_actor_gets_the_very_object(thread):
 def test_a_message_is_pickled_when_it_is_posted(process, gate):
     message = ["before"]
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        answer = executor.post((actors.echo, message))
+        executor.post((tasks.pause, gate))
+        answer = executor.post((tasks.echo, message))
         message.append("after")
         gate.open()
         assert answer.result(PATIENCE) == ["before"]
@@ -211,7 +212,7 @@ def test_an_actor_can_be_a_message(kind):
 
 def test_an_actor_holds_only_what_its_class_put_there(kind):
     with kind.start(actors.Do) as executor:
-        assert executor.post((actors.attributes,)).result(PATIENCE) == ["log"]
+        assert executor.post((tasks.attributes,)).result(PATIENCE) == ["log"]
 
 
 def test_class_attributes_of_the_parent_survive_an_answer_that_is_an_actor(kind):
@@ -240,13 +241,13 @@ def test_a_process_actor_can_have_a_thread_actor(process, thread):
 def test_handle_can_post_to_another_actor(kind, thread):
     """An executor cannot be sent to a process, so the one who posts is a thread actor."""
     with kind.start(actors.Counter) as counter, thread.start(actors.Do) as executor:
-        answer = executor.post((actors.post_to, counter, 3))
+        answer = executor.post((tasks.post_to, counter, 3))
         assert answer.result(PATIENCE) == 3
 
 
 def test_a_thread_actor_can_post_to_itself(thread):
     with thread.start(actors.Do) as executor:
-        posted = executor.post((actors.call, executor.post, (actors.echo, "later")))
+        posted = executor.post((tasks.call, executor.post, (tasks.echo, "later")))
         assert posted.result(PATIENCE).result(PATIENCE) == "later"
 
 
@@ -266,8 +267,8 @@ def test_a_big_message_arrives_whole(any_kind):
 
 def test_thousands_of_messages_wait_their_turn(kind, gate):
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        answers = [executor.post((actors.echo, number)) for number in range(5000)]
+        executor.post((tasks.pause, gate))
+        answers = [executor.post((tasks.echo, number)) for number in range(5000)]
         gate.open()
         futures.wait(answers, PATIENCE)
         assert [answer.result(0) for answer in answers] == list(range(5000))

@@ -12,7 +12,9 @@ import pytest
 
 import actors
 import futures_actors
-from actors import PATIENCE
+import tasks
+import trouble
+from gates import PATIENCE
 
 ERRORS = [
     ValueError("no"),
@@ -21,35 +23,35 @@ ERRORS = [
     UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
     StopIteration("stop"),
     TimeoutError("too late"),
-    actors.Custom(7, "reason"),
+    trouble.Custom(7, "reason"),
     futures.CancelledError(),
     futures.BrokenExecutor("not ours"),
 ]
-ENDINGS = [KeyboardInterrupt("now"), SystemExit(3), GeneratorExit("done"), actors.Final("last")]
+ENDINGS = [KeyboardInterrupt("now"), SystemExit(3), GeneratorExit("done"), trouble.Final("last")]
 
 
 @pytest.mark.parametrize("error", [*ERRORS, *ENDINGS], ids=lambda error: type(error).__name__)
 def test_what_handle_raises_is_the_futures_exception_and_the_actor_lives_on(any_kind, error):
     with any_kind.start(actors.Do) as executor:
-        got = executor.post((actors.fail, error)).exception(PATIENCE)
+        got = executor.post((tasks.fail, error)).exception(PATIENCE)
         assert type(got) is type(error)
         assert got.args == error.args
         assert str(got) == str(error)
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
 
 def test_result_raises_what_handle_raised(any_kind):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.fail, KeyError("missing")))
+        future = executor.post((tasks.fail, KeyError("missing")))
         with pytest.raises(KeyError, match="missing"):
             future.result(PATIENCE)
 
 
 def test_an_exception_keeps_its_attributes(any_kind):
     with any_kind.start(actors.Do) as executor:
-        error = executor.post((actors.fail_with_notes,)).exception(PATIENCE)
+        error = executor.post((tasks.fail_with_notes,)).exception(PATIENCE)
         assert error.extra == {"more": 1}
-        error = executor.post((actors.fail_with, "Custom", 7, "reason")).exception(PATIENCE)
+        error = executor.post((tasks.fail_with, "Custom", 7, "reason")).exception(PATIENCE)
         assert error.code == 7
 
 
@@ -63,7 +65,7 @@ def test_a_failing_message_leaves_the_state_alone(any_kind):
 def test_failures_and_answers_interleave(any_kind):
     with any_kind.start(actors.Do) as executor:
         posted = [
-            executor.post((actors.echo, number) if number % 2 else (actors.fail, KeyError(number)))
+            executor.post((tasks.echo, number) if number % 2 else (tasks.fail, KeyError(number)))
             for number in range(100)
         ]
         for number, future in enumerate(posted):
@@ -76,23 +78,23 @@ def test_failures_and_answers_interleave(any_kind):
 def test_a_thread_actors_exception_is_the_very_object(thread):
     error = ValueError("no")
     with thread.start(actors.Do) as executor:
-        assert executor.post((actors.fail, error)).exception(PATIENCE) is error
+        assert executor.post((tasks.fail, error)).exception(PATIENCE) is error
     assert "fail" in "".join(traceback.format_tb(error.__traceback__))
 
 
 def test_a_remote_exception_carries_the_remote_traceback_as_its_cause(any_process):
     with any_process.start(actors.Do) as executor:
-        error = executor.post((actors.fail, ValueError("no"))).exception(PATIENCE)
+        error = executor.post((tasks.fail, ValueError("no"))).exception(PATIENCE)
     text = str(error.__cause__)
     assert "Traceback (most recent call last)" in text
     assert "raise error" in text
-    assert "actors.py" in text
+    assert "tasks.py" in text
     assert "ValueError: no" in text
 
 
 def test_an_uncaught_remote_exception_shows_where_it_happened(process):
     with process.start(actors.Do) as executor:
-        error = executor.post((actors.fail, ValueError("no"))).exception(PATIENCE)
+        error = executor.post((tasks.fail, ValueError("no"))).exception(PATIENCE)
     shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     assert "in fail" in shown
     assert "direct cause" in shown
@@ -100,14 +102,14 @@ def test_an_uncaught_remote_exception_shows_where_it_happened(process):
 
 def test_the_remote_traceback_shows_what_caused_the_exception(any_process):
     with any_process.start(actors.Do) as executor:
-        error = executor.post((actors.fail_twice,)).exception(PATIENCE)
+        error = executor.post((tasks.fail_twice,)).exception(PATIENCE)
     assert repr(error) == "ValueError('second trouble')"
     assert "first trouble" in str(error.__cause__)
 
 
 def test_the_causes_of_a_thread_actors_exception_are_kept(thread):
     with thread.start(actors.Do) as executor:
-        error = executor.post((actors.fail_twice,)).exception(PATIENCE)
+        error = executor.post((tasks.fail_twice,)).exception(PATIENCE)
     assert isinstance(error.__cause__, KeyError)
 
 
@@ -116,7 +118,7 @@ def test_an_exception_keeps_its_notes(kind):
     error = ValueError("no")
     error.add_note("a note")
     with kind.start(actors.Do) as executor:
-        assert executor.post((actors.fail, error)).exception(PATIENCE).__notes__ == ["a note"]
+        assert executor.post((tasks.fail, error)).exception(PATIENCE).__notes__ == ["a note"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_an_exception_keeps_its_notes(kind):
 )
 def test_an_exception_that_cannot_cross_arrives_as_remote_error(process, name, arguments, text):
     with process.start(actors.Do) as executor:
-        error = executor.post((actors.fail_with, name, *arguments)).exception(PATIENCE)
+        error = executor.post((tasks.fail_with, name, *arguments)).exception(PATIENCE)
         assert type(error) is futures_actors.RemoteError
         assert isinstance(error, RuntimeError)
         assert error.type_name.rpartition(".")[2] == name
@@ -140,20 +142,20 @@ def test_an_exception_that_cannot_cross_arrives_as_remote_error(process, name, a
         assert "in fail_with" in error.traceback
         assert name in str(error)
         assert text in str(error)
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
 
 @pytest.mark.parametrize("name", ["Uncrossable", "Speechless"])
 def test_an_exception_that_need_not_cross_stays_itself(thread, name):
     arguments = ["odd"] * (name == "Uncrossable")
     with thread.start(actors.Do) as executor:
-        error = executor.post((actors.fail_with, name, *arguments)).exception(PATIENCE)
-    assert type(error) is getattr(actors, name)
+        error = executor.post((tasks.fail_with, name, *arguments)).exception(PATIENCE)
+    assert type(error) is getattr(trouble, name)
 
 
 def test_remote_error_pickles(process):
     with process.start(actors.Do) as executor:
-        error = executor.post((actors.fail_with, "Uncrossable", "odd")).exception(PATIENCE)
+        error = executor.post((tasks.fail_with, "Uncrossable", "odd")).exception(PATIENCE)
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is futures_actors.RemoteError
     for name in ("type_name", "message", "traceback"):
@@ -164,10 +166,10 @@ def test_remote_error_pickles(process):
 def test_a_remote_exception_can_cross_again(process):
     """From an actor's actor, through its owner, to us."""
     with process.start(actors.StartsOthers, process.actor(actors.Do)) as executor:
-        error = executor.post((actors.fail, actors.Custom(7, "reason"))).exception(PATIENCE)
-        assert type(error) is actors.Custom
+        error = executor.post((tasks.fail, trouble.Custom(7, "reason"))).exception(PATIENCE)
+        assert type(error) is trouble.Custom
         assert "in fail" in str(error.__cause__)
-        error = executor.post((actors.fail_with, "Uncrossable", "odd")).exception(PATIENCE)
+        error = executor.post((tasks.fail_with, "Uncrossable", "odd")).exception(PATIENCE)
         assert type(error) is futures_actors.RemoteError
         assert error.type_name.endswith("Uncrossable")
 
@@ -212,7 +214,7 @@ def test_an_init_error_is_what_callers_of_pools_catch(kind):
 
 
 @pytest.mark.parametrize(
-    "error", [SystemExit(3), KeyboardInterrupt("now"), actors.Final("last")], ids=repr
+    "error", [SystemExit(3), KeyboardInterrupt("now"), trouble.Final("last")], ids=repr
 )
 def test_a_constructor_may_raise_anything(kind, error):
     with kind.start(actors.Fails, error) as executor:
@@ -236,7 +238,7 @@ def test_what_a_constructor_raises_may_be_unable_to_cross(kind):
         assert type(error.__cause__) is futures_actors.RemoteError
         assert error.__cause__.type_name.endswith("Uncrossable")
     else:
-        assert type(error.__cause__) is actors.Uncrossable
+        assert type(error.__cause__) is trouble.Uncrossable
 
 
 def test_an_init_error_pickles(kind):

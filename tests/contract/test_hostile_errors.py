@@ -10,7 +10,8 @@ import pytest
 
 import actors
 import futures_actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 RAISED = [SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError]
 PARENT = os.getpid()
@@ -107,9 +108,9 @@ class Answer:
 def test_what_an_exceptions_own_code_raises_harms_no_other_message(kind, how):
     with kind.start(actors.Do) as executor:
         for raised in RAISED:
-            before = executor.post((actors.echo, 1))
+            before = executor.post((tasks.echo, 1))
             hostile = executor.post((raise_made, how, raised, PARENT))
-            after = executor.post((actors.echo, 2))
+            after = executor.post((tasks.echo, 2))
             assert after.result(PATIENCE) == 2
             assert before.result(PATIENCE) == 1
             error = hostile.exception(PATIENCE)
@@ -118,14 +119,14 @@ def test_what_an_exceptions_own_code_raises_harms_no_other_message(kind, how):
                 assert type(error) is futures_actors.RemoteError
             # It is known for good.
             assert hostile.exception(0) is error
-            assert executor.post((actors.echo, 3)).result(PATIENCE) == 3
+            assert executor.post((tasks.echo, 3)).result(PATIENCE) == 3
 
 
 @pytest.mark.parametrize("how", HOWS)
 def test_what_a_told_messages_exception_raises_when_it_is_shown_is_logged(kind, how, caplog):
     with kind.start(actors.Do) as executor:
         executor.tell((raise_made, how, SystemExit, PARENT))
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
     records = [one for one in caplog.records if one.name == "futures_actors"]
     assert records
     assert all("told raised an exception" in one.getMessage() for one in records)
@@ -172,7 +173,7 @@ def test_an_answer_that_cannot_be_rebuilt_is_its_own_futures_trouble(
             thread.start()
             thread.join(PATIENCE)
             assert seen == [kind_of_error]
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
         for _ in range(2):
             with pytest.raises(kind_of_error, match="hostile"):
                 hostile.result(PATIENCE)

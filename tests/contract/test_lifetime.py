@@ -11,7 +11,8 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 # Dropped executors.
 
@@ -20,8 +21,8 @@ pytestmark = pytest.mark.not_on_ray("they are about the end of this process and 
 
 def test_a_dropped_executor_still_handles_what_it_got(any_kind, gate):
     executor = any_kind.start(actors.Do)
-    waiting = executor.post((actors.pause, gate))
-    posted = [executor.post((actors.remember, number)) for number in range(20)]
+    waiting = executor.post((tasks.pause, gate))
+    posted = [executor.post((tasks.remember, number)) for number in range(20)]
     del executor
     gc.collect()
     assert not waiting.done()
@@ -41,8 +42,8 @@ def test_a_dropped_executor_finishes_its_constructor(kind, gate):
 def test_a_dropped_executor_whose_futures_are_dropped_too_still_handles(kind, gate, tmp_path):
     path = tmp_path / "handled"
     executor = kind.start(actors.Do)
-    executor.post((actors.pause, gate))
-    executor.post((actors.append_to, path, "yes"))
+    executor.post((tasks.pause, gate))
+    executor.post((tasks.append_to, path, "yes"))
     del executor
     gc.collect()
     gate.open()
@@ -51,7 +52,7 @@ def test_a_dropped_executor_whose_futures_are_dropped_too_still_handles(kind, ga
 
 def test_dropping_an_executor_ends_its_process(process):
     executor = process.start(actors.Do)
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     del executor
     assert programs.seconds_until(lambda: programs.is_gone(pid), 5) < 5
 
@@ -59,7 +60,7 @@ def test_dropping_an_executor_ends_its_process(process):
 def test_dropping_an_executor_does_not_wait(kind, gate):
     """Whoever lets go of it is not kept by what it still has to do."""
     executor = kind.start(actors.Do)
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     gate.reached()
     del executor
     assert not future.done()
@@ -71,7 +72,7 @@ def test_an_executor_in_a_cycle_is_dropped(kind):
     holder = [kind.start(actors.Do)]
     holder.append(holder)
     seen = weakref.ref(holder[0])
-    holder[0].post((actors.echo, 1)).result(PATIENCE)
+    holder[0].post((tasks.echo, 1)).result(PATIENCE)
     del holder
     gc.collect()
     assert seen() is None
@@ -126,7 +127,7 @@ def test_what_a_constructor_that_raised_refers_to_is_dropped(held):
 
 def test_a_future_outlives_its_executor(kind):
     executor = kind.start(actors.Do)
-    future = executor.post((actors.echo, "kept"))
+    future = executor.post((tasks.echo, "kept"))
     executor.shutdown()
     del executor
     gc.collect()
@@ -136,7 +137,7 @@ def test_a_future_outlives_its_executor(kind):
 def test_an_executor_dropped_by_its_own_actor(thread):
     """The last reference goes away in the actor's own thread."""
     box = [thread.start(actors.Do)]
-    future = box[0].post((actors.drop_contents, box))
+    future = box[0].post((tasks.drop_contents, box))
     assert future.result(PATIENCE) == "dropped"
 
 
@@ -144,11 +145,11 @@ def test_an_executor_dropped_by_its_own_actor(thread):
 
 EXIT = """if True:
     import sys
-    import actors
+    import actors, tasks
     executor = actors.KINDDo.executor()
-    executor.post((actors.nap, 0.3))
+    executor.post((tasks.nap, 0.3))
     for number in range(20):
-        future = executor.post((actors.append_to, sys.argv[1], f"{number} "))
+        future = executor.post((tasks.append_to, sys.argv[1], f"{number} "))
 """
 
 ENDINGS = {
@@ -171,10 +172,10 @@ def test_a_program_that_exits_handles_what_it_posted(kind, script, tmp_path, end
 
 def test_callbacks_run_at_exit(kind, script):
     source = f"""if True:
-        import actors
+        import actors, tasks
         executor = actors.{kind.base}Do.executor()
-        executor.post((actors.nap, 0.3))
-        future = executor.post((actors.echo, "said"))
+        executor.post((tasks.nap, 0.3))
+        future = executor.post((tasks.echo, "said"))
         future.add_done_callback(lambda future: print(future.result()))
     """
     assert script(source).check().out == "said\n"
@@ -183,10 +184,10 @@ def test_callbacks_run_at_exit(kind, script):
 def test_errors_are_told_at_exit_too(kind, script):
     """Nothing of this package's may need what the interpreter no longer loads."""
     source = f"""if True:
-        import actors
+        import actors, tasks
         executor = actors.{kind.base}Do.executor()
-        executor.tell((actors.nap, 0.3))
-        executor.tell((actors.fail, ValueError("told at exit")))
+        executor.tell((tasks.nap, 0.3))
+        executor.tell((tasks.fail, ValueError("told at exit")))
     """
     ended = script(source)
     assert ended.status == 0
@@ -196,7 +197,7 @@ def test_errors_are_told_at_exit_too(kind, script):
 
 def test_errors_can_be_imported_caught_and_held_at_exit(script):
     source = """if True:
-        import actors
+        import actors, tasks
         def look():
             from futures_actors import ActorDied, ActorInitError, BrokenActor, MailboxFull
             try:
@@ -208,8 +209,8 @@ def test_errors_can_be_imported_caught_and_held_at_exit(script):
             except (BrokenActor, RuntimeError) as error:
                 print(error)
         executor = actors.ThreadDo.executor()
-        executor.post((actors.nap, 0.3))
-        executor.post((actors.call, look))
+        executor.post((tasks.nap, 0.3))
+        executor.post((tasks.call, look))
     """
     ended = script(source).check()
     said = "ActorDied('it died') 7 -9 True\ncannot start an actor after interpreter shutdown\n"
@@ -219,12 +220,12 @@ def test_errors_can_be_imported_caught_and_held_at_exit(script):
 def test_what_atexit_functions_post_is_handled_or_refused(kind, script):
     """Never lost: whether one comes before or after the draining is Python's business."""
     source = f"""if True:
-        import atexit, actors
+        import actors, atexit, tasks
         executor = actors.{kind.base}Do.executor()
         @atexit.register
         def last():
             try:
-                print(executor.post((actors.echo, "handled")).result(10))
+                print(executor.post((tasks.echo, "handled")).result(10))
             except RuntimeError as error:
                 print("refused")
     """
@@ -233,12 +234,12 @@ def test_what_atexit_functions_post_is_handled_or_refused(kind, script):
 
 def test_an_actor_started_in_atexit_works_or_is_refused(kind, script):
     source = f"""if True:
-        import atexit, actors
+        import actors, atexit, tasks
         @atexit.register
         def last():
             try:
                 with actors.{kind.base}Do.executor() as executor:
-                    print(executor.post((actors.echo, "handled")).result(10))
+                    print(executor.post((tasks.echo, "handled")).result(10))
             except RuntimeError as error:
                 print("refused")
     """
@@ -248,18 +249,18 @@ def test_an_actor_started_in_atexit_works_or_is_refused(kind, script):
 def test_a_program_exits_with_many_executors_in_hand(kind, script):
     count = 4 if kind.is_process else 50
     source = f"""if True:
-        import actors
+        import actors, tasks
         executors = [actors.{kind.base}Do.executor() for _ in range({count})]
-        futures = [executor.post((actors.echo, 1)) for executor in executors]
+        futures = [executor.post((tasks.echo, 1)) for executor in executors]
     """
     script(source).check()
 
 
 def test_a_program_exits_with_a_dead_actor_in_hand(script):
     source = """if True:
-        import actors
+        import actors, tasks
         executor = actors.ProcessDo.executor()
-        executor.post((actors.exit_at_once, 3)).exception(30)
+        executor.post((tasks.exit_at_once, 3)).exception(30)
         executor.post
     """
     script(source).check()
@@ -275,11 +276,11 @@ def test_a_program_exits_with_a_failed_constructor_in_hand(kind, script):
 
 def test_a_program_in_development_mode_leaves_no_warning(kind, script):
     source = f"""if True:
-        import actors
+        import actors, tasks
         executor = actors.{kind.base}Do.executor()
-        executor.post((actors.echo, 1)).result(30)
+        executor.post((tasks.echo, 1)).result(30)
         with actors.{kind.base}Do.executor() as other:
-            other.post((actors.echo, 1))
+            other.post((tasks.echo, 1))
     """
     script(source, flags=["-X", "dev", "-W", "error"]).check()
 
@@ -292,17 +293,17 @@ def test_unused_executors_do_not_keep_a_program(kind, script):
 
 ENDS = {
     "futures in globals": """
-        import actors
+        import actors, tasks
         executors = [actors.KINDDo.executor() for _ in range(2)]
-        futures = [e.post((actors.remember, n)) for n in range(50) for e in executors]
+        futures = [e.post((tasks.remember, n)) for n in range(50) for e in executors]
         actors.kept = futures
     """,
     "a cycle": """
-        import actors
+        import actors, tasks
         class Owner:
             def __init__(self):
                 self.executor = actors.KINDDo.executor()
-                self.future = self.executor.post((actors.nap, 0.1))
+                self.future = self.executor.post((tasks.nap, 0.1))
                 self.future.add_done_callback(lambda _: self)
                 self.me = self
             def __del__(self):
@@ -310,14 +311,14 @@ ENDS = {
         owner = Owner()
     """,
     "a dropped cycle": """
-        import actors
+        import actors, tasks
         def make():
             cycle = [actors.KINDDo.executor()]
-            cycle += [cycle, cycle[0].post((actors.nap, 0.1))]
+            cycle += [cycle, cycle[0].post((tasks.nap, 0.1))]
         make()
     """,
     "a daemon thread that posts": """
-        import threading, actors
+        import actors, threading
         executor = actors.KINDCounter.executor()
         executor.post(0).result()
         begun = threading.Event()
@@ -332,9 +333,9 @@ ENDS = {
         begun.wait()
     """,
     "a daemon thread that waits": """
-        import threading, actors
+        import actors, tasks, threading
         executor = actors.KINDDo.executor()
-        future = executor.post((actors.nap, 0.3))
+        future = executor.post((tasks.nap, 0.3))
         def look():
             try:
                 executor.dump_traceback()
@@ -344,7 +345,7 @@ ENDS = {
             threading.Thread(target=wait, daemon=True).start()
     """,
     "a daemon thread that starts actors": """
-        import threading, actors
+        import actors, threading
         begun = threading.Event()
         def start():
             while True:
@@ -358,14 +359,14 @@ ENDS = {
         begun.wait()
     """,
     "daemon threads that cancel": """
-        import threading, actors
+        import actors, tasks, threading
         executor = actors.KINDDo.executor()
-        executor.post((actors.nap, 0.3))
+        executor.post((tasks.nap, 0.3))
         begun = threading.Event()
         def cancel():
             while True:
                 try:
-                    future = executor.post((actors.echo, 1))
+                    future = executor.post((tasks.echo, 1))
                 except RuntimeError:
                     return
                 future.add_done_callback(lambda _: sum(range(3000)))
@@ -376,20 +377,20 @@ ENDS = {
         begun.wait()
     """,
     "a daemon thread that is in a callback": """
-        import threading, actors
+        import actors, tasks, threading
         begun = threading.Event()
         def spin(future):
             begun.set()
             while True:
                 pass
         with actors.KINDDo.executor() as executor:
-            future = executor.post((actors.echo, 1))
+            future = executor.post((tasks.echo, 1))
             future.result()
         threading.Thread(target=future.add_done_callback, args=[spin], daemon=True).start()
         begun.wait()
     """,
     "a daemon thread that is pickling": """
-        import threading, actors
+        import actors, tasks, threading
         begun = threading.Event()
         class Spins:
             def __reduce__(self):
@@ -397,12 +398,12 @@ ENDS = {
                 while True:
                     pass
         executor = actors.ProcessDo.executor()
-        executor.post((actors.echo, 1)).result()
+        executor.post((tasks.echo, 1)).result()
         threading.Thread(target=executor.post, args=[Spins()], daemon=True).start()
         begun.wait()
     """,
     "a daemon thread whose start takes time": """
-        import threading, time, actors
+        import actors, threading, time
         begun = threading.Event()
         class Slow:
             def __reduce__(self):
@@ -465,7 +466,7 @@ ENDS = {
         executor.post(1).add_done_callback(again)
     """,
     "logging": """
-        import logging, actors, loggers
+        import actors, loggers, logging
         logging.basicConfig(level="INFO", stream=open("log", "w"))
         executor = actors.KINDDo.executor()
         for n in range(200):
@@ -481,10 +482,10 @@ def test_the_interpreter_ends_without_a_fault(kind, script, source):
 
 def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):
     one = program(f"""if True:
-        import actors
+        import actors, tasks
         executor = actors.{kind.base}Do.executor()
-        executor.post((actors.say, "handling")).result(30)
-        executor.post((actors.spin, 3600))
+        executor.post((tasks.say, "handling")).result(30)
+        executor.post((tasks.spin, 3600))
         print("ending")
     """)
     lines = {one.line(), one.line()}

@@ -12,8 +12,9 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import MailboxFull
+from gates import PATIENCE
 
 
 def start(kind, size, body=actors.Do, /, *args):
@@ -22,9 +23,9 @@ def start(kind, size, body=actors.Do, /, *args):
 
 def fill(executor, gate, size):
     """Have the actor wait at the gate, and as many messages behind as there is room for."""
-    running = executor.post((actors.pause, gate))
+    running = executor.post((tasks.pause, gate))
     gate.reached()
-    return [running, *(executor.post((actors.echo, number), timeout=0) for number in range(size))]
+    return [running, *(executor.post((tasks.echo, number), timeout=0) for number in range(size))]
 
 
 def post_from_thread(executor, *messages, **options):
@@ -50,10 +51,10 @@ def test_as_many_messages_as_said_are_accepted_and_not_begun(kind, gate, size):
         text = f"the mailbox of actor {kind.base}Do is full: {size} messages have not begun"
         for _ in range(2):
             with pytest.raises(MailboxFull, match=text):
-                executor.post((actors.echo, "too many"), timeout=0)
+                executor.post((tasks.echo, "too many"), timeout=0)
         gate.open()
         assert [future.result(PATIENCE) for future in posted] == ["passed", *range(size)]
-        assert executor.post((actors.echo, "more"), timeout=0).result(PATIENCE) == "more"
+        assert executor.post((tasks.echo, "more"), timeout=0).result(PATIENCE) == "more"
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -76,7 +77,7 @@ def test_a_bad_size_is_refused(kind, bad):
 def test_post_waits_for_room(kind, gate):
     with start(kind, 2) as executor:
         fill(executor, gate, 2)
-        thread, got = post_from_thread(executor, *((actors.echo, number) for number in range(50)))
+        thread, got = post_from_thread(executor, *((tasks.echo, number) for number in range(50)))
         thread.join(0.1)
         assert thread.is_alive()
         gate.open()
@@ -88,10 +89,10 @@ def test_room_is_made_when_a_message_begins(kind, gates):
     """And not only when it is answered."""
     first, second = gates(), gates()
     with start(kind, 1) as executor:
-        executor.post((actors.pause, first))
+        executor.post((tasks.pause, first))
         first.reached()
-        executor.post((actors.pause, second))
-        thread, got = post_from_thread(executor, (actors.echo, "third"))
+        executor.post((tasks.pause, second))
+        thread, got = post_from_thread(executor, (tasks.echo, "third"))
         thread.join(0.1)
         assert thread.is_alive()
         first.open()
@@ -106,24 +107,24 @@ def test_room_is_made_when_a_message_begins(kind, gates):
 def test_a_post_that_comes_when_room_was_made_finds_it(kind, gates):
     first, second = gates(), gates()
     with start(kind, 1) as executor:
-        executor.post((actors.pause, first))
+        executor.post((tasks.pause, first))
         first.reached()
-        executor.post((actors.pause, second))
+        executor.post((tasks.pause, second))
         first.open()
         second.reached()
-        assert not executor.post((actors.echo, 1), timeout=0).done()
+        assert not executor.post((tasks.echo, 1), timeout=0).done()
         second.open()
 
 
 def test_room_is_made_by_a_cancellation(kind, gate):
     with start(kind, 2) as executor:
         posted = fill(executor, gate, 2)
-        thread, got = post_from_thread(executor, (actors.echo, "third"))
+        thread, got = post_from_thread(executor, (tasks.echo, "third"))
         thread.join(0.05)
         assert posted[1].cancel()
         thread.join(PATIENCE)
         assert posted[2].cancel()
-        late = executor.post((actors.echo, "late"), timeout=0)
+        late = executor.post((tasks.echo, "late"), timeout=0)
         gate.open()
         assert got[0].result(PATIENCE) == "third"
         assert late.result(PATIENCE) == "late"
@@ -131,17 +132,17 @@ def test_room_is_made_by_a_cancellation(kind, gate):
 
 def test_a_message_that_cannot_be_sent_takes_no_room(process, gate):
     with start(process, 1) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         for _ in range(3):
             assert executor.post(threading.Lock(), timeout=0).exception(0) is not None
-        executor.post((actors.echo, 1), timeout=0)
+        executor.post((tasks.echo, 1), timeout=0)
         gate.open()
 
 
 def test_functions_share_the_room(kind, gate):
     with start(kind, 1) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         executor.submit(abs, -1)
         with pytest.raises(MailboxFull):
@@ -158,14 +159,14 @@ def test_post_gives_up_after_its_timeout(kind, gate):
             executor.post(1, timeout=0.1)
         assert 0.1 <= time.monotonic() - start_time < PATIENCE / 4
         gate.open()
-        assert executor.post((actors.echo, 1), timeout=PATIENCE).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1), timeout=PATIENCE).result(PATIENCE) == 1
 
 
 def test_who_gave_up_is_passed_over(kind, gate):
     with start(kind, 1) as executor:
         fill(executor, gate, 1)
-        impatient, _ = post_from_thread(executor, (actors.echo, 1), timeout=0.05)
-        patient, got = post_from_thread(executor, (actors.echo, 2))
+        impatient, _ = post_from_thread(executor, (tasks.echo, 1), timeout=0.05)
+        patient, got = post_from_thread(executor, (tasks.echo, 2))
         impatient.join(PATIENCE)
         gate.open()
         patient.join(PATIENCE)
@@ -174,17 +175,17 @@ def test_who_gave_up_is_passed_over(kind, gate):
 
 def test_those_who_wait_are_served_in_turn(kind, gate):
     with start(kind, 1) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        executor.post((actors.remember, "first"))
+        executor.post((tasks.remember, "first"))
         threads = []
         for number in range(5):
-            threads.append(post_from_thread(executor, (actors.remember, number))[0])
+            threads.append(post_from_thread(executor, (tasks.remember, number))[0])
             time.sleep(0.05)  # until it waits: nothing can tell
         gate.open()
         for thread in threads:
             thread.join(PATIENCE)
-        log = executor.post((actors.recall,)).result(PATIENCE)
+        log = executor.post((tasks.recall,)).result(PATIENCE)
     assert log == ["first", *range(5)]
 
 
@@ -192,7 +193,7 @@ def test_those_who_wait_are_served_in_turn(kind, gate):
 def test_shutdown_refuses_those_who_wait(kind, gate, wait):
     with start(kind, 1) as executor:
         posted = fill(executor, gate, 1)
-        thread, got = post_from_thread(executor, (actors.echo, 1))
+        thread, got = post_from_thread(executor, (tasks.echo, 1))
         thread.join(0.05)
         closer = threading.Thread(target=executor.shutdown, args=(wait,))
         closer.start()
@@ -205,9 +206,9 @@ def test_shutdown_refuses_those_who_wait(kind, gate, wait):
 
 def test_death_refuses_those_who_wait(process, gate):
     with start(process, 1) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         fill(executor, gate, 1)
-        thread, got = post_from_thread(executor, (actors.echo, 1))
+        thread, got = post_from_thread(executor, (tasks.echo, 1))
         thread.join(0.05)
         os.kill(pid, signal.SIGKILL)
         thread.join(PATIENCE)
@@ -230,7 +231,7 @@ def post_to_itself(actor, box):
     errors = []
     for number in range(3):
         try:
-            box[0].post((actors.echo, number), timeout=PATIENCE)
+            box[0].post((tasks.echo, number), timeout=PATIENCE)
         except MailboxFull as error:
             errors.append(str(error))
     return errors
@@ -249,14 +250,14 @@ def test_a_callback_that_posts_to_its_actor_does_not_wait_for_it(kind, gates):
     def post_more(_):
         for number in range(4):
             try:
-                got.append(executor.post((actors.echo, number)))
+                got.append(executor.post((tasks.echo, number)))
             except MailboxFull as error:
                 got.append(error)
 
     with start(kind, 2) as executor:
-        future = executor.post((actors.pause, first))
+        future = executor.post((tasks.pause, first))
         future.add_done_callback(post_more)
-        executor.post((actors.pause, second))
+        executor.post((tasks.pause, second))
         first.reached()
         first.open()
         programs.seconds_until(lambda: len(got) == 4, PATIENCE)
@@ -268,13 +269,13 @@ def test_a_callback_that_posts_to_its_actor_does_not_wait_for_it(kind, gates):
 
 def test_ctrl_c_interrupts_who_waits_for_room(kind, program):
     parent = program(f"""if True:
-        import os, actors
+        import actors, os, tasks
         executor = actors.{kind.base}Do.options(mailbox_size=1).executor()
-        executor.post((actors.nap, 60))
-        executor.post((actors.echo, 1), timeout=20)
+        executor.post((tasks.nap, 60))
+        executor.post((tasks.echo, 1), timeout=20)
         print("waiting")
         try:
-            executor.post((actors.echo, 2))
+            executor.post((tasks.echo, 2))
         except KeyboardInterrupt:
             print("interrupted")
         os._exit(0)
@@ -290,7 +291,7 @@ def test_ctrl_c_interrupts_who_waits_for_room(kind, program):
 def test_other_threads_run_while_one_waits_for_room(kind, gate):
     with start(kind, 1) as executor:
         fill(executor, gate, 1)
-        thread, _ = post_from_thread(executor, (actors.echo, 1))
+        thread, _ = post_from_thread(executor, (tasks.echo, 1))
         assert sum(range(100_000)) == 4999950000
         gate.open()
         thread.join(PATIENCE)
@@ -328,7 +329,7 @@ def test_many_senders_race_for_little_room(kind, size):
 def test_apost_returns_the_future_of_the_answer(kind):
     async def main():
         with start(kind, 1) as executor:
-            future = await executor.apost((actors.echo, 1))
+            future = await executor.apost((tasks.echo, 1))
             assert type(future) is futures_actors.ActorFuture
             return await future
 
@@ -339,15 +340,15 @@ def test_apost_waits_without_blocking_the_loop(kind, gate):
     async def main():
         with start(kind, 1) as executor:
             fill(executor, gate, 1)
-            tasks = [asyncio.create_task(ask(executor, number)) for number in range(20)]
+            awaits = [asyncio.create_task(ask(executor, number)) for number in range(20)]
             for _ in range(10):
                 await asyncio.sleep(0.01)
-            assert not any(task.done() for task in tasks)
+            assert not any(task.done() for task in awaits)
             gate.open()
-            return await asyncio.gather(*tasks)
+            return await asyncio.gather(*awaits)
 
     async def ask(executor, number):
-        return await (await executor.apost((actors.echo, number)))
+        return await (await executor.apost((tasks.echo, number)))
 
     assert asyncio.run(main()) == list(range(20))
 
@@ -356,16 +357,15 @@ def test_a_cancelled_apost_posts_nothing_and_keeps_no_room(kind, gate):
     async def main():
         with start(kind, 1) as executor:
             fill(executor, gate, 1)
-            tasks = [
-                asyncio.create_task(executor.apost((actors.remember, number)))
-                for number in range(9)
+            awaits = [
+                asyncio.create_task(executor.apost((tasks.remember, number))) for number in range(9)
             ]
             await asyncio.sleep(0.05)
-            for task in tasks[::2]:
+            for task in awaits[::2]:
                 task.cancel()
             gate.open()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            return await executor.post((actors.recall,))
+            await asyncio.gather(*awaits, return_exceptions=True)
+            return await executor.post((tasks.recall,))
 
     assert asyncio.run(main()) == [1, 3, 5, 7]
 
@@ -374,11 +374,11 @@ def test_aposts_cancelled_while_room_is_made_keep_no_room(kind):
     async def main():
         with start(kind, 1, actors.Echo) as executor:
             for turn in range(60):
-                tasks = [asyncio.create_task(executor.apost(n)) for n in range(4)]
+                awaits = [asyncio.create_task(executor.apost(n)) for n in range(4)]
                 await asyncio.sleep(0.001 * (turn % 3))
-                for task in tasks[turn % 2 :: 2]:
+                for task in awaits[turn % 2 :: 2]:
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*awaits, return_exceptions=True)
             return await asyncio.to_thread(lambda: executor.post("end", timeout=PATIENCE).result(5))
 
     assert asyncio.run(main()) == "end"
@@ -406,8 +406,8 @@ def test_apost_in_the_actors_own_thread_does_not_wait_for_it(thread):
 
 def run_aposts(actor, box):
     async def main():
-        await box[0].apost((actors.echo, 1))
-        await box[0].apost((actors.echo, 2))
+        await box[0].apost((tasks.echo, 1))
+        await box[0].apost((tasks.echo, 2))
 
     try:
         asyncio.run(main())
@@ -421,22 +421,22 @@ def run_aposts(actor, box):
 
 KEEPS_NOTHING = """
 import resource, sys
-import actors
+import actors, gates, tasks
 
-gate = actors.Gate({path!r})
+gate = gates.Gate({path!r})
 
 def peak():
     units = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units
 
 with actors.actor_class(actors.Do, {base!r}).options(mailbox_size={size}).executor() as executor:
-    running = executor.post((actors.pause, gate))
+    running = executor.post((tasks.pause, gate))
     gate.reached()
     for number in range(10_000):
-        assert executor.post((actors.echo, number)).cancel()
+        assert executor.post((tasks.echo, number)).cancel()
     before = peak()
     for number in range(200_000):
-        assert executor.post((actors.echo, number)).cancel()
+        assert executor.post((tasks.echo, number)).cancel()
     print(peak() - before)
     gate.open()
 """
@@ -452,11 +452,11 @@ def test_messages_that_were_cancelled_leave_nothing_behind(kind, gate, script, s
 
 def test_messages_between_many_that_were_cancelled_keep_their_order(kind, gate):
     with kind.start(actors.Do) as executor:
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
         kept = []
         for number in range(5_000):
-            future = executor.post((actors.remember, number))
+            future = executor.post((tasks.remember, number))
             if number % 10:
                 assert future.cancel()
             else:
@@ -464,5 +464,5 @@ def test_messages_between_many_that_were_cancelled_keep_their_order(kind, gate):
         gate.open()
         assert running.result(PATIENCE) == "passed"
         assert [future.result(PATIENCE) for future in kept] == list(range(1, 501))
-        handled = executor.post((actors.recall,)).result(PATIENCE)
+        handled = executor.post((tasks.recall,)).result(PATIENCE)
     assert handled == list(range(0, 5_000, 10))

@@ -6,7 +6,8 @@ import pytest
 
 import actors
 import futures_actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 BAD = {
     "name of a number": ({"name": 7}, TypeError, "name must be a str, not int"),
@@ -58,7 +59,7 @@ def test_what_is_for_processes_is_refused_for_threads(thread, given):
 def test_none_stands_for_the_default(kind):
     options = kind.actor(actors.Do).options(name=None)
     with options.executor() as executor:
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
 def test_options_say_what_they_are(kind):
@@ -90,7 +91,7 @@ def test_a_name_is_seen_in_errors(kind):
 
 def test_a_name_is_that_of_the_thread(thread):
     with thread.actor(actors.Do).options(name="the left one").executor() as executor:
-        name = executor.post((actors.look_at, "threading:current_thread")).result(PATIENCE)
+        name = executor.post((tasks.look_at, "threading:current_thread")).result(PATIENCE)
         del name
         names = {one.name for one in threading.enumerate()}
     assert "the left one" in names
@@ -98,9 +99,9 @@ def test_a_name_is_that_of_the_thread(thread):
 
 def test_a_name_is_seen_in_the_errors_of_a_child(process):
     with process.actor(actors.Do).options(name="the left one").executor() as executor:
-        error = executor.post((actors.answer_with_lock,)).exception(PATIENCE)
+        error = executor.post((tasks.answer_with_lock,)).exception(PATIENCE)
         assert "the answer of actor the left one" in str(error)
-        error = executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        error = executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         assert "the process of actor the left one (pid" in str(error)
 
 
@@ -108,7 +109,7 @@ def test_an_executor_says_what_it_is(kind):
     cls = kind.actor(actors.Do)
     head = f"<{kind.base}ActorExecutor of {cls.__name__}"
     with kind.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         assert repr(executor) == f"{head} pid={pid} running>" if kind.is_process else "running>"
     assert repr(executor) == f"{head} stopped>"
     with cls.options(name='the "left" one').executor() as executor:
@@ -120,7 +121,7 @@ def test_an_executor_says_what_it_is(kind):
 
 def test_an_executor_that_drains_says_so(kind, gate):
     executor = kind.start(actors.Do)
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     gate.reached()
     executor.shutdown(wait=False)
     assert repr(executor).endswith(" stopping>")

@@ -8,7 +8,8 @@ from concurrent import futures
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 def test_an_executor_is_an_executor(any_kind):
@@ -49,7 +50,7 @@ def test_a_finished_future_tells_its_state(any_kind):
 
 def test_a_failed_future_tells_its_state(any_kind):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.fail, ValueError("no")))
+        future = executor.post((tasks.fail, ValueError("no")))
         assert type(future.exception(PATIENCE)) is ValueError
         assert future.exception() is future.exception(timeout=0)
         assert future.done()
@@ -63,7 +64,7 @@ def test_a_failed_future_tells_its_state(any_kind):
 
 def test_a_running_future_tells_its_state(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         gate.reached()
         assert future.running()
         assert not future.done()
@@ -74,8 +75,8 @@ def test_a_running_future_tells_its_state(any_kind, gate):
 
 def test_a_waiting_future_is_not_running(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        waiting = [executor.post((actors.echo, number)) for number in range(5)]
+        executor.post((tasks.pause, gate))
+        waiting = [executor.post((tasks.echo, number)) for number in range(5)]
         gate.reached()
         assert not waiting[-1].running()
         assert not waiting[-1].done()
@@ -96,7 +97,7 @@ def test_a_message_behind_the_constructor_is_not_running(kind, gate):
 @pytest.mark.parametrize("ask", ["result", "exception"])
 def test_waiting_too_long_is_a_timeout(any_kind, gate, ask, timeout):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         with pytest.raises(futures.TimeoutError):
             getattr(future, ask)(timeout)
         gate.open()
@@ -106,7 +107,7 @@ def test_waiting_too_long_is_a_timeout(any_kind, gate, ask, timeout):
 def test_many_threads_can_wait_for_one_future(any_kind, gate):
     seen = []
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         waiters = [
             threading.Thread(target=lambda: seen.append(future.result(PATIENCE))) for _ in range(8)
         ]
@@ -129,8 +130,8 @@ def test_wait_for_all(any_kind):
 
 def test_wait_for_the_first(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        first = executor.post((actors.echo, 1))
-        second = executor.post((actors.pause, gate))
+        first = executor.post((tasks.echo, 1))
+        second = executor.post((tasks.pause, gate))
         done, not_done = futures.wait([first, second], PATIENCE, futures.FIRST_COMPLETED)
         assert done == {first}
         assert not_done == {second}
@@ -139,9 +140,9 @@ def test_wait_for_the_first(any_kind, gate):
 
 def test_wait_for_the_first_to_fail(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        first = executor.post((actors.echo, 1))
-        second = executor.post((actors.fail, ValueError("no")))
-        third = executor.post((actors.pause, gate))
+        first = executor.post((tasks.echo, 1))
+        second = executor.post((tasks.fail, ValueError("no")))
+        third = executor.post((tasks.pause, gate))
         done, not_done = futures.wait([first, second, third], PATIENCE, futures.FIRST_EXCEPTION)
         assert done == {first, second}
         assert not_done == {third}
@@ -150,14 +151,14 @@ def test_wait_for_the_first_to_fail(any_kind, gate):
 
 def test_wait_gives_up(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         assert futures.wait([future], 0.05) == (set(), {future})
         gate.open()
 
 
 def test_wait_takes_futures_of_several_executors(any_kind, gate):
     with any_kind.start(actors.Do) as slow, any_kind.start(actors.Echo) as quick:
-        waiting = slow.post((actors.pause, gate))
+        waiting = slow.post((tasks.pause, gate))
         answered = quick.post(1)
         both = [waiting, answered]
         assert futures.wait(both, PATIENCE, futures.FIRST_COMPLETED).done == {answered}
@@ -175,7 +176,7 @@ def test_as_completed_gives_each_future_once(any_kind):
 
 def test_as_completed_gives_the_quick_one_first(any_kind, gate):
     with any_kind.start(actors.Do) as slow, any_kind.start(actors.Echo) as quick:
-        waiting = slow.post((actors.pause, gate))
+        waiting = slow.post((tasks.pause, gate))
         answered = quick.post(1)
         completed = futures.as_completed([waiting, answered], PATIENCE)
         assert next(completed) is answered
@@ -185,7 +186,7 @@ def test_as_completed_gives_the_quick_one_first(any_kind, gate):
 
 def test_as_completed_times_out(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         with pytest.raises(futures.TimeoutError):
             next(futures.as_completed([future], 0.05))
         gate.open()
@@ -202,7 +203,7 @@ def test_asyncio_awaits_an_answer(any_kind):
 
 def test_asyncio_gets_the_exception(any_kind):
     async def main(executor):
-        future = asyncio.wrap_future(executor.post((actors.fail, ValueError("no"))))
+        future = asyncio.wrap_future(executor.post((tasks.fail, ValueError("no"))))
         await asyncio.wait_for(future, PATIENCE)
 
     with any_kind.start(actors.Do) as executor, pytest.raises(ValueError, match=r"^no$"):
@@ -211,7 +212,7 @@ def test_asyncio_gets_the_exception(any_kind):
 
 def test_asyncio_stays_awake_while_an_actor_works(any_kind, gate):
     async def main(executor):
-        future = asyncio.wrap_future(executor.post((actors.pause, gate)))
+        future = asyncio.wrap_future(executor.post((tasks.pause, gate)))
         await asyncio.sleep(0)
         assert not future.done()
         gate.open()
@@ -223,7 +224,7 @@ def test_asyncio_stays_awake_while_an_actor_works(any_kind, gate):
 
 def test_asyncio_cancels_what_has_not_begun(kind, gate):
     async def main(executor):
-        waiting = executor.post((actors.remember, "never"))
+        waiting = executor.post((tasks.remember, "never"))
         future = asyncio.wrap_future(waiting)
         await asyncio.sleep(0)
         future.cancel()
@@ -231,29 +232,29 @@ def test_asyncio_cancels_what_has_not_begun(kind, gate):
         return waiting.cancelled()
 
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         assert asyncio.run(main(executor))
         gate.open()
-        assert executor.post((actors.recall,)).result(PATIENCE) == []
+        assert executor.post((tasks.recall,)).result(PATIENCE) == []
 
 
 def test_asyncio_outlives_a_loop_that_did_not_wait(any_kind, gate):
     async def main(executor):
-        asyncio.wrap_future(executor.post((actors.pause, gate)))
+        asyncio.wrap_future(executor.post((tasks.pause, gate)))
         await asyncio.sleep(0)
 
     with any_kind.start(actors.Do) as executor:
         asyncio.run(main(executor))
         gate.open()
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
 @pytest.mark.parametrize("ask", ["result", "exception"])
 @pytest.mark.parametrize("depth", [1, 2])
 def test_a_thread_that_holds_the_condition_lets_go_of_it_while_it_waits(any_kind, gate, ask, depth):
     with any_kind.start(actors.Do) as executor, contextlib.ExitStack() as held:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         for _ in range(depth):
             held.enter_context(future._condition)
         with pytest.raises(futures.TimeoutError):
@@ -272,10 +273,10 @@ def test_a_thread_that_holds_the_condition_lets_go_of_it_while_it_waits(any_kind
 
 def test_a_thread_that_holds_the_condition_is_told_that_the_message_is_cancelled(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
         # A pool of processes hands the next ones out early.
-        future = [executor.post((actors.echo, number)) for number in range(5)][-1]
+        future = [executor.post((tasks.echo, number)) for number in range(5)][-1]
         with future._condition:
             cancels = threading.Thread(target=future.cancel)
             cancels.start()

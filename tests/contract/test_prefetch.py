@@ -10,7 +10,8 @@ from concurrent import futures
 
 import actors
 import futures_actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 MESSAGES = 100_000
 
@@ -32,10 +33,10 @@ def test_cancel_is_exact_over_100_000_messages(kind):
         canceller = threading.Thread(target=cancel)
         canceller.start()
         for number in range(count):
-            posted.append(executor.post((actors.remember, number)))
+            posted.append(executor.post((tasks.remember, number)))
         canceller.join()
         assert futures.wait(posted, PATIENCE).not_done == set()
-        handled = executor.post((actors.recall,)).result(PATIENCE)
+        handled = executor.post((tasks.recall,)).result(PATIENCE)
     assert handled == [number for number in range(count) if not said[number]]
     assert [future.cancelled() for future in posted] == said
     # A race that one side always wins would show nothing. How often each does is the scheduler's
@@ -48,7 +49,7 @@ def test_a_message_that_runs_is_not_pending_again_before_it_is_done(kind, gate):
     """Also while a callback keeps its answer, which is in this process already, from ending it."""
     called, go_on = threading.Event(), threading.Event()
     with kind.start(actors.Do) as executor:
-        first = executor.post((actors.pause, gate))
+        first = executor.post((tasks.pause, gate))
 
         def callback(_):
             called.set()
@@ -56,7 +57,7 @@ def test_a_message_that_runs_is_not_pending_again_before_it_is_done(kind, gate):
 
         first.add_done_callback(callback)
         # More than are ever sent ahead.
-        posted = [executor.post((actors.echo, number)) for number in range(1_500)]
+        posted = [executor.post((tasks.echo, number)) for number in range(1_500)]
         gate.reached()
         gate.open()
         assert called.wait(PATIENCE)
@@ -111,13 +112,13 @@ class Notes(futures_actors.ProcessActor):
 def test_a_child_that_stops_reading_costs_memory_and_no_wait(process):
     """Far more is posted than its pipe takes, by a thread that nothing holds up."""
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGSTOP)
         try:
             large = bytes(1 << 20)
             begin = time.monotonic()
-            posted = [executor.post((actors.call, len, large)) for _ in range(40)]
-            posted += [executor.post((actors.call, len, b"")) for _ in range(2000)]
+            posted = [executor.post((tasks.call, len, large)) for _ in range(40)]
+            posted += [executor.post((tasks.call, len, b"")) for _ in range(2000)]
             took = time.monotonic() - begin
             assert not any(future.done() for future in posted)
             assert posted[-1].cancel()
@@ -136,11 +137,11 @@ def test_a_slow_callback_delays_no_other_actor(process):
         held.wait(PATIENCE)
 
     with process.start(actors.Do) as slow, process.start(actors.Do) as other:
-        slow.post((actors.echo, 1)).add_done_callback(hold)
+        slow.post((tasks.echo, 1)).add_done_callback(hold)
         assert called.wait(PATIENCE)
         try:
             for number in range(200):
-                assert other.post((actors.echo, number)).result(PATIENCE) == number
+                assert other.post((tasks.echo, number)).result(PATIENCE) == number
             assert not held.is_set()
         finally:
             held.set()

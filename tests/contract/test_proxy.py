@@ -7,7 +7,8 @@ import pytest
 
 import actors
 import futures_actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 def test_a_method_call_is_a_message_and_returns_its_future(kind):
@@ -46,9 +47,9 @@ def test_calls_posts_and_submissions_share_one_mailbox(kind, tmp_path):
     with kind.start(actors.Do) as executor:
         do = executor.proxy()
         for number in range(0, 60, 3):
-            executor.post((actors.append_to, path, f"{number} "))
-            do.handle((actors.append_to, path, f"{number + 1} "))
-            executor.submit(actors.append_to, None, path, f"{number + 2} ")
+            executor.post((tasks.append_to, path, f"{number} "))
+            do.handle((tasks.append_to, path, f"{number + 1} "))
+            executor.submit(tasks.append_to, None, path, f"{number + 2} ")
     assert path.read_text().split() == [str(number) for number in range(60)]
 
 

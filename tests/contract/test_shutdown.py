@@ -8,7 +8,8 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 AFTER_SHUTDOWN = "^cannot schedule new futures after shutdown$"
 
@@ -18,10 +19,10 @@ AFTER_SHUTDOWN = "^cannot schedule new futures after shutdown$"
 def test_post_after_shutdown_is_refused(any_kind, wait, used):
     executor = any_kind.start(actors.Do)
     if used:
-        executor.post((actors.echo, 1))
+        executor.post((tasks.echo, 1))
     executor.shutdown(wait=wait)
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
-        executor.post((actors.echo, 1))
+        executor.post((tasks.echo, 1))
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
         executor.submit(int)
 
@@ -36,7 +37,7 @@ def test_the_refusal_is_no_broken_executor(any_kind):
 
 def test_shutdown_waits_for_what_was_posted(any_kind):
     executor = any_kind.start(actors.Do)
-    posted = [executor.post((actors.remember, number)) for number in range(50)]
+    posted = [executor.post((tasks.remember, number)) for number in range(50)]
     executor.shutdown()
     assert all(future.done() for future in posted)
     assert posted[-1].result(0) == 50
@@ -44,8 +45,8 @@ def test_shutdown_waits_for_what_was_posted(any_kind):
 
 def test_shutdown_without_waiting_returns_at_once_and_drains(any_kind, gate):
     executor = any_kind.start(actors.Do)
-    posted = [executor.post((actors.pause, gate))]
-    posted += [executor.post((actors.remember, number)) for number in range(50)]
+    posted = [executor.post((tasks.pause, gate))]
+    posted += [executor.post((tasks.remember, number)) for number in range(50)]
     executor.shutdown(wait=False)
     assert not any(future.done() for future in posted)
     gate.open()
@@ -62,7 +63,7 @@ def test_shutdown_without_waiting_drains_behind_a_slow_constructor(kind, gate):
 
 def test_shutdown_takes_wait_by_position(any_kind, gate):
     executor = any_kind.start(actors.Do)
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     executor.shutdown(False)
     assert not future.done()
     gate.open()
@@ -71,7 +72,7 @@ def test_shutdown_takes_wait_by_position(any_kind, gate):
 
 def test_shutdown_waits_after_one_that_did_not(kind, gate):
     executor = kind.start(actors.Do)
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     executor.shutdown(wait=False)
     gate.reached()
     threading.Timer(0.1, gate.open).start()
@@ -101,10 +102,10 @@ def test_with_statement_gives_the_executor_and_waits(any_kind):
     executor = any_kind.start(actors.Do)
     with executor as same:
         assert same is executor
-        future = executor.post((actors.remember, 1))
+        future = executor.post((tasks.remember, 1))
     assert future.done()
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
-        executor.post((actors.echo, 1))
+        executor.post((tasks.echo, 1))
 
 
 def test_with_statement_lets_exceptions_through(any_kind):
@@ -116,8 +117,8 @@ def test_with_statement_lets_exceptions_through(any_kind):
 @pytest.mark.parametrize("wait", [True, False])
 def test_cancel_futures_cancels_what_has_not_begun(any_kind, gate, wait):
     executor = any_kind.start(actors.Do)
-    running = executor.post((actors.pause, gate))
-    waiting = [executor.post((actors.echo, number)) for number in range(10)]
+    running = executor.post((tasks.pause, gate))
+    waiting = [executor.post((tasks.echo, number)) for number in range(10)]
     gate.reached()
     threading.Timer(0.2, gate.open).start()
     executor.shutdown(wait=wait, cancel_futures=True)
@@ -130,9 +131,9 @@ def test_cancel_futures_cancels_what_has_not_begun(any_kind, gate, wait):
 
 def test_cancel_futures_wakes_waiters_at_once(kind, gate):
     executor = kind.start(actors.Do)
-    running = executor.post((actors.pause, gate))
+    running = executor.post((tasks.pause, gate))
     gate.reached()
-    waiting = [executor.post((actors.echo, number)) for number in range(3)]
+    waiting = [executor.post((tasks.echo, number)) for number in range(3)]
     threading.Timer(0.05, executor.shutdown, (False,), {"cancel_futures": True}).start()
     assert futures.wait(waiting, PATIENCE / 2).done == set(waiting)
     assert not running.done()
@@ -141,8 +142,8 @@ def test_cancel_futures_wakes_waiters_at_once(kind, gate):
 
 def test_cancel_futures_after_a_shutdown_that_did_not(any_kind, gate):
     executor = any_kind.start(actors.Do)
-    running = executor.post((actors.pause, gate))
-    waiting = [executor.post((actors.echo, number)) for number in range(10)]
+    running = executor.post((tasks.pause, gate))
+    waiting = [executor.post((tasks.echo, number)) for number in range(10)]
     gate.reached()
     executor.shutdown(wait=False)
     executor.shutdown(wait=False, cancel_futures=True)
@@ -165,7 +166,7 @@ def test_cancel_futures_spares_the_constructor(kind, gate):
 def test_shutdown_from_several_threads(kind, gate):
     """Each waits until the actor has ended."""
     executor = kind.start(actors.Do)
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     threads = [threading.Thread(target=executor.shutdown) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -180,11 +181,11 @@ def test_shutdown_from_several_threads(kind, gate):
 def test_shutdown_from_inside_handle_does_not_hang(thread):
     """An actor that waits for its own end may get an error, but must not wait for ever."""
     executor = thread.start(actors.Do)
-    future = executor.post((actors.call, executor.shutdown))
+    future = executor.post((tasks.call, executor.shutdown))
     future.exception(PATIENCE)
     assert future.done()
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
-        executor.post((actors.echo, 1))
+        executor.post((tasks.echo, 1))
 
 
 def test_posting_and_shutting_down_race(any_kind):
@@ -214,7 +215,7 @@ def test_posting_and_shutting_down_race(any_kind):
 
 def test_after_shutdown_the_process_is_gone(process):
     executor = process.start(actors.Do)
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     executor.shutdown()
     assert programs.is_gone(pid)
 
@@ -224,7 +225,7 @@ def test_after_shutdown_the_descriptors_are_closed(kind):
     """Though the executor itself is kept."""
     before = programs.descriptors_of_this_process()
     executor = kind.start(actors.Do)
-    executor.post((actors.echo, 1)).result(PATIENCE)
+    executor.post((tasks.echo, 1)).result(PATIENCE)
     executor.shutdown()
     programs.seconds_until(lambda: programs.descriptors_of_this_process() == before, 2)
 
@@ -232,6 +233,6 @@ def test_after_shutdown_the_descriptors_are_closed(kind):
 def test_after_shutdown_the_thread_is_gone(thread):
     before = set(programs.threads_of_this_process())
     executor = thread.start(actors.Do)
-    executor.post((actors.echo, 1)).result(PATIENCE)
+    executor.post((tasks.echo, 1)).result(PATIENCE)
     executor.shutdown()
     programs.seconds_until(lambda: set(programs.threads_of_this_process()) <= before, 2)

@@ -7,7 +7,8 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 def test_a_fresh_actor(kind):
@@ -26,16 +27,16 @@ def test_a_fresh_actor(kind):
 
 def test_the_pid_is_that_of_the_process(process):
     with process.start(actors.Do) as executor:
-        assert executor.stats().pid == executor.post((actors.get_pid,)).result(PATIENCE)
+        assert executor.stats().pid == executor.post((tasks.get_pid,)).result(PATIENCE)
     assert executor.stats().pid is None
 
 
 def test_what_waits_and_what_runs(kind, gate):
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        posted = [executor.post((actors.echo, number)) for number in range(600)]
-        executor.tell((actors.echo, "told"))
+        posted = [executor.post((tasks.echo, number)) for number in range(600)]
+        executor.tell((tasks.echo, "told"))
         before = executor.stats()
         assert (before.depth, before.told, before.handled) == (601, 1, 0)
         time.sleep(0.05)
@@ -54,19 +55,19 @@ def test_what_waits_and_what_runs(kind, gate):
 def test_counts_are_there_when_the_answer_is(kind):
     with kind.start(actors.Do) as executor:
         for number in range(1, 50):
-            executor.post((actors.echo, number)).result(PATIENCE)
+            executor.post((tasks.echo, number)).result(PATIENCE)
             assert executor.stats().handled == number
         for number in range(1, 20):
-            executor.post((actors.fail, KeyError(number))).exception(PATIENCE)
+            executor.post((tasks.fail, KeyError(number))).exception(PATIENCE)
             assert executor.stats().failed == number
 
 
 def test_failures_of_told_messages_are_counted(kind):
     with kind.start(actors.Do) as executor:
         for _ in range(3):
-            executor.tell((actors.fail, KeyError("k")))
-            executor.tell((actors.echo, 1))
-        executor.post((actors.echo, 1)).result(PATIENCE)
+            executor.tell((tasks.fail, KeyError("k")))
+            executor.tell((tasks.echo, 1))
+        executor.post((tasks.echo, 1)).result(PATIENCE)
         stats = executor.stats()
         assert (stats.handled, stats.failed, stats.told) == (4, 3, 6)
 
@@ -76,7 +77,7 @@ def test_told_messages_are_counted_in_time_though_nothing_is_posted(kind):
         for count in (1, 50, 700):
             before = executor.stats().handled
             for _ in range(count):
-                executor.tell((actors.echo, 1))
+                executor.tell((tasks.echo, 1))
             programs.seconds_until(
                 lambda wanted=before + count: executor.stats().handled == wanted, PATIENCE
             )
@@ -92,7 +93,7 @@ def test_what_fails_in_the_parent_is_counted(process):
 
 def test_states(kind, gate):
     executor = kind.start(actors.Do)
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     gate.reached()
     assert executor.stats().state == "running"
     executor.shutdown(wait=False)
@@ -108,9 +109,9 @@ def test_states(kind, gate):
 
 def test_death_counts_as_failure(process, gate):
     executor = process.start(actors.Do)
-    executor.post((actors.pause, gate))
-    executor.post((actors.exit_at_once, 3))
-    posted = [executor.post((actors.echo, 1)) for _ in range(3)]
+    executor.post((tasks.pause, gate))
+    executor.post((tasks.exit_at_once, 3))
+    posted = [executor.post((tasks.echo, 1)) for _ in range(3)]
     gate.open()
     posted[-1].exception(PATIENCE)
     executor.shutdown()
@@ -126,10 +127,10 @@ def test_every_message_is_counted_once(kind):
         def send(sender):
             for number in range(100):
                 if number % 4 == 0:
-                    executor.tell((actors.echo, number))
+                    executor.tell((tasks.echo, number))
                 else:
                     future = executor.post(
-                        (actors.fail, KeyError()) if number % 7 == 0 else (actors.echo, 1)
+                        (tasks.fail, KeyError()) if number % 7 == 0 else (tasks.echo, 1)
                     )
                     if number % 3 == sender % 3:
                         future.cancel()
@@ -143,6 +144,6 @@ def test_every_message_is_counted_once(kind):
 
 def test_what_a_dead_actor_had_begun_does_not_run_any_more(process):
     with process.start(actors.Do) as executor:
-        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         stats = executor.stats()
     assert (stats.state, stats.age, stats.depth, stats.failed) == ("broken", None, 0, 1)

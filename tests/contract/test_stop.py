@@ -13,7 +13,8 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 AFTER_SHUTDOWN = "^cannot schedule new futures after shutdown$"
 FORCES = ["terminate", "kill", "terminate_workers", "kill_workers"]
@@ -27,8 +28,8 @@ def force(request):
 def busy(kind, gate, count=3):
     """Return an executor whose first message waits at the gate, and the futures of all."""
     executor = kind.start(actors.Do)
-    posted = [executor.post((actors.pause, gate))]
-    posted += [executor.post((actors.echo, number)) for number in range(count)]
+    posted = [executor.post((tasks.pause, gate))]
+    posted += [executor.post((tasks.echo, number)) for number in range(count)]
     gate.reached()
     return executor, posted
 
@@ -194,8 +195,8 @@ def exit_on_sigterm(actor):
 def test_a_process_that_catches_sigterm_begins_no_other_message(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((catch_sigterm,)).result(PATIENCE)
-        running = executor.post((actors.pause, gate))
-        waiting = [executor.post((actors.echo, number)) for number in range(600)]
+        running = executor.post((tasks.pause, gate))
+        waiting = [executor.post((tasks.echo, number)) for number in range(600)]
         gate.reached()
         executor.terminate()
         assert not waiting[1].done()
@@ -211,7 +212,7 @@ def test_a_process_that_catches_sigterm_begins_no_other_message(process, gate):
 def test_kill_ends_a_process_that_catches_sigterm(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((catch_sigterm,)).result(PATIENCE)
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
         executor.terminate()
         executor.kill()
@@ -221,7 +222,7 @@ def test_kill_ends_a_process_that_catches_sigterm(process, gate):
 def test_a_process_may_end_itself_on_sigterm(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((exit_on_sigterm,)).result(PATIENCE)
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
         while not running.done():  # a signal that comes just before a system call does not end it
             executor.terminate()
@@ -279,7 +280,7 @@ def test_an_actor_is_ended_from_a_callback(kind, gate, force):
 
 def test_an_actor_is_ended_from_its_own_handle(thread, force):
     executor = thread.start(actors.Do)
-    future = executor.post((actors.call, getattr(executor, force)))
+    future = executor.post((tasks.call, getattr(executor, force)))
     executor.shutdown(timeout=PATIENCE)
     assert future.exception(0) is None
 
@@ -304,10 +305,10 @@ def test_an_actor_is_ended_from_a_finalizer(kind, gate, force):
 
 ENDS = ["executor.kill()", "executor.terminate()", "executor.shutdown(cancel_futures=True)"]
 INTERRUPTED = {
-    "posting": "executor.post((actors.echo, 1))",
-    "round trips": "executor.post((actors.echo, 1)).result(30)",
-    "waiting": "executor.post((actors.nap, 0.5)).result(30)",
-    "cancelling": "executor.post((actors.echo, 1)).cancel()",
+    "posting": "executor.post((tasks.echo, 1))",
+    "round trips": "executor.post((tasks.echo, 1)).result(30)",
+    "waiting": "executor.post((tasks.nap, 0.5)).result(30)",
+    "cancelling": "executor.post((tasks.echo, 1)).cancel()",
 }
 
 
@@ -317,11 +318,11 @@ def test_an_actor_is_ended_from_a_signal_handler(kind, program, work, end):
     """Whatever the interrupted thread was about in the core."""
     rounds = 1 if kind.base == "Ray" else 5  # where a start takes a second
     parent = program(f"""if True:
-        import signal, actors
+        import actors, signal, tasks
         from concurrent import futures
         for _ in range({rounds}):
             executor = actors.{kind.base}Do.executor()
-            executor.post((actors.echo, 1)).result(30)
+            executor.post((tasks.echo, 1)).result(30)
             def end(*_, executor=executor):
                 {end}
             signal.signal(signal.SIGALRM, end)
@@ -381,7 +382,7 @@ def test_on_stop_has_run_when_shutdown_returns(kind, tmp_path):
 
 def test_on_stop_runs_at_the_exit_of_the_interpreter(kind, script, tmp_path):
     source = f"""if True:
-        import sys, actors
+        import actors, sys
         executor = actors.{kind.base}Writes.executor(sys.argv[1])
         executor.post("last")
     """
@@ -442,8 +443,8 @@ class ProcessHangs(futures_actors.ProcessActor):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_leaving_by_an_interrupt_cancels_what_has_not_begun(kind, gate, error):
     with pytest.raises(error), kind.start(actors.Do) as executor:
-        running = executor.post((actors.pause, gate))
-        waiting = [executor.post((actors.echo, number)) for number in range(10)]
+        running = executor.post((tasks.pause, gate))
+        waiting = [executor.post((tasks.echo, number)) for number in range(10)]
         gate.reached()
         threading.Timer(0.1, gate.open).start()
         raise error
@@ -454,6 +455,6 @@ def test_leaving_by_an_interrupt_cancels_what_has_not_begun(kind, gate, error):
 @pytest.mark.parametrize("error", [ValueError, GeneratorExit, BaseException])
 def test_leaving_by_another_error_drains(kind, error):
     with pytest.raises(error), kind.start(actors.Do) as executor:
-        posted = [executor.post((actors.echo, number)) for number in range(10)]
+        posted = [executor.post((tasks.echo, number)) for number in range(10)]
         raise error
     assert [future.result(0) for future in posted] == list(range(10))

@@ -8,7 +8,8 @@ from concurrent import futures
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 def test_submit_runs_a_function(any_kind):
@@ -52,8 +53,8 @@ def test_submitted_functions_run_where_the_actor_lives(kind):
 
     with kind.start(actors.Do) as executor:
         for ask, submitted in (
-            (actors.get_pid, os.getpid),
-            (actors.get_thread, threading.get_ident),
+            (tasks.get_pid, os.getpid),
+            (tasks.get_thread, threading.get_ident),
         ):
             here = executor.post((ask,)).result(PATIENCE)
             assert executor.submit(submitted).result(PATIENCE) == here
@@ -63,8 +64,8 @@ def test_submissions_and_posts_share_one_mailbox(kind, tmp_path):
     path = tmp_path / "order"
     with kind.start(actors.Do) as executor:
         for number in range(0, 40, 2):
-            executor.post((actors.append_to, path, f"{number} "))
-            executor.submit(actors.append_to, None, path, f"{number + 1} ")
+            executor.post((tasks.append_to, path, f"{number} "))
+            executor.submit(tasks.append_to, None, path, f"{number + 1} ")
     assert path.read_text().split() == [str(number) for number in range(40)]
 
 
@@ -121,7 +122,7 @@ def test_map_raises_where_a_call_raised(any_kind):
 
 def test_map_times_out(any_kind, gate):
     with any_kind.start(actors.Do) as executor:
-        answers = executor.map(actors.pause, [None], [gate], timeout=0.05)
+        answers = executor.map(tasks.pause, [None], [gate], timeout=0.05)
         gate.reached()
         with pytest.raises(futures.TimeoutError):
             next(answers)

@@ -10,7 +10,8 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 def errors_in(caplog):
@@ -21,10 +22,10 @@ def test_told_messages_are_handled_in_order_with_the_others(kind):
     with kind.start(actors.Do) as executor:
         for number in range(100):
             if number % 3:
-                assert executor.tell((actors.remember, number)) is None
+                assert executor.tell((tasks.remember, number)) is None
             else:
-                executor.post((actors.remember, number))
-        assert executor.post((actors.recall,)).result(PATIENCE) == list(range(100))
+                executor.post((tasks.remember, number))
+        assert executor.post((tasks.recall,)).result(PATIENCE) == list(range(100))
 
 
 @pytest.mark.parametrize("count", [1, 40, 600, 3000])
@@ -39,15 +40,15 @@ def test_told_messages_are_handled_however_many(kind, count):
 def test_large_told_messages_leave_the_window(process):
     with process.start(actors.Do) as executor:
         for _ in range(8):
-            executor.tell((actors.remember, bytes(1 << 20)))
-        assert len(executor.post((actors.recall,)).result(PATIENCE)) == 8
+            executor.tell((tasks.remember, bytes(1 << 20)))
+        assert len(executor.post((tasks.recall,)).result(PATIENCE)) == 8
 
 
 def test_shutdown_drains_what_was_told(kind, tmp_path):
     path = tmp_path / "handled"
     executor = kind.start(actors.Do)
     for number in range(700):
-        executor.tell((actors.append_to, path, f"{number}\n"))
+        executor.tell((tasks.append_to, path, f"{number}\n"))
     executor.shutdown()
     assert [int(line) for line in path.read_text().split()] == list(range(700))
 
@@ -55,16 +56,16 @@ def test_shutdown_drains_what_was_told(kind, tmp_path):
 def test_a_dropped_executor_handles_what_was_told(kind, tmp_path):
     path = tmp_path / "handled"
     executor = kind.start(actors.Do)
-    executor.tell((actors.append_to, path, "yes"))
+    executor.tell((tasks.append_to, path, "yes"))
     del executor
     programs.seconds_until(lambda: path.exists() and path.read_text() == "yes", PATIENCE)
 
 
 def test_what_a_told_message_raises_is_logged_and_harms_nothing(kind, caplog):
     with kind.start(actors.Do) as executor:
-        executor.tell((actors.fail, ValueError("told in vain")))
-        executor.tell((actors.exit_politely, 3))
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        executor.tell((tasks.fail, ValueError("told in vain")))
+        executor.tell((tasks.exit_politely, 3))
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
     first, second = errors_in(caplog)
     text = f"actor {kind.base}Do: handle of a message that was told raised an exception"
     for record in (first, second):
@@ -78,14 +79,14 @@ def test_a_told_message_that_cannot_be_sent_is_the_callers_error(process):
     with process.start(actors.Do) as executor:
         with pytest.raises(TypeError, match="the message for actor ProcessDo"):
             executor.tell(threading.Lock())
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
 def test_tell_after_shutdown_is_refused(kind):
     executor = kind.start(actors.Do)
     executor.shutdown()
     with pytest.raises(RuntimeError, match="after shutdown"):
-        executor.tell((actors.echo, 1))
+        executor.tell((tasks.echo, 1))
 
 
 def test_tell_to_a_broken_actor_is_refused(kind):
@@ -97,17 +98,17 @@ def test_tell_to_a_broken_actor_is_refused(kind):
 
 def test_told_messages_share_the_room_of_a_mailbox(kind, gate):
     with kind.actor(actors.Do).options(mailbox_size=2).executor() as executor:
-        executor.tell((actors.pause, gate))
+        executor.tell((tasks.pause, gate))
         gate.reached()
-        executor.tell((actors.remember, 1), timeout=0)
-        executor.post((actors.remember, 2), timeout=0)
+        executor.tell((tasks.remember, 1), timeout=0)
+        executor.post((tasks.remember, 2), timeout=0)
         with pytest.raises(futures_actors.MailboxFull):
-            executor.tell((actors.remember, 3), timeout=0)
-        teller = threading.Thread(target=executor.tell, args=((actors.remember, 4),))
+            executor.tell((tasks.remember, 3), timeout=0)
+        teller = threading.Thread(target=executor.tell, args=((tasks.remember, 4),))
         teller.start()
         gate.open()
         teller.join(PATIENCE)
-        assert executor.post((actors.recall,)).result(PATIENCE) == [1, 2, 4]
+        assert executor.post((tasks.recall,)).result(PATIENCE) == [1, 2, 4]
 
 
 @pytest.mark.parametrize("size", [1, 5, 40])
@@ -120,10 +121,10 @@ def test_many_are_told_through_little_room(kind, size):
 
 def test_cancel_futures_drops_what_was_told_and_has_not_begun(kind, gate, caplog):
     executor = kind.start(actors.Do)
-    log = executor.post((actors.recall,))
-    running = executor.post((actors.pause, gate))
+    log = executor.post((tasks.recall,))
+    running = executor.post((tasks.pause, gate))
     for number in range(5):
-        executor.tell((actors.fail, ValueError(number)))
+        executor.tell((tasks.fail, ValueError(number)))
     gate.reached()
     executor.shutdown(wait=False, cancel_futures=True)
     gate.open()
@@ -135,12 +136,12 @@ def test_cancel_futures_drops_what_was_told_and_has_not_begun(kind, gate, caplog
 
 def test_what_was_told_and_is_lost_by_death_is_logged(process, gate, caplog):
     executor = process.start(actors.Do)
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     for number in range(40):
-        executor.tell((actors.remember, number))
-    executor.tell((actors.pause, gate))
+        executor.tell((tasks.remember, number))
+    executor.tell((tasks.pause, gate))
     for _ in range(600):
-        executor.tell((actors.remember, "never"))
+        executor.tell((tasks.remember, "never"))
     gate.reached()
     os.kill(pid, signal.SIGKILL)
     executor.shutdown()
@@ -153,8 +154,8 @@ def test_what_was_told_and_is_lost_by_death_is_logged(process, gate, caplog):
 
 def test_what_was_told_and_is_lost_by_force_is_logged(thread, gate, caplog):
     executor = thread.start(actors.Do)
-    executor.tell((actors.pause, gate))
-    executor.tell((actors.remember, 1))
+    executor.tell((tasks.pause, gate))
+    executor.tell((tasks.remember, 1))
     gate.reached()
     executor.kill()
     gate.open()

@@ -9,8 +9,9 @@ import warnings
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
 from futures_actors import ProcessActor, ThreadActor
+from gates import PATIENCE
 
 ran = []
 
@@ -127,7 +128,7 @@ def test_a_function_whose_result_has_not_run_is_refused(kind, function, text):
             executor.submit(function).result(PATIENCE)
         with pytest.raises(TypeError, match=f"^handle of actor .*Do returned {text}"):
             executor.post((function,)).result(PATIENCE)
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
 @pytest.mark.parametrize("method", ["generator", "coroutine", "async_generator"])

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 from observe import in_thread
 
 
@@ -38,7 +39,7 @@ def test_a_finished_future_can_be_awaited(kind):
 def test_awaiting_raises_what_handle_raised(kind):
     async def main():
         with pytest.raises(ValueError, match=r"^expected$"):
-            await executor.post((actors.fail, ValueError("expected")))
+            await executor.post((tasks.fail, ValueError("expected")))
 
     with kind.start(actors.Do) as executor:
         run(main)
@@ -49,11 +50,11 @@ def test_a_future_can_be_awaited_many_times_at_once(kind, gate):
         return await future
 
     async def main():
-        future = executor.post((actors.pause, gate))
-        tasks = [asyncio.create_task(wait(future)) for _ in range(20)]
+        future = executor.post((tasks.pause, gate))
+        awaits = [asyncio.create_task(wait(future)) for _ in range(20)]
         await asyncio.sleep(0)
         gate.open()
-        assert await asyncio.gather(*tasks) == ["passed"] * 20
+        assert await asyncio.gather(*awaits) == ["passed"] * 20
 
     with kind.start(actors.Do) as executor:
         run(main)
@@ -68,7 +69,7 @@ def test_a_future_can_be_awaited_from_several_loops(kind, gate):
         answers.append(await future)
 
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         threads = [in_thread(lambda: run(main)) for _ in range(3)]
         ready.wait(PATIENCE)
         gate.open()
@@ -87,7 +88,7 @@ def test_awaiting_does_not_block_the_loop(kind, gate):
         assert await task == "passed"
 
     async def wait():
-        return await executor.post((actors.pause, gate))
+        return await executor.post((tasks.pause, gate))
 
     with kind.start(actors.Do) as executor:
         run(main)
@@ -116,9 +117,9 @@ def test_cancelling_the_awaiting_task_cancels_a_message_not_begun(kind, gate, ho
         return await (future if how == "await" else asyncio.wrap_future(future))
 
     async def main():
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
-        future = executor.post((actors.remember, "never"))
+        future = executor.post((tasks.remember, "never"))
         task = asyncio.create_task(wait(future))
         await asyncio.sleep(0)
         task.cancel()
@@ -127,7 +128,7 @@ def test_cancelling_the_awaiting_task_cancels_a_message_not_begun(kind, gate, ho
         assert future.cancelled()
         assert not running.done()
         gate.open()
-        assert await executor.post((actors.recall,)) == []
+        assert await executor.post((tasks.recall,)) == []
 
     with kind.start(actors.Do) as executor:
         run(main)
@@ -138,7 +139,7 @@ def test_cancelling_the_awaiting_task_leaves_a_message_that_has_begun(kind, gate
         return await future
 
     async def main():
-        future = executor.post((actors.pause_and_remember, gate, "done"))
+        future = executor.post((tasks.pause_and_remember, gate, "done"))
         gate.reached()
         task = asyncio.create_task(wait(future))
         await asyncio.sleep(0)
@@ -148,7 +149,7 @@ def test_cancelling_the_awaiting_task_leaves_a_message_that_has_begun(kind, gate
         assert future.running()
         gate.open()
         assert await future == 1
-        assert await executor.post((actors.recall,)) == ["done"]
+        assert await executor.post((tasks.recall,)) == ["done"]
 
     with kind.start(actors.Do) as executor:
         run(main)
@@ -156,9 +157,9 @@ def test_cancelling_the_awaiting_task_leaves_a_message_that_has_begun(kind, gate
 
 def test_a_message_cancelled_elsewhere_ends_the_awaiting_task(kind, gate):
     async def main():
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        future = executor.post((actors.echo, 1))
+        future = executor.post((tasks.echo, 1))
         asyncio.get_running_loop().call_soon(future.cancel)
         with pytest.raises(asyncio.CancelledError):
             await future
@@ -173,14 +174,14 @@ def test_a_timeout_of_asyncio_cancels_a_message_not_begun(kind, gate):
         return await future
 
     async def main():
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        future = executor.post((actors.remember, "never"))
+        future = executor.post((tasks.remember, "never"))
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(wait(future), 0.05)
         assert future.cancelled()
         gate.open()
-        assert await executor.post((actors.recall,)) == []
+        assert await executor.post((tasks.recall,)) == []
 
     with kind.start(actors.Do) as executor:
         run(main)

@@ -15,8 +15,9 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import ActorFuture
+from gates import PATIENCE
 
 THREADS = 16
 gil_is_off = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
@@ -65,7 +66,7 @@ class Board:
         moves = [self.cancel, self.watch, self.ask, self.wait, self.complete, self.look]
         for index in range(self.MESSAGES):
             message = number * self.MESSAGES + index
-            self.posted[message] = self.executor.post((actors.remember, message))
+            self.posted[message] = self.executor.post((tasks.remember, message))
             for _ in range(dice.randrange(3)):
                 # Somebody else's, more often than not: what was just posted, anywhere.
                 latest = dice.choice(list(self.posted.copy())[-THREADS:])
@@ -106,7 +107,7 @@ def test_every_future_ends_exactly_once_whatever_sixteen_threads_do(kind):
         everything = board.posted.values()
         assert len(everything) == THREADS * Board.MESSAGES
         assert futures.wait(everything, PATIENCE).not_done == set()
-        handled = executor.post((actors.recall,)).result(PATIENCE)
+        handled = executor.post((tasks.recall,)).result(PATIENCE)
 
     cancelled = {message for message, future in board.posted.items() if future.cancelled()}
     assert len(handled) == len(set(handled))
@@ -137,7 +138,7 @@ def test_shutdown_among_sixteen_threads_that_post(kind):
             if (number, index) == (0, 100):
                 executor.shutdown(wait=False, cancel_futures=True)
             try:
-                accepted.append(executor.post((actors.echo, index)))
+                accepted.append(executor.post((tasks.echo, index)))
             except RuntimeError as error:
                 assert str(error) == "cannot schedule new futures after shutdown"
                 refused += 1
@@ -167,13 +168,13 @@ def test_sixteen_threads_start_and_end_actors_of_their_own(kind):
 def test_one_of_sixteen_cancels_succeeds_in_a_race_with_the_actor(kind):
     """All of them say the same, whichever was first, unless the message had begun for some."""
     with kind.start(actors.Do) as executor:
-        posted = [executor.post((actors.remember, number)) for number in range(500)]
+        posted = [executor.post((tasks.remember, number)) for number in range(500)]
         called = []
         for future in posted:
             future.add_done_callback(called.append)
 
         said = at_once(lambda number: [future.cancel() for future in posted])
-        handled = executor.post((actors.recall,)).result(PATIENCE)
+        handled = executor.post((tasks.recall,)).result(PATIENCE)
     for number, future in enumerate(posted):
         assert {one[number] for one in said} == {future.cancelled()}
         assert (number in handled) is not future.cancelled()
@@ -184,10 +185,10 @@ def test_sixteen_threads_that_ask_get_one_answer(kind, gate):
     """An answer from a process is unpickled when it is asked for, and there is one of it."""
     with kind.start(actors.Do) as executor:
         for _ in range(20):
-            future = executor.post((actors.echo, ["an object"]))
+            future = executor.post((tasks.echo, ["an object"]))
             answers = at_once(lambda number, future=future: future.result(PATIENCE))
             assert {id(answer) for answer in answers} == {id(future.result())}
-            failed = executor.post((actors.fail, ValueError("expected")))
+            failed = executor.post((tasks.fail, ValueError("expected")))
             errors = at_once(lambda number, future=failed: future.exception(PATIENCE))
             assert {id(error) for error in errors} == {id(failed.exception())}
 
@@ -221,7 +222,7 @@ def test_one_of_sixteen_results_is_taken():
 def test_callbacks_added_while_the_future_ends_are_called_once(kind, gate):
     with kind.start(actors.Do) as executor:
         for _ in range(10):
-            future = executor.post((actors.pause, gate))
+            future = executor.post((tasks.pause, gate))
             called = []
 
             def play(number, future=future, called=called):
@@ -232,7 +233,7 @@ def test_callbacks_added_while_the_future_ends_are_called_once(kind, gate):
                     future.add_done_callback(lambda _, entry=entry: called.append(entry))
 
             at_once(play)
-            executor.post((actors.echo, None)).result(PATIENCE)  # the last one's callbacks have run
+            executor.post((tasks.echo, None)).result(PATIENCE)  # the last one's callbacks have run
             assert sorted(called) == [
                 (number, index) for number in range(16) for index in range(50)
             ]

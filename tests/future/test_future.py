@@ -15,8 +15,9 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import ActorFuture
+from gates import PATIENCE
 from observe import Thing, in_thread, on_linux, wait_until_asleep
 
 # With the standard library's futures.
@@ -32,7 +33,7 @@ def standard():
 
 def test_wait_for_all_of_ours_and_of_the_standard_library(kind, gate, standard):
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         done, not_done = futures.wait([future, standard], 0.05)
         assert (done, not_done) == (set(), {future, standard})
         gate.open()
@@ -44,7 +45,7 @@ def test_wait_for_all_of_ours_and_of_the_standard_library(kind, gate, standard):
 @pytest.mark.parametrize("first", ["ours", "theirs"])
 def test_wait_for_the_first_of_ours_and_of_the_standard_library(kind, gate, standard, first):
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         gate.reached()
         end = gate.open if first == "ours" else lambda: standard.set_result(None)
         threading.Timer(0.05, end).start()
@@ -59,12 +60,12 @@ def test_wait_for_the_first_failure_of_ours_and_of_the_standard_library(
 ):
     other, gate = gates(), gates()
     with kind.start(actors.Do) as executor, kind.start(actors.Do) as second:
-        answered = executor.post((actors.echo, 1))
+        answered = executor.post((tasks.echo, 1))
         assert answered.result(PATIENCE) == 1
         error = ValueError("expected")
-        held = executor.post((actors.pause, gate))
-        future = executor.post((actors.fail, error)) if failing == "ours" else held
-        unfinished = second.post((actors.pause, other))
+        held = executor.post((tasks.pause, gate))
+        future = executor.post((tasks.fail, error)) if failing == "ours" else held
+        unfinished = second.post((tasks.pause, other))
         gate.reached()
         end = gate.open if failing == "ours" else lambda: standard.set_exception(error)
         threading.Timer(0.05, end).start()
@@ -78,8 +79,8 @@ def test_wait_for_the_first_failure_of_ours_and_of_the_standard_library(
 def test_as_completed_takes_ours_and_the_standard_library_s(kind, gates, standard):
     first, second = gates(), gates()
     with kind.start(actors.Do) as executor:
-        early = executor.post((actors.pause, first))
-        late = executor.post((actors.pause, second))
+        early = executor.post((tasks.pause, first))
+        late = executor.post((tasks.pause, second))
         completed = futures.as_completed([standard, late, early], PATIENCE)
         first.open()
         assert next(completed) is early
@@ -133,7 +134,7 @@ def test_a_waiter_that_gives_up_leaves_the_others_their_answer(kind, gates, how)
     with kind.start(actors.Do) as executor:
         for _ in range(3):
             gate = gates()
-            future = executor.post((actors.pause, gate))
+            future = executor.post((tasks.pause, gate))
             gate.reached()
             impatient = in_thread(functools.partial(give_up, future, 0.05))
             patient = in_thread(ways[how])
@@ -142,7 +143,7 @@ def test_a_waiter_that_gives_up_leaves_the_others_their_answer(kind, gates, how)
             gate.open()
             patient.join(PATIENCE)
             assert future.result(PATIENCE) == "passed"
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
     assert answers == ["passed"] * 3
 
 
@@ -151,8 +152,8 @@ def test_threads_that_wait_for_different_messages_each_get_theirs(kind, gates):
     with kind.start(actors.Do) as executor:
         for order in (range(8), reversed(range(8))):
             gate = gates()
-            executor.post((actors.pause, gate))
-            posted = [executor.post((actors.echo, number)) for number in range(8)]
+            executor.post((tasks.pause, gate))
+            posted = [executor.post((tasks.echo, number)) for number in range(8)]
             answers = {}
 
             def ask(number, posted=posted, answers=answers):
@@ -192,9 +193,9 @@ def test_a_cancelled_future_wakes_whoever_waits_while_the_actor_is_held(kind, ga
             woken.append(True)
 
     with kind.start(actors.Do) as executor:
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
-        future = executor.post((actors.echo, 1))
+        future = executor.post((tasks.echo, 1))
         waiter = in_thread(wait)
         wait_until_asleep(os.getpid(), waiter.native_id)
         if how == "cancel":
@@ -210,11 +211,11 @@ def test_a_cancelled_future_wakes_whoever_waits_while_the_actor_is_held(kind, ga
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_cancelled_message_is_released_while_the_actor_is_held(thread, gate, watched):
     with thread.start(actors.Do) as executor:
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
         message, argument = Thing(), Thing()
         seen = weakref.ref(message), weakref.ref(argument)
-        posted = [executor.post((actors.echo, message)), executor.submit(id, argument)]
+        posted = [executor.post((tasks.echo, message)), executor.submit(id, argument)]
         if watched:
             assert not futures.wait(posted, 0.01).done
         del message, argument
@@ -228,10 +229,10 @@ def test_a_cancelled_message_is_released_while_the_actor_is_held(thread, gate, w
 def test_the_bytes_of_a_cancelled_message_are_released_while_the_actor_is_held(process, gate):
     size = 40 << 20  # so much, malloc gives back to the system at once; Python may keep one or two
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         before = programs.resident_bytes()
-        posted = [executor.post((actors.echo, b"x" * size)) for _ in range(8)]
+        posted = [executor.post((tasks.echo, b"x" * size)) for _ in range(8)]
         assert programs.resident_bytes() - before > 7.5 * size
         assert all(future.cancel() for future in posted)
         # What has begun to go to the child goes on.

@@ -6,7 +6,8 @@ import threading
 import pytest
 
 import actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 #: A range whose every number takes a while in C, which never looks whether another thread waits.
 LONG = 1_000_000
@@ -46,9 +47,9 @@ def test_other_threads_of_the_actor_run_between_messages_that_are_told(kind):
 
 def test_other_threads_run_between_the_callbacks_of_many_futures(kind, gate):
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        every = [executor.post((actors.echo, number)) for number in range(TIMES)]
+        every = [executor.post((tasks.echo, number)) for number in range(TIMES)]
         for future in every:
             future.add_done_callback(long_in_c(future))
         ends = threading.Thread(
@@ -64,7 +65,7 @@ def test_other_threads_run_between_the_callbacks_of_many_futures(kind, gate):
 
 def test_other_threads_run_between_the_callbacks_of_one_future(kind, gate):
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         called = []
         for _ in range(TIMES):
             future.add_done_callback(long_in_c(future))
@@ -77,7 +78,7 @@ def test_other_threads_run_between_the_callbacks_of_one_future(kind, gate):
 @pytest.mark.parametrize(("end", "count"), [("shutdown", "cancelled"), ("terminate", "failed")])
 def test_other_threads_run_while_many_messages_end(thread, gate, end, count):
     with thread.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         messages = 400_000
         futures = [executor.post(None) for _ in range(messages)]

@@ -12,7 +12,8 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 from observe import on_linux, tasks_of, wait_until_asleep
 
 # Signals.
@@ -20,11 +21,11 @@ from observe import on_linux, tasks_of, wait_until_asleep
 
 WAITS = """
 import signal, time
-import actors
+import actors, gates, tasks
 
-gate = actors.Gate({path!r})
+gate = gates.Gate({path!r})
 executor = actors.actor_class(actors.Do, {base!r}).executor()
-future = executor.post((actors.pause, gate))
+future = executor.post((tasks.pause, gate))
 gate.reached()
 """
 
@@ -192,7 +193,7 @@ def test_an_idle_actor_uses_no_cpu(kind):
 
     before = tasks_of(os.getpid())
     with kind.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         time.sleep(0.2)  # the thread that answered goes back to sleep
         first = usage()
         time.sleep(1)
@@ -205,7 +206,7 @@ def test_an_idle_actor_uses_no_cpu(kind):
 
 def converse(executor, count):
     for number in range(count):
-        assert executor.post((actors.echo, number)).result(PATIENCE) == number
+        assert executor.post((tasks.echo, number)).result(PATIENCE) == number
 
 
 def test_a_caller_of_a_slow_actor_polls_for_50_us_a_message_at_most(kind):
@@ -215,7 +216,7 @@ def test_a_caller_of_a_slow_actor_polls_for_50_us_a_message_at_most(kind):
         converse(executor, 300)
         before = time.thread_time()
         for _ in range(count):
-            executor.post((actors.nap, 0.01)).result(PATIENCE)
+            executor.post((tasks.nap, 0.01)).result(PATIENCE)
         # Posting and waking up take the rest. One that polled to the end would need 0.01.
         assert (time.thread_time() - before) / count < 0.001
 

@@ -15,7 +15,8 @@ import pytest
 
 import actors
 import futures_actors
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 class Interrupts:
@@ -60,9 +61,9 @@ class Waiter(threading.Thread):
 def busy(kind, gate):
     """An actor that has begun on a message, and three that wait."""
     with kind.start(actors.Do) as executor:
-        first = executor.post((actors.pause, gate))
+        first = executor.post((tasks.pause, gate))
         gate.reached()
-        yield executor, [executor.post((actors.echo, number)) for number in range(3)]
+        yield executor, [executor.post((tasks.echo, number)) for number in range(3)]
         gate.open()
         if not first.cancelled():
             futures.wait([first], PATIENCE)
@@ -96,9 +97,9 @@ def test_shutdown_that_is_interrupted_has_cancelled_all(busy):
 def test_kill_that_is_interrupted_has_ended_all(thread, gate):
     """A thread actor's messages fail in the thread that kills it."""
     with thread.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        pending = [executor.post((actors.echo, number)) for number in range(3)]
+        pending = [executor.post((tasks.echo, number)) for number in range(3)]
         waiter = Waiter(*pending)
         interrupt_acquire(pending[1])
         with pytest.raises(KeyboardInterrupt):
@@ -112,9 +113,9 @@ def test_kill_that_is_interrupted_has_ended_all(thread, gate):
 
 def test_callback_that_is_interrupted_by_a_kill_leaves_the_others(thread, gate):
     with thread.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
-        pending = [executor.post((actors.echo, number)) for number in range(2)]
+        pending = [executor.post((tasks.echo, number)) for number in range(2)]
         called = []
         for future in pending:
             future.add_done_callback(Interrupts(called.append))
@@ -167,7 +168,7 @@ def test_what_an_engine_cannot_raise_is_shown(kind, gate, monkeypatch):
     shown = []
     monkeypatch.setattr(sys, "unraisablehook", lambda what: shown.append(what.exc_type))
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         gate.reached()
         waiter = Waiter(future)
         interrupt_acquire(future)
@@ -180,7 +181,7 @@ def test_what_an_engine_cannot_raise_is_shown(kind, gate, monkeypatch):
 def test_what_a_callback_raises_in_an_engine_is_logged(kind, gate, caplog):
     called = threading.Event()
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(Interrupts(print))
         future.add_done_callback(lambda _: called.set())
         gate.open()

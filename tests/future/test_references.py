@@ -11,8 +11,10 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
+import trouble
 from futures_actors import ActorFuture
+from gates import PATIENCE
 from observe import Thing, is_collected, is_let_go
 
 
@@ -41,7 +43,7 @@ def test_a_cycle_of_a_future_and_its_answer_is_collected(kind, look_into):
 
 def test_a_cycle_of_a_future_and_its_exception_is_collected(kind, look_into):
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.fail, actors.Custom(7, "reason")))
+        future = executor.post((tasks.fail, trouble.Custom(7, "reason")))
         look_into(future)
         error = future.exception(PATIENCE)
         error.future = future
@@ -66,9 +68,9 @@ def test_a_cycle_of_a_future_and_its_callback_is_collected(kind, gate, look_into
     thing = Thing()
     seen = [weakref.ref(thing)]
     with kind.start(actors.Do) as executor:
-        running = executor.post((actors.pause, gate))
+        running = executor.post((tasks.pause, gate))
         gate.reached()
-        message = (actors.fail, KeyError()) if end == "exception" else (actors.echo, 1)
+        message = (tasks.fail, KeyError()) if end == "exception" else (tasks.echo, 1)
         future = executor.post(message)
         future.add_done_callback(lambda _, kept=(thing, future): None)
         look_into(future)
@@ -111,7 +113,7 @@ def test_the_collector_leaves_a_future_in_use_alone(kind, gate, look_into):
     called = []
     done = threading.Event()
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         look_into(future)
         future.add_done_callback(lambda future: called.append(future.result(0)))
         future.add_done_callback(lambda future, cycle=future: done.set())
@@ -128,9 +130,9 @@ def test_what_a_message_came_to_goes_with_its_future(kind, look_into, ends):
     """At once, while the actor waits for its next message, and with no call that helps."""
     with kind.start(actors.Do) as executor:
         for _ in range(10):
-            message = (actors.echo, actors.Itself())
+            message = (tasks.echo, actors.Itself())
             if ends == "exception":
-                message = (actors.fail_with, "Custom", 7, "reason")
+                message = (tasks.fail_with, "Custom", 7, "reason")
             future = executor.post(message)
             del message
             look_into(future)
@@ -174,7 +176,7 @@ def test_a_child_keeps_nothing_while_it_waits(process, tmp_path, way):
             raise Farewell
         return Farewell()
 
-    message = (actors.call, id, Message()) if way == "message" else (make,)
+    message = (tasks.call, id, Message()) if way == "message" else (make,)
     with process.start(actors.Do) as executor:
         future = executor.post(message)
         assert futures.wait([future], PATIENCE).done
@@ -184,7 +186,7 @@ def test_a_child_keeps_nothing_while_it_waits(process, tmp_path, way):
 @pytest.mark.parametrize("way", ["callback", "wait", "as_completed"])
 def test_whoever_waited_does_not_keep_the_answer(kind, gate, way):
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         seen = weakref.ref(future)
         if way == "callback":
             future.add_done_callback(lambda future: future.result())
@@ -213,7 +215,7 @@ def test_a_message_is_let_go_when_it_is_handled(any_kind):
     message = Thing()
     seen = weakref.ref(message)
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.call, id, message))
+        future = executor.post((tasks.call, id, message))
         future.result(PATIENCE)
         del message
         assert is_let_go(seen)
@@ -222,10 +224,10 @@ def test_a_message_is_let_go_when_it_is_handled(any_kind):
 
 def test_a_cancelled_message_is_let_go(kind, gate):
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         message = Thing()
         seen = weakref.ref(message)
-        future = executor.post((actors.call, id, message))
+        future = executor.post((tasks.call, id, message))
         del message
         assert future.cancel()
         gate.open()
@@ -234,7 +236,7 @@ def test_a_cancelled_message_is_let_go(kind, gate):
 
 def test_an_exception_is_kept_by_its_future_alone(any_kind):
     with any_kind.start(actors.Do) as executor:
-        future = executor.post((actors.fail_with, "Custom", 7, "reason"))
+        future = executor.post((tasks.fail_with, "Custom", 7, "reason"))
         error = weakref.ref(future.exception(PATIENCE))
         del future
         assert is_let_go(error)
@@ -244,7 +246,7 @@ def test_a_callback_is_let_go_when_it_has_run(kind, gate):
     thing = Thing()
     seen = weakref.ref(thing)
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(lambda _, thing=thing: None)
         del thing
         gate.open()

@@ -23,9 +23,9 @@ except ImportError:
     one = _interpreters.create(isolated="KIND" == "isolated")
 
 def use():
-    import actors
+    import actors, tasks
     with actors.ThreadDo.executor() as executor, actors.ProcessDo.executor() as other:
-        print(executor.post((actors.echo, 1)).result(20), other.post((actors.echo, 2)).result(20))
+        print(executor.post((tasks.echo, 1)).result(20), other.post((tasks.echo, 2)).result(20))
 
 if MAIN_FIRST:
     use()

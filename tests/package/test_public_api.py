@@ -14,8 +14,8 @@ import pytest
 
 import actors
 import futures_actors
-from actors import PATIENCE
 from futures_actors import ProcessActor, ThreadActor
+from gates import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -179,12 +179,12 @@ def test_naming_the_base_classes_imports_nothing_that_a_child_does_without(scrip
 def test_a_child_imports_only_what_its_code_asks_for(script):
     """In a program of its own: its fork server has not started anything that needs more."""
     source = f"""if True:
-        import actors
+        import actors, tasks
         with actors.ProcessDo.executor() as executor:
-            asked = executor.post((actors.loaded, *{UNWANTED_IN_A_CHILD}))
+            asked = executor.post((tasks.loaded, *{UNWANTED_IN_A_CHILD}))
             assert asked.result(30) == []
-            executor.post((actors.fail, ValueError("no"))).exception(30)
-            asked = executor.post((actors.loaded, *{UNWANTED_IN_A_CHILD}))
+            executor.post((tasks.fail, ValueError("no"))).exception(30)
+            asked = executor.post((tasks.loaded, *{UNWANTED_IN_A_CHILD}))
             assert asked.result(30) == [], "after a message that failed"
     """
     script(source).check()
@@ -192,9 +192,9 @@ def test_a_child_imports_only_what_its_code_asks_for(script):
 
 def test_a_thread_actor_needs_no_pickler(script):
     source = """if True:
-        import sys, actors
+        import actors, sys, tasks
         with actors.ThreadDo.executor() as executor:
-            print(executor.post((actors.loaded, "cloudpickle", "asyncio", "numpy")).result(30))
+            print(executor.post((tasks.loaded, "cloudpickle", "asyncio", "numpy")).result(30))
     """
     assert script(source).check().out == "[]\n"
 

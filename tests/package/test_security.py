@@ -10,7 +10,8 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 
@@ -27,7 +28,7 @@ def busy(request, gate):
     finally:
         futures_actors.set_start_method(request.config.getoption("--start-method"))
     with executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         started = set(programs.descendants_of(os.getpid())) - before
         servers = {
@@ -141,7 +142,7 @@ def test_a_record_is_read_without_importing_anything(process):
         _logging.handle(b"\x80\x05cos\nsystem\n", "Do", 0)
     assert marshal.loads(marshal.dumps({"a": 1})) == {"a": 1}
     with process.start(actors.Do) as executor:
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
 def test_unsafe_code_is_where_it_is_said_to_be():

@@ -9,6 +9,8 @@ import threading
 import pytest
 
 import actors
+import gates
+import tasks
 from actors import ProcessEcho, ThreadEcho
 from futures_actors import ProcessActor, ThreadActor
 
@@ -67,11 +69,11 @@ def test_what_a_thread_actor_runs_is_traced_as_what_a_pools_thread_runs_is(trace
 def test_callbacks_are_traced_in_the_threads_that_bring_answers(kind, traced, gate):
     called = threading.Event()
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         future.add_done_callback(called_back)
         future.add_done_callback(lambda _: called.set())
         gate.open()
-        assert called.wait(actors.PATIENCE)
+        assert called.wait(gates.PATIENCE)
     assert "called_back" in traced[0]
 
 
@@ -200,9 +202,9 @@ def test_callbacks_run_on_a_stack_of_the_size_that_was_asked_for(kind, stack_siz
         called.set()
 
     with kind.start(actors.Do) as executor:
-        executor.post((actors.pause, gate)).add_done_callback(call)
+        executor.post((tasks.pause, gate)).add_done_callback(call)
         gate.open()
-        assert called.wait(actors.PATIENCE)
+        assert called.wait(gates.PATIENCE)
     assert sizes[0] >= 64 << 20
 
 

@@ -20,7 +20,8 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 THRESHOLD = 16 * 1024
 MIB = 1 << 20
@@ -304,9 +305,9 @@ def test_views_of_one_array_come_back_apart(process):
 
 def test_a_message_is_as_it_was_when_posted(process, gate):
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         array = numbers()
-        futures = [executor.post((actors.echo, array)) for _ in range(5)]
+        futures = [executor.post((tasks.echo, array)) for _ in range(5)]
         array[:] = -1
         gate.open()
         for future in futures:
@@ -327,9 +328,9 @@ def test_an_array_outlives_its_executor(process):
 
 def test_an_array_outlives_the_process_that_sent_it(process):
     with process.start(actors.Do) as executor:
-        kept = executor.post((actors.echo, numbers())).result(PATIENCE)
-        unopened = executor.post((actors.echo, numbers()))
-        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        kept = executor.post((tasks.echo, numbers())).result(PATIENCE)
+        unopened = executor.post((tasks.echo, numbers()))
+        executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         for array in (kept, unopened.result(PATIENCE)):
             same(array, numbers())
             array[0] = 9
@@ -416,13 +417,13 @@ def test_free_memory_goes_back_to_the_system_when_idle(echo):
 @linux
 def test_a_cancelled_message_gives_its_memory_back_at_once(process, gate):
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         for _ in range(20):
-            assert executor.post((actors.echo, numbers(16 * MIB))).cancel()
+            assert executor.post((tasks.echo, numbers(16 * MIB))).cancel()
         assert only_memory() < 40 * MIB
         gate.open()
-        same(executor.post((actors.echo, numbers())).result(PATIENCE), numbers())
+        same(executor.post((tasks.echo, numbers())).result(PATIENCE), numbers())
 
 
 @linux
@@ -611,8 +612,8 @@ def test_a_child_killed_at_any_moment_leaks_no_memory(process):
     before = resident_shared()
     for turn in range(40):
         with process.start(actors.Do) as executor:
-            pid = executor.post((actors.get_pid,)).result(PATIENCE)
-            futures = [executor.post((actors.echo, numbers(4 * MIB))) for _ in range(8)]
+            pid = executor.post((tasks.get_pid,)).result(PATIENCE)
+            futures = [executor.post((tasks.echo, numbers(4 * MIB))) for _ in range(8)]
             time.sleep(turn * 0.0003)  # the moment is to be any
             os.kill(pid, signal.SIGKILL)
             for future in futures:

@@ -13,8 +13,8 @@ import cloudpickle
 import pytest
 
 import actors
-from actors import PATIENCE
 from futures_actors import ProcessActor
+from gates import PATIENCE
 
 # Enums.
 
@@ -437,7 +437,7 @@ def test_a_module_that_is_registered_with_cloudpickle_goes_by_value(process, mod
 
 def test_cloudpickle_is_not_loaded_for_what_pickle_can_do(script):
     script("""if True:
-        import sys, actors
+        import actors, sys
         with actors.ProcessEcho.executor() as executor:
             for message in (1, "__main__", {"a": [1.5, None]}, actors.Counter, ValueError("x")):
                 executor.post(message).result(30)

@@ -13,25 +13,26 @@ import pytest
 import actors
 import futures_actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 DEATHS = {
-    "exit": ((actors.exit_at_once, 3), 3),
-    "exit 0": ((actors.exit_at_once, 0), 0),
-    "SIGKILL": ((actors.kill, signal.SIGKILL), -signal.SIGKILL),
-    "SIGTERM": ((actors.kill, signal.SIGTERM), -signal.SIGTERM),
-    "SIGABRT": ((actors.kill, signal.SIGABRT), -signal.SIGABRT),
-    "segmentation fault": ((actors.segfault,), -signal.SIGSEGV),
+    "exit": ((tasks.exit_at_once, 3), 3),
+    "exit 0": ((tasks.exit_at_once, 0), 0),
+    "SIGKILL": ((tasks.kill, signal.SIGKILL), -signal.SIGKILL),
+    "SIGTERM": ((tasks.kill, signal.SIGTERM), -signal.SIGTERM),
+    "SIGABRT": ((tasks.kill, signal.SIGABRT), -signal.SIGABRT),
+    "segmentation fault": ((tasks.segfault,), -signal.SIGSEGV),
 }
 
 
 @pytest.mark.parametrize(("message", "exitcode"), DEATHS.values(), ids=DEATHS)
 def test_each_future_of_a_dead_process_says_what_happened(process, gate, message, exitcode):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
-        executor.post((actors.pause, gate))
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
+        executor.post((tasks.pause, gate))
         running = executor.post(message)
-        waiting = [executor.post((actors.echo, number)) for number in range(3)]
+        waiting = [executor.post((tasks.echo, number)) for number in range(3)]
         gate.open()
         errors = [future.exception(PATIENCE) for future in [running, *waiting]]
     assert len(set(map(id, errors))) == 4
@@ -57,7 +58,7 @@ REAPERS = {
 def test_where_somebody_else_reaps_no_exit_code_is_made_up(script, how, ending):
     """It is what it was, or None: `subprocess` says 0 there."""
     source = f"""if True:
-        import os, signal, threading, time, actors
+        import actors, os, signal, tasks, threading, time
         def reap(*_):
             try:
                 while os.waitpid(-1, os.WNOHANG) != (0, 0):
@@ -71,14 +72,14 @@ def test_where_somebody_else_reaps_no_exit_code_is_made_up(script, how, ending):
         {how}
         for _ in range(3):
             executor = actors.ProcessDo.executor()
-            pid = executor.post((actors.get_pid,)).result(20)
+            pid = executor.post((tasks.get_pid,)).result(20)
             ending = "{ending}"
             if ending == "death":
-                future = executor.post((actors.kill, signal.SIGKILL))
+                future = executor.post((tasks.kill, signal.SIGKILL))
             elif ending == "broken link":
-                future = executor.post((actors.write_nonsense, bytes([255] * 64)))
+                future = executor.post((tasks.write_nonsense, bytes([255] * 64)))
             else:
-                future = executor.post((actors.nap_in_c, 60))
+                future = executor.post((tasks.nap_in_c, 60))
                 while not future.running():
                     time.sleep(0.001)
                 getattr(executor, ending)()
@@ -93,7 +94,7 @@ def test_where_somebody_else_reaps_no_exit_code_is_made_up(script, how, ending):
 
 def test_post_after_death_is_refused(process):
     with process.start(actors.Do) as executor:
-        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         for post in (lambda: executor.post(1), lambda: executor.submit(abs, 1)):
             with pytest.raises(BrokenProcessPool, match="terminated abruptly") as caught:
                 post()
@@ -105,7 +106,7 @@ def test_post_after_death_is_refused(process):
 def test_refusals_after_death_are_each_their_own(process):
     """An exception that is raised twice would collect the tracebacks of both."""
     with process.start(actors.Do) as executor:
-        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         refusals = []
         for _ in range(2):
             with pytest.raises(BrokenProcessPool) as caught:
@@ -116,7 +117,7 @@ def test_refusals_after_death_are_each_their_own(process):
 
 def test_post_after_death_and_shutdown_is_refused(process):
     executor = process.start(actors.Do)
-    executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+    executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
     executor.shutdown()
     with pytest.raises(RuntimeError):
         executor.post(1)
@@ -124,7 +125,7 @@ def test_post_after_death_and_shutdown_is_refused(process):
 
 def test_an_actor_that_dies_between_messages_is_noticed(process):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGKILL)
         error = refusal(executor)
     assert isinstance(error, futures_actors.ActorDied)
@@ -137,7 +138,7 @@ def refusal(executor):
 
     def refused():
         try:
-            found.append(executor.post((actors.echo, 1)).exception(PATIENCE))
+            found.append(executor.post((tasks.echo, 1)).exception(PATIENCE))
         except BrokenProcessPool as error:
             found.append(error)
             return True
@@ -151,9 +152,9 @@ def refusal(executor):
 def test_death_wakes_every_way_of_waiting(process, gate):
     rung = threading.Event()
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        running = executor.post((actors.exit_at_once, 3))
-        waiting = [executor.post((actors.echo, number)) for number in range(3)]
+        executor.post((tasks.pause, gate))
+        running = executor.post((tasks.exit_at_once, 3))
+        waiting = [executor.post((tasks.echo, number)) for number in range(3)]
         waiting[0].add_done_callback(lambda _: rung.set())
         threading.Timer(0.05, gate.open).start()
         assert futures.wait([running, *waiting], PATIENCE).not_done == set()
@@ -163,9 +164,9 @@ def test_death_wakes_every_way_of_waiting(process, gate):
 
 def test_messages_cancelled_before_death_stay_cancelled(process, gate):
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        executor.post((actors.exit_at_once, 3))
-        cancelled, waiting = executor.post((actors.echo, 1)), executor.post((actors.echo, 2))
+        executor.post((tasks.pause, gate))
+        executor.post((tasks.exit_at_once, 3))
+        cancelled, waiting = executor.post((tasks.echo, 1)), executor.post((tasks.echo, 2))
         assert cancelled.cancel()
         gate.open()
         assert isinstance(waiting.exception(PATIENCE), futures_actors.ActorDied)
@@ -174,9 +175,9 @@ def test_messages_cancelled_before_death_stay_cancelled(process, gate):
 
 def test_answers_given_before_death_arrive(process, gate):
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
-        answered = [executor.post((actors.echo, number)) for number in range(100)]
-        executor.post((actors.exit_at_once, 3))
+        executor.post((tasks.pause, gate))
+        answered = [executor.post((tasks.echo, number)) for number in range(100)]
+        executor.post((tasks.exit_at_once, 3))
         gate.open()
         assert [future.result(PATIENCE) for future in answered] == list(range(100))
 
@@ -193,15 +194,15 @@ def test_a_callback_of_a_dead_actor_sees_a_refusing_executor(process):
         rung.set()
 
     with process.start(actors.Do) as executor:
-        executor.post((actors.exit_at_once, 3)).add_done_callback(post_again)
+        executor.post((tasks.exit_at_once, 3)).add_done_callback(post_again)
         assert rung.wait(PATIENCE)
     assert isinstance(seen[0], BrokenProcessPool)
 
 
 def test_one_actors_death_leaves_the_others_alone(process):
     with process.start(actors.Do) as doomed, process.start(actors.Do) as other:
-        doomed.post((actors.exit_at_once, 3)).exception(PATIENCE)
-        assert other.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        doomed.post((tasks.exit_at_once, 3)).exception(PATIENCE)
+        assert other.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
 
 def test_death_in_the_constructor_fails_what_was_posted(process):
@@ -219,14 +220,14 @@ def test_death_in_the_constructor_fails_what_was_posted(process):
 
 def test_death_is_noticed_though_a_fork_holds_the_pipes(process):
     with process.start(actors.Do) as executor:
-        error = executor.post((actors.leave_a_fork_and_die, 10)).exception(PATIENCE / 4)
+        error = executor.post((tasks.leave_a_fork_and_die, 10)).exception(PATIENCE / 4)
         assert isinstance(error, futures_actors.ActorDied)
         assert error.exitcode == -signal.SIGKILL
 
 
 def test_shutdown_does_not_wait_for_a_fork_that_an_actor_left(process):
     executor = process.start(actors.Do)
-    fork = executor.post((actors.leave_a_fork, 10)).result(PATIENCE)
+    fork = executor.post((tasks.leave_a_fork, 10)).result(PATIENCE)
     executor.shutdown()
     assert not programs.is_gone(fork)
     os.kill(fork, signal.SIGKILL)
@@ -235,18 +236,18 @@ def test_shutdown_does_not_wait_for_a_fork_that_an_actor_left(process):
 def test_a_parent_that_ignores_its_children_still_hears_of_a_death(script):
     """The system reaps the child then, and nobody learns its exit code."""
     source = """if True:
-        import signal, actors
+        import actors, signal, tasks
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         with actors.ProcessDo.executor() as executor:
-            print(executor.post((actors.echo, "alive")).result(30))
-            print(type(executor.post((actors.exit_at_once, 3)).exception(30)).__name__)
+            print(executor.post((tasks.echo, "alive")).result(30))
+            print(type(executor.post((tasks.exit_at_once, 3)).exception(30)).__name__)
     """
     assert script(source).check().out == "alive\nActorDied\n"
 
 
 def test_actor_died_pickles(process):
     with process.start(actors.Do) as executor:
-        error = executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        error = executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is futures_actors.ActorDied
     assert str(copy) == str(error)
@@ -258,21 +259,21 @@ def test_actor_died_pickles(process):
 
 def test_a_handle_that_closes_every_descriptor_breaks_its_actor_only(process):
     with process.start(actors.Do) as executor:
-        error = executor.post((actors.close_everything,)).exception(PATIENCE)
+        error = executor.post((tasks.close_everything,)).exception(PATIENCE)
         assert isinstance(error, BrokenProcessPool)
         with pytest.raises(BrokenProcessPool):
-            executor.post((actors.echo, 1))
+            executor.post((tasks.echo, 1))
 
 
 @pytest.mark.parametrize("half", [b"\x00", b"\x01\x00\x00", b"\x00" * 7], ids=len)
 def test_a_frame_cut_in_half_by_death(process, half):
     with process.start(actors.Do) as executor:
-        running = executor.post((actors.write_nonsense, half, 5))
-        waiting = executor.post((actors.echo, 1))
+        running = executor.post((tasks.write_nonsense, half, 5))
+        waiting = executor.post((tasks.echo, 1))
         for future in (running, waiting):
             assert isinstance(future.exception(PATIENCE), BrokenProcessPool)
         with pytest.raises(BrokenProcessPool):
-            executor.post((actors.echo, 1))
+            executor.post((tasks.echo, 1))
 
 
 @pytest.mark.parametrize(
@@ -281,8 +282,8 @@ def test_a_frame_cut_in_half_by_death(process, half):
 def test_a_frame_that_makes_no_sense_breaks_the_actor_with_an_error(process, nonsense):
     """An answer that came another way may still count; but no message stays without an end."""
     with process.start(actors.Do) as executor:
-        running = executor.post((actors.write_nonsense, nonsense))
-        waiting = executor.post((actors.echo, "waiting"))
+        running = executor.post((tasks.write_nonsense, nonsense))
+        waiting = executor.post((tasks.echo, "waiting"))
         for future, answer in ((running, "written"), (waiting, "waiting")):
             error = future.exception(PATIENCE)
             assert isinstance(error, BrokenProcessPool) or future.result() == answer
@@ -294,11 +295,11 @@ def test_an_answer_cut_in_half_by_death(program, gate):
     parent = program(
         """if True:
         import sys
-        import actors
+        import actors, gates, tasks
         executor = actors.ProcessDo.options(shared_memory=0).executor()
-        print(executor.post((actors.get_pid,)).result(30))
-        future = executor.post((actors.answer_big, 1 << 22, actors.Gate(sys.argv[1])))
-        waiting = executor.post((actors.echo, 1))
+        print(executor.post((tasks.get_pid,)).result(30))
+        future = executor.post((tasks.answer_big, 1 << 22, gates.Gate(sys.argv[1])))
+        waiting = executor.post((tasks.echo, 1))
         for one in (future, waiting):
             print(type(one.exception(30)).__name__)
         executor.shutdown()
@@ -322,9 +323,9 @@ def test_a_message_cut_in_half_by_the_parents_death(program, gate):
     parent = program(
         """if True:
         import os, sys, threading, time
-        import actors
+        import actors, gates
         waits = actors.ProcessWaits.options(shared_memory=0)
-        executor = waits.executor(actors.Gate(sys.argv[1]))
+        executor = waits.executor(gates.Gate(sys.argv[1]))
         threading.Timer(0.3, os._exit, (0,)).start()
         executor.post(bytes(1 << 24))
         time.sleep(30)

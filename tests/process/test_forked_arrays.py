@@ -16,8 +16,9 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import _core
+from gates import PATIENCE
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
@@ -69,7 +70,7 @@ def do(process):
 
 def ask(executor, number, length=LENGTH):
     """Return the future of a new array."""
-    return executor.post((actors.call, np.full, length, number))
+    return executor.post((tasks.call, np.full, length, number))
 
 
 def reuse_slots(executor, count=5):
@@ -133,7 +134,7 @@ def test_an_array_that_its_parent_drops_is_not_overwritten(do):
     "value", [full(7), list(range(100_000)), "t" * MIB], ids=["array", "list", "text"]
 )
 def test_an_answer_that_nobody_has_opened_is_in_both(do, value):
-    future = do.post((actors.echo, value))
+    future = do.post((tasks.echo, value))
     until_done(future)
     forked = Forked(lambda: np.array_equal(future.result(PATIENCE), value))
     assert np.array_equal(future.result(PATIENCE), value)
@@ -254,10 +255,10 @@ def test_what_arrives_while_a_fork_is_under_way_is_in_both(script):
         opened = []
         os.register_at_fork(before=lambda: futures and wait())
         import numpy as np
-        import actors
+        import actors, tasks
         with actors.ProcessDo.executor() as executor:
-            warm = executor.post((actors.call, np.full, 100_000, 1)).result(30)
-            futures += [executor.post((actors.call, np.full, 100_000, n)) for n in (5, 6, 7)]
+            warm = executor.post((tasks.call, np.full, 100_000, 1)).result(30)
+            futures += [executor.post((tasks.call, np.full, 100_000, n)) for n in (5, 6, 7)]
             gate, key = os.pipe()
             pid = os.fork()
             waited, futures[:] = futures[:], []
@@ -270,7 +271,7 @@ def test_what_arrives_while_a_fork_is_under_way_is_in_both(script):
                 array[:] = 99
             del array, waited, opened
             for n in range(10):
-                executor.post((actors.call, np.full, 100_000, 55)).result(30)
+                executor.post((tasks.call, np.full, 100_000, 55)).result(30)
             os.write(key, b"x")
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     """
@@ -284,7 +285,7 @@ def test_arrays_whose_actor_is_gone_are_each_ones_own_too(process, end):
     unopened = ask(executor, 6)
     until_done(unopened)
     if end == "kill":
-        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
     executor.shutdown()
     array += 1
     forked = Forked(lambda: (array == 8).all() and (unopened.result(5) == 6).all())
@@ -317,7 +318,7 @@ def test_an_array_that_a_fork_has_is_a_message_like_any_other(do):
     array = ask(do, 7).result(PATIENCE)
     forked = Forked(lambda: int(array.sum()) == 7 * LENGTH)
     array[:] = 8
-    back = do.post((actors.echo, array)).result(PATIENCE)
+    back = do.post((tasks.echo, array)).result(PATIENCE)
     back[:] = 9
     assert (array == 8).all()
     assert forked.holds()
@@ -387,7 +388,7 @@ def test_a_fork_without_arrays_costs_no_thread_and_no_descriptor(do):
             {path.name for path in Path(f"/proc/self/{kind}").iterdir()} for kind in ("task", "fd")
         ]
 
-    do.post((actors.echo, 1)).result(PATIENCE)
+    do.post((tasks.echo, 1)).result(PATIENCE)
     before = residents()
     _core.before_fork()
     assert residents() == before
@@ -400,7 +401,7 @@ def test_a_fork_that_fails_changes_nothing(do):
     _core.before_fork()
     _core.after_fork_in_parent()
     array += 1
-    assert (do.post((actors.echo, array)).result(PATIENCE) == 8).all()
+    assert (do.post((tasks.echo, array)).result(PATIENCE) == 8).all()
     reuse_slots(do)
     assert (array == 8).all()
 

@@ -8,27 +8,27 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+from gates import PATIENCE
 
 FORK = """
 import os, sys, warnings
-import actors
+import actors, tasks
 warnings.simplefilter("ignore")
 executor = actors.KINDDo.executor()
-executor.post((actors.echo, 1)).result(30)
-pending = executor.post((actors.nap, 0.5))
-queued = [executor.post((actors.remember, number)) for number in range(2000)][-1]
+executor.post((tasks.echo, 1)).result(30)
+pending = executor.post((tasks.nap, 0.5))
+queued = [executor.post((tasks.remember, number)) for number in range(2000)][-1]
 pid = os.fork()
 if pid == 0:
 FORKED
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-print(pending.result(30), queued.result(30), executor.post((actors.echo, "alive")).result(30))
+print(pending.result(30), queued.result(30), executor.post((tasks.echo, "alive")).result(30))
 """
 
 FORKED = {
     "posts": """
         try:
-            executor.post((actors.echo, 1)).result(5)
+            executor.post((tasks.echo, 1)).result(5)
         except RuntimeError:
             os._exit(0)
         os._exit(1)
@@ -102,7 +102,7 @@ FORKED = {
     """,
     "starts its own": """
         with actors.KINDDo.executor() as own:
-            os._exit(own.post((actors.echo, 0)).result(10))
+            os._exit(own.post((tasks.echo, 0)).result(10))
     """,
 }
 
@@ -158,7 +158,7 @@ def test_a_fork_while_an_actor_is_being_started_can_start_its_own(script):
     """Who starts one holds the lock of the fork server's connection, and waits for an answer."""
     source = """if True:
         import os, signal, threading, warnings
-        import actors
+        import actors, tasks
         from futures_actors import _forkserver_client
         warnings.simplefilter("ignore")
         actors.ProcessDo.executor().shutdown()
@@ -174,7 +174,7 @@ def test_a_fork_while_an_actor_is_being_started_can_start_its_own(script):
         if pid == 0:
             signal.alarm(20)
             with actors.ProcessDo.executor() as own:
-                os._exit(own.post((actors.echo, 0)).result(10))
+                os._exit(own.post((tasks.echo, 0)).result(10))
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         forked.set()
         thread.join()
@@ -186,25 +186,25 @@ def test_a_fork_while_an_actor_is_being_started_can_start_its_own(script):
 
 MULTIPROCESSING = """
 import multiprocessing, sys
-import actors
+import actors, tasks
 
 def work(path):
     executor = actors.KINDDo.executor()
-    assert executor.post((actors.echo, "answer")).result(20) == "answer"
+    assert executor.post((tasks.echo, "answer")).result(20) == "answer"
     # Not waited for: the end of the process is what handles it.
-    executor.post((actors.nap, 0.2))
-    executor.post((actors.append_to, path, "handled"))
+    executor.post((tasks.nap, 0.2))
+    executor.post((tasks.append_to, path, "handled"))
 
 if __name__ == "__main__":
     if sys.argv[2] == "fork":
         import warnings
         warnings.simplefilter("ignore")
     mine = actors.KINDDo.executor()
-    mine.post((actors.echo, 1)).result(20)
+    mine.post((tasks.echo, 1)).result(20)
     process = multiprocessing.get_context(sys.argv[2]).Process(target=work, args=sys.argv[1:2])
     process.start()
     process.join()
-    print(process.exitcode, mine.post((actors.echo, "mine")).result(20))
+    print(process.exitcode, mine.post((tasks.echo, "mine")).result(20))
 """
 
 
@@ -252,7 +252,7 @@ def test_actors_work_inside_pytest_xdist(tmp_path):
 
 INSIDE_XDIST = """
 import pytest
-import actors
+import actors, tasks
 
 @pytest.fixture(scope="module", params=["Thread", "Process"])
 def executor(request):
@@ -261,6 +261,6 @@ def executor(request):
 
 @pytest.mark.parametrize("number", range(4))
 def test_answer(executor, number, capfd):
-    assert executor.post((actors.echo, number)).result(20) == number
-    executor.post((actors.say, "output")).result(20)
+    assert executor.post((tasks.echo, number)).result(20) == number
+    executor.post((tasks.say, "output")).result(20)
 """

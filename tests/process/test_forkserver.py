@@ -10,7 +10,8 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
 
@@ -28,16 +29,16 @@ def spare():
 
 def test_an_actor_is_the_child_that_was_ready(process):
     with start(process) as first:
-        first.post((actors.get_pid,)).result(PATIENCE)
+        first.post((tasks.get_pid,)).result(PATIENCE)
         ready = spare()
         with start(process) as second:
-            assert second.post((actors.get_pid,)).result(PATIENCE) == ready
+            assert second.post((tasks.get_pid,)).result(PATIENCE) == ready
             assert spare() != ready
 
 
 def test_actors_that_start_faster_than_children_are_forked(process):
     executors = [start(process) for _ in range(8)]
-    pids = {executor.post((actors.get_pid,)).result(PATIENCE) for executor in executors}
+    pids = {executor.post((tasks.get_pid,)).result(PATIENCE) for executor in executors}
     assert len(pids) == 8
     for executor in executors:
         executor.shutdown()
@@ -46,7 +47,7 @@ def test_actors_that_start_faster_than_children_are_forked(process):
 def test_the_child_that_is_ready_has_no_descriptor_of_anybody(process):
     """Else the end of a pipe or of a process would not be seen."""
     with start(process) as executor:
-        executor.post((actors.get_pid,)).result(PATIENCE)
+        executor.post((tasks.get_pid,)).result(PATIENCE)
         open_files = Path(f"/proc/{spare()}/fd")
         # Just forked, it has yet to close what its server has.
         programs.seconds_until(lambda: len(list(open_files.iterdir())) == 4, PATIENCE)
@@ -59,16 +60,16 @@ def test_a_start_does_not_miss_the_child_that_was_ready(process):
     os.kill(ready, signal.SIGKILL)
     programs.seconds_until(lambda: programs.is_gone(ready), PATIENCE)
     with start(process) as executor:
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
 
 def test_a_killed_server_is_replaced_and_its_actors_go_on(script):
     source = """if True:
         import os, signal
-        import actors, futures_actors, programs
+        import actors, futures_actors, programs, tasks
         futures_actors.set_start_method("forkserver")
         old = actors.ProcessDo.executor()
-        pid = old.post((actors.get_pid,)).result(30)
+        pid = old.post((tasks.get_pid,)).result(30)
         me = os.getpid()
         programs.seconds_until(lambda: programs.spares_of(me), 30)
         (ready,) = programs.spares_of(me)
@@ -76,10 +77,10 @@ def test_a_killed_server_is_replaced_and_its_actors_go_on(script):
         os.kill(server, signal.SIGKILL)
         programs.seconds_until(lambda: programs.is_gone(ready), 30)
         with actors.ProcessDo.executor() as new:
-            assert new.post((actors.echo, "alive")).result(30) == "alive"
-            assert old.post((actors.get_pid,)).result(30) == pid
+            assert new.post((tasks.echo, "alive")).result(30) == "alive"
+            assert old.post((tasks.get_pid,)).result(30) == pid
         # Nobody is left who could know the exit code.
-        died = old.post((actors.exit_at_once, 3)).exception(30)
+        died = old.post((tasks.exit_at_once, 3)).exception(30)
         assert type(died) is futures_actors.ActorDied
         assert (died.pid, died.exitcode, died.started) == (pid, None, True)
     """
@@ -89,15 +90,15 @@ def test_a_killed_server_is_replaced_and_its_actors_go_on(script):
 def test_a_replaced_server_tells_how_its_actors_end_and_then_ends(script):
     source = """if True:
         import os, sys
-        import actors, futures_actors, programs
+        import actors, futures_actors, programs, tasks
         futures_actors.set_start_method("forkserver")
         executor = actors.ProcessDo.executor()
-        executor.post((actors.echo, 1)).result(30)
+        executor.post((tasks.echo, 1)).result(30)
         before = {pid for pid, _ in programs.descendants_of(os.getpid())}
         futures_actors.preload("json")
         with actors.ProcessDo.executor() as other:
-            assert other.post((actors.loaded, "json")).result(30) == ["json"]
-        assert executor.post((actors.exit_at_once, 3)).exception(30).exitcode == 3
+            assert other.post((tasks.loaded, "json")).result(30) == ["json"]
+        assert executor.post((tasks.exit_at_once, 3)).exception(30).exitcode == 3
         programs.seconds_until(lambda: all(map(programs.is_gone, before)), 30)
     """
     script(source).check()
@@ -114,13 +115,13 @@ def test_what_a_child_imports_slowly_is_there_for_the_next_that_is_kept_ready(sc
     """By a class that needs none of it: else it would have imported it itself."""
     source = f"""if True:
         import concurrent.futures, os
-        import actors, futures_actors, programs
+        import actors, futures_actors, programs, tasks
         futures_actors.set_start_method("forkserver")
         loads = {loads!r}
 
         def loaded():
             with actors.ProcessDo.executor() as plain:
-                told = plain.post((actors.loaded, *loads)).result(30)
+                told = plain.post((tasks.loaded, *loads)).result(30)
             programs.seconds_until(lambda: programs.spares_of(os.getpid()), 30)
             return told
 
@@ -168,17 +169,17 @@ def test_a_server_that_cannot_fork_is_done_without_and_asked_again(script, tmp_p
     """)
     source = """if True:
         import os
-        import actors, futures_actors
+        import actors, futures_actors, tasks
         futures_actors.set_start_method("forkserver")
         futures_actors.preload("no_forks")
         open("full", "w").close()
         for number in range(2):
             with actors.ProcessDo.executor() as executor:
-                pid = executor.post((actors.call, os.getppid)).result(30)
+                pid = executor.post((tasks.call, os.getppid)).result(30)
                 print("mine" if pid == os.getpid() else "the server's")
         os.remove("full")
         with actors.ProcessDo.executor() as executor:
-            pid = executor.post((actors.call, os.getppid)).result(30)
+            pid = executor.post((tasks.call, os.getppid)).result(30)
             print("mine" if pid == os.getpid() else "the server's")
     """
     ended = script(source)
@@ -190,7 +191,7 @@ def test_a_server_that_cannot_fork_is_done_without_and_asked_again(script, tmp_p
 def test_a_start_that_is_interrupted_leaves_the_next_its_own_child(script):
     """Ctrl-C while the server's answer is awaited: the next one would be taken for another's."""
     source = """if True:
-        import actors
+        import actors, tasks
         from futures_actors import _forkserver_client
         starter = actors.ProcessDo.options(start_method="forkserver")
         before = starter.executor()
@@ -206,8 +207,8 @@ def test_a_start_that_is_interrupted_leaves_the_next_its_own_child(script):
             print("interrupted")
         for _ in range(2):
             with starter.executor() as executor:
-                print(executor.stats().pid == executor.post((actors.get_pid,)).result(30))
-        print(before.post((actors.echo, "alive")).result(30))
+                print(executor.stats().pid == executor.post((tasks.get_pid,)).result(30))
+        print(before.post((tasks.echo, "alive")).result(30))
     """
     assert script(source).check().out == "interrupted\nTrue\nTrue\nalive\n"
 
@@ -215,7 +216,7 @@ def test_a_start_that_is_interrupted_leaves_the_next_its_own_child(script):
 def test_the_end_of_a_child_is_learned_by_a_descriptor_of_any_number(script):
     source = """if True:
         import os, resource
-        import actors
+        import actors, tasks
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         if most != resource.RLIM_INFINITY and most < 2000:
             print(3)
@@ -223,7 +224,7 @@ def test_the_end_of_a_child_is_learned_by_a_descriptor_of_any_number(script):
         resource.setrlimit(resource.RLIMIT_NOFILE, (2000, most))
         many = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
         executor = actors.ProcessDo.options(start_method="forkserver").executor()
-        print(executor.post((actors.exit_at_once, 3)).exception(30).exitcode)
+        print(executor.post((tasks.exit_at_once, 3)).exception(30).exitcode)
     """
     assert script(source).check().out == "3\n"
 
@@ -232,7 +233,7 @@ def test_children_that_end_together_each_have_their_own_exit_code(process):
     """One pipe tells of all of them, and one of the threads that wait reads for the others."""
     executors = [start(process) for _ in range(8)]
     futures = [
-        executor.post((actors.exit_at_once, code))
+        executor.post((tasks.exit_at_once, code))
         for code, executor in enumerate(executors, start=1)
     ]
     assert [future.exception(PATIENCE).exitcode for future in futures] == list(range(1, 9))

@@ -69,11 +69,11 @@ def test_an_executable_that_is_no_interpreter_is_named(script):
     """As in servers that embed Python, where it is the server."""
     source = """if True:
         import sys
-        import actors
+        import actors, tasks
         sys.executable = "/bin/false"
         for method in ("forkserver", "spawn"):
             executor = actors.ProcessDo.options(start_method=method).executor()
-            print("/bin/false" in str(executor.post((actors.echo, 1)).exception(30)))
+            print("/bin/false" in str(executor.post((tasks.echo, 1)).exception(30)))
     """
     ended = script(source)
     assert ended.out == "True\nTrue\n"

@@ -13,7 +13,8 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
 
@@ -21,12 +22,12 @@ METHODS = ["forkserver", "spawn"]
 #: Makes a program of a text whose actors are started by either method, after a first one.
 BEGIN = """if True:
     import os, resource, signal, sys, time
-    import actors, futures_actors
+    import actors, futures_actors, tasks
     futures_actors.set_start_method(sys.argv[1])
     def ask(*message):
         with actors.ProcessDo.executor() as executor:
             return executor.post(message).result(30)
-    ask(actors.echo, 1)
+    ask(tasks.echo, 1)
 """
 
 
@@ -53,11 +54,11 @@ def test_a_child_blocks_no_signal_whatever_its_starter_blocks(script, method):
     source = f"""if True:
         import signal, sys
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {{signal.SIGINT}})
-        import actors, futures_actors
+        import actors, futures_actors, tasks
         futures_actors.set_start_method({method!r})
         executor = actors.ProcessDo.executor()
-        print(executor.post((actors.call, signal.pthread_sigmask, signal.SIG_BLOCK, [])).result(30))
-        print(executor.post((actors.exit_at_once, 3)).exception(30).exitcode)
+        print(executor.post((tasks.call, signal.pthread_sigmask, signal.SIG_BLOCK, [])).result(30))
+        print(executor.post((tasks.exit_at_once, 3)).exception(30).exitcode)
         executor.shutdown(timeout=30)
         executor = actors.ProcessDo.executor()
         executor.terminate()
@@ -71,11 +72,11 @@ def test_a_child_ignores_the_signals_that_its_parent_ignores_then(after_a_first)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in signal.SIGUSR1, signal.SIGINT, signal.SIGUSR2, signal.SIGPIPE:
-        print(ask(actors.call, signal.getsignal, number) == signal.SIG_IGN)
+        print(ask(tasks.call, signal.getsignal, number) == signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in signal.SIGUSR1, signal.SIGINT:
-        print(ask(actors.call, signal.getsignal, number) == signal.SIG_IGN)
+        print(ask(tasks.call, signal.getsignal, number) == signal.SIG_IGN)
     """)
     assert out.split() == ["True", "True", "False", "True", "False", "False"]
 
@@ -88,8 +89,8 @@ def test_a_child_has_the_limits_and_the_niceness_of_the_moment(after_a_first):
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files - 7, most))
     os.nice(3)
-    print(ask(actors.call, resource.getrlimit, resource.RLIMIT_NOFILE) == (files - 7, most))
-    print(ask(actors.call, os.nice, 0) - os.nice(0))
+    print(ask(tasks.call, resource.getrlimit, resource.RLIMIT_NOFILE) == (files - 7, most))
+    print(ask(tasks.call, os.nice, 0) - os.nice(0))
     """)
     assert out.split() == ["True", "0"]
 
@@ -101,11 +102,11 @@ def test_a_child_has_the_processors_of_the_thread_that_starts_it(after_a_first):
     (one, *_) = every = os.sched_getaffinity(0)
     def start():
         os.sched_setaffinity(0, {one})
-        print(ask(actors.call, os.sched_getaffinity, 0) == {one})
+        print(ask(tasks.call, os.sched_getaffinity, 0) == {one})
     thread = threading.Thread(target=start)
     thread.start()
     thread.join(30)
-    print(ask(actors.call, os.sched_getaffinity, 0) == every)
+    print(ask(tasks.call, os.sched_getaffinity, 0) == every)
     """)
     assert out == "True\nTrue\n"
 
@@ -114,9 +115,9 @@ def test_a_child_is_in_the_session_of_its_parent(after_a_first):
     out = after_a_first("""
     if os.fork():  # a leader cannot leave
         os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
-    ask(actors.echo, 1)
+    ask(tasks.echo, 1)
     os.setsid()
-    print(ask(actors.call, os.getsid, 0) == os.getsid(0))
+    print(ask(tasks.call, os.getsid, 0) == os.getsid(0))
     """)
     assert out == "True\n"
 
@@ -127,7 +128,7 @@ def test_a_child_has_the_groups_of_the_moment(after_a_first, change):
     out = after_a_first(f"""
     {change}
     for call in os.getgroups, os.getgid, os.getegid:
-        print(ask(actors.call, call) == call())
+        print(ask(tasks.call, call) == call())
     """)
     assert out == "True\nTrue\nTrue\n"
 
@@ -139,13 +140,13 @@ def test_no_child_has_the_privileges_that_its_parent_has_given_up(script, method
         BEGIN
         + """
     before = actors.ProcessDo.executor()
-    before.post((actors.echo, 1)).result(30)
+    before.post((tasks.echo, 1)).result(30)
     os.chdir("/")
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
     try:
-        print(ask(actors.call, os.getuid))
+        print(ask(tasks.call, os.getuid))
     except (OSError, futures_actors.BrokenActor):
         print("65534")
     """
@@ -157,10 +158,10 @@ def test_variables_that_a_process_reads_once_are_those_of_the_moment(after_a_fir
     out = after_a_first("""
     os.environ["TZ"] = "JST-9"
     os.environ["PYTHONHASHSEED"] = "7"
-    print(ask(actors.call, time.localtime, 0).tm_hour)
-    print(ask(actors.call, hash, "text") == ask(actors.call, hash, "text"))
+    print(ask(tasks.call, time.localtime, 0).tm_hour)
+    print(ask(tasks.call, hash, "text") == ask(tasks.call, hash, "text"))
     del os.environ["TZ"]
-    print(ask(actors.call, time.localtime, 0).tm_hour)
+    print(ask(tasks.call, time.localtime, 0).tm_hour)
     """)
     here = time.localtime(0).tm_hour
     assert out.split() == ["9", "True", str(here)]
@@ -172,7 +173,7 @@ def test_variables_that_a_process_reads_once_are_those_of_the_moment(after_a_fir
 def test_a_path_may_be_longer_than_a_command_line(after_a_first):
     out = after_a_first("""
     sys.path += [f"/nowhere/{number:0200}" for number in range(20_000)]
-    print(ask(actors.look_at, "sys:path") == sys.path)
+    print(ask(tasks.look_at, "sys:path") == sys.path)
     """)
     assert out == "True\n"
 
@@ -212,7 +213,7 @@ def test_the_working_directory_need_not_be_readable(script, tmp_path, method, mo
             assert ctypes.CDLL(None).capset(header, no_rights) == 0
         os.chdir("inside")
         os.chmod(".", {mode})
-        import actors, logging
+        import actors, logging, tasks
         logging.disable(logging.CRITICAL)
         os.open(".", os.O_PATH)
         try:
@@ -220,7 +221,7 @@ def test_the_working_directory_need_not_be_readable(script, tmp_path, method, mo
         except PermissionError:
             print("unreadable")
         with actors.ProcessDo.options(start_method={method!r}).executor() as executor:
-            print(executor.post((actors.call, os.getcwd)).result(30) == os.getcwd())
+            print(executor.post((tasks.call, os.getcwd)).result(30) == os.getcwd())
         os.chmod(".", 0o700)
     """
     assert script(source).check().out == "unreadable\nTrue\n"
@@ -231,10 +232,10 @@ def test_the_working_directory_need_not_be_readable(script, tmp_path, method, mo
 FALLS_BACK = """if True:
     import logging
     logging.basicConfig(format="%(levelname)s %(message)s")
-    import actors, futures_actors
+    import actors, futures_actors, tasks
     for number in range(3):
         with actors.ProcessDo.executor() as executor:
-            print(executor.post((actors.echo, number)).result(30))
+            print(executor.post((tasks.echo, number)).result(30))
 """
 
 
@@ -286,11 +287,11 @@ def test_a_program_that_is_killed_while_it_starts_an_actor_leaves_no_word(progra
     """Its fork server, and what that has forked, find it gone wherever they are."""
     source = """if True:
         import sys
-        import actors
+        import actors, tasks
         sys.stdout.write("starts\\n")
         sys.stdout.flush()
         with actors.ProcessDo.executor() as executor:
-            executor.post((actors.echo, 1)).result(30)
+            executor.post((tasks.echo, 1)).result(30)
     """
     for number in range(20):
         one = program(source)
@@ -333,7 +334,7 @@ def test_a_process_has_the_name_of_its_actor(process, method):
     for name in ("Do", "a rather long name", "fünfzehn Zeichen und mehr"):
         options = process.actor(actors.Do).options(start_method=method, name=name)
         with options.executor() as executor:
-            pid = executor.post((actors.get_pid,)).result(PATIENCE)
+            pid = executor.post((tasks.get_pid,)).result(PATIENCE)
             comm = (programs.Path(f"/proc/{pid}/comm")).read_text().removesuffix("\n")
             assert comm == name.encode()[:15].decode(errors="ignore")
 
@@ -341,9 +342,9 @@ def test_a_process_has_the_name_of_its_actor(process, method):
 def test_multiprocessing_knows_in_a_child_whose_it_is(process, method):
     options = process.actor(actors.Do).options(start_method=method, name="left")
     with options.executor() as executor:
-        asked = executor.post((actors.call, tell_of_multiprocessing))
+        asked = executor.post((tasks.call, tell_of_multiprocessing))
         assert asked.result(PATIENCE) == ("left", os.getpid(), "MainProcess", True)
-        assert executor.post((actors.call, tell_of_multiprocessing)).result(PATIENCE)[0] == "left"
+        assert executor.post((tasks.call, tell_of_multiprocessing)).result(PATIENCE)[0] == "left"
 
 
 def tell_of_multiprocessing():

@@ -10,7 +10,8 @@ import pytest
 import actors
 import loggers
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 LOGGER = "tests.of.actors"
 
@@ -57,7 +58,7 @@ def do(executor, function, *args):
 
 def test_a_record_reaches_the_logger_of_its_name_and_says_whose_it_is(process, seen):
     with process.start(actors.Do) as executor:
-        pid = do(executor, actors.get_pid)
+        pid = do(executor, tasks.get_pid)
         do(executor, loggers.log, LOGGER, "info", "the %s of %d", "text", 7)
     (record,) = seen.records
     assert record.getMessage() == "the text of 7"
@@ -153,7 +154,7 @@ def test_a_handler_that_raises_harms_nobody(process, logger, capfd):
         with process.start(actors.Do) as executor:
             for _ in range(3):
                 do(executor, loggers.log, LOGGER, "info", "text")
-            assert do(executor, actors.echo, 1) == 1
+            assert do(executor, tasks.echo, 1) == 1
     finally:
         logger.removeHandler(handler)
     assert capfd.readouterr().err.count("ValueError: of the handler") == 3
@@ -165,7 +166,7 @@ def test_a_handler_may_wait_for_the_actor_that_logs(process, logger):
 
     class Asks(logging.Handler):
         def emit(self, record):
-            answers.append(do(executor, actors.echo, "asked"))
+            answers.append(do(executor, tasks.echo, "asked"))
 
     handler = Asks()
     logger.addHandler(handler)
@@ -183,7 +184,7 @@ def test_who_holds_a_handlers_lock_can_wait_for_the_actor(process, seen):
         seen.acquire()
         try:
             do(executor, loggers.log, LOGGER, "info", "one")
-            assert do(executor, actors.echo, 1) == 1
+            assert do(executor, tasks.echo, 1) == 1
         finally:
             seen.release()
         seen.wait_for(1)
@@ -218,7 +219,7 @@ def test_what_a_module_logs_when_it_is_imported_arrives(process, seen, tmp_path,
     (tmp_path / "logs_at_import.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     with process.start(actors.Do) as executor:
-        do(executor, actors.look_at, "logs_at_import:__name__")
+        do(executor, tasks.look_at, "logs_at_import:__name__")
     assert seen.texts() == ["imported"]
 
 
@@ -258,16 +259,16 @@ def test_a_grandchild_is_named(process, seen):
 def test_a_fork_of_the_child_does_not_write_into_its_link(process, seen):
     with process.start(actors.Do) as executor:
         assert do(executor, loggers.log_in_fork, LOGGER) == 0
-        assert do(executor, actors.echo, 1) == 1
+        assert do(executor, tasks.echo, 1) == 1
     assert seen.records == []
 
 
 def test_logging_is_not_imported_before_the_childs_code_does(script):
     """In a program of its own: its fork server has not started anything that needs it."""
     source = """if True:
-        import logging, actors, loggers
+        import actors, loggers, logging, tasks
         with actors.ProcessDo.executor() as executor:
-            asked = executor.post((actors.loaded, "logging", "futures_actors._logging"))
+            asked = executor.post((tasks.loaded, "logging", "futures_actors._logging"))
             assert asked.result(30) == []
             loader, finders = executor.post((loggers.loader_of_logging,)).result(30)
         assert loader == type(logging.__loader__).__name__
@@ -289,7 +290,7 @@ def test_records_are_shown_where_nobody_configured_anything(script):
 
 def test_a_program_that_exits_shows_what_its_actors_log(script):
     source = """if True:
-        import logging, actors, loggers
+        import actors, loggers, logging
         logging.basicConfig(level="INFO", format="%(processName)s %(message)s")
         executor = actors.ProcessDo.executor()
         for number in range(300):
@@ -302,7 +303,7 @@ def test_a_program_that_exits_shows_what_its_actors_log(script):
 
 def test_a_preloaded_logging_is_set_up_too(script):
     source = """if True:
-        import futures_actors, actors, loggers
+        import actors, futures_actors, loggers
         futures_actors.preload("logging")
         with actors.ProcessDo.executor() as executor:
             executor.post((loggers.log, "a", "warning", "said")).result()
@@ -314,5 +315,5 @@ def test_a_preloaded_logging_is_set_up_too(script):
 def test_no_thread_handles_records_where_none_are(process):
     before = len(programs.threads_of_this_process())
     with process.start(actors.Do) as executor:
-        do(executor, actors.echo, os.getpid())
+        do(executor, tasks.echo, os.getpid())
         assert len(programs.threads_of_this_process()) == before + 1

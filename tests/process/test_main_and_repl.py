@@ -10,7 +10,8 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SUPPORT_ON_PATH = f"import sys\nsys.path.insert(0, {str(programs.SUPPORT)!r})\n"
@@ -327,9 +328,9 @@ def test_an_actor_that_a_module_starts_when_it_comes_in_a_message_starts_no_othe
     (tmp_path / "service.py").write_text(SERVICE)
     source = """if True:
         import service
-        import actors
+        import actors, tasks
         with actors.ProcessDo.executor() as executor:
-            print(executor.post((actors.call, service.Doubles.handle, None, 21)).result(30))
+            print(executor.post((tasks.call, service.Doubles.handle, None, 21)).result(30))
         service.doubles.shutdown()
     """
     assert script(source, "command").out == "42\n"
@@ -420,7 +421,7 @@ def test_a_local_exception_comes_back_as_that_class(kind):
         pass
 
     with kind.start(actors.Do) as executor:
-        error = executor.post((actors.fail, LocalError("here"))).exception(PATIENCE)
+        error = executor.post((tasks.fail, LocalError("here"))).exception(PATIENCE)
         assert type(error) is LocalError
         assert str(error) == "here"
 

@@ -11,16 +11,17 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import ProcessActor
+from gates import PATIENCE
 
 SOON = 1.5  # seconds: the promised one, and what a busy machine adds
 
 BUSY = {
-    "idle": "(actors.echo, 1)",
-    "sleeping": "(actors.nap, 60)",
-    "looping": "(actors.spin, 60)",
-    "holding the interpreter": "(actors.nap_in_c, 60)",
+    "idle": "(tasks.echo, 1)",
+    "sleeping": "(tasks.nap, 60)",
+    "looping": "(tasks.spin, 60)",
+    "holding the interpreter": "(tasks.nap_in_c, 60)",
 }
 
 
@@ -36,9 +37,9 @@ def seconds_until_alone(program):
 @pytest.mark.parametrize("message", BUSY.values(), ids=BUSY)
 def test_a_child_ends_when_its_parent_is_killed(program, message):
     parent = program(f"""if True:
-        import time, actors
+        import actors, tasks, time
         executor = actors.ProcessDo.executor()
-        print(executor.post((actors.get_pid,)).result(30))
+        print(executor.post((tasks.get_pid,)).result(30))
         executor.post({message})
         time.sleep(0.3)
         print("busy")
@@ -56,7 +57,7 @@ def test_a_child_ends_when_its_parent_is_killed(program, message):
 ENDS = {
     "os._exit": "os._exit(3)",
     "SIGTERM": "os.kill(os.getpid(), signal.SIGTERM)",
-    "segmentation fault": "actors.segfault(None)",
+    "segmentation fault": "tasks.segfault(None)",
     "abort": "os.abort()",
     "exec": "os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(5)'])",
 }
@@ -65,11 +66,11 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_a_child_ends_however_its_parent_ends(program, end):
     parent = program(f"""if True:
-        import faulthandler, os, resource, signal, sys, time, actors
+        import actors, faulthandler, os, resource, signal, sys, tasks, time
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         executor = actors.ProcessDo.executor()
-        print(executor.post((actors.get_pid,)).result(30))
-        executor.post((actors.nap, 60))
+        print(executor.post((tasks.get_pid,)).result(30))
+        executor.post((tasks.nap, 60))
         time.sleep(0.2)
         print("now")
         {end}
@@ -82,8 +83,8 @@ def test_a_child_ends_however_its_parent_ends(program, end):
 def test_a_child_ends_while_its_constructor_runs(program, gate):
     parent = program(
         """if True:
-        import sys, time, actors
-        executor = actors.ProcessWaits.executor(actors.Gate(sys.argv[1]))
+        import actors, gates, sys, time
+        executor = actors.ProcessWaits.executor(gates.Gate(sys.argv[1]))
         time.sleep(60)
         """,
         gate.path,
@@ -98,7 +99,7 @@ def test_a_child_ends_while_its_constructor_runs(program, gate):
 def test_a_child_whose_parent_dies_at_once_does_not_stay(program):
     """It is killed while its child starts."""
     parent = program("""if True:
-        import os, actors
+        import actors, os
         executor = actors.ProcessDo.executor()
         os.kill(os.getpid(), 9)
     """)
@@ -108,11 +109,11 @@ def test_a_child_whose_parent_dies_at_once_does_not_stay(program):
 
 def test_actors_of_actors_end_too(program):
     parent = program("""if True:
-        import time, actors
+        import actors, tasks, time
         executor = actors.ProcessDo.executor()
-        print(executor.post((actors.get_pid,)).result(30))
-        print(executor.post((actors.inner_pid, "Process")).result(30))
-        executor.post((actors.nap_in_c, 60))
+        print(executor.post((tasks.get_pid,)).result(30))
+        print(executor.post((tasks.inner_pid, "Process")).result(30))
+        executor.post((tasks.nap_in_c, 60))
         time.sleep(60)
     """)
     pids = [int(parent.line()), int(parent.line())]
@@ -127,14 +128,14 @@ def test_actors_of_actors_end_too(program):
 def test_actors_of_actors_end_within_the_same_second(program, message, start_method):
     """And with them whatever has started either: fork servers, and the children they keep ready."""
     parent = program(f"""if True:
-        import time, actors, futures_actors
+        import actors, futures_actors, tasks, time
         futures_actors.set_start_method("{start_method}")
         executor = actors.ProcessDo.executor()
-        print(executor.post((actors.get_pid,)).result(30))
-        print(executor.post((actors.inner_pid, "Process")).result(30))
-        executor.post((actors.keep_inner_busy, {message})).result(30)
+        print(executor.post((tasks.get_pid,)).result(30))
+        print(executor.post((tasks.inner_pid, "Process")).result(30))
+        executor.post((tasks.keep_inner_busy, {message})).result(30)
         time.sleep(0.3)
-        executor.post((actors.nap_in_c, 60))
+        executor.post((tasks.nap_in_c, 60))
         time.sleep(0.3)
         print("busy")
         time.sleep(60)
@@ -151,12 +152,12 @@ def test_actors_of_actors_end_within_the_same_second(program, message, start_met
 def test_an_actor_that_is_being_started_again_ends_with_its_parent(program):
     """The constructor of its second child hangs, in C code that holds the interpreter."""
     parent = program(f"""if True:
-        import os, sys, time, actors
+        import os, sys, tasks, time
         sys.path.append({str(Path(__file__).parent)!r})
         import test_orphans
         executor = test_orphans.HangsWhenBornAgain.options(max_restarts=5).executor(os.getcwd())
-        print(executor.post((actors.get_pid,)).result(30))
-        executor.post((actors.exit_at_once, 3)).exception(30)
+        print(executor.post((tasks.get_pid,)).result(30))
+        executor.post((tasks.exit_at_once, 3)).exception(30)
         while not os.path.exists("hangs"):
             time.sleep(0.01)
         print("hangs")
@@ -174,7 +175,7 @@ class HangsWhenBornAgain(ProcessActor):
     def __init__(self, folder):
         if (Path(folder) / "born").exists():
             (Path(folder) / "hangs").touch()
-            actors.nap_in_c(self, 60)
+            tasks.nap_in_c(self, 60)
         (Path(folder) / "born").touch()
 
     handle = actors.Do.handle
@@ -183,11 +184,11 @@ class HangsWhenBornAgain(ProcessActor):
 def test_a_child_ends_though_a_fork_of_its_parent_lives_on(program):
     """The fork has copies of every descriptor that the parent had."""
     parent = program("""if True:
-        import os, time, warnings, actors
+        import actors, os, tasks, time, warnings
         warnings.simplefilter("ignore")
         executor = actors.ProcessDo.executor()
-        print(executor.post((actors.get_pid,)).result(30))
-        executor.post((actors.nap, 60))
+        print(executor.post((tasks.get_pid,)).result(30))
+        executor.post((tasks.nap, 60))
         if os.fork() == 0:
             time.sleep(60)
             os._exit(0)
@@ -204,9 +205,9 @@ def test_a_child_ends_though_a_fork_of_its_parent_lives_on(program):
 
 def test_a_child_ends_though_a_program_of_its_parent_lives_on(program):
     parent = program("""if True:
-        import subprocess, sys, time, actors
+        import actors, subprocess, sys, tasks, time
         executor = actors.ProcessDo.executor()
-        print(executor.post((actors.get_pid,)).result(30))
+        print(executor.post((tasks.get_pid,)).result(30))
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
         print("started")
         time.sleep(60)
@@ -235,10 +236,10 @@ WAITS = {
 def test_ctrl_c_interrupts_a_waiting_parent_at_once(kind, program, wait):
     """Only the parent gets the signal here; its actor goes on."""
     parent = program(f"""if True:
-        import os, time, actors
+        import actors, os, tasks, time
         from concurrent import futures
         executor = actors.{kind.base}Do.executor()
-        future = executor.post((actors.nap, 60))
+        future = executor.post((tasks.nap, 60))
         print("waiting")
         try:
             {wait}
@@ -259,10 +260,10 @@ def test_ctrl_c_interrupts_a_waiting_parent_at_once(kind, program, wait):
 def test_a_signal_handler_runs_while_the_parent_waits(kind, program):
     """And the wait goes on."""
     parent = program(f"""if True:
-        import signal, actors
+        import actors, signal, tasks
         signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
         executor = actors.{kind.base}Do.executor()
-        future = executor.post((actors.nap, 1.5))
+        future = executor.post((tasks.nap, 1.5))
         print("waiting")
         print(future.result())
     """)
@@ -279,10 +280,10 @@ def test_a_signal_handler_runs_while_the_parent_waits(kind, program):
 def test_ctrl_c_in_a_terminal_ends_a_program_quietly_but_for_its_own_traceback(program):
     """Parent and child both get the signal; the child's goes to the future."""
     parent = program("""if True:
-        import actors
+        import actors, tasks
         executor = actors.ProcessDo.executor()
-        executor.post((actors.echo, 1)).result(30)
-        future = executor.post((actors.nap, 60))
+        executor.post((tasks.echo, 1)).result(30)
+        future = executor.post((tasks.nap, 60))
         print("waiting")
         future.result()
     """)
@@ -302,10 +303,10 @@ def test_ctrl_c_in_a_terminal_ends_a_program_quietly_but_for_its_own_traceback(p
 def test_ctrl_c_ends_a_program_that_waits_at_its_exit(program, base, whom):
     """It has nothing left to do but to drain, which would take an hour."""
     parent = program(f"""if True:
-        import actors
+        import actors, tasks
         executor = actors.{base}Do.executor()
-        executor.post((actors.echo, 1)).result(30)
-        executor.post((actors.nap, 3600))
+        executor.post((tasks.echo, 1)).result(30)
+        executor.post((tasks.nap, 3600))
         print("ending")
     """)
     assert parent.line() == "ending"
@@ -316,9 +317,9 @@ def test_ctrl_c_ends_a_program_that_waits_at_its_exit(program, base, whom):
 
 def test_sigint_inside_handle_goes_to_the_future(process, gate):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
-        future = executor.post((actors.pause, gate))
-        waiting = executor.post((actors.echo, "alive"))
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
+        future = executor.post((tasks.pause, gate))
+        waiting = executor.post((tasks.echo, "alive"))
         gate.reached()
         while not future.done():  # a signal that comes just before a system call does not end it
             os.kill(pid, signal.SIGINT)
@@ -329,33 +330,33 @@ def test_sigint_inside_handle_goes_to_the_future(process, gate):
 
 def test_sigint_between_messages_is_ignored(process):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         for number in range(5):
             os.kill(pid, signal.SIGINT)
             time.sleep(0.05)
-            assert executor.post((actors.echo, number)).exception(PATIENCE) is None
+            assert executor.post((tasks.echo, number)).exception(PATIENCE) is None
 
 
 def test_sigint_at_any_moment_costs_at_most_the_message_that_runs(process):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         posted = []
         for _ in range(200):
-            posted += [executor.post((actors.spin, 0.0005)) for _ in range(3)]
+            posted += [executor.post((tasks.spin, 0.0005)) for _ in range(3)]
             os.kill(pid, signal.SIGINT)
         errors = [future.exception(PATIENCE) for future in posted]
         assert {type(error) for error in errors} <= {type(None), KeyboardInterrupt}
-        programs.seconds_until(lambda: executor.post((actors.get_pid,)).exception(9) is None, 9)
-        assert executor.post((actors.get_pid,)).result(PATIENCE) == pid
+        programs.seconds_until(lambda: executor.post((tasks.get_pid,)).exception(9) is None, 9)
+        assert executor.post((tasks.get_pid,)).result(PATIENCE) == pid
 
 
 def test_a_handler_for_sigint_that_the_actor_sets_is_its_own(process):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         executor.post((set_handler,)).result(PATIENCE)
         os.kill(pid, signal.SIGINT)
         programs.seconds_until(
-            lambda: executor.post((actors.recall,)).result(PATIENCE) == ["SIGINT"], 5
+            lambda: executor.post((tasks.recall,)).result(PATIENCE) == ["SIGINT"], 5
         )
 
 

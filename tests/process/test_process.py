@@ -14,7 +14,8 @@ import pytest
 
 import actors
 import programs
-from actors import PATIENCE
+import tasks
+from gates import PATIENCE
 
 
 @pytest.fixture
@@ -29,44 +30,44 @@ def ask(process, *message):
 
 
 def test_a_process_actor_has_a_process_of_its_own(do):
-    pid = do(actors.get_pid)
+    pid = do(tasks.get_pid)
     assert pid != os.getpid()
-    assert do(actors.get_pid) == pid
+    assert do(tasks.get_pid) == pid
 
 
 def test_it_sees_the_environment_of_that_moment(process, monkeypatch):
     monkeypatch.setenv("FUTURES_ACTORS_TEST", "then")
     with process.start(actors.Do) as executor:
         monkeypatch.setenv("FUTURES_ACTORS_TEST", "later")
-        asked = executor.post((actors.call, os.getenv, "FUTURES_ACTORS_TEST"))
+        asked = executor.post((tasks.call, os.getenv, "FUTURES_ACTORS_TEST"))
         assert asked.result(PATIENCE) == "then"
     monkeypatch.delenv("FUTURES_ACTORS_TEST")
-    assert ask(process, actors.call, os.getenv, "FUTURES_ACTORS_TEST") is None
+    assert ask(process, tasks.call, os.getenv, "FUTURES_ACTORS_TEST") is None
 
 
 def test_it_sees_no_variable_that_the_parent_does_not_have(do):
     """Whatever tells the child what to do must not reach the programs that the child starts."""
-    assert set(do(actors.call, os.environ.copy)) <= set(os.environ) | {"LC_CTYPE"}
+    assert set(do(tasks.call, os.environ.copy)) <= set(os.environ) | {"LC_CTYPE"}
 
 
 def test_it_sees_the_working_directory_of_that_moment(process, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with process.start(actors.Do) as executor:
         monkeypatch.undo()
-        assert executor.post((actors.call, os.getcwd)).result(PATIENCE) == str(tmp_path)
+        assert executor.post((tasks.call, os.getcwd)).result(PATIENCE) == str(tmp_path)
 
 
 def test_it_sees_argv_and_path_of_that_moment(process, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["program", "--option", "\N{SNOWMAN}", ""])
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), "", "not/there"])
-    assert ask(process, actors.look_at, "sys:argv") == sys.argv
-    assert ask(process, actors.look_at, "sys:path") == sys.path
+    assert ask(process, tasks.look_at, "sys:argv") == sys.argv
+    assert ask(process, tasks.look_at, "sys:path") == sys.path
 
 
 def test_it_can_import_what_the_parent_can(process, tmp_path, monkeypatch):
     (tmp_path / "only_here_by_path.py").write_text("VALUE = 42\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert ask(process, actors.look_at, "only_here_by_path:VALUE") == 42
+    assert ask(process, tasks.look_at, "only_here_by_path:VALUE") == 42
 
 
 def test_a_module_in_the_working_directory_does_not_get_in_the_way(process, tmp_path, monkeypatch):
@@ -75,13 +76,13 @@ def test_a_module_in_the_working_directory_does_not_get_in_the_way(process, tmp_
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a stranger was imported')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    assert ask(process, actors.echo, "alive") == "alive"
+    assert ask(process, tasks.echo, "alive") == "alive"
 
 
 def test_it_is_the_same_python(do):
-    assert do(actors.look_at, "sys:executable") == sys.executable
-    assert do(actors.look_at, "sys:version") == sys.version
-    assert do(actors.look_at, "sys:prefix") == sys.prefix
+    assert do(tasks.look_at, "sys:executable") == sys.executable
+    assert do(tasks.look_at, "sys:version") == sys.version
+    assert do(tasks.look_at, "sys:prefix") == sys.prefix
 
 
 FLAGS = [
@@ -102,13 +103,13 @@ def test_it_has_the_parents_flags(script, flags):
     source = f"""if True:
         import sys
         sys.path.insert(0, {str(programs.SUPPORT)!r})  # -E hides PYTHONPATH
-        import actors
+        import actors, tasks
         names = ["sys:flags." + name for name in dir(sys.flags) if name[0] != "_"]
-        names = [name for name in names if not callable(actors.look_at(None, name))]
+        names = [name for name in names if not callable(tasks.look_at(None, name))]
         with actors.ProcessDo.executor() as executor:
             for name in [*names, "sys:warnoptions", "sys:_xoptions"]:
-                here = actors.look_at(None, name)
-                there = executor.post((actors.look_at, name)).result(30)
+                here = tasks.look_at(None, name)
+                there = executor.post((tasks.look_at, name)).result(30)
                 if here != there:
                     print(name, "is", here, "in the parent and", there, "in the child")
     """
@@ -119,9 +120,9 @@ def test_isolated_mode_is_kept(script):
     source = f"""if True:
         import sys
         sys.path.insert(0, {str(programs.SUPPORT)!r})
-        import actors
+        import actors, tasks
         with actors.ProcessDo.executor() as executor:
-            print(executor.post((actors.look_at, 'sys:flags.isolated')).result(30))
+            print(executor.post((tasks.look_at, 'sys:flags.isolated')).result(30))
     """
     assert script(source, flags=["-I"]).check().out == "1\n"
 
@@ -129,9 +130,9 @@ def test_isolated_mode_is_kept(script):
 def test_the_interactive_flag_is_not_for_the_child(script):
     """`-i` would make it read a terminal instead of ending."""
     source = """if True:
-        import actors
+        import actors, tasks
         with actors.ProcessDo.executor() as executor:
-            print(executor.post((actors.look_at, 'sys:flags.inspect')).result(30))
+            print(executor.post((tasks.look_at, 'sys:flags.inspect')).result(30))
     """
     ended = script(source, flags=["-i"])
     assert ended.out == "0\n"
@@ -139,27 +140,27 @@ def test_the_interactive_flag_is_not_for_the_child(script):
 
 
 def test_constructor_and_handle_run_in_the_main_thread(do):
-    assert do(actors.is_main_thread)
-    assert do(actors.get_thread) == do(actors.look_at, "threading:_main_thread.ident")
+    assert do(tasks.is_main_thread)
+    assert do(tasks.get_thread) == do(tasks.look_at, "threading:_main_thread.ident")
 
 
 def test_handle_can_set_signal_handlers(do):
     """Which Python allows in the main thread only."""
     import signal
 
-    assert do(actors.call, signal.signal, signal.SIGUSR1, signal.SIG_IGN) == signal.SIG_DFL
+    assert do(tasks.call, signal.signal, signal.SIGUSR1, signal.SIG_IGN) == signal.SIG_DFL
 
 
 def test_stdin_is_empty(do):
-    assert do(actors.read_stdin) == ("", b"")
+    assert do(tasks.read_stdin) == ("", b"")
 
 
 def test_the_parents_stdin_is_left_alone(script):
     """Were it shared, the child's buffer would swallow the rest of a program read from there."""
     source = """if True:
-        import actors
+        import actors, tasks
         with actors.ProcessDo.executor() as executor:
-            print(executor.post((actors.read_stdin,)).result(30))
+            print(executor.post((tasks.read_stdin,)).result(30))
     """
     assert script(source, "interactive").check().out == "('', b'')\n"
 
@@ -167,7 +168,7 @@ def test_the_parents_stdin_is_left_alone(script):
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_what_an_actor_prints_appears_on_the_parents_stream(process, capfd, stream):
     with process.start(actors.Do) as executor:
-        executor.post((actors.say, "a word", stream)).result(PATIENCE)
+        executor.post((tasks.say, "a word", stream)).result(PATIENCE)
     assert getattr(capfd.readouterr(), {"stdout": "out", "stderr": "err"}[stream]) == "a word\n"
 
 
@@ -186,9 +187,9 @@ def test_what_a_constructor_prints_appears(script):
 
 def test_nothing_is_printed_but_what_actors_print(process, capfd):
     with process.start(actors.Do) as executor:
-        executor.post((actors.fail, ValueError("no"))).exception(PATIENCE)
-        executor.post((actors.exit_politely, 3)).exception(PATIENCE)
-        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        executor.post((tasks.fail, ValueError("no"))).exception(PATIENCE)
+        executor.post((tasks.exit_politely, 3)).exception(PATIENCE)
+        executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
     with process.start(actors.Fails, KeyError("never mind")) as executor:
         pass
     assert capfd.readouterr() == ("", "")
@@ -199,10 +200,10 @@ def test_a_parent_without_standard_streams(script, tmp_path, closed):
     """Then the pipes of a child may get the numbers 0 to 2."""
     answer = tmp_path / "answer"
     source = f"""if True:
-        import actors
+        import actors, tasks
         with actors.ProcessDo.executor() as executor:
-            executor.post((actors.say, "lost")).exception(30)
-            text = executor.post((actors.echo, "heard")).result(30)
+            executor.post((tasks.say, "lost")).exception(30)
+            text = executor.post((tasks.echo, "heard")).result(30)
         with open({str(answer)!r}, "w") as file:
             file.write(text)
     """
@@ -213,14 +214,14 @@ def test_a_parent_without_standard_streams(script, tmp_path, closed):
 def test_a_parent_that_replaced_its_streams(process, capsys):
     """As notebooks and pytest do: the new ones have no descriptor."""
     with process.start(actors.Do) as executor:
-        assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+        assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
 
 def test_it_can_run_programs(do):
     import subprocess
 
     command = [sys.executable, "-c", "print('from the grandchild')"]
-    assert do(actors.call, subprocess.check_output, command) == b"from the grandchild\n"
+    assert do(tasks.call, subprocess.check_output, command) == b"from the grandchild\n"
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -241,7 +242,7 @@ def test_it_can_use_multiprocessing(script, method):
 
 
 def test_it_can_use_a_process_pool(do):
-    assert do(actors.call, actors_process_pool) == 3
+    assert do(tasks.call, actors_process_pool) == 3
 
 
 def actors_process_pool():
@@ -256,8 +257,8 @@ def test_a_managers_proxy_connects_from_the_child(do):
     """Which takes the parent's key, whether the child has loaded multiprocessing before or not."""
     with multiprocessing.get_context("spawn").Manager() as manager:
         shared = manager.dict()
-        do(actors.call, operator.setitem, shared, "first", 1)
-        do(actors.call, operator.setitem, shared, "second", 2)
+        do(tasks.call, operator.setitem, shared, "first", 1)
+        do(tasks.call, operator.setitem, shared, "second", 2)
         assert shared.copy() == {"first": 1, "second": 2}
 
 
@@ -275,8 +276,8 @@ def test_a_managers_event_stops_a_handle_that_looks_at_it(process):
 def test_the_key_is_that_of_the_moment_and_nowhere_to_be_read(process, monkeypatch):
     monkeypatch.setattr(multiprocessing.current_process(), "authkey", b"secret of the moment")
     with process.start(actors.Do) as executor:
-        assert executor.post((actors.loaded, "multiprocessing")).result(PATIENCE) == []
-        assert executor.post((actors.call, read_key)).result(PATIENCE) == b"secret of the moment"
+        assert executor.post((tasks.loaded, "multiprocessing")).result(PATIENCE) == []
+        assert executor.post((tasks.call, read_key)).result(PATIENCE) == b"secret of the moment"
         for pid, command in programs.descendants_of(os.getpid()):
             assert "secret of" not in command
             assert b"secret of" not in Path(f"/proc/{pid}/environ").read_bytes()
@@ -287,7 +288,7 @@ def read_key():
 
 
 def test_it_can_start_threads(do):
-    assert do(actors.call, in_a_thread, 4) == 4
+    assert do(tasks.call, in_a_thread, 4) == 4
 
 
 def in_a_thread(value):
@@ -300,7 +301,7 @@ def in_a_thread(value):
 
 def test_its_inner_actor_ends_with_it(process):
     executor = process.start(actors.Do)
-    inner = executor.post((actors.inner_pid, "Process")).result(PATIENCE)
+    inner = executor.post((tasks.inner_pid, "Process")).result(PATIENCE)
     executor.shutdown()
     assert programs.seconds_until(lambda: programs.is_gone(inner), 2) < 2
 
@@ -308,7 +309,7 @@ def test_its_inner_actor_ends_with_it(process):
 def test_an_inner_actor_handles_what_it_got_before_its_owner_ends(process, tmp_path):
     path = tmp_path / "inner"
     with process.start(actors.Do) as executor:
-        executor.post((actors.start_inner, "Process", path, 20)).result(PATIENCE)
+        executor.post((tasks.start_inner, "Process", path, 20)).result(PATIENCE)
     assert path.read_text().split() == [str(number) for number in range(20)]
 
 
@@ -318,16 +319,16 @@ def test_an_actor_started_in_a_thread_outlives_the_thread(process):
     thread.start()
     thread.join(PATIENCE)
     with started[0] as executor:
-        assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
         time.sleep(0.2)  # what kills a child because its starter's thread ended is not at once
-        assert executor.post((actors.echo, 2)).result(PATIENCE) == 2
+        assert executor.post((tasks.echo, 2)).result(PATIENCE) == 2
 
 
 def trackers_pipe():
     """The one thing that all processes of a program write to: see `multiprocessing`."""
     descriptor = multiprocessing.resource_tracker.getfd()
     (link,) = (
-        link for link in actors.descriptors(None) if f" {os.fstat(descriptor).st_ino}" in link
+        link for link in tasks.descriptors(None) if f" {os.fstat(descriptor).st_ino}" in link
     )
     return link
 
@@ -338,8 +339,8 @@ def test_a_child_has_no_descriptor_of_the_parent_or_of_other_children(process, t
         first = process.start(actors.Do)
         second = process.start(actors.Do)
         with first, second:
-            ours = first.post((actors.descriptors,)).result(PATIENCE)
-            theirs = second.post((actors.descriptors,)).result(PATIENCE)
+            ours = first.post((tasks.descriptors,)).result(PATIENCE)
+            theirs = second.post((tasks.descriptors,)).result(PATIENCE)
     assert len(ours) == len(theirs)
     shared = set(ours) & set(theirs) - {trackers_pipe()}
     assert all(link.startswith("anon_inode:") for link in shared), shared
@@ -356,7 +357,7 @@ def test_children_started_at_the_same_time_have_no_descriptor_in_common(process)
         starter.start()
     for starter in starters:
         starter.join(PATIENCE)
-    seen = [set(one.post((actors.descriptors,)).result(PATIENCE)) for one in executors]
+    seen = [set(one.post((tasks.descriptors,)).result(PATIENCE)) for one in executors]
     for one in executors:
         one.shutdown()
     common = ("anon_inode:", trackers_pipe())
@@ -366,8 +367,8 @@ def test_children_started_at_the_same_time_have_no_descriptor_in_common(process)
 
 def test_a_program_that_an_actor_runs_gets_no_descriptor_of_the_link(do):
     """Not even when it is started without closing descriptors, as `os.posix_spawn` does."""
-    command = [sys.executable, "-c", "import actors; print(actors.descriptors(None))"]
-    assert do(actors.call, run_with_descriptors, command, str(programs.SUPPORT)) == "[]\n"
+    command = [sys.executable, "-c", "import tasks; print(tasks.descriptors(None))"]
+    assert do(tasks.call, run_with_descriptors, command, str(programs.SUPPORT)) == "[]\n"
 
 
 def run_with_descriptors(command, folder):
@@ -378,11 +379,11 @@ def run_with_descriptors(command, folder):
 
 def test_a_name_that_cannot_be_preloaded_is_an_error_once(script):
     source = """if True:
-        import actors, futures_actors
+        import actors, futures_actors, tasks
         futures_actors.set_start_method("forkserver")
         futures_actors.preload("json")
         with actors.ProcessDo.executor() as executor:
-            assert executor.post((actors.loaded, "json")).result(20) == ["json"]
+            assert executor.post((tasks.loaded, "json")).result(20) == ["json"]
         futures_actors.preload("no_such_module_here")
         try:
             actors.ProcessDo.executor()
@@ -391,7 +392,7 @@ def test_a_name_that_cannot_be_preloaded_is_an_error_once(script):
         else:
             raise AssertionError("no ImportError")
         with actors.ProcessDo.executor() as executor:
-            assert executor.post((actors.loaded, "json")).result(20) == ["json"]
+            assert executor.post((tasks.loaded, "json")).result(20) == ["json"]
     """
     script(source).check()
 
@@ -427,10 +428,10 @@ def test_without_pidfds_a_fresh_interpreter_is_started(script, refusal):
         def refuse(*_):  # subprocess asks, too
             raise OSError(38, "no such call")
         {refusal}
-        import actors, futures_actors
+        import actors, futures_actors, tasks
         print(futures_actors.get_start_method())
         with actors.ProcessDo.executor() as executor:
-            print(executor.post((actors.echo, 1)).result(20))
+            print(executor.post((tasks.echo, 1)).result(20))
         try:
             actors.ProcessDo.options(start_method="forkserver")
         except ValueError as error:
@@ -446,7 +447,7 @@ def test_a_process_actor_costs_its_parent_five_descriptors(process):
     executors = []
     for _ in range(4):
         executors.append(process.actor(actors.Do).executor())
-        executors[-1].post((actors.echo, b"x" * 100_000)).result(PATIENCE)
+        executors[-1].post((tasks.echo, b"x" * 100_000)).result(PATIENCE)
         now = len(programs.descriptors_of_this_process())
         assert before is None or now - before <= 5
         before = now
@@ -458,7 +459,7 @@ def test_a_process_actor_costs_its_parent_five_descriptors(process):
 
 TRACKED = """if True:
     import os, sys
-    import actors, futures_actors, programs
+    import actors, futures_actors, programs, tasks
     futures_actors.set_start_method(sys.argv[1])
 
     def trackers():
@@ -503,7 +504,7 @@ def test_shared_memory_that_an_actor_attaches_outlives_it(with_tracker, when):
     """
     start = """
     executor = actors.ProcessDo.executor()
-    executor.post((actors.echo, 1)).result(30)
+    executor.post((tasks.echo, 1)).result(30)
     """
     ended = with_tracker(
         (make + start if when == "before" else start + make)
@@ -524,7 +525,7 @@ def test_shared_memory_that_an_actor_attaches_outlives_it(with_tracker, when):
 def test_shared_memory_that_an_actor_creates_outlives_it_and_not_the_program(with_tracker):
     ended = with_tracker("""
     with actors.ProcessDo.executor() as executor:
-        executor.post((actors.echo, 1)).result(30)
+        executor.post((tasks.echo, 1)).result(30)
         print(trackers())
         name = executor.post((create,)).result(30)
         with actors.ProcessDo.executor() as another:
@@ -544,7 +545,7 @@ def test_a_program_may_close_all_descriptors_before_it_starts_an_actor(with_trac
     """As programs do that become daemons."""
     out = with_tracker("""
     with actors.ProcessDo.executor() as executor:
-        executor.post((actors.echo, 1)).result(30)
+        executor.post((tasks.echo, 1)).result(30)
     if os.fork():
         os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
     os.closerange(3, 100)

@@ -13,11 +13,13 @@ import pytest
 
 import actors
 import futures_actors
+import gates
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import ActorDied, ActorInitError, ProcessActor
+from gates import PATIENCE
 
-DIE = (actors.exit_at_once, 3)
+DIE = (tasks.exit_at_once, 3)
 
 
 def start(restarts=1, *args, body="Do", **options):
@@ -31,7 +33,7 @@ class Logged(ProcessActor):
     def __init__(self, path, tag="born"):
         self.path = path
         self.log = []
-        actors.append_to(self, path, f"{tag} {os.getpid()}\n")
+        tasks.append_to(self, path, f"{tag} {os.getpid()}\n")
         if path.with_name("births.die").exists():
             os._exit(5)
         if path.with_name("births.fail").exists():
@@ -40,7 +42,7 @@ class Logged(ProcessActor):
     handle = actors.Do.handle
 
     def on_stop(self):
-        actors.append_to(self, self.path, f"stopped {os.getpid()}\n")
+        tasks.append_to(self, self.path, f"stopped {os.getpid()}\n")
 
 
 def words(path):
@@ -50,9 +52,9 @@ def words(path):
 def test_an_actor_is_started_again_with_the_original_arguments(tmp_path):
     path = tmp_path / "births"
     with Logged.options(max_restarts=1).executor(path, tag="again") as executor:
-        first = executor.post((actors.get_pid,)).result(PATIENCE)
+        first = executor.post((tasks.get_pid,)).result(PATIENCE)
         assert executor.post(DIE).exception(PATIENCE).started
-        second = executor.post((actors.get_pid,)).result(PATIENCE)
+        second = executor.post((tasks.get_pid,)).result(PATIENCE)
         assert first != second
         assert executor.stats().pid == second
         assert executor.stats().restarts == 1
@@ -61,36 +63,36 @@ def test_an_actor_is_started_again_with_the_original_arguments(tmp_path):
 
 def test_state_is_lost_and_what_waits_is_not(gate):
     with start() as executor:
-        executor.post((actors.remember, "lost")).result(PATIENCE)
-        executor.post((actors.pause, gate))
+        executor.post((tasks.remember, "lost")).result(PATIENCE)
+        executor.post((tasks.pause, gate))
         died = executor.post(DIE)
-        posted = [executor.post((actors.remember, number)) for number in range(1200)]
+        posted = [executor.post((tasks.remember, number)) for number in range(1200)]
         cancelled = [future.cancel() for future in posted[::7]]
         gate.open()
         error = died.exception(PATIENCE)
         assert (type(error), error.exitcode, error.started) == (ActorDied, 3, True)
         kept = [number for number in range(1200) if number % 7]
         assert all(cancelled)
-        assert executor.post((actors.recall,)).result(PATIENCE) == kept
+        assert executor.post((tasks.recall,)).result(PATIENCE) == kept
         answers = [posted[number].result(PATIENCE) for number in kept]
         assert answers == list(range(1, len(kept) + 1))
 
 
 def test_an_idle_actor_that_dies_is_started_again():
     with start() as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGKILL)
         programs.seconds_until(lambda: executor.stats().restarts == 1, PATIENCE)
         programs.seconds_until(lambda: executor.stats().pid not in (None, pid), PATIENCE)
         assert executor.stats().state == "running"
-        assert executor.post((actors.get_pid,)).result(PATIENCE) != pid
+        assert executor.post((tasks.get_pid,)).result(PATIENCE) != pid
 
 
 def test_a_budget_that_is_spent_fails_everything(gate):
     executor = start(2)
-    executor.post((actors.pause, gate))
+    executor.post((tasks.pause, gate))
     deaths = [executor.post(DIE) for _ in range(3)]
-    waiting = [executor.post((actors.echo, number)) for number in range(5)]
+    waiting = [executor.post((tasks.echo, number)) for number in range(5)]
     gate.open()
     assert [future.exception(PATIENCE).started for future in deaths] == [True] * 3
     assert [future.exception(PATIENCE).started for future in waiting] == [False] * 5
@@ -106,7 +108,7 @@ def test_a_budget_comes_back_when_its_window_has_passed():
     with start(1, restart_window=0.3) as executor:
         for _ in range(3):
             assert executor.post(DIE).exception(PATIENCE).started
-            assert executor.post((actors.echo, "alive")).result(PATIENCE) == "alive"
+            assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
             time.sleep(0.35)
         assert executor.stats().restarts == 3
 
@@ -131,9 +133,9 @@ def test_a_first_constructor_that_raises_is_no_death(tmp_path):
 def test_a_constructor_that_fails_in_a_restart_counts_as_one(tmp_path, gate, how, kind):
     path = tmp_path / "births"
     executor = Logged.options(max_restarts=3).executor(path)
-    executor.post((actors.pause, gate))
+    executor.post((tasks.pause, gate))
     died = executor.post(DIE)
-    waiting = [executor.post((actors.echo, number)) for number in range(3)]
+    waiting = [executor.post((tasks.echo, number)) for number in range(3)]
     gate.reached()
     (tmp_path / f"births.{how}").touch()
     gate.open()
@@ -150,9 +152,9 @@ def test_a_constructor_that_fails_in_a_restart_counts_as_one(tmp_path, gate, how
 def test_a_constructor_that_fails_once_in_a_restart_is_tried_again(tmp_path, gate):
     path = tmp_path / "births"
     with Logged.options(max_restarts=30).executor(path) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         executor.post(DIE)
-        waiting = executor.post((actors.echo, "at last"))
+        waiting = executor.post((tasks.echo, "at last"))
         gate.reached()
         (tmp_path / "births.fail").touch()
         gate.open()
@@ -164,9 +166,9 @@ def test_a_constructor_that_fails_once_in_a_restart_is_tried_again(tmp_path, gat
 def test_a_shutdown_drains_across_a_death(gate, tmp_path):
     path = tmp_path / "births"
     executor = Logged.options(max_restarts=1).executor(path)
-    executor.post((actors.pause, gate))
+    executor.post((tasks.pause, gate))
     executor.post(DIE)
-    waiting = [executor.post((actors.remember, number)) for number in range(30)]
+    waiting = [executor.post((tasks.remember, number)) for number in range(30)]
     gate.reached()
     executor.shutdown(wait=False)
     gate.open()
@@ -177,7 +179,7 @@ def test_a_shutdown_drains_across_a_death(gate, tmp_path):
 
 def test_a_death_after_which_nothing_is_left_to_do_is_the_end(gate):
     executor = start(5)
-    executor.post((actors.pause, gate))
+    executor.post((tasks.pause, gate))
     died = executor.post(DIE)
     executor.shutdown(wait=False)
     gate.open()
@@ -191,19 +193,19 @@ def slow_births(tmp_path, gates):
     gate = gates()
     path = tmp_path / "path of the gate"
     executor = Waits.options(max_restarts=1).executor(path)
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     path.write_text(gate.path)
-    posted = [executor.post((actors.echo, number)) for number in range(5)]
+    posted = [executor.post((tasks.echo, number)) for number in range(5)]
     futures.wait(posted, PATIENCE)
     os.kill(pid, signal.SIGKILL)
     gate.reached()
-    return executor, [executor.post((actors.echo, number)) for number in range(20)], gate
+    return executor, [executor.post((tasks.echo, number)) for number in range(20)], gate
 
 
 class Waits(ProcessActor):
     def __init__(self, path):
         if path.exists():
-            actors.Gate(path.read_text()).wait()
+            gates.Gate(path.read_text()).wait()
 
     handle = actors.Do.handle
 
@@ -239,7 +241,7 @@ def test_force_during_a_restart_is_the_end(tmp_path, gates, force):
 @pytest.mark.parametrize("force", ["terminate", "kill"])
 def test_force_is_no_death_to_restart_after(gate, force):
     executor = start(5)
-    posted = [executor.post((actors.pause, gate)), executor.post((actors.echo, 1))]
+    posted = [executor.post((tasks.pause, gate)), executor.post((tasks.echo, 1))]
     gate.reached()
     getattr(executor, force)()
     assert [future.exception(PATIENCE).started for future in posted] == [True, False]
@@ -250,7 +252,7 @@ def test_force_is_no_death_to_restart_after(gate, force):
 def test_force_at_random_moments_of_a_restart():
     for turn in range(12):
         executor = start(50)
-        posted = [executor.post((actors.kill, signal.SIGKILL)) for _ in range(60)]
+        posted = [executor.post((tasks.kill, signal.SIGKILL)) for _ in range(60)]
         time.sleep(random.random() * 0.08)
         executor.kill()
         executor.shutdown(timeout=PATIENCE)
@@ -261,15 +263,15 @@ def test_force_at_random_moments_of_a_restart():
 
 def test_a_bounded_mailbox_keeps_its_bound_across_a_death(gate):
     with start(1, mailbox_size=3) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         died = executor.post(DIE)
-        waiting = [executor.post((actors.echo, number), timeout=0) for number in range(2)]
+        waiting = [executor.post((tasks.echo, number), timeout=0) for number in range(2)]
         with pytest.raises(futures_actors.MailboxFull):
             executor.post(1, timeout=0)
         got = []
         poster = threading.Thread(
-            target=lambda: got.extend(executor.post((actors.echo, n)) for n in range(50))
+            target=lambda: got.extend(executor.post((tasks.echo, n)) for n in range(50))
         )
         poster.start()
         gate.open()
@@ -278,17 +280,17 @@ def test_a_bounded_mailbox_keeps_its_bound_across_a_death(gate):
         assert [future.result(PATIENCE) for future in waiting] == [0, 1]
         assert [future.result(PATIENCE) for future in got] == list(range(50))
         for number in range(3):
-            executor.post((actors.nap, 0.01 * number), timeout=PATIENCE)
+            executor.post((tasks.nap, 0.01 * number), timeout=PATIENCE)
 
 
 def test_told_messages_that_have_not_begun_run_on_the_new_instance(gate, caplog):
     with start() as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         executor.tell(DIE)
         for number in range(700):
-            executor.tell((actors.remember, number))
+            executor.tell((tasks.remember, number))
         gate.open()
-        assert executor.post((actors.recall,)).result(PATIENCE) == list(range(700))
+        assert executor.post((tasks.recall,)).result(PATIENCE) == list(range(700))
         assert executor.stats().failed == 1
     (lost,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "1 messages that were told are lost, and it had begun 1 of them" in lost.getMessage()
@@ -299,29 +301,29 @@ def test_told_messages_that_have_not_begun_run_on_the_new_instance(gate, caplog)
 def test_big_buffers_that_have_not_begun_are_there_for_the_new_instance(gate):
     """Where shared memory would have gone down with the process that had it."""
     with start() as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         executor.post(DIE)
         sent = [bytearray([number]) * (1 << 20) for number in range(6)]
-        posted = [executor.post((actors.echo, one)) for one in sent]
+        posted = [executor.post((tasks.echo, one)) for one in sent]
         gate.open()
         assert [future.result(PATIENCE) for future in posted] == sent
         kept = posted[0].result()
-        assert executor.post((actors.echo, bytearray(1 << 20))).result(PATIENCE) is not None
+        assert executor.post((tasks.echo, bytearray(1 << 20))).result(PATIENCE) is not None
         assert kept == sent[0]
 
 
 def test_answers_in_shared_memory_outlive_the_process_that_gave_them():
     with start(3) as executor:
         for number in range(3):
-            big = executor.post((actors.echo, bytearray([number]) * (1 << 20))).result(PATIENCE)
+            big = executor.post((tasks.echo, bytearray([number]) * (1 << 20))).result(PATIENCE)
             assert executor.post(DIE).exception(PATIENCE).started
-            assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+            assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
             assert big == bytearray([number]) * (1 << 20)
 
 
 def test_methods_and_functions_run_on_the_new_instance(gate):
     with start() as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         executor.post(DIE)
         answer = executor.submit(pow, 2, 10)
         gate.open()
@@ -333,9 +335,9 @@ def test_those_who_wait_one_by_one_are_served_by_the_new_instance():
     with start(3) as executor:
         for _ in range(3):
             for number in range(50):
-                assert executor.post((actors.echo, number)).result(PATIENCE) == number
+                assert executor.post((tasks.echo, number)).result(PATIENCE) == number
             assert executor.post(DIE).exception(PATIENCE).started
-        assert executor.post((actors.echo, "end")).result(PATIENCE) == "end"
+        assert executor.post((tasks.echo, "end")).result(PATIENCE) == "end"
 
 
 def test_an_actor_that_keeps_dying_leaves_nothing_behind():
@@ -343,19 +345,19 @@ def test_an_actor_that_keeps_dying_leaves_nothing_behind():
     executor = start(20)
     for future in [executor.post(DIE) for _ in range(20)]:
         assert future.exception(PATIENCE).started
-    assert executor.post((actors.echo, 1)).result(PATIENCE) == 1
+    assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
     executor.shutdown()
     programs.seconds_until(lambda: programs.descriptors_of_this_process() == before, 2)
 
 
 def test_the_exit_of_the_interpreter_drains_across_a_death(script, tmp_path):
     source = """if True:
-        import sys, actors
+        import actors, sys, tasks
         executor = actors.ProcessDo.options(max_restarts=1).executor()
-        executor.post((actors.nap, 0.2))
-        executor.post((actors.exit_at_once, 3))
+        executor.post((tasks.nap, 0.2))
+        executor.post((tasks.exit_at_once, 3))
         for number in range(5):
-            executor.post((actors.append_to, sys.argv[1], f"{number} "))
+            executor.post((tasks.append_to, sys.argv[1], f"{number} "))
     """
     path = tmp_path / "handled"
     assert script(source, args=[str(path)]).status == 0
@@ -390,7 +392,7 @@ def test_killed_at_random_moments_each_message_ends_once_and_truly(tmp_path, see
     killer.start()
     posted, cancelled = {}, set()
     for number in range(1500):
-        future = executor.post((actors.append_to, path, f"{number}\n"))
+        future = executor.post((tasks.append_to, path, f"{number}\n"))
         posted[number] = future
         if rng.random() < 0.1 and future.cancel():
             cancelled.add(number)

@@ -10,19 +10,20 @@ import pytest
 import actors
 import loggers
 import programs
-from actors import PATIENCE
+import tasks
 from futures_actors import ActorDied, ActorInitError, BrokenActor
+from gates import PATIENCE
 
 
 def test_it_shows_where_handle_is(kind, gate):
     with kind.start(actors.Do) as executor:
-        future = executor.post((actors.pause, gate))
+        future = executor.post((tasks.pause, gate))
         gate.reached()
         text = executor.dump_traceback(timeout=PATIENCE)
         assert not future.done()
         gate.open()
     assert "in pause" in text
-    assert "actors.py" in text
+    assert "tasks.py" in text
     assert "in handle" in text
 
 
@@ -69,7 +70,7 @@ def test_it_shows_the_constructor(kind, gate):
 
 def test_an_idle_actor_has_one_too(kind):
     with kind.start(actors.Do) as executor:
-        executor.post((actors.echo, 1)).result(PATIENCE)
+        executor.post((tasks.echo, 1)).result(PATIENCE)
         assert "most recent call" in executor.dump_traceback(timeout=PATIENCE)
 
 
@@ -77,7 +78,7 @@ def test_it_can_be_called_at_once_and_again(process):
     """The child may not have come far enough to be asked."""
     with process.start(actors.Do) as executor:
         first = executor.dump_traceback(timeout=PATIENCE)
-        executor.post((actors.echo, 1)).result(PATIENCE)
+        executor.post((tasks.echo, 1)).result(PATIENCE)
         for _ in range(50):
             text = executor.dump_traceback(timeout=PATIENCE)
             # One stack of the main thread, not all that were ever asked for.
@@ -87,7 +88,7 @@ def test_it_can_be_called_at_once_and_again(process):
 
 def test_many_may_ask_at_once(process, gate):
     with process.start(actors.Do) as executor:
-        executor.post((actors.pause, gate))
+        executor.post((tasks.pause, gate))
         gate.reached()
         texts = []
 
@@ -123,7 +124,7 @@ def test_a_nap_is_not_cut_short(process):
 
 def test_a_stopped_process_is_a_timeout(process):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(TimeoutError, match=r"actor ProcessDo in 0\.1 s: .*not even"):
@@ -142,14 +143,14 @@ def test_an_ended_actor_has_none(kind):
 
 def test_of_a_dead_actor_it_says_how_it_died(process):
     with process.start(actors.Do) as executor:
-        executor.post((actors.exit_at_once, 3)).exception(PATIENCE)
+        executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         with pytest.raises(ActorDied, match="exited with code 3"):
             executor.dump_traceback()
 
 
 def test_death_while_it_is_asked_is_an_error(process):
     with process.start(actors.Do) as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGSTOP)
         killer = threading.Timer(0.1, os.kill, (pid, signal.SIGKILL))
         killer.start()
@@ -161,13 +162,13 @@ def test_death_while_it_is_asked_is_an_error(process):
 def test_of_a_restarted_actor_it_is_the_new_process(process):
     """Asked of a process that can only be killed, and whose successor answers."""
     with actors.ProcessDo.options(max_restarts=1).executor() as executor:
-        pid = executor.post((actors.get_pid,)).result(PATIENCE)
+        pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGSTOP)
         killer = threading.Timer(0.1, os.kill, (pid, signal.SIGKILL))
         killer.start()
         assert "_child.py" in executor.dump_traceback(timeout=PATIENCE)
         killer.join()
-        assert executor.post((actors.get_pid,)).result(PATIENCE) != pid
+        assert executor.post((tasks.get_pid,)).result(PATIENCE) != pid
 
 
 def test_of_a_failed_constructor_it_says_so(kind):
@@ -181,7 +182,7 @@ def test_of_a_failed_constructor_it_says_so(kind):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of os.fork with threads
 def test_a_forked_copy_refuses(process):
     with process.start(actors.Do) as executor:
-        executor.post((actors.echo, 1)).result(PATIENCE)
+        executor.post((tasks.echo, 1)).result(PATIENCE)
         pid = os.fork()
         if pid == 0:
             try:

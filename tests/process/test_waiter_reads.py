@@ -16,6 +16,7 @@ import pytest
 import actors
 import futures_actors
 import loggers
+import tasks
 
 LOGGER = "tests.of.waiting"
 PATIENCE = 20
@@ -28,21 +29,21 @@ def executor():
     """A process actor whose answers are read by who waits for them."""
     with actors.ProcessDo.executor() as executor:
         for number in range(TIMES):
-            assert executor.post((actors.echo, number)).result(PATIENCE) == number
+            assert executor.post((tasks.echo, number)).result(PATIENCE) == number
         yield executor
 
 
 def test_a_callback_is_called_soon(executor):
     for _ in range(5):
         called = threading.Event()
-        executor.post((actors.echo, 1)).add_done_callback(lambda _, called=called: called.set())
+        executor.post((tasks.echo, 1)).add_done_callback(lambda _, called=called: called.set())
         assert called.wait(PATIENCE)
         for number in range(TIMES):
-            assert executor.post((actors.echo, number)).result(PATIENCE) == number
+            assert executor.post((tasks.echo, number)).result(PATIENCE) == number
 
 
 def test_an_answer_that_nobody_waits_for_is_seen_by_done(executor):
-    future = executor.post((actors.echo, 1))
+    future = executor.post((tasks.echo, 1))
     deadline = time.monotonic() + PATIENCE
     while not future.done():
         assert time.monotonic() < deadline
@@ -50,25 +51,25 @@ def test_an_answer_that_nobody_waits_for_is_seen_by_done(executor):
 
 
 def test_an_answer_that_nobody_asks_for_lets_the_next_ones_go(executor):
-    executor.post((actors.echo, 1))
-    assert executor.post((actors.echo, 2)).result(PATIENCE) == 2
-    many = [executor.post((actors.echo, number)) for number in range(2_000)]
+    executor.post((tasks.echo, 1))
+    assert executor.post((tasks.echo, 2)).result(PATIENCE) == 2
+    many = [executor.post((tasks.echo, number)) for number in range(2_000)]
     del many[:-1]
     assert many[0].result(PATIENCE) == 1_999
 
 
 def test_wait_and_as_completed_are_told(executor):
-    future = executor.post((actors.echo, 1))
+    future = executor.post((tasks.echo, 1))
     assert futures.wait([future], PATIENCE).done == {future}
     for number in range(TIMES):
-        assert executor.post((actors.echo, number)).result(PATIENCE) == number
-    posted = {executor.post((actors.echo, number)) for number in range(3)}
+        assert executor.post((tasks.echo, number)).result(PATIENCE) == number
+    posted = {executor.post((tasks.echo, number)) for number in range(3)}
     assert set(futures.as_completed(posted, PATIENCE)) == posted
 
 
 def test_a_coroutine_is_told(executor):
     async def ask():
-        return [await executor.post((actors.echo, number)) for number in range(TIMES)]
+        return [await executor.post((tasks.echo, number)) for number in range(TIMES)]
 
     assert asyncio.run(asyncio.wait_for(ask(), PATIENCE)) == list(range(TIMES))
 
@@ -76,7 +77,7 @@ def test_a_coroutine_is_told(executor):
 def test_threads_that_wait_at_once_are_all_answered(executor):
     def ask(first):
         for number in range(first, first + 500):
-            assert executor.post((actors.echo, number)).result(PATIENCE) == number
+            assert executor.post((tasks.echo, number)).result(PATIENCE) == number
         return True
 
     with futures.ThreadPoolExecutor(8) as pool:
@@ -84,7 +85,7 @@ def test_threads_that_wait_at_once_are_all_answered(executor):
 
 
 def test_a_wait_ends_with_its_timeout(executor, gate):
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     start = time.monotonic()
     with pytest.raises(futures.TimeoutError):
         future.result(0.1)
@@ -94,8 +95,8 @@ def test_a_wait_ends_with_its_timeout(executor, gate):
 
 
 def test_death_ends_the_wait(executor):
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
-    future = executor.post((actors.nap, 3600))
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
+    future = executor.post((tasks.nap, 3600))
     threading.Timer(0.1, os.kill, (pid, signal.SIGKILL)).start()
     with pytest.raises(futures_actors.ActorDied) as died:
         future.result(PATIENCE)
@@ -110,7 +111,7 @@ def test_a_signal_ends_the_wait(executor, gate):
     def handler(*_):
         raise Alarm
 
-    future = executor.post((actors.pause, gate))
+    future = executor.post((tasks.pause, gate))
     before = signal.signal(signal.SIGALRM, handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.05)
@@ -128,12 +129,12 @@ def test_a_signal_ends_the_wait(executor, gate):
 def test_a_large_message_and_answer_cross(executor):
     data = os.urandom(3_000_000)
     for _ in range(3):
-        assert executor.post((actors.echo, data)).result(PATIENCE) == data
+        assert executor.post((tasks.echo, data)).result(PATIENCE) == data
 
 
 def test_a_message_cancelled_by_another_thread_wakes_who_waits(executor, gate):
-    running = executor.post((actors.pause, gate))
-    waiting = executor.post((actors.echo, 1))
+    running = executor.post((tasks.pause, gate))
+    waiting = executor.post((tasks.echo, 1))
     threading.Timer(0.05, waiting.cancel).start()
     with pytest.raises(futures.CancelledError):
         waiting.result(PATIENCE)
@@ -144,10 +145,10 @@ def test_a_message_cancelled_by_another_thread_wakes_who_waits(executor, gate):
 @pytest.mark.parametrize("way", ["cancel", "set_result"])
 def test_a_future_that_is_ended_here_wakes_who_waits(executor, way):
     """Although the child, which is stopped, says nothing."""
-    pid = executor.post((actors.get_pid,)).result(PATIENCE)
+    pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     os.kill(pid, signal.SIGSTOP)
     try:
-        future = executor.post((actors.echo, 1))
+        future = executor.post((tasks.echo, 1))
         end = future.cancel if way == "cancel" else lambda: future.set_result("by hand")
         threading.Timer(0.1, end).start()
         if way == "cancel":
@@ -157,7 +158,7 @@ def test_a_future_that_is_ended_here_wakes_who_waits(executor, way):
             assert future.result(PATIENCE) == "by hand"
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert executor.post((actors.echo, 2)).result(PATIENCE) == 2
+    assert executor.post((tasks.echo, 2)).result(PATIENCE) == 2
 
 
 # The thread that waits does nothing for others that may take long.
@@ -241,14 +242,14 @@ def test_a_waiting_thread_runs_no_callbacks_of_other_futures(executor):
 
     def post_with_callbacks():
         while not stop.is_set():
-            future = executor.post((actors.echo, 1))
+            future = executor.post((tasks.echo, 1))
             future.add_done_callback(lambda _: elsewhere.append(threading.get_ident()))
             future.result(PATIENCE)
 
     posts = threading.Thread(target=post_with_callbacks)
     posts.start()
     for number in range(2_000):
-        assert executor.post((actors.echo, number)).result(PATIENCE) == number
+        assert executor.post((tasks.echo, number)).result(PATIENCE) == number
     stop.set()
     posts.join()
     assert elsewhere

@@ -1,20 +1,18 @@
 """Sample actors, importable by a child. A body (`Do`, `Counter`, ...) is a plain class that
-answers messages; `actor_class` gives the `ThreadActor` or `ProcessActor` made of it, and the oracle
-wraps the body itself. The free functions are what `Do` is asked to do. Nothing heavy is imported
-here: a child must not pay for what it does not use, and a test looks."""
+answers messages. `actor_class` gives the `ThreadActor` or `ProcessActor` made of it, and the oracle
+wraps the body itself. Nothing heavy is imported here: a child must not pay for what it does not
+use, and a test checks that."""
 
 import collections
 import os
-import select
-import signal
 import sys
 import threading
 import time
 from pathlib import Path
 
+import gates
+import trouble
 from futures_actors import ProcessActor, ThreadActor
-
-PATIENCE = 20  # seconds that anything may wait before it counts as hung
 
 #: The suite's option `--start-method`: also for the programs that its tests start.
 START_METHOD = "FUTURES_ACTORS_TESTS_START_METHOD"
@@ -24,53 +22,6 @@ if START_METHOD in os.environ and "futures_actors._child" not in sys.modules:
     from futures_actors import set_start_method
 
     set_start_method(os.environ[START_METHOD])
-
-
-class Gate:
-    """A door that an actor knocks at and a test opens, for threads and processes (two FIFOs)."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return Gate, (self.path,)
-
-    def wait(self):
-        """Knock, and return when the test has opened: what an actor calls."""
-        self._write("knock", 1)
-        self._read("open", PATIENCE)
-
-    def reached(self, timeout=PATIENCE):
-        """Return when an actor has knocked: what a test calls."""
-        self._read("knock", timeout)
-
-    def open(self, times=1):
-        """Let the next `times` waiters through."""
-        self._write("open", times)
-
-    def _write(self, door, times):
-        descriptor = os.open(f"{self.path}.{door}", os.O_RDWR)
-        try:
-            os.write(descriptor, b"." * times)
-        finally:
-            os.close(descriptor)
-
-    def _read(self, door, timeout):
-        deadline = time.monotonic() + timeout
-        descriptor = os.open(f"{self.path}.{door}", os.O_RDWR | os.O_NONBLOCK)
-        try:
-            while select.select([descriptor], [], [], max(0, deadline - time.monotonic()))[0]:
-                try:
-                    os.read(descriptor, 1)
-                except BlockingIOError:  # another waiter was quicker
-                    continue
-                return
-            raise TimeoutError(f"nobody came to the door {door} of {self.path} in {timeout} s")
-        finally:
-            os.close(descriptor)
-
-
-# Bodies.
 
 
 class Do:
@@ -230,7 +181,7 @@ class FailsOddly:
     """Its constructor raises what cannot cross."""
 
     def __init__(self):
-        raise Uncrossable("odd")
+        raise trouble.Uncrossable("odd")
 
 
 class DiesAtBirth:
@@ -245,7 +196,7 @@ class StartsOthers:
         self.inner = inner.executor(*args)
 
     def handle(self, message):
-        return self.inner.post(message).result(PATIENCE)
+        return self.inner.post(message).result(gates.PATIENCE)
 
 
 class WatchesItself:
@@ -313,12 +264,16 @@ class Writes:
         self.error = error
 
     def handle(self, message):
-        append_to(self, self.path, f"{message} {threading.get_ident()}\n")
+        self.write(f"{message} {threading.get_ident()}\n")
 
     def on_stop(self):
-        append_to(self, self.path, f"stop {threading.get_ident()}\n")
+        self.write(f"stop {threading.get_ident()}\n")
         if self.error is not None:
             raise self.error
+
+    def write(self, text):
+        with Path(self.path).open("a") as file:
+            file.write(text)
 
 
 class Snapshots:
@@ -342,7 +297,7 @@ class Snapshots:
 
 
 BODIES = [value for value in list(globals().values()) if isinstance(value, type)]
-BODIES = [body for body in BODIES if body not in (Gate, Path, ProcessActor, ThreadActor)]
+BODIES = [body for body in BODIES if body not in (Path, ProcessActor, ThreadActor)]
 for _base in (ThreadActor, ProcessActor):
     for _body in BODIES:
         _name = _base.__name__.removesuffix("Actor") + _body.__name__
@@ -361,315 +316,3 @@ def __getattr__(name):
     import ray_actors
 
     return getattr(ray_actors, name)
-
-
-# What `Do` is asked to do.
-
-
-def echo(actor, value):
-    return value
-
-
-def get_pid(actor):
-    return os.getpid()
-
-
-def get_thread(actor):
-    return threading.get_ident()
-
-
-def remember(actor, item):
-    actor.log.append(item)
-    return len(actor.log)
-
-
-def recall(actor):
-    return actor.log
-
-
-def attributes(actor):
-    return sorted(vars(actor))
-
-
-def pause(actor, gate):
-    gate.wait()
-    return "passed"
-
-
-def pause_and_remember(actor, gate, item):
-    gate.wait()
-    return remember(actor, item)
-
-
-def nap(actor, seconds):
-    time.sleep(seconds)
-    return seconds
-
-
-def nap_in_c(actor, seconds):
-    """Sleep without letting go of the interpreter."""
-    import ctypes
-
-    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
-
-
-def spin(actor, seconds):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        pass
-
-
-def call(actor, function, *args):
-    """Run any function that the child can get: for what needs no actor."""
-    return function(*args)
-
-
-def fail(actor, error):
-    raise error
-
-
-def fail_with(actor, name, *args):
-    """Raise this module's exception `name`: it is made where it is raised."""
-    raise globals()[name](*args)
-
-
-def fail_twice(actor):
-    try:
-        raise KeyError("first trouble")
-    except KeyError as error:
-        raise ValueError("second trouble") from error
-
-
-def fail_with_notes(actor):
-    error = ValueError("noted")
-    error.extra = {"more": 1}
-    raise error
-
-
-def exit_politely(actor, status):
-    sys.exit(status)
-
-
-def exit_at_once(actor, status):
-    os._exit(status)
-
-
-def kill(actor, number):
-    os.kill(os.getpid(), number)
-    time.sleep(PATIENCE)
-
-
-def segfault(actor):
-    import ctypes
-
-    ctypes.string_at(0)
-
-
-def leave_a_fork_and_die(actor, seconds):
-    """Die while a forked copy, which has this process's descriptors, lives on."""
-    if os.fork() == 0:
-        time.sleep(seconds)
-        os._exit(0)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def leave_a_fork(actor, seconds):
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(seconds)
-        os._exit(0)
-    return pid
-
-
-def close_everything(actor):
-    os.closerange(3, 4096)
-    return "closed"
-
-
-def write_nonsense(actor, nonsense, status=None):
-    """Write to every pipe or socket that leads out of this process; exit if there is a status."""
-    for descriptor in out_of_here():
-        os.write(descriptor, nonsense)
-    if status is not None:
-        os._exit(status)
-    return "written"
-
-
-def out_of_here():
-    """Return this process's writable pipes and sockets beyond the three standard ones."""
-    import fcntl
-    import stat
-
-    for descriptor in range(3, 256):
-        try:
-            mode = os.fstat(descriptor).st_mode
-            flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
-        except OSError:
-            continue
-        if (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)) and flags & os.O_ACCMODE != os.O_RDONLY:
-            yield descriptor
-
-
-def descriptors(actor):
-    """Return what this process's descriptors beyond the three standard ones lead to, and which."""
-    found = []
-    for entry in Path("/proc/self/fd").iterdir():
-        try:
-            link, inode = str(entry.readlink()), entry.stat().st_ino
-        except OSError:  # the listing's own
-            continue
-        if int(entry.name) > 2:
-            found.append(f"{link} inode {inode}")
-    return sorted(found)
-
-
-def answer_with_lock(actor):
-    return threading.Lock()
-
-
-def answer_in_process(actor, value):
-    return BreaksElsewhere(value)
-
-
-def answer_big(actor, size, gate):
-    gate.wait()
-    return b"x" * size
-
-
-def post_to(actor, executor, message):
-    """Post to another actor, and wait for it."""
-    return executor.post(message).result(PATIENCE)
-
-
-def start_inner(actor, kind, path, count):
-    """Start an actor that appends to a file, give it work, and do not wait for it."""
-    actor.inner = actor_class(Do, kind).executor()
-    for number in range(count):
-        actor.inner.post((append_to, path, f"{number}\n"))
-
-
-def inner_pid(actor, kind):
-    actor.inner = actor_class(Do, kind).executor()
-    return actor.inner.post((get_pid,)).result(PATIENCE)
-
-
-def keep_inner_busy(actor, message):
-    actor.inner.post(message)
-
-
-def append_to(actor, path, text):
-    with Path(path).open("a") as file:
-        file.write(text)
-
-
-def drop_contents(actor, box):
-    """Forget what a list holds: for a thread actor, where the box is the test's own."""
-    box.clear()
-    return "dropped"
-
-
-def look_at(actor, dotted):
-    """Import a module and return an attribute of it, `module:a.b`."""
-    import importlib
-
-    module, _, path = dotted.partition(":")
-    value = importlib.import_module(module)
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
-
-
-def loaded(actor, *modules):
-    return [name for name in modules if name in sys.modules]
-
-
-def say(actor, text, stream="stdout"):
-    print(text, file=getattr(sys, stream))
-
-
-def read_stdin(actor):
-    return sys.stdin.read(), os.read(0, 1)
-
-
-def is_main_thread(actor):
-    return threading.current_thread() is threading.main_thread()
-
-
-def recurse(actor, depth=0):
-    """Recurse through C and Python until something stops it."""
-    return max([depth], key=lambda value: recurse(actor, value + 1))
-
-
-# Messages and exceptions that make trouble.
-
-
-class Uncrossable(Exception):
-    """Holds what no pickler takes."""
-
-    def __init__(self, text):
-        super().__init__(text)
-        self.lock = threading.Lock()
-
-
-class TwoArguments(Exception):
-    """Pickles, but cannot be rebuilt: one argument is remembered, two are wanted."""
-
-    def __init__(self, first, second):
-        super().__init__(first)
-        self.second = second
-
-
-class Speechless(Exception):
-    """Can neither cross nor say what it is."""
-
-    def __str__(self):
-        raise RuntimeError("no words")
-
-    __repr__ = __str__
-
-    def __reduce__(self):
-        raise RuntimeError("no pickle")
-
-
-class Impostor(Exception):
-    """Rebuilds as something that is no exception."""
-
-    def __reduce__(self):
-        return str, ("not an exception",)
-
-
-class Custom(Exception):
-    """Crosses: its arguments rebuild it, and it has attributes."""
-
-    def __init__(self, code, reason):
-        super().__init__(code, reason)
-        self.code = code
-
-
-class Final(BaseException):
-    """Extends BaseException alone."""
-
-
-class BreaksElsewhere:
-    """Pickles anywhere, and fails to unpickle in any process but the one that made it."""
-
-    def __init__(self, text, home=None):
-        self.text = text
-        self.home = home or os.getpid()
-
-    def __reduce__(self):
-        return rebuild_at_home, (self.text, self.home)
-
-
-def rebuild_at_home(text, home):
-    if os.getpid() != home:
-        raise ValueError(f"{text} does not travel")
-    return BreaksElsewhere(text, home)
-
-
-class RefusesToPickle:
-    def __init__(self, error):
-        self.error = error
-
-    def __reduce__(self):
-        raise self.error

@@ -6,6 +6,7 @@ import sys
 import threading
 
 import actors
+import gates
 from futures_actors import ProcessActor
 
 
@@ -81,7 +82,7 @@ def configure(actor, path):
 def log_in_child(actor, name):
     """Log from an actor of this one."""
     with actors.ProcessDo.executor() as executor:
-        executor.post((log, name, "info", "from a grandchild")).result(actors.PATIENCE)
+        executor.post((log, name, "info", "from a grandchild")).result(gates.PATIENCE)
 
 
 def log_in_fork(actor, name):
