@@ -23,10 +23,12 @@ import on_ray
 import oracle
 import programs
 
+START_METHODS = ["forkserver", "spawn"]
+
 
 def pytest_addoption(parser):
     help_text = "how process actors of the test process, and of the programs it starts, are started"
-    parser.addoption("--start-method", choices=["forkserver", "spawn"], help=help_text)
+    parser.addoption("--start-method", choices=START_METHODS, help=help_text)
     help_text = "run the tests that need a Ray cluster, and no others"
     parser.addoption("--ray", action="store_true", help=help_text)
 
@@ -214,8 +216,11 @@ def _warm(request):
         request.getfixturevalue("cluster")
     if sys.platform == "linux":
         multiprocessing.resource_tracker.ensure_running()
-        for kind in ACTORS:
-            with kind.start(actors.Echo) as executor:
+        starts = [actors.ThreadEcho]
+        # Each start method, since a test may choose another one than the suite's.
+        starts += [actors.ProcessEcho.options(start_method=one) for one in START_METHODS]
+        for one in starts:
+            with one.executor() as executor:
                 executor.post(0).result(gates.PATIENCE)
 
 
@@ -240,7 +245,7 @@ def _nothing_is_left_behind(_warm, request):
     yield
     if not request.node.stash.get(_passed, False):
         return  # a failed test's traceback keeps its objects
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + gates.PATIENCE
     gc.collect()
     while (left := _residents(with_ray) - before) and time.monotonic() < deadline:
         time.sleep(0.02)
