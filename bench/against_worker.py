@@ -8,10 +8,8 @@ each, and writes what it has measured to descriptor FD.
 import json
 import os
 import sys
-from pathlib import Path
 
 import rows
-import work
 from contenders import NotYetError
 
 WARM_UP = 10  # of so many messages, one more is sent before, unmeasured
@@ -47,15 +45,7 @@ def sample(row, size):
     with contender:
         row.sample(contender, max(1, size // WARM_UP))
         ns = row.sample(contender, size)
-        return {"ns": ns, "shares_cpu": shares_cpu(contender)}
-
-
-def shares_cpu(contender):
-    """Whether the two sides ran on one CPU just now; None where the system does not say."""
-    if not Path(work.THREAD_STATUS).exists():
-        return None
-    theirs = contender.executor.submit(work.cpu).result()
-    return theirs == work.cpu()
+        return {"ns": ns, "shares_cpu": contender.shares_cpu()}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def parse(argv):
         prog="bench/run.py", description="Measure futures_actors against the standard library."
     )
     parser.add_argument("--fast", action="store_true", help="a smoke test: figures mean nothing")
-    parser.add_argument("--only", nargs="+", metavar="ROW", help="rows whose key contains a ROW")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="a row's key, or a part of some")
     parser.add_argument("--list", action="store_true", help="print the keys of the rows")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
     parser.add_argument("--cpus", metavar="N,N", help="pin the run and its children to these cores")
@@ -48,7 +48,12 @@ def chosen(parser, arguments):
     for word in arguments.only:
         if not any(word in row.key for row in rows):
             parser.error(f"no row {word!r}; there are: {', '.join(row.key for row in rows)}")
-    return [row for row in rows if any(word in row.key for word in arguments.only)]
+    keys = {row.key for row in rows}
+
+    def is_meant(word, key):
+        return word == key if word in keys else word in key
+
+    return [row for row in rows if any(is_meant(word, row.key) for word in arguments.only)]
 
 
 def main(argv=None):

@@ -49,6 +49,11 @@ class Contender:
     def probe(self):
         """Raise NotYetError if it is known, without starting anything, that it cannot be done."""
 
+    def shares_cpu(self):
+        """Whether the two sides ran on one CPU just now, by what each of them says; None: it is
+        not known."""
+        return
+
     def echo(self, array):
         answer = self.take(self.post(array))
         work.read_pages(answer)
@@ -59,6 +64,11 @@ class Pooled(Contender):
     """Everything that is a `concurrent.futures.Executor`."""
 
     take = staticmethod(operator.methodcaller("result"))
+
+    def shares_cpu(self):
+        if not Path(work.THREAD_STATUS).exists():
+            return None
+        return self.executor.submit(work.cpu).result() == work.cpu()
 
     def close(self):
         self.executor.shutdown(cancel_futures=True)
@@ -99,6 +109,9 @@ class ActorContender(Pooled):
         except NotImplementedError as error:
             raise NotYetError(f"NotImplementedError: {error}") from error
         self.post = self.executor.post
+        if hasattr(os, "sched_setaffinity"):
+            # A fork server of another placement may have started the child.
+            self.executor.submit(os.sched_setaffinity, 0, os.sched_getaffinity(0)).result()
 
     def probe(self):
         self.starter()

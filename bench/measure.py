@@ -32,6 +32,7 @@ class Result:
     row: object
     amount: object
     samples: dict[str, list[float]] = field(default_factory=dict)
+    shared: dict[str, list[bool]] = field(default_factory=dict)  # whether on one CPU, by round
     not_yet: dict[str, str] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)  # their time was up: fewer rounds than the rest
     left_s: dict[str, float] = field(default_factory=dict)  # of those whose time is limited
@@ -66,7 +67,7 @@ def measure(row, amount):
     result = Result(row, amount, limit_s=ROW_LIMIT_S + 3 * sum(limits))
     faulthandler.dump_traceback_later(result.limit_s + GRACE_S, exit=True)
     try:
-        with contextlib.ExitStack() as opened:
+        with row.placement.hold(), contextlib.ExitStack() as opened:
             for contender in row.contenders:
                 open_contender(result, contender, opened)
             for at_round in range(amount.warm_ups + amount.repeats):
@@ -95,8 +96,16 @@ def run_round(result, *, is_kept):
         sample = None
         with time_limited(result, contender):
             sample = attempt(result, contender, row.sample, contender, result.amount.size)
+            if is_kept and sample is not None and row.shows_cpus:
+                note_cpus(result, contender)
         if is_kept and sample is not None:
             result.samples[contender.name].append(row.unit.of_sample(sample))
+
+
+def note_cpus(result, contender):
+    shares_cpu = attempt(result, contender, contender.shares_cpu)
+    if shares_cpu is not None:
+        result.shared.setdefault(contender.name, []).append(shares_cpu)
 
 
 @contextlib.contextmanager

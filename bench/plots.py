@@ -74,8 +74,16 @@ class Picture(NamedTuple):
 
 
 PICTURES = (
-    Picture("threads", "Messages to a thread", re.compile(r"thread-(round|post|in-flight)")),
-    Picture("processes", "Messages to a process", re.compile(r"process-(round|post|in-flight)")),
+    Picture(
+        "threads",
+        "Messages to a thread",
+        re.compile(r"thread-(round-trip($|-one-core)|post|in-flight)"),
+    ),
+    Picture(
+        "processes",
+        "Messages to a process",
+        re.compile(r"process-(round-trip($|-one-core)|post|in-flight)"),
+    ),
     Picture("starts", "Start of a process, to its first answer", re.compile(r"start-")),
     Picture("arrays", "Arrays to a process and back", re.compile(r"array-\d")),
 )

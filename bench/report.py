@@ -124,6 +124,8 @@ def verdict(result, name):
         for target in result.row.targets
         if (target.reference or result.subject) == name
     ]
+    if shared := result.shared.get(name):
+        told.insert(0, f"on one CPU in {100 * sum(shared) / len(shared):.0f} % of rounds")
     if 0 < rounds < result.amount.repeats:
         whose = "its" if name in result.stopped else "the row's"
         told.insert(0, f"{rounds} rounds: {whose} time was up")
@@ -186,6 +188,7 @@ def row_as_json(result):
         "subject": result.subject,
         **result.amount._asdict(),
         "samples": result.samples,
+        "shares_cpu": result.shared,
         "not_yet": result.not_yet,
         "stopped": sorted(result.stopped),
         "over": result.over,

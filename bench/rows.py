@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import contenders as who
 import peers
+import placements
 import workloads as work
 
 MIB = 1 << 20
@@ -55,6 +56,8 @@ class Row:
     fast: Amount
     targets: tuple[Target, ...] = ()
     kept_open: bool = True  # else each sample starts the contender itself
+    placement: placements.Placement = placements.ANYWHERE
+    shows_cpus: bool = False  # in how many rounds the two sides were on one CPU
     is_growth: bool = False  # ratios are the other's figure divided by the subject's
 
 
@@ -76,17 +79,33 @@ def gigabytes_per_second(length_bytes):
     return Unit("GB/s", "higher", lambda ns: length_bytes / ns)
 
 
-def thread_rows(others=()):
-    return (
+def round_trip_rows(kind, contenders, *, full, fast, targets):
+    """A row in each placement: on which CPUs the two sides run decides more than anything else."""
+    return [
         Row(
-            key="thread-round-trip",
-            title="thread, round trip",
+            key=f"{kind}-round-trip{placement.suffix}",
+            title=f"{kind}, round trip{placement.title}",
             unit=MICROSECONDS,
             sample=work.messages(work.one_at_a_time),
-            contenders=(who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
+            contenders=contenders,
+            full=full,
+            fast=fast,
+            targets=targets.get(placement, ()),
+            placement=placement,
+            shows_cpus=True,
+        )
+        for placement in placements.ALL
+    ]
+
+
+def thread_rows(others=()):
+    return (
+        *round_trip_rows(
+            "thread",
+            (who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
             full=Amount(21, 2_000),
             fast=Amount(2, 100),
-            targets=(Target("<=", 0.45, THREAD_POOL),),
+            targets={place: (Target("<=", 0.3, THREAD_POOL),) for place in placements.ALL},
         ),
         Row(
             key="thread-post-all",
@@ -113,12 +132,9 @@ def thread_rows(others=()):
 
 def process_rows(limits=(), others=()):
     return (
-        Row(
-            key="process-round-trip",
-            title="process, round trip",
-            unit=MICROSECONDS,
-            sample=work.messages(work.one_at_a_time),
-            contenders=(
+        *round_trip_rows(
+            "process",
+            (
                 who.ProcessActor(),
                 who.ProcessPool(),
                 who.PipeLoop(),
@@ -128,7 +144,10 @@ def process_rows(limits=(), others=()):
             ),
             full=Amount(21, 1_000),
             fast=Amount(2, 50),
-            targets=(Target("<=", 0.08, PROCESS_POOL), Target("<=", 0.5, LOOP)),
+            targets={
+                placements.IDLE: (Target("<=", 0.08, PROCESS_POOL), Target("<=", 0.1, LOOP)),
+                placements.ONE_CORE: (Target("<=", 0.55, LOOP),),
+            },
         ),
         Row(
             key="process-post-all",

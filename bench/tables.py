@@ -17,7 +17,9 @@ class Table(NamedTuple):
 
 TABLE = Table(
     "speed",
-    re.compile(r"(thread|process)-(round|post|in-flight)|array-64-mib|start-default"),
+    re.compile(
+        r"(thread|process)-(round-trip($|-one-core)|post|in-flight)|array-64-mib|start-default"
+    ),
     ("ThreadPoolExecutor(1)", "ProcessPoolExecutor(1)", "multiprocessing.Pipe loop"),
 )
 TABLE_OF_PEERS = Table(
