@@ -18,8 +18,6 @@ from pathlib import Path
 EXPECTED_TO_FAIL = {
     "await_full_mailbox": "async handlers, which wait for room without blocking",
     "constructor_memory": "constructor arguments through shared memory",
-    "descriptors": "one I/O thread that serves several actors",
-    "start_main_class": "a start that does not import cloudpickle in the child",
 }
 VERDICT = re.compile(r"^([a-z]\w*) +(PASS|FAIL|HANG|SKIP)\b")
 
