@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 # pyright: reportArgumentType=false
 
 class Actor(Generic[Message, Answer]):
-    """What an actor is: a class that handles messages one at a time.
+    """The base class of actors, which handle messages one at a time.
 
     Extend `ThreadActor` or `ProcessActor`.
     """
@@ -76,8 +76,8 @@ class Actor(Generic[Message, Answer]):
     ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
-        What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
-        `TypeError` or `ValueError`, which names it.
+        `Options` describes the options. An unknown option raises `TypeError`, a bad value
+        `TypeError` or `ValueError`; the error names it.
         """
     @classmethod
     def _start(
@@ -87,11 +87,12 @@ class Actor(Generic[Message, Answer]):
     def handle(self, message: Message, /) -> Answer:
         """Answer a message: what this returns, or raises, goes to the message's future."""
     def on_stop(self) -> None:
-        """Do what is to be done after the last message, in the actor's thread or process.
+        """Clean up after the last message, in the actor's thread or process. By default, do
+        nothing.
 
-        Called after `shutdown`, when the executor is dropped, and at the interpreter's exit; not
-        after `terminate` or `kill`, nor if the constructor raised. What it raises is logged on
-        logger `futures_actors`.
+        It is called after `shutdown`, when the executor is dropped, and at the interpreter's exit,
+        but not after `terminate` or `kill`, nor if the constructor raised. What it raises is logged
+        on logger `futures_actors`.
         """
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
@@ -105,8 +106,8 @@ class ThreadActor(Actor[Message, Answer]):
     ) -> ThreadActorExecutor[Message, Answer]:
         """Start an actor of this class in a thread of its own and return its executor.
 
-        Every argument goes to the constructor, which runs in that thread, at once. If it raises,
-        every message fails with `ActorInitError`.
+        Every argument goes to the constructor, which starts to run in that thread at once. If it
+        raises, every message fails with `ActorInitError`.
         """
     @classmethod
     def options(
@@ -117,8 +118,8 @@ class ThreadActor(Actor[Message, Answer]):
     ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
-        What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
-        `TypeError` or `ValueError`, which names it.
+        `Options` describes the options. An unknown option raises `TypeError`, a bad value
+        `TypeError` or `ValueError`; the error names it.
         """
     @classmethod
     def _start(
@@ -135,9 +136,9 @@ class ProcessActor(Actor[Message, Answer]):
     ) -> ProcessActorExecutor[Message, Answer]:
         """Start an actor of this class in a process of its own and return its executor.
 
-        Every argument goes to the constructor, which runs in that process, at once. Class and
-        arguments are pickled; raises `TypeError` or `pickle.PicklingError` if they cannot be. If
-        the constructor raises, every message fails with `ActorInitError`.
+        Every argument goes to the constructor, which starts to run in that process at once. The
+        class and the arguments are pickled; `TypeError` or `pickle.PicklingError` is raised if that
+        fails. If the constructor raises, every message fails with `ActorInitError`.
         """
     @classmethod
     def options(
@@ -152,8 +153,8 @@ class ProcessActor(Actor[Message, Answer]):
     ) -> Options[P, ProcessActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
-        What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
-        `TypeError` or `ValueError`, which names it.
+        `Options` describes the options. An unknown option raises `TypeError`, a bad value
+        `TypeError` or `ValueError`; the error names it.
         """
     @classmethod
     def _start(
@@ -177,37 +178,38 @@ class ExecutorCore(Generic[Message, Answer]):
     def post(self, message: Message, *, timeout: float | None = None) -> ActorFuture[Answer]:
         """Send a message to the actor and return the future of its answer.
 
-        Messages of one thread are handled in the order they were posted. With option
-        `mailbox_size`, it waits while so many messages have not begun; raises `MailboxFull` if that
-        takes more than `timeout` seconds, and at once in the actor's own thread. Raises
+        Messages from one thread are handled in the order in which they were posted. With option
+        `mailbox_size`, this waits while that many messages have not begun; it raises `MailboxFull`
+        if that takes more than `timeout` seconds, and at once in the actor's own thread. Raises
         `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
         """
     def tell(self, message: Message, *, timeout: float | None = None) -> None:
-        """Send a message whose answer nobody awaits: no future, nothing to cancel.
+        """Send a message without a future: its answer is dropped, and it cannot be cancelled.
 
         It is handled in mailbox order. What `handle` raises is logged with its traceback on logger
-        `futures_actors`, and counted. Waits for room and raises as `post` does, and what pickling
-        raises; a message that was accepted and is lost, since the actor has died, is logged.
+        `futures_actors`, and counted. This waits for room and raises as `post` does, and also
+        raises what pickling raises. A message that was accepted and is lost because the actor died
+        is logged.
         """
     def stats(self) -> Stats:
-        """Return what can be told of the actor without asking it: its state and counts."""
+        """Return the state and the counts of the actor, without asking the actor."""
     def _wait_for_room(self) -> RoomSeat:
         """For `apost`: queue for room, and return the seat in that queue."""
     def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:
-        """For `apost`: post into the room that was waited for."""
+        """For `apost`: post a message into the place that `seat` was granted."""
     def submit(
         self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs
     ) -> ActorFuture[Result]:
         """Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
 
-        Returns the future of its result; waits and raises as `post` does.
+        Returns the future of its result. Waits and raises as `post` does.
         """
     def proxy(self) -> Calls:  # type: ignore[type-var] # the context tells, or the default
         """Return an object whose method calls are messages: `proxy.name(...)` returns a future.
 
-        It calls the actor's methods of that name, in mailbox order, for classes that have no
-        `handle`. A name that starts with "_", and one that is no method of the actor's class, is an
-        `AttributeError`. Annotate the result with a protocol to have calls type-checked.
+        A call runs the actor's method of that name, in mailbox order. This is for classes that have
+        no `handle`. A name that starts with "_" or is no method of the actor's class raises
+        `AttributeError`. Annotate the proxy with a protocol to have calls type-checked.
         """
     def _call_method(self, name: str, /, *args: Any, **kwargs: Any) -> ActorFuture[Any]:
         """For proxies: call the actor's method `name`, in mailbox order, and return the future."""
@@ -216,32 +218,32 @@ class ExecutorCore(Generic[Message, Answer]):
     ) -> None:
         """Accept no more messages, and let the actor end when it has handled those it has.
 
-        With `wait`, return when it has ended; raises `TimeoutError` if that takes more than
-        `timeout` seconds, and it goes on to end. With `cancel_futures`, cancel every message that
-        `handle` has not begun. It can be called again, from any thread; the actor's own, in
-        `handle` or in a callback, does not wait for itself.
+        With `wait`, return when it has ended; raise `TimeoutError` if that takes more than
+        `timeout` seconds, though the actor still goes on to end. With `cancel_futures`, cancel
+        every message that `handle` has not begun. `shutdown` can be called again, and from any
+        thread; in the actor's own thread, in `handle` or in a callback, it does not wait.
         """
     def terminate(self) -> None:
-        """Shut down without waiting for what the actor has: a process gets SIGTERM.
+        """Shut down without waiting for the actor's messages: a process gets SIGTERM.
 
         No message begins after this. When the process has ended, every pending future fails with
-        `ActorDied`; if it catches the signal, it first handles the message that it has begun. A
-        thread cannot be ended from outside: the message that runs is handled to its end, and the
+        `ActorDied`; if the process catches the signal, it first finishes the message that it has
+        begun. A thread cannot be ended from outside: it finishes the message that runs, and the
         others fail at once with `BrokenActor`. `on_stop` is not called. Never waits.
         """
     def kill(self) -> None:
         """Shut down as `terminate` does, but a process gets SIGKILL, which it cannot catch."""
     def terminate_workers(self) -> None:
-        """Do what `terminate` does, by the name that process pools have for it."""
+        """Do what `terminate` does; process pools have this method under this name."""
     def kill_workers(self) -> None:
-        """Do what `kill` does, by the name that process pools have for it."""
+        """Do what `kill` does; process pools have this method under this name."""
     def dump_traceback(self, *, timeout: float | None = None) -> str:
-        """Return where the actor is at this moment: the stacks of its threads, as text.
+        """Return the current stacks of the actor's threads, as text.
 
-        A process actor is interrupted for it by a signal, so it works while `handle` hangs, in C
-        code too; Linux alone. Of a thread actor it is the stack of its thread. `timeout` is in
-        seconds; None waits without end. Raises `TimeoutError` when it has passed, `BrokenActor` if
-        the actor could not start or has died, and `RuntimeError` if it has ended.
+        A process actor is interrupted by a signal, so this works while `handle` hangs, even in C
+        code, but only on Linux. For a thread actor it is the stack of its thread. `timeout` is in
+        seconds; None means no limit. Raises `TimeoutError` when it has passed, `BrokenActor` if the
+        actor could not start or has died, and `RuntimeError` if it has ended.
         """
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
@@ -252,7 +254,7 @@ class ThreadExecutorCore(ExecutorCore[Message, Answer]):
     def __new__(cls, actor: type | Options[..., Any], /, *args: Any, **kwargs: Any) -> Self: ...
 
 class RemoteExecutorCore(ExecutorCore[Message, Answer]):
-    """The core of the executor of an actor that a carrier has elsewhere."""
+    """The core of the executor of a remote actor, whose messages a carrier transports."""
 
     def __new__(cls, actor: type | Options[..., Any], carrier: object, window: int, /) -> Self: ...
 
@@ -260,7 +262,7 @@ class RemoteExecutorCore(ExecutorCore[Message, Answer]):
 class ServerExitCodes:
     """The exit codes of a fork server's children, which it writes to a pipe.
 
-    Python holds it with the end of the pipe that the server is given.
+    Python code keeps it together with the server, which gets the pipe's other end.
     """
 
     def __new__(cls) -> ServerExitCodes: ...
@@ -268,7 +270,7 @@ class ServerExitCodes:
     def writer(self) -> int | None:
         """The descriptor to give to the server, or None once it is closed here."""
     def close_writer(self) -> None:
-        """Close this process's copy of the descriptor, so that the server's end is learned."""
+        """Close this process's copy of the descriptor: then the pipe ends when the server ends."""
 
 class ProcessExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ProcessActorExecutor`."""
@@ -289,30 +291,31 @@ class FutureCore(Generic[_T]):
     def cancelled(self) -> bool:
         """Return whether the message was cancelled."""
     def running(self) -> bool:
-        """Return whether `handle` has the message now."""
+        """Return whether `handle` is running on the message now."""
     def done(self) -> bool:
         """Return whether the message was cancelled, answered, or failed."""
     def result(self, timeout: float | None = None) -> _T:
-        """Return what `handle` returned, or raise what it raised, waiting until it has.
+        """Wait until the message has ended; return what `handle` returned, or raise what it raised.
 
-        `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
-        and `CancelledError` if the message was cancelled.
+        `timeout` is in seconds; None means no limit. Raises `TimeoutError` when it has passed, and
+        `CancelledError` if the message was cancelled.
         """
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return what `handle` raised, or None, waiting until it is known.
+        """Wait until the message has ended; return what `handle` raised, or None.
 
-        `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
-        and `CancelledError` if the message was cancelled.
+        `timeout` is in seconds; None means no limit. Raises `TimeoutError` when it has passed, and
+        `CancelledError` if the message was cancelled.
         """
     def add_done_callback(self, fn: Callable[[ActorFuture[_T]], object], /) -> None:
         """Call `fn(future)` when the future is done, or now if it is.
 
-        Callbacks run in the order they were added, in this process, and before a thread that waits
-        in `result` goes on, unless they take longer than some milliseconds. An exception that one
-        raises is logged on logger `concurrent.futures`.
+        Callbacks run in this process, in the order in which they were added. They run before a
+        thread that waits in `result` goes on, unless they take longer than a few milliseconds. An
+        exception that a callback raises is logged on logger `concurrent.futures`.
         """
     def set_running_or_notify_cancel(self) -> bool:
-        """For executors and tests: mark the future running, or tell that it was cancelled."""
+        """For executors and tests: mark the future running, or notify waiters that it was
+        cancelled."""
     def set_result(self, result: _T) -> None:
         """For executors and tests: end the future with an answer."""
     def set_exception(self, exception: BaseException | None) -> None:
@@ -331,29 +334,29 @@ class FutureCore(Generic[_T]):
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
 def dumps(object: object, what: str) -> bytes:
-    """Pickle `object`: as plain pickle does if that will do, else by value.
+    """Pickle `object`, by value if plain pickle cannot do it.
 
-    An error says what it was (`what`, such as "the message for actor
-    Counter") and what refused.
+    An error names the object (`what`, such as "the message for actor Counter") and the part that
+    could not be pickled.
     """
 
 def loads(pickle: bytes) -> Any:
-    """Unpickle what `dumps` has made, in this process or in one that talks to it."""
+    """Unpickle what `dumps` has made, in this process or in one that it talks to."""
 
 def check_answer(actor: str, called: str, answer: _T) -> _T:
     """Return `answer`, or raise a `TypeError` if it is a generator or a coroutine.
 
-    For actors that a carrier has elsewhere. `called` says what was called for the message.
+    For remote actors. `called` names what was called for the message.
     """
 
 def handling() -> bool:
     """Return whether the constructor or `handle` runs at this moment."""
 
 def log_to_parent(record: bytes) -> None:
-    """Send an encoded log record to the parent, before any answer that is given after it."""
+    """Send an encoded log record to the parent; it arrives before any answer that is sent later."""
 
 def unshare_pages() -> None:
-    """Copy what memory this process shares with the one that forked it, before it is needed."""
+    """Copy the memory that this process shares with the one that forked it, before it is used."""
 
 def serve(
     request: int,
@@ -363,33 +366,33 @@ def serve(
     prepare: Callable[[str, Any], object],
     dump_error: Callable[..., bytes],
 ) -> None:
-    """Serve the parent until it says that there is no more.
+    """Serve the parent until it sends no more messages.
 
     `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
     shared memory; `parent` is the pid of the process that started it;
-    `prepare(name, surroundings)` is called before anything of the user's;
-    `dump_error(exception, is_loaded)` returns the bytes of what is raised.
+    `prepare(name, surroundings)` is called before any code of the user; `dump_error(exception,
+    is_loaded)` encodes an exception as bytes.
     """
 
 def drain() -> None:
-    """Refuse new messages and wait until every actor has handled what it has.
+    """Refuse new messages and wait until every actor has handled those that it has.
 
-    Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels what has not
-    begun and gives what has two seconds; after that, or at a second one, the process ends as an
-    interrupted one does.
+    Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels the messages that
+    have not begun, and gives the others two seconds; after that, or at a second Ctrl-C, the process
+    ends as an interrupted process does.
     """
 
 def before_fork() -> None:
-    """Have this process and the one that it is about to fork each own the arrays that it has."""
+    """Prepare a fork: give this process and the new one each their own copy of received arrays."""
 
 def after_fork_in_parent() -> None:
-    """Go on as before the fork, whether or not there is a new process."""
+    """Go on as before the fork, whether or not it has made a new process."""
 
 def after_fork_in_child() -> None:
-    """Mark every executor that a forked process has copied as broken."""
+    """In a forked process: mark the copies of the parent's executors as broken."""
 
 def set_loading(loading: bool) -> None:
-    """Say whether this process imports what another one has told it to."""
+    """Set whether this process is importing modules on behalf of another process."""
 
 def start_logging() -> None:
     """Send the core's log records to the Python logger `futures_actors`."""

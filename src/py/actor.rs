@@ -60,7 +60,7 @@ pub(super) fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// What an actor is: a class that handles messages one at a time.
+/// The base class of actors, which handle messages one at a time.
 ///
 /// Extend `ThreadActor` or `ProcessActor`.
 #[pyclass(subclass, frozen, module = "futures_actors")]
@@ -84,8 +84,8 @@ impl Actor {
 
     /// Return an object whose `executor(...)` starts actors of this class with options.
     ///
-    /// What options there are, `Options` says. An unknown one is a `TypeError`, a bad value a
-    /// `TypeError` or `ValueError`, which names it.
+    /// `Options` describes the options. An unknown option raises `TypeError`, a bad value
+    /// `TypeError` or `ValueError`; the error names it.
     #[classmethod]
     #[pyo3(signature = (**options))]
     fn options<'py>(
@@ -123,11 +123,11 @@ impl Actor {
         }
     }
 
-    /// Do what is to be done after the last message, in the actor's thread or process.
+    /// Clean up after the last message, in the actor's thread or process. By default, do nothing.
     ///
-    /// Called after `shutdown`, when the executor is dropped, and at the interpreter's exit; not
-    /// after `terminate` or `kill`, nor if the constructor raised. What it raises is logged on
-    /// logger `futures_actors`.
+    /// It is called after `shutdown`, when the executor is dropped, and at the interpreter's exit,
+    /// but not after `terminate` or `kill`, nor if the constructor raised. What it raises is logged
+    /// on logger `futures_actors`.
     #[allow(clippy::unused_self)]
     fn on_stop(&self) {}
 
@@ -153,8 +153,8 @@ pub(super) struct ThreadActor;
 impl ThreadActor {
     /// Start an actor of this class in a thread of its own and return its executor.
     ///
-    /// Every argument goes to the constructor, which runs in that thread, at once. If it raises,
-    /// every message fails with `ActorInitError`.
+    /// Every argument goes to the constructor, which starts to run in that thread at once. If it
+    /// raises, every message fails with `ActorInitError`.
     #[classmethod]
     #[pyo3(signature = (*args, **kwargs))]
     fn executor<'py>(
@@ -185,9 +185,9 @@ pub(super) struct ProcessActor;
 impl ProcessActor {
     /// Start an actor of this class in a process of its own and return its executor.
     ///
-    /// Every argument goes to the constructor, which runs in that process, at once. Class and
-    /// arguments are pickled; raises `TypeError` or `pickle.PicklingError` if they cannot be. If
-    /// the constructor raises, every message fails with `ActorInitError`.
+    /// Every argument goes to the constructor, which starts to run in that process at once. The
+    /// class and the arguments are pickled; `TypeError` or `pickle.PicklingError` is raised if that
+    /// fails. If the constructor raises, every message fails with `ActorInitError`.
     #[classmethod]
     #[pyo3(signature = (*args, **kwargs))]
     fn executor<'py>(

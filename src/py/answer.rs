@@ -93,7 +93,7 @@ fn close(coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Return `answer`, or raise a `TypeError` if it is a generator or a coroutine.
 ///
-/// For actors that a carrier has elsewhere. `called` says what was called for the message.
+/// For remote actors. `called` names what was called for the message.
 #[pyfunction]
 pub(super) fn check_answer<'py>(
     actor: &str,

@@ -43,7 +43,7 @@ pub(super) fn handling() -> bool {
 /// answer pipe: that is how the parent knows.
 static OUTBOX: OnceLock<Outbox> = OnceLock::new();
 
-/// Send an encoded log record to the parent, before any answer that is given after it.
+/// Send an encoded log record to the parent; it arrives before any answer that is sent later.
 #[pyfunction]
 pub(super) fn log_to_parent(py: Python<'_>, record: &[u8]) -> PyResult<()> {
     let Some(answers) = OUTBOX.get() else {
@@ -52,18 +52,18 @@ pub(super) fn log_to_parent(py: Python<'_>, record: &[u8]) -> PyResult<()> {
     send(py, answers, encode(Kind::Log, 0, record), Haste::Now)
 }
 
-/// Copy what memory this process shares with the one that forked it, before it is needed.
+/// Copy the memory that this process shares with the one that forked it, before it is used.
 #[pyfunction]
 pub(super) fn unshare_pages() {
     sys::unshare_pages();
 }
 
-/// Serve the parent until it says that there is no more.
+/// Serve the parent until it sends no more messages.
 ///
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
 /// shared memory; `parent` is the pid of the process that started it;
-/// `prepare(name, surroundings)` is called before anything of the user's;
-/// `dump_error(exception, is_loaded)` returns the bytes of what is raised.
+/// `prepare(name, surroundings)` is called before any code of the user; `dump_error(exception,
+/// is_loaded)` encodes an exception as bytes.
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,

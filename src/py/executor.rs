@@ -45,9 +45,9 @@ impl Drop for ExecutorCore {
 impl ExecutorCore {
     /// Send a message to the actor and return the future of its answer.
     ///
-    /// Messages of one thread are handled in the order they were posted. With option
-    /// `mailbox_size`, it waits while so many messages have not begun; raises `MailboxFull` if that
-    /// takes more than `timeout` seconds, and at once in the actor's own thread. Raises
+    /// Messages from one thread are handled in the order in which they were posted. With option
+    /// `mailbox_size`, this waits while that many messages have not begun; it raises `MailboxFull`
+    /// if that takes more than `timeout` seconds, and at once in the actor's own thread. Raises
     /// `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
     #[pyo3(signature = (message, *, timeout=None))]
     fn post<'py>(
@@ -61,17 +61,18 @@ impl ExecutorCore {
             .accept(message.py(), deadline, || transport.post(message))
     }
 
-    /// Send a message whose answer nobody awaits: no future, nothing to cancel.
+    /// Send a message without a future: its answer is dropped, and it cannot be cancelled.
     ///
     /// It is handled in mailbox order. What `handle` raises is logged with its traceback on logger
-    /// `futures_actors`, and counted. Waits for room and raises as `post` does, and what pickling
-    /// raises; a message that was accepted and is lost, since the actor has died, is logged.
+    /// `futures_actors`, and counted. This waits for room and raises as `post` does, and also
+    /// raises what pickling raises. A message that was accepted and is lost because the actor died
+    /// is logged.
     #[pyo3(signature = (message, *, timeout=None))]
     fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
         self.host.tell(message, wait::deadline(timeout)?)
     }
 
-    /// Return what can be told of the actor without asking it: its state and counts.
+    /// Return the state and the counts of the actor, without asking the actor.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.host.stats(py)
     }
@@ -81,7 +82,7 @@ impl ExecutorCore {
         self.host.wait_for_room(py)
     }
 
-    /// For `apost`: post into the room that was waited for.
+    /// For `apost`: post a message into the place that `seat` was granted.
     fn _post_into_room<'py>(
         &self,
         seat: &Bound<'py, RoomSeat>,
@@ -95,7 +96,7 @@ impl ExecutorCore {
 
     /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
     ///
-    /// Returns the future of its result; waits and raises as `post` does.
+    /// Returns the future of its result. Waits and raises as `post` does.
     #[pyo3(signature = (r#fn, /, *args, **kwargs))]
     fn submit<'py>(
         &self,
@@ -110,9 +111,9 @@ impl ExecutorCore {
 
     /// Return an object whose method calls are messages: `proxy.name(...)` returns a future.
     ///
-    /// It calls the actor's methods of that name, in mailbox order, for classes that have no
-    /// `handle`. A name that starts with "_", and one that is no method of the actor's class, is an
-    /// `AttributeError`. Annotate the result with a protocol to have calls type-checked.
+    /// A call runs the actor's method of that name, in mailbox order. This is for classes that have
+    /// no `handle`. A name that starts with "_" or is no method of the actor's class raises
+    /// `AttributeError`. Annotate the proxy with a protocol to have calls type-checked.
     fn proxy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         outlasting(|| imports::proxy(py)?.call1((slf, &slf.get().class)))
@@ -134,10 +135,10 @@ impl ExecutorCore {
 
     /// Accept no more messages, and let the actor end when it has handled those it has.
     ///
-    /// With `wait`, return when it has ended; raises `TimeoutError` if that takes more than
-    /// `timeout` seconds, and it goes on to end. With `cancel_futures`, cancel every message that
-    /// `handle` has not begun. It can be called again, from any thread; the actor's own, in
-    /// `handle` or in a callback, does not wait for itself.
+    /// With `wait`, return when it has ended; raise `TimeoutError` if that takes more than
+    /// `timeout` seconds, though the actor still goes on to end. With `cancel_futures`, cancel
+    /// every message that `handle` has not begun. `shutdown` can be called again, and from any
+    /// thread; in the actor's own thread, in `handle` or in a callback, it does not wait.
     #[pyo3(signature = (wait=true, *, cancel_futures=false, timeout=None))]
     fn shutdown(
         &self,
@@ -161,11 +162,11 @@ impl ExecutorCore {
         Ok(())
     }
 
-    /// Shut down without waiting for what the actor has: a process gets SIGTERM.
+    /// Shut down without waiting for the actor's messages: a process gets SIGTERM.
     ///
     /// No message begins after this. When the process has ended, every pending future fails with
-    /// `ActorDied`; if it catches the signal, it first handles the message that it has begun. A
-    /// thread cannot be ended from outside: the message that runs is handled to its end, and the
+    /// `ActorDied`; if the process catches the signal, it first finishes the message that it has
+    /// begun. A thread cannot be ended from outside: it finishes the message that runs, and the
     /// others fail at once with `BrokenActor`. `on_stop` is not called. Never waits.
     fn terminate(&self, py: Python<'_>) -> PyResult<()> {
         self.host.end_by(py, Force::Terminate)
@@ -176,22 +177,22 @@ impl ExecutorCore {
         self.host.end_by(py, Force::Kill)
     }
 
-    /// Do what `terminate` does, by the name that process pools have for it.
+    /// Do what `terminate` does; process pools have this method under this name.
     fn terminate_workers(&self, py: Python<'_>) -> PyResult<()> {
         self.terminate(py)
     }
 
-    /// Do what `kill` does, by the name that process pools have for it.
+    /// Do what `kill` does; process pools have this method under this name.
     fn kill_workers(&self, py: Python<'_>) -> PyResult<()> {
         self.kill(py)
     }
 
-    /// Return where the actor is at this moment: the stacks of its threads, as text.
+    /// Return the current stacks of the actor's threads, as text.
     ///
-    /// A process actor is interrupted for it by a signal, so it works while `handle` hangs, in C
-    /// code too; Linux alone. Of a thread actor it is the stack of its thread. `timeout` is in
-    /// seconds; None waits without end. Raises `TimeoutError` when it has passed, `BrokenActor` if
-    /// the actor could not start or has died, and `RuntimeError` if it has ended.
+    /// A process actor is interrupted by a signal, so this works while `handle` hangs, even in C
+    /// code, but only on Linux. For a thread actor it is the stack of its thread. `timeout` is in
+    /// seconds; None means no limit. Raises `TimeoutError` when it has passed, `BrokenActor` if the
+    /// actor could not start or has died, and `RuntimeError` if it has ended.
     #[pyo3(signature = (*, timeout=None))]
     fn dump_traceback(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<String> {
         self.host.dump_traceback(py, timeout)

@@ -123,7 +123,7 @@ impl Transport for Remote {
     }
 }
 
-/// The core of the executor of an actor that a carrier has elsewhere.
+/// The core of the executor of a remote actor, whose messages a carrier transports.
 #[pyclass(extends = ExecutorCore, subclass, frozen, module = "futures_actors._core")]
 pub(super) struct RemoteExecutorCore;
 

@@ -39,10 +39,10 @@ pub(in crate::py) fn slow_imports(pickle: &[u8]) -> Vec<&'static str> {
     SLOW_IMPORTS.into_iter().filter(is_named).collect()
 }
 
-/// Pickle `object`: as plain pickle does if that will do, else by value.
+/// Pickle `object`, by value if plain pickle cannot do it.
 ///
-/// An error says what it was (`what`, such as "the message for actor
-/// Counter") and what refused.
+/// An error names the object (`what`, such as "the message for actor Counter") and the part that
+/// could not be pickled.
 #[pyfunction]
 pub(in crate::py) fn dumps<'py>(
     object: &Bound<'py, PyAny>,
@@ -187,7 +187,7 @@ fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
         || error.is_instance_of::<PyRuntimeError>(py))
 }
 
-/// Unpickle what `dumps` has made, in this process or in one that talks to it.
+/// Unpickle what `dumps` has made, in this process or in one that it talks to.
 #[pyfunction]
 pub(in crate::py) fn loads<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     loads_apart(py, pickle, None)

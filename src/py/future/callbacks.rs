@@ -1,5 +1,5 @@
-//! A future's callbacks: who runs them, and that they go ahead of the threads that wait for the
-//! future. They are called holding no lock.
+//! Runs a future's callbacks, before the threads that wait for the future go on. No lock is held
+//! while a callback runs.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,13 +14,14 @@ use crate::py::interpreter::imports;
 use crate::py::interpreter::main_only::outlasting;
 use crate::py::interpreter::wait::{Attached, keep, wait_for};
 
-/// How long callbacks may take before the thread that waits in `result()` goes on without them:
-/// as long as a thread may keep the GIL.
+/// How long a thread that waits in `result()` lets callbacks run before it goes on: as long as a
+/// thread may keep the GIL.
 const HEAD_START: Duration = Duration::from_millis(5);
 
-/// Who runs the callbacks, which decides where an exception that is no `Exception` goes.
+/// What runs the callbacks. This decides where a raised `BaseException` goes that is no `Exception`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runner {
+    /// A caller of the future's methods, which gets the exception.
     Caller,
     Engine,
 }
@@ -57,14 +58,15 @@ thread_local! {
     static TRACES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Has `threading.settrace` and `setprofile` hold for the callbacks that this thread runs, as they
-/// do in the thread of a pool that runs callbacks. It is for an engine's thread whose Python thread
-/// state lives only as long as it is attached, and the hooks with that.
+/// From now on `threading.settrace` and `setprofile` also apply to callbacks that this thread runs,
+/// as they do in the threads of a pool. It is for a thread of an engine, whose Python thread state,
+/// with its hooks, lives only while the thread is attached.
 pub(in crate::py) fn trace_here() {
     TRACES.set(true);
 }
 
-/// While it lives this thread runs the callbacks of a cell; its end lets go whoever waits for that.
+/// While it lives, this thread runs the callbacks of a cell. Dropping it wakes the threads that wait
+/// for that.
 struct Serving<'a>(&'a ActorCell);
 
 thread_local! {
@@ -85,9 +87,9 @@ impl Drop for Serving<'_> {
     }
 }
 
-/// Calls all of them. An `Exception` of a callback is logged; what else it raises goes to whoever
-/// made the callback run, the first of several. An engine has nobody to give it to, unless it is a
-/// thread that waits for an answer.
+/// Calls all callbacks. An `Exception` that one raises is logged. Of other exceptions, the first is
+/// raised in the caller that made the callbacks run. An engine has no such caller: there it is
+/// logged too, unless the thread waits for an answer and can raise it afterwards.
 pub(super) fn run_callbacks(
     future: &Bound<'_, FutureCore>,
     callbacks: Vec<Py<PyAny>>,
@@ -97,7 +99,7 @@ pub(super) fn run_callbacks(
     if callbacks.is_empty() {
         return Ok(());
     }
-    // Opened here, so that no callback can be blamed for the time it takes.
+    // Opened before the callbacks run: otherwise the time it takes would count as theirs.
     let mut raised = future.get().opened(py).map(drop);
     let mut attached = (callbacks.len() > 1).then(Attached::begin);
     for callback in callbacks {
@@ -131,10 +133,10 @@ fn log(future: &Bound<'_, FutureCore>, error: PyErr) -> PyResult<()> {
     Ok(())
 }
 
-/// Lets the callbacks of a cell that is done run before this thread goes on: for as long as
-/// they would have if the thread that runs them had the GIL, whether or not it has one. They
-/// may block, and wait for this very thread. A thread that runs callbacks itself does not wait:
-/// it may be its own future that it asks.
+/// Lets the callbacks of a cell that is done run before this thread goes on, but only for as long
+/// as a thread may keep the GIL (with or without a GIL), because callbacks may block, or wait for
+/// this very thread. A thread that runs callbacks itself does not wait: it may ask for the result of
+/// the same future.
 pub(super) fn let_callbacks_go_first(
     py: Python<'_>,
     cell: &ActorCell,

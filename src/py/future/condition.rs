@@ -1,5 +1,6 @@
-//! What the standard library reaches for inside a future: its condition, its waiters, the names of
-//! its states. They are made when something asks for them: most futures have none.
+//! What the standard library accesses inside a future: its condition, its waiters, the names of its
+//! states. The condition and the waiters are made when they are first asked for; most futures have
+//! none.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use crate::engine::cell::Phase;
 use crate::py::interpreter::imports;
 use crate::py::interpreter::main_only::outlasting;
 
-/// Python's locks refuse a timeout that is much longer.
+/// The longest wait: Python's locks refuse a timeout that is much longer.
 const MOST_SECONDS: f64 = 1e6;
 
-/// What `concurrent.futures.wait` and `as_completed` reach for.
+/// What `concurrent.futures.wait` and `as_completed` access.
 pub(super) struct Condition {
     pub(super) object: Py<PyAny>,
     pub(super) waiters: Py<PyList>,
@@ -29,8 +30,8 @@ impl Condition {
         })
     }
 
-    /// Runs `body` holding the condition. Waiting for it lets other threads run, and on the main
-    /// thread the handlers of signals: an error is what one of these raised, instead of `body`.
+    /// Runs `body` holding the condition. Acquiring it lets other threads run, and on the main thread
+    /// signal handlers. If a handler raises, that is returned, and `body` does not run.
     pub(super) fn hold<T>(
         &self,
         py: Python<'_>,
@@ -42,14 +43,15 @@ impl Condition {
         result
     }
 
-    /// As `hold`, but `body` runs whatever is raised meanwhile, which comes back beside its result.
+    /// Like `hold`, but `body` runs even if a signal handler raises. What was raised is returned
+    /// beside the result.
     pub(super) fn hold_surely<T>(
         &self,
         py: Python<'_>,
         body: impl FnOnce() -> T,
     ) -> (T, PyResult<()>) {
-        // Each failure is a signal; after so many it is the condition that is broken, and whoever
-        // waits for it is lost anyway.
+        // Each failure is a signal. After this many the condition itself must be broken, and threads
+        // that wait for it cannot be helped.
         const TRIES: u32 = 1000;
         let (mut is_held, mut raised) = (false, Ok(()));
         for _ in 0..TRIES {
@@ -83,8 +85,8 @@ impl Condition {
         object.call_method0(intern!(py, "_is_owned"))?.extract()
     }
 
-    /// For a thread that holds it, however many times: lets go of it until it is notified or
-    /// `timeout` has passed. An error is what a signal's handler raised.
+    /// For a thread that holds it, once or several times: releases it until it is notified or
+    /// `timeout` has passed. An error is what a signal handler raised.
     pub(super) fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
         let seconds = timeout.map(|timeout| timeout.as_secs_f64().min(MOST_SECONDS));
         let waited = outlasting(|| {
@@ -94,14 +96,15 @@ impl Condition {
         waited.map(drop)
     }
 
-    /// Wakes who waits for the condition. The caller holds it.
+    /// Wakes the threads that wait for the condition. The caller holds it.
     pub(super) fn notify(&self, py: Python<'_>) -> PyResult<()> {
         self.object.call_method0(py, intern!(py, "notify_all"))?;
         Ok(())
     }
 
-    /// Tells the waiters by their method `event` that the future is done, and wakes who waits for
-    /// the condition. The caller holds it. All of them are told, whatever one raises.
+    /// Calls the method `event` of each waiter, because the future is done, and wakes the threads
+    /// that wait for the condition. The caller holds it. If one waiter raises, the others are called
+    /// all the same.
     pub(super) fn tell_waiters(&self, future: &Bound<'_, PyAny>, event: &str) -> PyResult<()> {
         let py = future.py();
         let mut told = Ok(());

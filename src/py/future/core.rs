@@ -1,7 +1,7 @@
-//! `FutureCore`, the half of `ActorFuture` that holds a cell: its data, what a process that `os.fork`
+//! `FutureCore`, the base of `ActorFuture` that holds a cell: its data, what a process that `os.fork`
 //! made may do with it, and how a sealed outcome is opened.
 //!
-//! How a future ends is in `settle`, what Python sees of it in `methods`.
+//! `settle.rs` has how a future ends, `methods.rs` what Python sees of it.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ pub(in crate::py) type ActorCell = Cell<Message, Outcome, Watch>;
 /// The callbacks that run when a cell ends.
 #[derive(Default)]
 pub(in crate::py) struct Watch {
-    /// What callbacks get. A bare future is not kept alive by what watches it.
+    /// The future that callbacks get as their argument. Only that of a posted message is kept alive
+    /// here; a future that the user made is not.
     pub(in crate::py) future: Option<Py<FutureCore>>,
     pub(in crate::py) callbacks: Vec<Py<PyAny>>,
 }
@@ -33,15 +34,16 @@ pub(in crate::py) struct Watch {
 pub(in crate::py) struct FutureCore {
     pub(in crate::py) cell: Arc<ActorCell>,
     pub(super) condition: OnceBox<Condition>,
-    /// Where a cancellation is counted, if it was posted.
+    /// Counts a cancellation. It is set for the future of a posted message.
     tally: OnceCell<Arc<Tally>>,
-    /// The lifecycle's generation: a process made by `os.fork` has no actors to wait for.
+    /// The lifecycle's generation when the future was made, which a process made by `os.fork` does
+    /// not share. Such a process has no actors to wait for.
     generation: u32,
 }
 
 impl Drop for FutureCore {
-    /// What the future came to goes with it, here, where the thread is attached: an engine may hold
-    /// the cell for a moment longer.
+    /// Drops the outcome here, where the thread is attached: an engine may hold the cell for a
+    /// moment longer.
     fn drop(&mut self) {
         if !self.is_elsewhere() {
             drop(self.cell.clear(Outcome::Nothing));
@@ -56,14 +58,14 @@ pub(in crate::py) fn new_future(py: Python<'_>) -> PyResult<(Bound<'_, PyAny>, A
     Ok((future, cell))
 }
 
-/// As `new_future`, of a message to the actor that `tally` is of.
+/// Like `new_future`, for a message to the actor that `tally` belongs to.
 pub(in crate::py) fn new_posted<'py>(
     py: Python<'py>,
     tally: &Arc<Tally>,
 ) -> PyResult<(Bound<'py, PyAny>, Arc<ActorCell>)> {
     let future = imports::actor_future(py)?.call0()?;
     let core = future.cast::<FutureCore>()?.get();
-    // Nobody else sets it.
+    // The future is new, so `set` cannot fail.
     _ = core.tally.set(Arc::clone(tally));
     let cell = Arc::clone(&core.cell);
     Ok((future, cell))
@@ -79,14 +81,15 @@ impl FutureCore {
         }
     }
 
-    /// Where a cancellation is counted, if the message was posted.
+    /// The counts in which a cancellation is counted, if the message was posted.
     pub(super) fn tally(&self) -> Option<&Arc<Tally>> {
         self.tally.get()
     }
 
-    /// A copy that `os.fork` has made of a future whose message is in the other process. Here nobody
-    /// ends it, nor lets go of its cell's lock should a thread of the other process have held it: so
-    /// that is not taken. Once it is done a thread takes it to look, if at all.
+    /// Whether this is a copy that `os.fork` has made of a future whose message is in the other
+    /// process. Then it never ends here, and the caller must not take its cell's lock: a thread of
+    /// the other process may have held it during the fork. Once the cell is done, threads take the
+    /// lock only to read the outcome, if at all, so it may be taken here.
     pub(super) fn is_elsewhere(&self) -> bool {
         self.tally.get().is_some() && self.is_forked() && !self.cell.done().is_set()
     }
@@ -95,7 +98,7 @@ impl FutureCore {
         self.generation != lifecycle::generation()
     }
 
-    /// An error if somebody is to end it here.
+    /// Returns an error if the future cannot be ended in this process.
     pub(super) fn check_reach(&self) -> PyResult<()> {
         if self.is_elsewhere() {
             return Err(lifecycle::forked_error());
@@ -116,9 +119,9 @@ impl FutureCore {
         }
     }
 
-    /// What the message came to, as Python objects; `None` unless it finished. The first to ask
-    /// opens a sealed outcome; if two open it at once, both get what the first one stored. An error
-    /// is what a signal's handler raised meanwhile: then it is still sealed.
+    /// The outcome as Python objects; `None` unless the message has finished. The first caller opens
+    /// a sealed outcome. If two open it at once, both get what the first one stored. An error is
+    /// what a signal handler raised in the meantime: then the outcome is still sealed.
     pub(in crate::py) fn opened(&self, py: Python<'_>) -> PyResult<Option<Opened>> {
         if self.is_elsewhere() {
             return Ok(None);
@@ -154,7 +157,7 @@ impl FutureCore {
         }
         this.resume_io_thread(py);
         let condition = Box::new(Condition::new(py)?);
-        // If another thread was faster, its condition is the one; ours is dropped, without a lock.
+        // If another thread was faster, its condition is used, and ours is dropped without a lock.
         let mut refused = None;
         let publish = || refused = this.condition.set(condition).err();
         if this.is_elsewhere() {
@@ -192,9 +195,9 @@ pub(in crate::py) fn resume_io_thread(py: Python<'_>, cell: &ActorCell) {
     }
 }
 
-/// Whether `error` was raised by the code of what was opened, and not by the handler of a signal
-/// that came meanwhile. Handlers run on the main thread, and raise once, where the user's code would
-/// raise again.
+/// Whether `error` was raised by the code of the opened object, and not by a signal handler that ran
+/// in the meantime. Handlers run only on the main thread. To tell them apart there, the outcome is
+/// opened again: a handler raises only once, the object's code would raise again.
 fn is_own(py: Python<'_>, error: &PyErr, sealed: &Sealed) -> bool {
     error.is_instance_of::<PyException>(py)
         || !sys::is_main_thread()

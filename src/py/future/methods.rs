@@ -1,5 +1,5 @@
-//! What Python sees of a future: the methods of `concurrent.futures.Future`, and the attributes that
-//! the standard library reaches for (`_condition`, `_waiters`, `_state`, ...).
+//! What Python sees of a future: the methods of `concurrent.futures.Future`, and the private
+//! attributes that the standard library uses (`_condition`, `_waiters`, `_state`, ...).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +37,8 @@ impl FutureCore {
         ))
     }
 
-    /// Waits until the future is done and its callbacks have had their head start; an error if
-    /// `timeout` passes before, or if the thread is the main one and a signal's handler raises.
+    /// Waits until the future is done and its callbacks have had their head start. An error is a
+    /// `TimeoutError`, or on the main thread what a signal handler raised.
     fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<()> {
         let cell = &slf.get().cell;
         if cell.served().is_set() {
@@ -60,7 +60,7 @@ impl FutureCore {
         if let Some(condition) = this.condition.get()
             && condition.is_own(py)?
         {
-            // While this thread holds it nobody can end the future.
+            // While this thread holds the condition, no other thread can end the future.
             return Self::wait_by_condition(slf, condition, deadline);
         }
         let is_cooperative = cooperative::is_needed(py)?;
@@ -85,7 +85,7 @@ impl FutureCore {
         Ok(())
     }
 
-    /// Waits as the standard library's futures do, for a thread that holds the condition.
+    /// For a thread that holds the condition: waits as the standard library's futures do.
     fn wait_by_condition(
         slf: &Bound<'_, Self>,
         condition: &Condition,
@@ -112,7 +112,7 @@ impl FutureCore {
         Ok(PyErr::from_type(error, ()))
     }
 
-    /// Replaces the outcome by what `assign` makes of it.
+    /// Replaces the outcome by what `outcome` makes of `value`.
     fn assign(
         &self,
         value: &Bound<'_, PyAny>,
@@ -141,7 +141,7 @@ impl FutureCore {
         Self::new_bare()
     }
 
-    /// Keeps `concurrent.futures.Future.__init__` from making what is served on demand.
+    /// Keeps `concurrent.futures.Future.__init__` from making attributes that are made on demand.
     #[allow(clippy::unused_self)]
     fn __init__(&self) {}
 
@@ -150,7 +150,7 @@ impl FutureCore {
     /// True means that `handle` will never see the message. Callbacks run before this returns.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         if slf.get().is_forked() {
-            // The message is the other process's business.
+            // Only the process that posted the message can cancel it.
             return Ok(slf.get().cancelled());
         }
         Self::cancel_cell(slf)
@@ -161,7 +161,7 @@ impl FutureCore {
         self.phase().is_cancelled()
     }
 
-    /// Return whether `handle` has the message now.
+    /// Return whether `handle` is running on the message now.
     fn running(&self) -> bool {
         self.phase() == Phase::Running
     }
@@ -175,10 +175,10 @@ impl FutureCore {
         done
     }
 
-    /// Return what `handle` returned, or raise what it raised, waiting until it has.
+    /// Wait until the message has ended; return what `handle` returned, or raise what it raised.
     ///
-    /// `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
-    /// and `CancelledError` if the message was cancelled.
+    /// `timeout` is in seconds; None means no limit. Raises `TimeoutError` when it has passed, and
+    /// `CancelledError` if the message was cancelled.
     #[pyo3(signature = (timeout=None))]
     fn result(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
@@ -190,10 +190,10 @@ impl FutureCore {
         }
     }
 
-    /// Return what `handle` raised, or None, waiting until it is known.
+    /// Wait until the message has ended; return what `handle` raised, or None.
     ///
-    /// `timeout` is in seconds; None waits without end. Raises `TimeoutError` when it has passed,
-    /// and `CancelledError` if the message was cancelled.
+    /// `timeout` is in seconds; None means no limit. Raises `TimeoutError` when it has passed, and
+    /// `CancelledError` if the message was cancelled.
     #[pyo3(signature = (timeout=None))]
     fn exception(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
@@ -207,13 +207,13 @@ impl FutureCore {
 
     /// Call `fn(future)` when the future is done, or now if it is.
     ///
-    /// Callbacks run in the order they were added, in this process, and before a thread that waits
-    /// in `result` goes on, unless they take longer than some milliseconds. An exception that one
-    /// raises is logged on logger `concurrent.futures`.
+    /// Callbacks run in this process, in the order in which they were added. They run before a
+    /// thread that waits in `result` goes on, unless they take longer than a few milliseconds. An
+    /// exception that a callback raises is logged on logger `concurrent.futures`.
     #[pyo3(signature = (r#fn, /))]
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Py<PyAny>) -> PyResult<()> {
         if slf.get().is_elsewhere() {
-            // Nobody would call it.
+            // The future never ends here, so the callback would never run.
             return Ok(());
         }
         let mut future = Some(slf.clone().unbind());
@@ -234,7 +234,7 @@ impl FutureCore {
         Ok(())
     }
 
-    /// For executors and tests: mark the future running, or tell that it was cancelled.
+    /// For executors and tests: mark the future running, or notify waiters that it was cancelled.
     fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();
@@ -405,7 +405,7 @@ impl FutureCore {
             visit.call(&condition.waiters)?;
         }
         if Arc::strong_count(&self.cell) > 1 {
-            // An engine has it too, and what an engine has is alive.
+            // An engine has the cell too, so what is in it is alive.
             return Ok(());
         }
         self.cell.inspect(|outcome, watch| {

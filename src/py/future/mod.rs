@@ -1,5 +1,5 @@
-//! A future: its cell, what the standard library reaches for inside it, its callbacks, its end, and
-//! its methods. From the bottom up: `condition`, `core`, `callbacks`, `settle`, `methods`.
+//! A future: its cell, what the standard library accesses inside it, its callbacks, its end, and its
+//! methods. From the bottom up: `condition`, `core`, `callbacks`, `settle`, `methods`.
 
 pub(super) mod callbacks;
 mod condition;

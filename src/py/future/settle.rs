@@ -1,7 +1,7 @@
-//! How a message is begun and ended: by an engine, by an executor, or by whoever has its future.
+//! How a message is begun and ended: by an engine, by an executor, or through its future.
 //!
-//! A message that is being ended ends, whatever the handlers of signals, waiters and callbacks raise
-//! meanwhile. Call what is here holding no lock.
+//! Once the end of a message has started, it is carried out, even if signal handlers, waiters or
+//! callbacks raise in the meantime. A caller of these functions must not hold a lock.
 
 use pyo3::prelude::*;
 
@@ -14,10 +14,10 @@ use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::tally::{Completion, Tally};
 
-/// Ends a message by what an engine has found. Attaches only if somebody watches; call it holding
-/// no lock.
+/// Ends a message with the outcome that an engine has. Attaches to Python only if the cell is
+/// watched.
 ///
-/// False: it was done before, as when somebody has called `set_result` on its future.
+/// False: it was done before, for example because a caller used `set_result` on its future.
 pub(in crate::py) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
     match cell.settle(outcome, Hold::Nothing) {
         Settle::Settled(_) => true,
@@ -32,7 +32,7 @@ pub(in crate::py) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
     }
 }
 
-/// As `settle`, for a thread that is attached.
+/// Like `settle`, for a thread that is attached.
 pub(in crate::py) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
     let (settled, raised) = match cell.settle(outcome, Hold::Attached) {
         Settle::Settled(watch) => (true, serve(py, cell, None, watch, Runner::Engine)),
@@ -42,7 +42,7 @@ pub(in crate::py) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: 
                     let (finished, raised) = FutureCore::finish(&future, outcome, Runner::Engine);
                     (finished.is_ok(), raised)
                 }
-                // Done meanwhile.
+                // It was done in the meantime.
                 None => (false, Ok(())),
             }
         }
@@ -54,8 +54,8 @@ pub(in crate::py) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: 
     settled
 }
 
-/// Cancels a message without its future at hand. An error is what a callback or a signal's handler
-/// raised, and comes after the cancelling.
+/// Cancels a message whose future is not at hand. If a callback or a signal handler raises, that
+/// error is returned after the message has been cancelled.
 pub(in crate::py) fn cancel(
     py: Python<'_>,
     cell: &ActorCell,
@@ -80,7 +80,7 @@ pub(in crate::py) fn cancel(
     }
 }
 
-/// Drops what was cancelled.
+/// Drops a cancelled message.
 fn discard(py: Python<'_>, message: Option<Message>) {
     if let Some(message) = message {
         message.discard(py);
@@ -93,10 +93,10 @@ fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, 
     Some(found??.into_bound(py))
 }
 
-/// The message, unless it was cancelled or its future settled by hand.
+/// Takes the message to handle it; `None` if it was cancelled or its future was ended by the user.
 pub(in crate::py) fn begin(cell: &ActorCell) -> Option<Message> {
     match cell.begin() {
-        // Which lets who waits for room have its place.
+        // This drops the permit, so a sender that waits for room gets the place.
         Begin::Message(Message::Bounded(message, _)) => Some(*message),
         Begin::Message(message) => Some(message),
         Begin::Gone => None,
@@ -104,13 +104,13 @@ pub(in crate::py) fn begin(cell: &ActorCell) -> Option<Message> {
 }
 
 impl FutureCore {
-    /// Cancels the message if `handle` has not begun on it, and runs the callbacks. An error is what
-    /// a callback or a signal's handler raised, and comes after the cancelling.
+    /// Cancels the message if `handle` has not begun on it, and runs the callbacks. If a callback or
+    /// a signal handler raises, that error is returned after the message has been cancelled.
     pub(super) fn cancel_cell(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
         resume_io_thread(slf.py(), cell);
         let (ended, told) = match cell.cancel(Hold::Attached) {
-            Cancel::NeedsCondition => Self::cancel_witnessed(slf),
+            Cancel::NeedsCondition => Self::cancel_exposed(slf),
             ended => (ended, Ok(())),
         };
         match ended {
@@ -127,8 +127,8 @@ impl FutureCore {
         }
     }
 
-    /// Settles the cell, whatever looks on and whatever is raised meanwhile, and runs the callbacks.
-    /// Hands the outcome back if the future was done already.
+    /// Settles the cell, with the condition held if that is exposed, and runs the callbacks. It does
+    /// so even if something raises in the meantime. Returns the outcome if the future was done before.
     pub(super) fn finish(
         slf: &Bound<'_, Self>,
         outcome: Outcome,
@@ -136,7 +136,7 @@ impl FutureCore {
     ) -> (Result<(), Outcome>, PyResult<()>) {
         let cell = &slf.get().cell;
         let (settled, told) = match cell.settle(outcome, Hold::Attached) {
-            Settle::NeedsCondition(outcome) => Self::settle_witnessed(slf, outcome),
+            Settle::NeedsCondition(outcome) => Self::settle_exposed(slf, outcome),
             settled => (settled, Ok(())),
         };
         match settled {
@@ -150,7 +150,7 @@ impl FutureCore {
         }
     }
 
-    fn settle_witnessed(
+    fn settle_exposed(
         slf: &Bound<'_, Self>,
         outcome: Outcome,
     ) -> (Settle<Outcome, Watch>, PyResult<()>) {
@@ -161,7 +161,7 @@ impl FutureCore {
             }
             _ => "add_result",
         };
-        Self::end_witnessed(slf, |condition| {
+        Self::end_exposed(slf, |condition| {
             let settled = this.cell.settle(outcome, Hold::Condition);
             let told = if matches!(settled, Settle::Settled(_)) {
                 let opened = this.opened(slf.py()).map(drop);
@@ -173,9 +173,9 @@ impl FutureCore {
         })
     }
 
-    fn cancel_witnessed(slf: &Bound<'_, Self>) -> (Cancel<Message, Watch>, PyResult<()>) {
+    fn cancel_exposed(slf: &Bound<'_, Self>) -> (Cancel<Message, Watch>, PyResult<()>) {
         let cell = &slf.get().cell;
-        Self::end_witnessed(slf, |condition| {
+        Self::end_exposed(slf, |condition| {
             let ended = cell.cancel(Hold::Condition);
             let told = match ended {
                 Cancel::Cancelled { .. } if cell.phase() == Phase::Notified => {
@@ -188,8 +188,8 @@ impl FutureCore {
         })
     }
 
-    /// Runs `end` holding the condition, whatever is raised meanwhile.
-    fn end_witnessed<T>(
+    /// Runs `end` holding the condition, even if something raises in the meantime.
+    fn end_exposed<T>(
         slf: &Bound<'_, Self>,
         end: impl FnOnce(&Condition) -> (T, PyResult<()>),
     ) -> (T, PyResult<()>) {

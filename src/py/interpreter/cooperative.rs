@@ -1,6 +1,6 @@
-//! Waiting where a program has patched the standard library, as gevent and eventlet do: other
-//! greenlets of the thread run meanwhile. The wait is for a descriptor, by the patched `select`, so
-//! the threads that end messages need not know of it, and run no patched Python for it.
+//! Waits in programs whose standard library is patched, as gevent and eventlet do: other greenlets
+//! of the thread run in the meantime. It waits for a descriptor by the patched `select`. So the
+//! threads that end messages need not know of the patch, and run no patched Python code.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -14,33 +14,33 @@ use super::imports;
 use crate::engine::latch::Latch;
 use crate::engine::sys::Bell;
 
-/// How long a wait lasts at most before it looks at the latch by itself.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a wait lasts at most before it checks the latch by itself.
+const LATCH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 const UNKNOWN: u8 = 0;
 const PATCHED: u8 = 1;
 const PLAIN: u8 = 2;
 
-/// Whether `select` is patched. It is found out at the first wait that has to sleep, since programs
-/// patch first of all, and asked no more.
+/// Whether `select` is patched. It is checked once, at the first wait that must sleep: programs
+/// patch before anything else.
 static SELECT: AtomicU8 = AtomicU8::new(UNKNOWN);
 
 thread_local! {
-    /// The engine has started this thread: no event loop runs here.
+    /// Whether the engine has started this thread, so that no event loop runs here.
     static IS_ENGINES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The calling thread is one of the engine's, which always sleeps.
+/// Marks the calling thread as one of the engine, which always sleeps.
 pub(in crate::py) fn never_here() {
     IS_ENGINES.set(true);
 }
 
-/// From now on every wait sleeps: the interpreter exits, and other greenlets have ended.
+/// From now on every wait sleeps. For the interpreter's exit, when other greenlets have ended.
 pub(in crate::py) fn never_again() {
     SELECT.store(PLAIN, Ordering::Relaxed);
 }
 
-/// A forked process may patch what its parent has not.
+/// For a forked process, which may patch what its parent has not.
 pub(in crate::py) fn after_fork_in_child() {
     SELECT.store(UNKNOWN, Ordering::Relaxed);
 }
@@ -60,8 +60,8 @@ pub(in crate::py) fn is_needed(py: Python<'_>) -> PyResult<bool> {
     Ok(known == PATCHED && !IS_ENGINES.get())
 }
 
-/// As `wait::wait_for`. An error is what is raised in the greenlet that waits, a timeout of
-/// gevent's, say.
+/// Like `wait::wait_for`. An error is what is raised in the waiting greenlet, for example a timeout
+/// of gevent.
 pub(in crate::py) fn wait_for(
     py: Python<'_>,
     latch: &Latch,
@@ -78,7 +78,7 @@ pub(in crate::py) fn wait_for(
         if left == Some(Duration::ZERO) {
             return Ok(false);
         }
-        let timeout = left.map_or(LOOK_INTERVAL, |left| left.min(LOOK_INTERVAL));
+        let timeout = left.map_or(LATCH_CHECK_INTERVAL, |left| left.min(LATCH_CHECK_INTERVAL));
         let interests = ([bell.number()], nothing, nothing, timeout.as_secs_f64());
         imports::select(py)?.call1(interests)?;
     }

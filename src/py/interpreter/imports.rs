@@ -1,4 +1,4 @@
-//! What the core needs from Python, each looked up once, when first needed.
+//! What the core needs from Python. Each name is looked up once, when it is first needed.
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -18,7 +18,7 @@ macro_rules! lazy {
                 static CACHE: PyOnceLock<Py<$type>> = PyOnceLock::new();
                 match CACHE.get(py) {
                     Some(found) => Ok(found.bind(py)),
-                    // Any thread may be the first that needs it.
+                    // A daemon thread may be the first to need it: see `outlasting`.
                     None => outlasting(|| CACHE.import(py, $module, $attribute)),
                 }
             }
@@ -67,8 +67,7 @@ lazy! {
     async_generator: PyType = "types", "AsyncGeneratorType";
 }
 
-/// Whether threads that run Python wait for each other. Interpreters that cannot do otherwise have
-/// no function that says so.
+/// Whether the GIL is enabled. Interpreters that always have one lack the function that says so.
 pub(in crate::py) fn has_gil(py: Python<'_>) -> bool {
     let sys = py.import("sys");
     let told = sys.and_then(|sys| sys.call_method0("_is_gil_enabled")?.extract());

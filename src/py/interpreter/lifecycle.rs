@@ -1,12 +1,15 @@
-//! Live executors: the end of the interpreter, and `os.fork`.
+//! What happens to live executors at the interpreter's exit and at `os.fork`.
 //!
-//! Invariant: no thread of ours runs Python code once the interpreter finalizes. `drain` is called
-//! by `threading._shutdown`, before that, and returns only when every actor has ended.
+//! # Exit
+//! Invariant: no thread of the core runs Python code once the interpreter finalizes. Before that,
+//! `threading._shutdown` calls `drain`, which returns only when every actor has ended.
 //!
-//! A process that `os.fork` has made has one thread, and what locks others held stay held there. It
-//! takes none that is taken detached: hosts refuse by their generation, futures that were not done
-//! by theirs, and blocks by their process. What is left is a lock that another thread held on a
-//! future that was done, to look at it, and Python's own: a future's condition that somebody held.
+//! # Forks
+//! A process that `os.fork` has made has one thread, and the locks that other threads held stay
+//! locked. So it takes no lock that threads take while detached: hosts and unfinished futures refuse
+//! by their generation, blocks by their process. Two kinds of locks remain a risk: the cell's lock of
+//! a finished future that another thread was reading, and Python's own, such as a future's condition
+//! that another thread held.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,16 +28,16 @@ use crate::engine::arena::Arena;
 use crate::engine::arena::forks::Forks;
 use crate::engine::latch::Latch;
 
-/// What the end of the interpreter waits for: an actor.
+/// What the interpreter's exit waits for, such as an actor.
 pub(in crate::py) trait Live: Send + Sync {
-    /// Refuses new messages; what is in the mailbox will be handled.
+    /// Refuses new messages. Those in the mailbox are still handled.
     fn close(&self, py: Python<'_>);
 
-    /// Refuses new messages, and cancels those that have not begun if that is asked for.
+    /// Refuses new messages, and cancels those that have not begun if `cancel` says so.
     fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()>;
 
-    /// Waits until the actor has ended and its thread is gone, or until `deadline`. The actor's own
-    /// thread does not wait for itself.
+    /// Waits until the actor and its thread have ended, or until `deadline`. The actor's own thread
+    /// does not wait for itself.
     fn wait(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Ended>;
 }
 
@@ -50,7 +53,7 @@ pub(in crate::py) enum Ended {
     No,
 }
 
-/// Counts the forks between this process and the first that loaded the core.
+/// The number of forks between this process and the first that loaded the core.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 static EXITING: AtomicBool = AtomicBool::new(false);
 static LIVE: Mutex<Vec<Weak<dyn Live>>> = Mutex::new(Vec::new());
@@ -71,15 +74,16 @@ pub(in crate::py) fn forked_error() -> PyErr {
     )
 }
 
-/// Taken attached, and never held across a call into Python.
+/// The list of live executors. Lock it while attached, and do not hold it during a call into Python.
 fn live() -> MutexGuard<'static, Vec<Weak<dyn Live>>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the interpreter's exit wait for this executor's actor. Refused once that has begun.
+/// Makes the interpreter's exit wait for this executor's actor. An error if the exit has begun.
 pub(in crate::py) fn register(host: Weak<dyn Live>) -> PyResult<()> {
     let mut live = live();
-    // Under the lock: `drain` sets this before it takes the list, so it finds what is put there.
+    // Checked under the lock. `drain` sets the flag before it locks the list, so it finds everything
+    // that is added here.
     if is_exiting() {
         return Err(PyRuntimeError::new_err(
             "cannot start an actor after interpreter shutdown",
@@ -90,11 +94,11 @@ pub(in crate::py) fn register(host: Weak<dyn Live>) -> PyResult<()> {
     Ok(())
 }
 
-/// A start of an actor. The interpreter's exit waits for it as for an actor, because Python before
-/// 3.14 ends a daemon thread that it finds at work then by unwinding its stack: the core's frames
-/// would drop Python objects without the GIL.
+/// A start of an actor that is in progress. The interpreter's exit waits for it as for an actor:
+/// before 3.14, Python ends daemon threads at exit by unwinding their stacks, and then the frames of
+/// the core would drop Python objects without the GIL.
 ///
-/// Begin it before anything of Python's is called, and drop it after everything else.
+/// Begin it before any call into Python, and drop it after everything else.
 pub(in crate::py) struct Start(Arc<Starting>);
 
 #[derive(Default)]
@@ -129,11 +133,11 @@ impl Live for Starting {
     }
 }
 
-/// Refuse new messages and wait until every actor has handled what it has.
+/// Refuse new messages and wait until every actor has handled those that it has.
 ///
-/// Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels what has not
-/// begun and gives what has two seconds; after that, or at a second one, the process ends as an
-/// interrupted one does.
+/// Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels the messages that
+/// have not begun, and gives the others two seconds; after that, or at a second Ctrl-C, the process
+/// ends as an interrupted process does.
 #[pyfunction]
 pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     const GRACE: Duration = Duration::from_secs(2);
@@ -151,7 +155,7 @@ pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     }
     match wait_for_all(py, &hosts, Some(Instant::now() + GRACE)) {
         Ok(Ended::Yes) => Err(interrupt),
-        // The interpreter must not finalize under a thread that runs Python.
+        // A thread still runs Python code, so the interpreter must not finalize.
         Ok(Ended::No) | Err(_) => {
             imports::leave_at_once(py)?.call0()?;
             Err(interrupt)
@@ -159,10 +163,11 @@ pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     }
 }
 
-/// Whether this process, which serves another, imports what that one told it to.
+/// Whether this process is importing modules on behalf of another: see `Loading`.
 static LOADING: AtomicBool = AtomicBool::new(false);
 
-/// While it exists, this process starts no process actor: see `check_may_start_process`.
+/// While it exists, a child imports its class. Then no process actor may start: see
+/// `check_may_start_process`.
 pub(in crate::py) struct Loading(());
 
 impl Loading {
@@ -178,14 +183,14 @@ impl Drop for Loading {
     }
 }
 
-/// Say whether this process imports what another one has told it to.
+/// Set whether this process is importing modules on behalf of another process.
 #[pyfunction]
 pub(in crate::py) fn set_loading(loading: bool) {
     LOADING.store(loading, Ordering::SeqCst);
 }
 
-/// Fails while a child imports its class, or a fork server what it was told to preload: an actor
-/// that such a module starts would import it in a child again, and so on without end.
+/// An error while a child imports its class, or a fork server its preloaded modules. If such a
+/// module starts an actor, that actor's child would import the module again, and so on forever.
 pub(in crate::py) fn check_may_start_process(name: &str) -> PyResult<()> {
     if !LOADING.load(Ordering::SeqCst) {
         return Ok(());
@@ -210,31 +215,32 @@ fn wait_for_all(
     Ok(Ended::Yes)
 }
 
-/// Shared memory, which may outlive its host: arrays do. Taken attached, and never held across a
-/// call into Python, so no other thread holds it at a fork.
+/// The arenas of shared memory, which may outlive their hosts, since arrays refer to them. Locked
+/// only while attached and never during a call into Python, so no other thread holds it at a fork.
 static FORKS: Mutex<Forks> = Mutex::new(Forks::new());
 
 fn forks() -> MutexGuard<'static, Forks> {
     FORKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has forked processes have their own copy of what is in this arena. Call it attached.
+/// From now on forked processes get their own copy of what is in this arena. Call it attached.
 pub(in crate::py) fn register_arena(arena: &Arc<Arena>) {
     forks().register(arena);
 }
 
-/// Has `drain` run among the functions of `atexit`, late, since the module registers it early.
+/// Registers `drain` with `atexit`. It is registered early, so it runs late.
 ///
-/// `threading` calls it before, once the modules of executors are loaded: see `_base_actor`. This
-/// one is there from the beginning, so that it finds the first start of an actor, which may be
-/// loading those modules while the program ends. It costs nothing: `atexit` is part of the interpreter.
+/// Once the modules of executors are loaded, `threading` calls `drain` before that: see
+/// `_base_actor`. The one here covers the first start of an actor, which may still be loading those
+/// modules while the program ends. It costs nothing: `atexit` is part of the interpreter.
 pub(in crate::py) fn register_at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let drain = module.getattr("drain")?;
     let atexit = module.py().import("atexit")?;
     atexit.call_method1("register", (drain,)).map(drop)
 }
 
-/// With the module, since the process of an actor loads little else, and may fork too.
+/// Registers the hooks for forks when the module is loaded: the process of an actor may fork too,
+/// and loads little else.
 pub(in crate::py) fn register_at_fork(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let hooks = PyDict::new(py);
@@ -246,7 +252,7 @@ pub(in crate::py) fn register_at_fork(module: &Bound<'_, PyModule>) -> PyResult<
     Ok(())
 }
 
-/// Have this process and the one that it is about to fork each own the arrays that it has.
+/// Prepare a fork: give this process and the new one each their own copy of received arrays.
 #[pyfunction]
 pub(in crate::py) fn before_fork() {
     let prepared = forks().before();
@@ -258,18 +264,18 @@ pub(in crate::py) fn before_fork() {
     }
 }
 
-/// Go on as before the fork, whether or not there is a new process.
+/// Go on as before the fork, whether or not it has made a new process.
 #[pyfunction]
 pub(in crate::py) fn after_fork_in_parent() {
     forks().after_in_parent();
 }
 
-/// Mark every executor that a forked process has copied as broken.
+/// In a forked process: mark the copies of the parent's executors as broken.
 #[pyfunction]
 pub(in crate::py) fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::SeqCst);
     cooperative::after_fork_in_child();
-    // Their threads are not here, so nobody will ever end them.
+    // Their threads are not in this process, so they will never end.
     live().clear();
     forks().after_in_child();
 }
@@ -278,7 +284,7 @@ pub(in crate::py) fn after_fork_in_child() {
 #[pyfunction]
 pub(in crate::py) fn start_logging() {
     LOGGING.get_or_init(|| {
-        // Another logger may be installed by whoever embeds us: theirs it is.
+        // A program that embeds the core may have installed another logger, which stays.
         drop(pyo3_log::try_init());
     });
 }

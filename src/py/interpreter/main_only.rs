@@ -1,6 +1,6 @@
-//! Which interpreter of this process loads the core, and how its end finds threads of others.
+//! Refuses sub-interpreters, and protects daemon threads from the end of the interpreter.
 //!
-//! `unsafe` because the binding to Python has no safe call that says so.
+//! `unsafe` because PyO3 has no safe call that tells which interpreter this is.
 
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -8,9 +8,9 @@ use pyo3::prelude::*;
 
 /// Raises `ImportError` in a sub-interpreter.
 ///
-/// The core's threads attach to the main interpreter, whoever starts them, so an actor that was
-/// started elsewhere would run there. Isolated sub-interpreters are refused by Python itself. Call it
-/// before anything of Python's is made: what one interpreter makes, no other can use.
+/// The core's threads always attach to the main interpreter, so an actor that a sub-interpreter
+/// started would run there. Python itself refuses isolated sub-interpreters. Call it before any
+/// Python object is made: another interpreter cannot use the objects that one has made.
 pub(in crate::py) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
     // SAFETY: this thread is attached, as `_py` proves, which is all that the call asks for.
     #[expect(unsafe_code)]
@@ -28,12 +28,12 @@ pub(in crate::py) fn refuse_sub_interpreters(_py: Python<'_>) -> PyResult<()> {
     ))
 }
 
-/// Runs Python code of the user's in a thread that may be a daemon, which the interpreter does not
-/// wait for.
+/// Runs Python code in a thread that may be a daemon thread, for which the interpreter does not wait
+/// at its end.
 ///
-/// Before 3.14, Python ends such a thread when it asks for the GIL of an interpreter that
-/// finalizes, by unwinding its stack. No frame of Rust's can let that pass: the process would abort.
-/// So the thread sleeps for ever, as it does from 3.14 on.
+/// Before 3.14, Python ends a daemon thread when it asks for the GIL during finalization, by
+/// unwinding its stack. If that reached a frame of Rust, the process would abort. So here the thread
+/// sleeps forever instead, as Python itself does from 3.14 on.
 pub(in crate::py) fn outlasting<T>(body: impl FnOnce() -> T) -> T {
     let asleep = SleepWhenUnwound;
     let result = body();

@@ -1,4 +1,5 @@
-//! The interpreter as a whole: its end and its forks, waiting on it, and the names the core needs from it.
+//! The interpreter as a whole: its end and its forks, waiting while detached, and the names that the
+//! core needs from it.
 
 pub(super) mod cooperative;
 pub(super) mod imports;

@@ -1,8 +1,9 @@
-//! Waiting on a latch from Python: detached, and with signals seen to. And not keeping others
-//! waiting: a thread that stays attached for long gives way.
+//! Waits on a latch, detached, and checks for signals. Also makes a thread that stays attached for
+//! long give way to others.
 //!
-//! Handlers of signals run wherever the main thread runs Python code, also while it ends a message
-//! that is no business of its caller's. What they raise there is kept, to be raised by who can.
+//! Signal handlers run wherever the main thread runs Python code, also while it ends a message for
+//! another caller. What a handler raises there is kept, and raised where the thread's own caller can
+//! get it: see [`keep`] and [`raising`].
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -15,17 +16,17 @@ use crate::engine::handoff::Handoff;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::sys;
 
-/// How long the main thread sleeps at most before it looks for signals: one that comes just before
-/// the sleep does not end it. Handlers run on the main thread alone, so no other looks.
+/// How long the main thread sleeps at most before it checks for signals: a signal that comes just
+/// before the sleep does not end it. Handlers run only on the main thread, so only that one checks.
 const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When this thread's next sleep has to end, if it has to before `deadline`.
+/// When this thread's next sleep must end: at `deadline` or when it must check for signals.
 pub(in crate::py) fn until(deadline: Option<Instant>) -> Option<Instant> {
     let check = sys::is_main_thread().then(|| Instant::now() + SIGNAL_CHECK_INTERVAL);
     deadline.into_iter().chain(check).min()
 }
 
-/// Waits until `latch` is set (true) or `deadline` has passed (false). An error is what a signal's
+/// Waits until `latch` is set (true) or `deadline` has passed (false). An error is what a signal
 /// handler raised.
 pub(in crate::py) fn wait_for(
     py: Python<'_>,
@@ -45,7 +46,7 @@ pub(in crate::py) fn wait_for(
     }
 }
 
-/// As `wait_for`, for the answer to a message of the actor that `handoff` is of.
+/// Like `wait_for`, for the answer to a message of the actor that `handoff` belongs to.
 pub(in crate::py) fn wait_for_answer(
     py: Python<'_>,
     done: &Latch,
@@ -55,7 +56,7 @@ pub(in crate::py) fn wait_for_answer(
     let until = until(deadline);
     match py.detach(|| handoff.wait_for_answer(done, until)) {
         Wait::Set => Ok(true),
-        // See what it was, and go on.
+        // Check for a signal, and wait on.
         Wait::TimedOut | Wait::Interrupted => {
             py.check_signals()?;
             wait_for(py, done, deadline)
@@ -63,11 +64,11 @@ pub(in crate::py) fn wait_for_answer(
     }
 }
 
-/// For a loop that stays attached to Python while it has work: how long it has been so.
+/// How long a loop has been attached to Python, for a loop that stays attached while it has work.
 ///
-/// Python code lets other threads run each time that they have waited for a switch interval. Code
-/// in C never looks whether they wait, so a loop that calls it must give way itself. Without a GIL
-/// a collection of garbage waits in the same way, for every thread that is attached.
+/// Python code lets other threads run when they have waited for a switch interval. Compiled code
+/// does not check whether they wait, so a loop of compiled code must give way itself. Without a GIL,
+/// garbage collection waits in the same way for every thread that is attached.
 pub(in crate::py) struct Attached {
     since: u64,
     now: u64,
@@ -77,14 +78,14 @@ impl Attached {
     /// The interpreter's own switch interval.
     const TURN_NANOS: u64 = 5_000_000;
 
-    /// The calling thread has just attached.
+    /// For a thread that has just attached.
     pub(in crate::py) fn begin() -> Self {
         let now = sys::now_nanos();
         Self { since: now, now }
     }
 
-    /// Lets other threads run if this one has kept them from it for a switch interval. Call it in
-    /// each round of the loop, holding no lock.
+    /// Lets other threads run if this one has been attached for a switch interval. Call it in each
+    /// round of the loop, without holding a lock.
     pub(in crate::py) fn give_way(&mut self, py: Python<'_>) {
         self.now = sys::now_nanos();
         if self.now - self.since >= Self::TURN_NANOS {
@@ -99,7 +100,7 @@ impl Attached {
     }
 }
 
-/// `None`: without end.
+/// The deadline for a timeout in seconds. `None` means none.
 pub(in crate::py) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     match timeout {
         None => Ok(None),
@@ -107,17 +108,17 @@ pub(in crate::py) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>>
             "timeout is not a number of seconds: nan",
         )),
         Some(seconds) if seconds <= 0.0 => Ok(Some(Instant::now())),
-        // Too far away to be told is without end.
+        // A deadline that does not fit an `Instant` means none.
         Some(seconds) => Ok(Duration::try_from_secs_f64(seconds)
             .ok()
             .and_then(|timeout| Instant::now().checked_add(timeout))),
     }
 }
 
-/// What has been raised where nobody could raise it.
+/// An exception that was raised where it could not be returned to a caller.
 #[derive(Default)]
 enum Kept {
-    /// Nobody would raise it later, either.
+    /// The thread is not inside `raising`, so nothing would raise it later.
     #[default]
     Refused,
     Nothing,
@@ -128,7 +129,7 @@ thread_local! {
     static KEPT: Cell<Kept> = const { Cell::new(Kept::Refused) };
 }
 
-/// Runs `body`, and raises what was kept meanwhile.
+/// Runs `body`, and raises what was kept in the meantime.
 pub(in crate::py) fn raising<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     let outer = KEPT.replace(Kept::Nothing);
     let result = body();
@@ -138,7 +139,8 @@ pub(in crate::py) fn raising<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<
     }
 }
 
-/// Keeps `error` for `raising`, the first of several. Handed back: this thread is not in there.
+/// Keeps `error`, so that `raising` raises it; of several, the first. Returns it if this thread is
+/// not inside `raising`.
 pub(in crate::py) fn keep(error: PyErr) -> Option<PyErr> {
     match KEPT.take() {
         Kept::Refused => return Some(error),

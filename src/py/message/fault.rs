@@ -1,4 +1,4 @@
-//! Why a message failed when `handle` did not say: the one conversion to Python's exceptions.
+//! Why a message failed, other than by what `handle` raised. Here faults become Python exceptions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -19,29 +19,29 @@ use crate::py::interpreter::{imports, lifecycle};
 pub(in crate::py) enum Fault {
     /// Its constructor raised, in its thread.
     InitRaised(Arc<Py<PyAny>>),
-    /// Its constructor, or what loads it, raised in a child: the encoded exception.
+    /// Its constructor raised in a child, or loading it did: the encoded exception.
     InitSent(Arc<Vec<u8>>),
     Died {
         pid: u32,
-        /// As `subprocess` has it: negative for a signal; `None` if somebody else reaped it.
+        /// As in `subprocess`, negative for a signal. `None` if other code reaped the process.
         exitcode: Option<i32>,
-        /// What was wrong with the link, if it was not the child's death.
+        /// What was wrong with the link, if it broke before the child died.
         broken: Option<Broken>,
-        /// What the executor did to end it, if anything.
+        /// Whether `terminate()` or `kill()` was called.
         force: Option<Force>,
         /// Whether it was ever a process that serves: else what was started may be no Python.
         has_begun: bool,
     },
-    /// It was told to end at once, and could not be ended from outside.
+    /// `terminate()` or `kill()` was called, but the actor cannot be ended from outside.
     Forced(Force),
-    /// What its carrier raised.
+    /// Its carrier raised this exception.
     Lost(Arc<Py<PyAny>>),
-    /// A fault of this package.
+    /// A thread of this package panicked.
     Panicked,
 }
 
 impl Fault {
-    /// Visits what this fault holds, unless the outcome of a message holds it too.
+    /// Visits the exception that this fault holds, unless the outcome of a message holds it too.
     pub(in crate::py) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::InitRaised(error) | Self::Lost(error) if Arc::strong_count(error) == 1 => {
@@ -62,7 +62,7 @@ pub(in crate::py) enum Force {
 }
 
 impl Force {
-    /// The method of the executor that means it.
+    /// The executor's method of this name.
     pub(in crate::py) fn method(self) -> &'static str {
         match self {
             Self::Terminate => "terminate",
@@ -71,7 +71,7 @@ impl Force {
     }
 }
 
-/// The most force that was used on an actor so far.
+/// The strongest force that was used on an actor so far.
 #[derive(Default)]
 pub(in crate::py) struct ForceSlot(AtomicU8);
 
@@ -103,7 +103,7 @@ pub(in crate::py) enum Started {
     No,
 }
 
-/// The error that `fault` means for one message, or for a `post` that comes too late.
+/// The exception for one message that failed by `fault`, or for a `post` after it.
 pub(in crate::py) fn to_error(
     py: Python<'_>,
     name: &str,
@@ -160,12 +160,12 @@ fn build_error<'py>(
     }
 }
 
-/// The exception that a child has encoded.
+/// Decodes the exception that a child has encoded.
 pub(in crate::py) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     outlasting(|| imports::load_error(py)?.call1((PyBytes::new(py, bytes),)))
 }
 
-/// Logs what an actor raised that is no future's.
+/// Logs an exception of an actor that goes to no future.
 pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
     let log = imports::log_failure(py);
     let logged = log.and_then(|log| outlasting(|| log.call1((name, what, error.into_value(py)))));
@@ -174,12 +174,12 @@ pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: 
     }
 }
 
-/// Logs what `handle` raised at a message that nobody awaits.
+/// Logs what `handle` raised for a message that was sent by `tell`.
 pub(in crate::py) fn log_told(py: Python<'_>, name: &str, error: PyErr) {
     log_failure(py, name, "handle of a message that was told", error);
 }
 
-/// Logs that messages which nobody awaits are lost: how many, and of those how many had begun.
+/// Logs that messages sent by `tell` are lost: how many, and how many of those had begun.
 pub(in crate::py) fn log_lost(
     py: Python<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! A message as a cell holds it: the Python objects, the encoded frame, or what stands for it.
+//! A message as a cell holds it: as Python objects, as an encoded frame, or as a ticket in its place.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use crate::engine::ipc::frame::Kind;
 use crate::engine::room::Permit;
 use crate::py::codec::body::Packed;
 
-/// What is posted.
+/// A message, in whatever form the cell holds it.
 pub(in crate::py) enum Message {
     /// For `handle`.
     Object(Py<PyAny>),
     /// For `submit`: a function and its arguments.
     Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
-    /// For a proxy: the name of a method of the actor, and its arguments.
+    /// For a proxy: the name of an actor's method, and its arguments.
     Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
-    /// Any of them, encoded for a child.
+    /// Any of the above, encoded for a child.
     Frame(Packed),
-    /// For `handle`, and its answer for nobody.
+    /// For `handle`, sent by `tell`: its answer is dropped.
     Told(Py<PyAny>),
-    /// Stands for a frame that a child has.
+    /// In place of a frame that has been sent to a child.
     Ticket(Ticket),
-    /// Stands for a message that nobody will ever begin.
+    /// In place of a message that will never begin.
     Revoked,
-    /// Any of them, and its place in a bounded mailbox.
+    /// Any of the above, with its place in a bounded mailbox.
     Bounded(Box<Message>, Permit),
 }
 
 impl Message {
-    /// The message, with the place that it has in a bounded mailbox: that is released when it begins
-    /// or is dropped.
+    /// Attaches to the message its place in a bounded mailbox, if that is bounded. The place is
+    /// released when the message begins or is dropped.
     pub(in crate::py) fn bounded(self, permit: Option<Permit>) -> Self {
         match permit {
             Some(permit) => Self::Bounded(Box::new(self), permit),
@@ -41,8 +41,8 @@ impl Message {
         }
     }
 
-    /// Drops a message that nobody will begin. It is detached that memory is given back to the
-    /// system, which takes its time.
+    /// Drops a message that will never begin. If it has shared memory, this is done while detached:
+    /// giving memory back to the system takes time.
     pub(in crate::py) fn discard(self, py: Python<'_>) {
         if self.has_blocks() {
             py.detach(|| drop(self));
@@ -58,7 +58,7 @@ impl Message {
         }
     }
 
-    /// Whether nobody awaits its end.
+    /// Whether it was sent by `tell`.
     pub(in crate::py) fn is_told(&self) -> bool {
         match self {
             Self::Told(_) => true,
@@ -69,8 +69,8 @@ impl Message {
         }
     }
 
-    /// The message that a dead child had and has not begun, if it was kept: true. Otherwise what
-    /// was given.
+    /// Turns the ticket of a message that a dead child had not begun into the kept message, and
+    /// returns true. Returns false, and the message as it was, if it had begun or was not kept.
     pub(in crate::py) fn into_unsent(self) -> (Self, bool) {
         match self {
             Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
@@ -81,7 +81,7 @@ impl Message {
         }
     }
 
-    /// The place of a message that a child has, for who knows that it has begun there.
+    /// Takes the place of a message that has begun in a child.
     pub(in crate::py) fn take_permit(&mut self) -> Option<Permit> {
         match self {
             Self::Ticket(ticket) => ticket.permit.take(),
@@ -89,7 +89,7 @@ impl Message {
         }
     }
 
-    /// What brings the answer of a message that a child has, and to which number.
+    /// What brings the answer to a message that a child has, and the message's sequence number.
     pub(in crate::py) fn carrier(&mut self) -> Option<(Arc<dyn Carrier>, u64)> {
         match self {
             Self::Ticket(ticket) => ticket.carrier(),

@@ -1,4 +1,4 @@
-//! A message and what it comes to, as data: no file here waits, sends or calls a user's code.
+//! A message and its outcome, as data: no file here waits, sends, or calls the user's code.
 
 pub(super) mod fault;
 pub(super) mod message;

@@ -11,14 +11,15 @@ use crate::py::codec::body::Body;
 pub(in crate::py) enum Outcome {
     Value(Py<PyAny>),
     Raised(Py<PyAny>),
-    /// Becomes one of the above when somebody asks.
+    /// Becomes one of the above when it is asked for.
     Sealed(Sealed),
-    /// Taken away by the garbage collector.
+    /// There is none, or the garbage collector has cleared it. It reads as `None`.
     Nothing,
 }
 
 impl Outcome {
-    /// Runs no Python code, so it may be called under a cell's lock.
+    /// The outcome as Python objects, or sealed. Runs no Python code, so it may be called under a
+    /// cell's lock.
     pub(in crate::py) fn peek(&self, py: Python<'_>) -> Result<Opened, Sealed> {
         match self {
             Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
@@ -29,7 +30,7 @@ impl Outcome {
     }
 }
 
-/// What a message came to, as Python objects.
+/// How a message ended, as Python objects.
 pub(in crate::py) enum Opened {
     Value(Py<PyAny>),
     Raised(Py<PyAny>),
@@ -54,7 +55,8 @@ pub(in crate::py) enum Sealed {
 }
 
 impl Sealed {
-    /// An error is of the opening itself: the answer cannot be loaded, or a signal's handler raised.
+    /// Makes the Python objects. An error means that the answer cannot be loaded, or that a signal
+    /// handler raised.
     pub(in crate::py) fn open(&self, py: Python<'_>) -> PyResult<Opened> {
         let raised = match self {
             Self::Answer(body) => return Ok(Opened::Value(body.load(py)?.unbind())),

@@ -1,13 +1,14 @@
-//! Counts of what became of an actor's messages. Data only: `stats` turns them into Python's view.
+//! Counts what became of an actor's messages. `host/stats.rs` turns the counts into Python objects.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::handoff::Handoff;
 
-/// Counts of one actor. Invariant, but for a moment: each message that was accepted is waiting,
-/// running, or in one of `handled`, `failed` and `cancelled`.
+/// The counts of one actor. Invariant, except for brief moments: each message that was accepted is
+/// waiting, running, or counted in one of `handled`, `failed` and `cancelled`.
 ///
-/// Relaxed throughout: nobody concludes anything from one count about another thread's memory.
+/// # Memory ordering
+/// Relaxed throughout: no thread infers from a count what another thread has written.
 #[derive(Default)]
 pub(in crate::py) struct Tally {
     accepted: AtomicU64,
@@ -16,7 +17,7 @@ pub(in crate::py) struct Tally {
     failed: AtomicU64,
     cancelled: AtomicU64,
     restarts: AtomicU64,
-    /// When a thread actor began on the message that it has, by `sys::now_nanos`; 0: it has none.
+    /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
     since: AtomicU64,
     /// How callers and the actor's thread wait for each other: here, since each future has this.
     pub(in crate::py) handoff: Handoff,

@@ -1,7 +1,7 @@
-//! A ticket: what stands in a cell for a message that has been sent ahead to a child.
+//! A ticket takes the place of a message in its cell when the message has been sent to a child.
 //!
-//! Whether the child begins the message or a caller cancels it, its claim decides. What a future
-//! needs of the link that carries it is the trait [`Carrier`].
+//! The message's claim decides whether the child begins it or a caller cancels it. The trait
+//! [`Carrier`] is what a future needs of the link that carries its message.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,13 +18,12 @@ use crate::py::codec::body::{Few, Packed};
 
 /// What carries messages to a child and brings their answers.
 pub(in crate::py) trait Carrier: Send + Sync {
-    /// Has the I/O thread read the answers, if it has left that to a thread that waits.
+    /// Makes the I/O thread read the answers, if it has left that to a waiting thread.
     fn resume_io_thread(&self, py: Python<'_>);
 
     /// Reads in the place of the I/O thread until `done` is set, the latch of the message that was
-    /// sent as `sequence`. Returns early if the I/O thread reads, or if there is more to do than to
-    /// end this one message: the caller must wait for the latch. An error is what a signal's
-    /// handler raised.
+    /// sent as `sequence`. Returns early if the I/O thread reads, or if it must do more than end this
+    /// one message: the caller must then wait for the latch. An error is what a signal handler raised.
     fn read_for(
         self: Arc<Self>,
         py: Python<'_>,
@@ -36,23 +35,24 @@ pub(in crate::py) trait Carrier: Send + Sync {
     /// Frees the blocks that the frame of a withdrawn message refers to.
     fn free(&self, references: &[Reference]);
 
-    /// Whether this is the process that started it, and not one that `os.fork` made.
+    /// Whether this process started the child, and is not a copy that `os.fork` made.
     fn is_ours(&self) -> bool;
 }
 
-/// A message that the child has, in place of the message.
+/// Takes the place of a message that the child has.
 pub(in crate::py) struct Ticket {
     carrier: Arc<dyn Carrier>,
-    /// With the child that has it, whichever the link has now.
+    /// Shared with the child that has the message, which need not be the link's current child.
     region: Arc<Region>,
     sequence: u64,
     pub(in crate::py) is_told: bool,
     /// Its place in a bounded mailbox, until it is known to have begun.
     pub(in crate::py) permit: Option<Permit>,
-    /// What the frame refers to: the child's once it claims the message, and until then ours.
+    /// The blocks that the frame refers to. They belong to this process until the child claims the
+    /// message.
     references: Few<Reference>,
     is_withdrawn: AtomicBool,
-    /// The message, for another child should this one die: where an actor is started again.
+    /// The message, so that it can be sent to the next child, if the actor may be started again.
     pub(in crate::py) kept: Option<Box<Packed>>,
 }
 
@@ -78,7 +78,8 @@ impl Ticket {
         }
     }
 
-    /// What the frame refers to is freed when the ticket is dropped: here its cell is locked.
+    /// Takes the message back: true if the child has not begun it and never will. The blocks are
+    /// freed later, when the ticket is dropped, because the cell is locked here.
     pub(in crate::py) fn withdraw(&self) -> bool {
         let withdrawn = self.region.claims().withdraw(self.sequence);
         if withdrawn {
@@ -95,9 +96,9 @@ impl Ticket {
         self.region.claims().has_started(self.sequence)
     }
 
-    /// Who brings the answer, and to which number. `None` in a process that `os.fork` made: there
-    /// no thread lets go of the carrier's locks, and its descriptors and memory are still the other
-    /// process's.
+    /// What brings the answer, and the message's number. `None` in a process that `os.fork` made:
+    /// there the carrier's locks may stay locked forever, and its descriptors and memory belong to
+    /// the other process.
     pub(in crate::py) fn carrier(&self) -> Option<(Arc<dyn Carrier>, u64)> {
         let is_ours = self.carrier.is_ours();
         is_ours.then(|| (Arc::clone(&self.carrier), self.sequence))

@@ -19,7 +19,7 @@ use crate::py::interpreter::{imports, lifecycle};
 
 /// The exit codes of a fork server's children, which it writes to a pipe.
 ///
-/// Python holds it with the end of the pipe that the server is given.
+/// Python code keeps it together with the server, which gets the pipe's other end.
 #[pyclass(frozen, module = "futures_actors._core")]
 pub(in crate::py) struct ServerExitCodes {
     codes: Arc<ExitCodes>,
@@ -44,7 +44,7 @@ impl ServerExitCodes {
         writer.as_ref().map(Handle::number)
     }
 
-    /// Close this process's copy of the descriptor, so that the server's end is learned.
+    /// Close this process's copy of the descriptor: then the pipe ends when the server ends.
     fn close_writer(&self) {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         drop(writer.take());
