@@ -87,12 +87,11 @@ class Actor(Generic[Message, Answer]):
     def handle(self, message: Message, /) -> Answer:
         """Answer a message: what this returns, or raises, goes to the message's future."""
     def on_stop(self) -> None:
-        """Clean up after the last message, in the actor's thread or process. By default, do
-        nothing.
+        """Clean up after the last message, in the actor's thread or process.
 
-        It is called after `shutdown`, when the executor is dropped, and at the interpreter's exit,
-        but not after `terminate` or `kill`, nor if the constructor raised. What it raises is logged
-        on logger `futures_actors`.
+        This one does nothing. It is called after `shutdown`, when the executor is dropped, and at
+        the interpreter's exit, but not after `terminate` or `kill`, nor if the constructor raised.
+        What it raises is logged on logger `futures_actors`.
         """
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
@@ -314,8 +313,7 @@ class FutureCore(Generic[_T]):
         exception that a callback raises is logged on logger `concurrent.futures`.
         """
     def set_running_or_notify_cancel(self) -> bool:
-        """For executors and tests: mark the future running, or notify waiters that it was
-        cancelled."""
+        """For executors and tests: mark the future running, or tell waiters of its cancellation."""
     def set_result(self, result: _T) -> None:
         """For executors and tests: end the future with an answer."""
     def set_exception(self, exception: BaseException | None) -> None:

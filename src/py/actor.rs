@@ -1,5 +1,5 @@
-//! The base classes that users extend. They hold nothing, so that a subclass has `object`'s own
-//! layout: it pickles, copies and mixes with other classes as any Python class does.
+//! The base classes that users extend. They hold no data, so a subclass has the layout of `object`:
+//! it pickles, copies and mixes with other classes like any Python class.
 
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::intern;
@@ -10,10 +10,10 @@ use super::interpreter::imports;
 use super::interpreter::lifecycle::Start;
 use super::interpreter::main_only::outlasting;
 
-/// Make an instance, whatever other classes it has for bases.
+/// Make an instance of an actor class, which may have other bases too.
 ///
-/// It is `__new__` of the base classes. One that `#[new]` makes would do for them alone: the
-/// interpreter calls it unsafe for a class whose first base is another.
+/// It is `__new__` of the base classes. The one that `#[new]` makes would not do: for a class whose
+/// first base is another class, the interpreter refuses it as unsafe.
 #[pyfunction]
 #[pyo3(signature = (cls, /, *args, **kwargs))]
 pub(super) fn new_actor<'py>(
@@ -123,11 +123,11 @@ impl Actor {
         }
     }
 
-    /// Clean up after the last message, in the actor's thread or process. By default, do nothing.
+    /// Clean up after the last message, in the actor's thread or process.
     ///
-    /// It is called after `shutdown`, when the executor is dropped, and at the interpreter's exit,
-    /// but not after `terminate` or `kill`, nor if the constructor raised. What it raises is logged
-    /// on logger `futures_actors`.
+    /// This one does nothing. It is called after `shutdown`, when the executor is dropped, and at
+    /// the interpreter's exit, but not after `terminate` or `kill`, nor if the constructor raised.
+    /// What it raises is logged on logger `futures_actors`.
     #[allow(clippy::unused_self)]
     fn on_stop(&self) {}
 
@@ -210,7 +210,7 @@ impl ProcessActor {
     }
 }
 
-/// `actor` is a class, or options of one.
+/// Starts an actor. `actor` is its class, or an `Options` object with the class.
 fn start<'py>(
     executor: fn(Python<'py>) -> PyResult<&'py Bound<'py, PyType>>,
     actor: &Bound<'py, PyAny>,

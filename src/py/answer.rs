@@ -1,7 +1,7 @@
-//! What no answer may be: code that has not run yet.
+//! Refuses answers whose code has not run yet.
 //!
-//! A generator or a coroutine that left the actor would run its body in the caller's thread, beside
-//! the messages that the actor handles. Other iterators and awaitables are answers like any object.
+//! If a generator or a coroutine left the actor, its body would run in the caller's thread while the
+//! actor handles other messages. Other iterators and awaitables are answers like any object.
 
 use std::fmt::{self, Display};
 
@@ -80,8 +80,8 @@ fn unfinished(answer: &Bound<'_, PyAny>) -> PyResult<Option<Unfinished>> {
     })
 }
 
-/// Closes a coroutine that has not begun, so that no warning says it was never awaited. One that is
-/// suspended or runs is in use elsewhere.
+/// Closes a coroutine that has not begun, so that Python does not warn that it was never awaited. A
+/// coroutine that runs or is suspended is in use elsewhere.
 fn close(coroutine: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = coroutine.py();
     let is_running = coroutine.getattr(intern!(py, "cr_running"))?.is_truthy()?;

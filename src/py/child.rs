@@ -1,7 +1,7 @@
-//! The loop that runs inside a child, on its main thread.
+//! The loop of a child process, on its main thread.
 //!
-//! It reads frames, calls the object, and writes answers; it waits detached. A thread of its own
-//! watches the parent, and ends the child when that is gone, whatever Python does at the moment.
+//! It reads frames, calls the object, and writes answers. It is detached while it waits. Another
+//! thread watches the parent and ends the child when the parent has ended, whatever Python code runs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -30,7 +30,7 @@ use crate::engine::ipc::pipe::{Broken, Fill, Reader, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::sys::{self, Handle, HandleNumber, Interest, Ready};
 
-/// Whether the object has control, so that Ctrl-C is its business.
+/// Whether the object's code runs, so that Ctrl-C must raise there.
 static HANDLING: AtomicBool = AtomicBool::new(false);
 
 /// Return whether the constructor or `handle` runs at this moment.
@@ -39,8 +39,8 @@ pub(super) fn handling() -> bool {
     HANDLING.load(Ordering::SeqCst)
 }
 
-/// The way out, for log records too. It stays until this process ends, when the kernel closes the
-/// answer pipe: that is how the parent knows.
+/// Sends answers and log records. It stays until this process ends: then the kernel closes the answer
+/// pipe, by which the parent learns of the end.
 static OUTBOX: OnceLock<Outbox> = OnceLock::new();
 
 /// Send an encoded log record to the parent; it arrives before any answer that is sent later.
@@ -104,35 +104,36 @@ pub(super) fn serve(
     child.serve(py)
 }
 
-/// What this process was given, in the hands of Rust. The number was Python's, which closes it: what
-/// this process starts would inherit it.
+/// Takes over a descriptor that this process was given. The original is closed, because processes
+/// that this one starts would inherit it.
 fn take_over(py: Python<'_>, number: HandleNumber) -> PyResult<Handle> {
     let duplicate = sys::duplicate_number(number).map_err(std::io::Error::from)?;
     py.import("os")?.call_method1("close", (number,))?;
     Ok(duplicate)
 }
 
-/// Has the parent's signal for it write the stacks of all threads to `file`, where the system has
-/// such a signal.
+/// Lets the parent ask for tracebacks by a signal, if the system has one for it: the handler writes
+/// the stacks of all threads to `file`.
 fn offer_tracebacks(py: Python<'_>, region: &Arc<Region>, file: &Arc<Handle>) -> PyResult<()> {
     let Some(signal) = sys::traceback_signal() else {
         return Ok(());
     };
-    // The file, for all threads, and without the handler that was there.
+    // The signal and the file; `all_threads`; no `chain` to an earlier handler.
     let how = (signal, file.number(), true, false);
     py.import("faulthandler")?.call_method1("register", how)?;
-    // Both for good: the handler may run at any moment.
+    // Both are leaked, since the handler may run at any moment.
     let region = Box::leak(Box::new(Arc::clone(region)));
     crate::engine::ipc::traceback::offer(region, file).map_err(std::io::Error::from)?;
     std::mem::forget(Arc::clone(file));
     Ok(())
 }
 
-/// Ends this process as soon as the parent is gone: its end of the request pipe is closed then,
-/// or, should somebody have a copy of that, its process has ended.
+/// Ends this process as soon as the parent is gone. Then the parent's end of the request pipe is
+/// closed, or, if another process has a copy of that end, the parent's process has ended.
 fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
     const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-    // Should the parent have ended before this, the pipe says so.
+    // If the parent has ended already, this watches no process or another one, but then the pipe
+    // has hung up.
     let process = sys::watch_process(parent);
     sys::spawn("parent watch".to_owned(), 64 << 10, move || {
         let hung_up = Interest::HangUp(&request);
@@ -140,7 +141,7 @@ fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
         let poll = || sys::poll([Some(hung_up), ended], sys::HANG_UP_INTERVAL);
         let is_over = |found: [Ready; 2]| found.into_iter().any(Ready::is_ready);
         while !sys::retry(poll).is_ok_and(is_over) {
-            // No memory, say: the watch must not end before the parent does.
+            // An error, such as no memory, must not end the watch before the parent ends.
             std::thread::sleep(RETRY_INTERVAL);
         }
         sys::end_now();
@@ -152,11 +153,11 @@ struct ChildLoop<'py> {
     requests: Requests,
     answers: &'static Outbox,
     region: Arc<Region>,
-    /// Called with the actor's name and what the parent looks like.
+    /// Called with the actor's name and the parent's surroundings, such as its `sys.path`.
     prepare: Bound<'py, PyAny>,
     arena: Arc<Arena>,
     dump_error: Bound<'py, PyAny>,
-    /// How many messages were told and handled since the parent has heard of any.
+    /// How many messages sent by `tell` have been handled and not reported to the parent yet.
     undone: u32,
 }
 
@@ -195,13 +196,13 @@ impl Requests {
     }
 }
 
-/// Whether the class and its arguments had been loaded when there came to be no actor.
+/// Whether the class and its arguments had been loaded when the start failed.
 enum Loaded {
     Yes,
     No,
 }
 
-/// Something to call, or the name of a method, and with what.
+/// Something to call, or the name of a method, with its arguments.
 type CallParts<'py> = (
     Bound<'py, PyAny>,
     Bound<'py, PyTuple>,
@@ -230,7 +231,7 @@ impl<'py> ChildLoop<'py> {
                 stopped = true;
                 break;
             }
-            // One that came before this message is not for it.
+            // A signal that arrived between messages must not interrupt this one.
             see_to_signals(py)?;
             next = None;
             let answer = if self.region.claims().claim(sequence) {
@@ -244,7 +245,7 @@ impl<'py> ChildLoop<'py> {
                 self.region.since().store(0, Ordering::Relaxed);
                 answer
             } else {
-                // What it refers to is not for this process: see `Ticket`.
+                // The parent still owns the blocks that its frame refers to: see `Ticket`.
                 Some(encode(Kind::Skipped, sequence, b""))
             };
             if next.is_none() {
@@ -264,8 +265,8 @@ impl<'py> ChildLoop<'py> {
                 next = self.wait_for_frame(py)?;
                 attached = Attached::begin();
             } else {
-                // To threads that `handle` has started. Sending an answer does so too, but hardly
-                // anything is sent about messages that were told.
+                // To threads that `handle` has started. Sending an answer also lets them run, but
+                // for messages sent by `tell` hardly anything is sent.
                 attached.give_way(py);
             }
         }
@@ -275,7 +276,7 @@ impl<'py> ChildLoop<'py> {
         Ok(())
     }
 
-    /// The actor's name, and what is called to make it.
+    /// Decodes the start frame: the actor's name, and the call that makes it.
     fn load(&self, py: Python<'py>, body: &[u8]) -> PyResult<(String, CallParts<'py>)> {
         let (name, surroundings, start): (String, Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
             pickle::loads(py, body)?.extract()?;
@@ -287,7 +288,7 @@ impl<'py> ChildLoop<'py> {
         Ok((name, call))
     }
 
-    /// Tells the parent why there is no actor, which is this process's end.
+    /// Tells the parent why the actor could not start. After that, this process ends.
     fn fail(&self, py: Python<'py>, error: PyErr, loaded: Loaded) -> PyResult<()> {
         let is_loaded = matches!(loaded, Loaded::Yes);
         let body = self.dump_error.call1((error.into_value(py), is_loaded))?;
@@ -295,8 +296,8 @@ impl<'py> ChildLoop<'py> {
         self.send(py, encode(Kind::Error, 0, body.as_bytes()), Haste::Now)
     }
 
-    /// The message `sequence`, which was told, has been handled. The parent is to know in time to
-    /// send more, but need not for each of them.
+    /// For when message `sequence`, which was sent by `tell`, has been handled. The parent must learn
+    /// of it in time to send more, but not of each one.
     fn done(&mut self, py: Python<'py>, sequence: u64, next: Option<&Frame>) -> PyResult<()> {
         const AT_MOST: u32 = 32;
         self.region.done().store(sequence, Ordering::SeqCst);
@@ -309,7 +310,7 @@ impl<'py> ChildLoop<'py> {
         self.send(py, encode(Kind::Done, sequence, b""), Haste::Soon)
     }
 
-    /// Has the message handled, and encodes what comes of it; `None` if it was told.
+    /// Has the object handle the message, and encodes the answer. `None` if it was sent by `tell`.
     fn answer(
         &self,
         actor: &Bound<'py, PyAny>,
@@ -374,7 +375,7 @@ impl<'py> ChildLoop<'py> {
         Ok(encode(Kind::Error, sequence, body.as_bytes()))
     }
 
-    /// The next frame, whenever it comes; `None`: the parent is gone.
+    /// Waits for the next frame. `None` if the parent is gone.
     fn wait_for_frame(&mut self, py: Python<'py>) -> PyResult<Option<Frame>> {
         loop {
             if let Some(frame) = self.requests.next_frame().map_err(broken)? {
@@ -383,7 +384,7 @@ impl<'py> ChildLoop<'py> {
             let requests = &mut self.requests;
             match py.detach(|| requests.fill()).map_err(broken)? {
                 Fill::Some | Fill::Full => {}
-                // A signal.
+                // A signal interrupted the read.
                 Fill::Nothing => see_to_signals(py)?,
                 Fill::Eof => return Ok(None),
             }
@@ -395,7 +396,7 @@ impl<'py> ChildLoop<'py> {
     }
 }
 
-/// With no message to go on with, nothing would come to keep what is sent now company.
+/// An answer is held back only if there is another message: then more answers will follow.
 fn haste(next: Option<&Frame>) -> Haste {
     match next {
         Some(_) => Haste::Soon,
@@ -408,8 +409,8 @@ fn send(py: Python<'_>, answers: &Outbox, frame: Vec<u8>, haste: Haste) -> PyRes
     sent.map_err(|error| std::io::Error::from(error).into())
 }
 
-/// Runs the handlers of signals that came between messages. Ctrl-C means nothing there; what
-/// another handler raises ends the actor, as it would end any program that waits.
+/// Runs the handlers of signals that came between messages. Ctrl-C is ignored there. What another
+/// handler raises ends the actor, as it would end any waiting program.
 fn see_to_signals(py: Python<'_>) -> PyResult<()> {
     match py.check_signals() {
         Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => Ok(()),
@@ -421,7 +422,7 @@ fn broken(broken: Broken) -> PyErr {
     PyOSError::new_err(format!("the link to the parent is broken: {broken}"))
 }
 
-/// Runs the object's own code: in there, Ctrl-C raises.
+/// Runs the object's own code, in which Ctrl-C raises `KeyboardInterrupt`.
 fn give_control<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     HANDLING.store(true, Ordering::SeqCst);
     let result = body();

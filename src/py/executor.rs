@@ -1,4 +1,4 @@
-//! `ExecutorCore`: an actor's face to Python, whatever kind it is.
+//! `ExecutorCore`: what Python sees of an executor, with any transport.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::py::host::host::Host;
 #[pyclass(subclass, frozen, module = "futures_actors._core")]
 pub(super) struct ExecutorCore {
     pub(super) host: Arc<Host>,
-    /// The actor's class. It is here, and not in the host, which a running thread keeps alive: a
-    /// class that holds the executor of its own actor is collected with it.
+    /// The actor's class. It is not in the host, which a running thread keeps alive. So a class that
+    /// holds the executor of its own actor can be garbage-collected with it.
     class: Py<PyType>,
 }
 
@@ -33,7 +33,7 @@ impl ExecutorCore {
 }
 
 impl Drop for ExecutorCore {
-    /// An executor that nobody has any more accepts nothing, and handles what it has.
+    /// Refuses new messages. The actor handles those that it has, and ends.
     fn drop(&mut self) {
         if self.host.generation == lifecycle::generation() {
             Python::attach(|py| self.host.close(py));
@@ -221,11 +221,11 @@ impl ExecutorCore {
         Ok(format!("<{kind} of {class}{name}{pid} {state}>"))
     }
 
-    /// There is no `__clear__`: what every cycle through here has besides, a class or an exception,
-    /// can be cleared.
+    /// There is no `__clear__`, because every cycle through an executor also contains a class or an
+    /// exception, which can be cleared.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.class)?;
-        // While the actor's thread has the host too, what that holds is alive.
+        // While the actor's thread has the host too, what the host holds is alive.
         match Arc::strong_count(&self.host) {
             1 => self.host.traverse(&visit),
             _ => Ok(()),

@@ -1,9 +1,10 @@
-//! The only place that touches Python: the extension module `futures_actors._core`.
+//! The extension module `futures_actors._core`, and the only folder that touches Python.
 //!
-//! Rules: wait detached, always; call no Python and drop no Python object under a Rust lock.
+//! Two rules hold everywhere: a thread is detached whenever it waits, and it never calls Python nor
+//! drops a Python object under a Rust lock.
 //!
-//! A file imports only what stands on a lower floor, and no two files import each other. `make lint`
-//! checks it. From the top down:
+//! A file imports only files of lower floors, and no two files import each other. `make lint` checks
+//! that. From the top down:
 //!
 //! ```text
 //! child                         the loop of a child process
@@ -11,9 +12,9 @@
 //! executor                      an executor's methods
 //! host/                         what every executor has: mailbox, room, start, end, counts
 //! future/                       cell, condition, callbacks, settling, methods
-//! message/                      a message and what it comes to, as data
-//! codec/  actor  answer  options  objects to bytes; the base classes; what the user chose
-//! interpreter/                  end, forks, waiting, names taken from Python
+//! message/                      a message and its outcome, as data
+//! codec/  actor  answer  options  objects to bytes; the base classes; checks of answers; the options
+//! interpreter/                  its end, forks, waiting, names taken from Python
 //! ```
 
 mod actor;
@@ -86,7 +87,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", version())
 }
 
-/// Cargo's spelling of the version as Python spells it.
+/// The version as Python spells it.
 fn version() -> String {
     env!("CARGO_PKG_VERSION").replace("-dev", ".dev")
 }

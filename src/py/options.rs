@@ -1,5 +1,4 @@
-//! What `MyActor.options(...)` was given, as the cores take it. The checks are Python's, in
-//! `_options.py`.
+//! The options given to `MyActor.options(...)`, for the cores. `_options.py` has checked them.
 
 use std::time::Duration;
 
@@ -9,20 +8,20 @@ use pyo3::types::PyType;
 
 pub(super) struct Options<'py> {
     pub(super) class: Bound<'py, PyType>,
-    /// For threads, errors and the log; the class's unless it is given.
+    /// The name for threads, errors and the log: the class's name unless one was given.
     pub(super) name: String,
-    /// How many messages may be accepted and not begun; `None`: any number.
+    /// How many messages may be accepted and not begun. `None` means no limit.
     pub(super) mailbox_size: Option<usize>,
     pub(super) start_method: Option<String>,
-    /// In bytes, for either side of a link.
+    /// How many bytes of shared memory each side of a link may use.
     pub(super) shared_memory: u64,
-    /// How often its process is started again within `restart_window`; without one, in all.
+    /// How often the process may be started again within `restart_window`, or in all without one.
     pub(super) max_restarts: usize,
     pub(super) restart_window: Option<Duration>,
 }
 
 impl<'py> Options<'py> {
-    /// `actor` is a class, or an `Options`.
+    /// Reads the options of `actor`, which is an actor class or a Python `Options` object.
     pub(super) fn of(actor: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = actor.py();
         if let Ok(class) = actor.cast::<PyType>() {
@@ -53,7 +52,7 @@ impl<'py> Options<'py> {
             start_method: actor.getattr(intern!(py, "start_method"))?.extract()?,
             shared_memory: shared_memory.unwrap_or(u64::MAX),
             max_restarts: max_restarts.unwrap_or(0),
-            // What is too long to be told is without end.
+            // A window that does not fit a `Duration` means none.
             restart_window: window.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
         })
     }

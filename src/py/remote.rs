@@ -1,12 +1,18 @@
-//! The remote actor: a thread that hands messages to a carrier, a Python object that has the actor
-//! elsewhere, and ends their futures by what the carrier brings back.
+//! The remote actor: a thread that hands messages to a carrier and ends their futures with the
+//! replies. The carrier is a Python object that reaches an actor elsewhere, such as in a Ray cluster.
 //!
-//! A carrier has these methods. `pack(kind, parts)` makes of a message what `send` takes; the
-//! caller's thread calls it. In the actor's thread alone: `start()` returns the actor's pid once it
-//! is constructed, `send(number, packed)` sends without waiting, `receive()` returns the next
-//! `(number, reply)`, or None if there may be something to do, `open(reply)` returns or raises what
-//! `handle` did, `stop()` ends an actor that has handled all. Any thread calls `rouse()`, which has
-//! `receive` return, and `kill(method)`. What ends the actor is an `ActorLost`.
+//! A carrier has these methods:
+//!
+//! - `pack(kind, parts)` turns a message into what `send` takes. The posting thread calls it.
+//! - `start()` waits until the actor is constructed and returns its pid.
+//! - `send(number, packed)` sends a message without waiting.
+//! - `receive()` returns the next `(number, reply)`, or None if the mailbox must be checked.
+//! - `open(reply)` returns or raises what `handle` did.
+//! - `stop()` ends an actor that has handled all its messages.
+//! - `rouse()` makes `receive` return. Any thread may call it.
+//! - `kill(method)` ends the actor by force. Any thread may call it.
+//!
+//! Only the actor's thread calls the others. A method that raises `ActorLost` ends the actor.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,10 +39,11 @@ use crate::engine::sys;
 use crate::py::host::host::Host;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 
-/// What the carrier packs is in the mailbox until the actor's thread sends it.
+/// The transport of a remote actor. A packed message is in the mailbox until the actor's thread sends
+/// it.
 struct Remote {
     carrier: Py<PyAny>,
-    /// 0: it has none.
+    /// 0 while the actor has none.
     pid: Arc<AtomicU32>,
 }
 
@@ -91,7 +98,7 @@ impl Transport for Remote {
     }
 
     fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
-        // What is sent counts as begun.
+        // Messages that have been sent count as begun.
         Vec::new()
     }
 
@@ -114,7 +121,7 @@ impl Transport for Remote {
     }
 
     fn pid(&self) -> Option<u32> {
-        // Only shown.
+        // Relaxed: it is only shown to the user.
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 
@@ -159,7 +166,7 @@ impl RemoteExecutorCore {
     }
 }
 
-/// What the actor may have, by number: the cell, and whether nobody awaits its end.
+/// The messages that the actor may have, by number: the cell, and whether it was sent by `tell`.
 type Sent = HashMap<u64, (Arc<ActorCell>, bool)>;
 
 fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: usize) {
@@ -199,8 +206,8 @@ fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: us
     }
 }
 
-/// Sends what is in the mailbox, at most `window` messages at a time, until it is closed and all
-/// have ended. An error ends the actor; what it leaves behind is in `sent`.
+/// Sends the messages of the mailbox, with at most `window` in flight, until the mailbox is closed
+/// and all messages have ended. An error ends the actor; then the messages left are in `sent`.
 fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent) -> PyResult<()> {
     let py = carrier.py();
     let mut number = 0;
@@ -224,7 +231,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
             continue;
         }
         let (number, reply): (u64, Bound<'_, PyAny>) = event.extract()?;
-        // It keeps the reply's memory, which the next message may want.
+        // It holds the reply's memory, which the next message may need.
         drop(event);
         let Some((cell, is_told)) = sent.remove(&number) else {
             continue;
@@ -239,7 +246,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
     }
 }
 
-/// Sends a message, unless it was cancelled. It is among `sent` if the actor may have it.
+/// Sends a message, unless it was cancelled. Adds it to `sent` if the actor may have it.
 fn send(
     host: &Host,
     carrier: &Bound<'_, PyAny>,

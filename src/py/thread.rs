@@ -1,8 +1,8 @@
 //! The thread actor: one thread that constructs the object, takes messages and calls `handle`.
 //!
-//! The thread stays attached to Python while it has work, gives way to others now and then, and
-//! waits detached; it keeps one Python
-//! thread state for its whole life, so thread-local data lives as long as the actor.
+//! The thread stays attached to Python while it has work, gives way to other threads regularly, and
+//! is detached while it waits. It keeps one Python thread state for its whole life, so thread-local
+//! data lives as long as the actor.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,9 +31,9 @@ use crate::engine::sys;
 use crate::py::host::host::Host;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 
-/// Messages are handed over as they are, and the mailbox wakes the thread.
+/// The transport of a thread actor. Messages stay Python objects, and the mailbox wakes the thread.
 struct SameProcess {
-    /// What `threading.get_ident` says in the actor's thread, once that has started.
+    /// What `threading.get_ident()` returns in the actor's thread. Set when that has started.
     ident: Arc<OnceCell<u64>>,
 }
 
@@ -138,7 +138,7 @@ struct Constructor {
 }
 
 impl Constructor {
-    /// Takes the arguments along, so that they live no longer than the object wants.
+    /// Makes the object. Consumes the arguments, so that only the object can keep them alive.
     fn construct(self, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         let kwargs = self.kwargs.map(|kwargs| kwargs.into_bound(py));
         self.class.bind(py).call(self.args, kwargs.as_ref())
@@ -148,7 +148,7 @@ impl Constructor {
 fn run(py: Python<'_>, host: &Arc<Host>, ident: &OnceCell<u64>, constructor: Constructor) {
     let entered = imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,))?.extract());
     match entered {
-        // Nobody else sets it.
+        // Only this thread sets it, so `set` cannot fail.
         Ok(number) => _ = ident.set(number),
         Err(error) => error.write_unraisable(py, None),
     }
@@ -209,7 +209,8 @@ fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
         if let Some(message) = settle::begin(&cell) {
             host.tally.begin(attached.now());
             let is_told = message.is_told();
-            // The message is gone before its future ends, and the answer goes with it.
+            // `handle` drops the message, so it is gone before its future ends. The answer is dropped
+            // with the future.
             let ended = handle(actor, &host.name, message);
             host.tally.idle();
             let outcome = host.outcome(py, is_told, ended);
@@ -228,24 +229,24 @@ fn wait_for_message(host: &Host, awaited: Awaited, has_gil: bool) -> Option<Arc<
         .wait_for_message(&host.mailbox, awaited, done)
 }
 
-/// What `handle` has given for a message that has not ended yet.
+/// The outcome of a message that has not been settled yet.
 ///
-/// The actor looks first whether there is another message. Only if there is none it detaches, and
-/// then ends this one: a caller that waits finds the GIL free, where it would else have to wait for
-/// that anew, asleep. It never begins another message before.
+/// The actor first checks for another message. If there is none, it detaches and then settles this
+/// one, so that a waiting caller finds the GIL free and does not have to sleep again until it is.
+/// It always settles this message before it begins another.
 struct Given {
     cell: Arc<ActorCell>,
     outcome: Outcome,
 }
 
 impl Given {
-    /// Ends the message, whose cell needed nothing of Python's a moment ago. Says whether a thread
-    /// waited for that.
+    /// Settles the message, whose cell did not need Python a moment ago. Returns whether a thread
+    /// waited for it.
     fn settle_detached(self) -> Awaited {
         let awaited = Awaited::by(self.cell.done());
         settle::settle(&self.cell, self.outcome);
-        // Where the future is gone already, the answer goes with the cell. Else it goes with the
-        // future, which a thread drops that is attached.
+        // If the future is gone already, the answer is dropped here, with the cell. Otherwise it is
+        // dropped with the future, by a thread that is attached.
         if Arc::strong_count(&self.cell) == 1 {
             Python::attach(|_| drop(self.cell));
         }
@@ -253,9 +254,9 @@ impl Given {
     }
 }
 
-/// Runs what the object has to do at its end.
+/// Calls the object's `on_stop`, if it has one.
 pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
-    // Executors take classes that are no actors, as upstream's did.
+    // Executors also accept classes that do not extend `Actor`, which may lack it.
     match actor.getattr_opt(intern!(actor.py(), "on_stop"))? {
         Some(on_stop) => on_stop.call0().map(drop),
         None => Ok(()),

@@ -1,6 +1,6 @@
 //! Objects to frames and back: a pickle, and big buffers beside it in blocks of shared memory.
 //!
-//! Part there is no block to be had, a buffer goes along in the frame: nothing is pickled twice.
+//! If there is no block for a buffer, its bytes go in the frame instead. Nothing is pickled twice.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -19,18 +19,19 @@ use crate::engine::ipc::body::{self, Reference};
 use crate::engine::ipc::frame::{Encoded, FrameError, Kind, renumber};
 use crate::engine::sys;
 
-/// A frame, and the blocks that it refers to: whoever has this has them.
+/// A frame, and the blocks that it refers to, which it owns.
 pub(in crate::py) struct Packed {
     pub(in crate::py) kind: Kind,
     frame: Encoded,
     blocks: Few<Block>,
 }
 
-/// Mostly none. Every message that waits has room for it, and a boxed slice is twice as large.
+/// A list that is mostly empty. Every waiting message has one, so it is one pointer wide: a boxed
+/// slice would be twice as large.
 pub(in crate::py) type Few<T> = Option<Box<Vec<T>>>;
 
 impl Packed {
-    /// What the frame refers to.
+    /// References to the blocks.
     pub(in crate::py) fn references(&self) -> Few<Reference> {
         let blocks = self.blocks.as_ref()?;
         Some(Box::new(blocks.iter().map(Block::reference).collect()))
@@ -40,14 +41,14 @@ impl Packed {
         self.blocks.is_some()
     }
 
-    /// Gives it the number under which it is sent. Copies nothing, unless another that shares its
+    /// Sets the number under which it is sent. Copies nothing, unless another one that shares its
     /// frame is still being sent.
     pub(in crate::py) fn renumber(&mut self, sequence: u64) {
         renumber(self.frame.bytes_mut(), self.kind, sequence);
     }
 
-    /// Another of one that was packed for a source who repeats it: it has no blocks. They share the
-    /// frame, so it is made quickly, under locks.
+    /// Another one that shares the frame, for an object that was packed as `Source::Replayed` and so
+    /// has no blocks. It is quick, because it is called under locks.
     pub(in crate::py) fn share(&mut self) -> Self {
         debug_assert!(self.blocks.is_none());
         Self {
@@ -57,7 +58,7 @@ impl Packed {
         }
     }
 
-    /// The frame, with which the blocks leave this process.
+    /// The frame to send. From now on its blocks belong to the other process.
     pub(in crate::py) fn into_frame(self) -> Encoded {
         if let Some(blocks) = self.blocks {
             blocks.into_iter().for_each(Block::leave);
@@ -66,26 +67,26 @@ impl Packed {
     }
 }
 
-/// Whether the object is of no more use to this process once it is packed. What a block holds that
-/// nobody has but the object then goes back as it is.
+/// Whether this process still needs the object after it is packed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::py) enum Source {
     Borrowed,
+    /// The object is dropped. A received block that only the object uses goes back as it is.
     Consumed,
-    /// It keeps the frame, too, and may send it again to another process: then everything goes
-    /// along in the frame, since blocks are for one process and once.
+    /// The frame is kept, and may be sent again to another process. So everything goes in the frame:
+    /// a block can be sent only once, and to one process.
     Replayed,
 }
 
-/// Part a buffer has gone.
+/// Where the bytes of a buffer are.
 enum Placed {
     Block(Block),
-    /// It is a part, at this address and so long, of a block that has come from the other process.
+    /// In a block that was received from the other process: at this address, and this long.
     Received(Arc<Block>, usize, usize),
     Frame(PyUntypedBuffer),
 }
 
-/// Packs `object` into a frame of `kind`; an error says `what` it was.
+/// Packs `object` into a frame of `kind`. An error names it by `what`.
 pub(in crate::py) fn pack(
     arena: &Arc<Arena>,
     kind: Kind,
@@ -142,7 +143,8 @@ struct Packer<'a, 'py> {
 }
 
 impl Packer<'_, '_> {
-    /// Copies a buffer into a block, unless it is in one, or none is to be had.
+    /// Finds the received block that a buffer is in, or copies the buffer into a new block if there
+    /// is one.
     fn place(&self, buffer: PyUntypedBuffer) -> PyResult<Placed> {
         let (address, len_bytes) = (buffer::address(&buffer), buffer.len_bytes());
         if len_bytes < THRESHOLD_BYTES {
@@ -151,7 +153,7 @@ impl Packer<'_, '_> {
         if self.source == Source::Consumed
             && let Some(block) = self.arena.find(address, len_bytes)
         {
-            // With it goes its hold on the object.
+            // This releases the object too.
             buffer.release(self.py);
             return Ok(Placed::Received(block, address, len_bytes));
         }
@@ -161,7 +163,7 @@ impl Packer<'_, '_> {
         })
     }
 
-    /// A new block with a copy of `bytes`, if there is one to be had.
+    /// A new block with a copy of `bytes`, if there is one.
     fn copy(&self, bytes: &[u8]) -> PyResult<Option<Block>> {
         if self.source == Source::Replayed {
             return Ok(None);
@@ -187,7 +189,7 @@ impl Packer<'_, '_> {
         }
     }
 
-    /// Puts the pickle first into the frame, or, if it is big, into the block that it returns.
+    /// Puts the pickle first into the frame, or, if it is big, into a block, which is returned.
     fn put_pickle(&mut self, pickle: &[u8]) -> PyResult<Option<Block>> {
         if pickle.len() >= THRESHOLD_BYTES
             && let Some(block) = self.copy(pickle)?
@@ -206,7 +208,7 @@ impl Packer<'_, '_> {
             }
             Placed::Received(block, address, len_bytes) => {
                 match block.into_sole() {
-                    // Nobody else has it any more.
+                    // No other object uses the block any more, so it goes back as it is.
                     Ok(block) => {
                         let part = block.into_part(address, len_bytes);
                         return self.put(Placed::Block(part));
@@ -232,9 +234,9 @@ impl Packer<'_, '_> {
     }
 }
 
-/// Says once for an actor that its big buffers go by the pipe.
+/// Warns, once for an actor, that its big buffers go through the pipe.
 fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
-    // That there are to be none is no news, and leaves the warning to what is.
+    // If blocks are turned off, that is no reason to warn, now or later.
     if refusal == Refusal::Off || !arena.is_first_refusal() {
         return;
     }
@@ -248,15 +250,15 @@ fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
     };
     log::warn!(
         target: "futures_actors",
-        "no shared memory for {what}: {why}; big buffers of this actor cross through its pipe \
-         while there is none, which takes longer"
+        "no shared memory for {what}: {why}; until there is some, big buffers of this actor go \
+         through its pipe, which takes longer"
     );
 }
 
-/// What a body holds, as it was received.
+/// A body that was received.
 pub(in crate::py) struct Body {
     bytes: Vec<u8>,
-    /// `None`: the body is a pickle and no more.
+    /// `None` if the body is just a pickle.
     parts: Option<Box<Parts>>,
 }
 
@@ -264,7 +266,7 @@ pub(in crate::py) struct Body {
 struct Parts {
     pickle: Part,
     buffers: Vec<Part>,
-    /// What the other process has to say of its arena.
+    /// Why the other process got no block, if it reported that.
     refusal: Option<(Arc<Arena>, Refusal)>,
 }
 
@@ -276,7 +278,7 @@ enum Part {
 }
 
 impl Body {
-    /// As `receive`, by a thread that is attached.
+    /// Like `receive`, for a thread that is attached.
     pub(in crate::py) fn receive_attached(
         py: Python<'_>,
         arena: &Arc<Arena>,
@@ -288,7 +290,7 @@ impl Body {
         Self::receive(arena, body)
     }
 
-    /// Takes over the blocks that a body refers to. May block while much memory is mapped.
+    /// Takes over the blocks that a body refers to. May block, if much memory must be mapped.
     pub(in crate::py) fn receive(
         arena: &Arc<Arena>,
         mut body: Vec<u8>,
@@ -302,7 +304,7 @@ impl Body {
         Ok(Self { bytes: body, parts })
     }
 
-    /// The object, which has what its buffers refer to from now on.
+    /// Unpickles the object. From now on it owns the blocks that its buffers refer to.
     pub(in crate::py) fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Some(parts) = &self.parts else {
             return pickle::loads(py, &self.bytes);
@@ -357,7 +359,7 @@ impl Parts {
                 Err(NotReceived::Nonsense) => Err(FrameError::BadReferences),
             },
         };
-        // All of them, so that none is lost if another is bad.
+        // All are received before one fails, so that no block is lost if another reference is bad.
         let found: Vec<_> = references.into_iter().map(find).collect();
         let mut buffers = found.into_iter().collect::<Result<Vec<_>, _>>()?;
         let pickle = if pickle.is_empty() {

@@ -1,7 +1,7 @@
 //! Python's buffer protocol: the bytes of an object that pickles out of band, and an object whose
 //! bytes are a block of shared memory.
 //!
-//! With `unsafe`, as `engine/sys/` and `interpreter.rs`: the protocol is one of raw pointers.
+//! It needs `unsafe`, because the protocol works with raw pointers.
 
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +15,12 @@ use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use crate::engine::arena::Block;
 use crate::engine::ipc::body::MAX_REFERENCES;
 
-/// What is at least so long crosses in shared memory, what is shorter in the frame. Measured: see
+/// Buffers of at least this length cross in shared memory, shorter ones in the frame. Measured: see
 /// `bench/README.md`.
 pub(in crate::py) const THRESHOLD_BYTES: usize = 16 * 1024;
 
-/// Takes the buffers that pickle offers to leave out, if they are big or plain bytes: its
-/// `buffer_callback`.
+/// Pickle's `buffer_callback`: takes the buffers that pickle offers to leave out, if they are big or
+/// of plain bytes.
 #[pyclass(frozen)]
 pub(in crate::py) struct Collector {
     taken: Mutex<Vec<PyUntypedBuffer>>,
@@ -28,16 +28,16 @@ pub(in crate::py) struct Collector {
 
 #[pymethods]
 impl Collector {
-    /// Whether pickle is to keep this one.
+    /// Returns whether pickle must put this buffer into the pickle.
     fn __call__(&self, buffer: &Bound<'_, PyAny>) -> PyResult<bool> {
-        // As bytes in a row: PyO3 has no buffers without a dimension, which numpy has.
+        // As a row of bytes: a buffer of numpy may have no dimension, which PyO3 does not support.
         let raw = buffer.call_method0(intern!(buffer.py(), "raw"))?;
         let buffer = PyUntypedBuffer::get(&raw)?;
         if buffer.len_bytes() < THRESHOLD_BYTES && !is_of_bytes(&raw)? {
             return Ok(true);
         }
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        // One place is for the pickle itself.
+        // One reference is for the pickle itself.
         if taken.len() + 1 < MAX_REFERENCES {
             taken.push(buffer);
             return Ok(false);
@@ -59,8 +59,8 @@ impl Collector {
     }
 }
 
-/// Whether a buffer is of plain bytes, which somebody has wrapped by hand: nothing is made of it
-/// but a view, and that must be the same type whatever its length.
+/// Whether a buffer is of plain bytes that the user has wrapped in a `PickleBuffer`. Such a buffer
+/// arrives as a view, and must do so whatever its length.
 fn is_of_bytes(raw: &Bound<'_, PyAny>) -> PyResult<bool> {
     let owner = raw.getattr(intern!(raw.py(), "obj"))?;
     if owner.is_instance_of::<PyByteArray>()
@@ -73,7 +73,7 @@ fn is_of_bytes(raw: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(module == "array" || module == "mmap")
 }
 
-/// What takes the place of a buffer: a view of it, which has a length and items.
+/// A view of a buffer that was left out. It has a length and items.
 pub(super) fn view<'py>(owner: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     Ok(PyMemoryView::from(owner)?.into_any())
 }
@@ -83,9 +83,9 @@ pub(in crate::py) fn bytes(buffer: &PyUntypedBuffer) -> &[u8] {
     if buffer.len_bytes() == 0 {
         return &[];
     }
-    // SAFETY: the exporter keeps this memory where it is for as long as the buffer is held. It is
-    // contiguous: pickle refuses others before it offers them. Should Python code write to it
-    // meanwhile, in another thread, what is read is as torn as any reader's in that case.
+    // SAFETY: the exporter keeps this memory in place for as long as the buffer is held. It is
+    // contiguous: pickle refuses other buffers before it offers them. If Python code writes to it in
+    // another thread in the meantime, the bytes read may be torn, as for any reader.
     #[expect(unsafe_code)]
     unsafe {
         std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
@@ -97,7 +97,7 @@ pub(in crate::py) fn address(buffer: &PyUntypedBuffer) -> usize {
     buffer.buf_ptr().addr()
 }
 
-/// The bytes of a block, writable: whoever has the block has it alone.
+/// The bytes of a block. They are writable, because a block belongs to one process.
 #[pyclass(frozen, name = "SharedBuffer", module = "futures_actors._core")]
 pub(in crate::py) struct SharedBuffer {
     block: Arc<Block>,
@@ -120,8 +120,8 @@ impl SharedBuffer {
         let block = &slf.get().block;
         let start = block.start();
         let len = ffi::Py_ssize_t::try_from(block.len_bytes())?;
-        // SAFETY: `view` is the interpreter's to fill. The memory is mapped for as long as the
-        // block lives, which the object has, and the view holds the object.
+        // SAFETY: the interpreter passes `view` to be filled. The memory is mapped for as long as the
+        // block lives; the object holds the block, and the view holds the object.
         let filled = unsafe {
             ffi::PyBuffer_FillInfo(view, slf.as_ptr(), start.as_ptr().cast(), len, 0, flags)
         };

@@ -1,7 +1,7 @@
-//! Objects to pickles and back: plain pickle first, by value where that does not do.
+//! Objects to pickles and back: by plain pickle first, and by value if that is not enough.
 //!
-//! What lives in `__main__`, a closure or a REPL cannot be imported by the other side, so it
-//! crosses by value, with cloudpickle, which is imported only then.
+//! The other process cannot import what was defined in `__main__`, a REPL or a closure. Such objects
+//! cross by value, with cloudpickle, which is imported only then.
 
 use std::fmt::{self, Display};
 use std::sync::LazyLock;
@@ -18,22 +18,22 @@ use super::buffer::Collector;
 use crate::py::interpreter::imports;
 use crate::py::interpreter::main_only::outlasting;
 
-// The C half of `pickle` is taken by its own name: the other half imports `re`, which a child does
-// not need.
+// `_pickle`, the C half of `pickle`, is imported directly: the Python half imports `re`, which a
+// child does not need.
 
 const PROTOCOL: u8 = 5;
 
-/// In a pickle that the other side cannot load, perhaps.
+/// If a pickle contains this, the other process may not be able to load it.
 static MAIN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("__main__"));
-/// In the pickle of a connection, perhaps: plain pickle sends the number of its descriptor, which
-/// is another one there.
+/// If a pickle contains this, it may be of a connection. Plain pickle sends the number of its
+/// descriptor, which means another one in the other process.
 static CONNECTION: LazyLock<Finder<'_>> =
     LazyLock::new(|| Finder::new("multiprocessing.connection"));
 
-/// Modules that take long to import, and that pickles name which need them.
+/// Modules that take long to import. A pickle that needs one contains its name.
 const SLOW_IMPORTS: [&str; 2] = ["cloudpickle", "concurrent.futures"];
 
-/// Those modules that unpickling `pickle` will import and that take long to.
+/// Which slow modules unpickling `pickle` will import.
 pub(in crate::py) fn slow_imports(pickle: &[u8]) -> Vec<&'static str> {
     let is_named = |name: &&str| Finder::new(name).find(pickle).is_some();
     SLOW_IMPORTS.into_iter().filter(is_named).collect()
@@ -51,9 +51,9 @@ pub(in crate::py) fn dumps<'py>(
     dump(object, &what, None)
 }
 
-/// What is pickled, for an error: text is made of it only then.
+/// What is pickled, for an error. The text is made only if there is one.
 pub(in crate::py) enum What<'a> {
-    /// Of the actor of this name.
+    /// The name is that of the actor.
     Message(&'a str),
     Answer(&'a str),
 }
@@ -67,7 +67,7 @@ impl Display for What<'_> {
     }
 }
 
-/// As `dumps`, but leaves big buffers out of the pickle.
+/// Like `dumps`, but leaves big buffers out of the pickle.
 pub(in crate::py) fn dumps_apart<'py>(
     object: &Bound<'py, PyAny>,
     what: &What<'_>,
@@ -81,8 +81,8 @@ pub(in crate::py) fn dumps_apart<'py>(
     Ok((pickle, collector.get().take()))
 }
 
-/// Whether an object has nothing that pickle would leave out, or that must go by value. A quick
-/// look: most messages are such, and what the search costs would show.
+/// Whether an object has neither buffers to leave out nor parts that must go by value. A quick check
+/// of its type: many messages are such objects, and a search would take noticeable time.
 fn is_plain(object: &Bound<'_, PyAny>) -> bool {
     object.is_none()
         || object.is_exact_instance_of::<PyInt>()
@@ -117,7 +117,7 @@ fn dump<'py>(
         Err(error) => return Err(error),
     }
     if let Some(collector) = collector {
-        // By value, it will be offered them anew.
+        // They will be offered again when the object is pickled by value.
         drop(collector.get().take());
     }
     let by_value = outlasting(|| imports::dump_by_value(py)?.call((object,), kwargs.as_ref()));
@@ -132,7 +132,7 @@ fn dump<'py>(
     }
 }
 
-/// Whether the other side can load what plain pickle has made.
+/// Whether the other process can load what plain pickle has made.
 fn will_do(py: Python<'_>, pickle: &[u8]) -> PyResult<bool> {
     if MAIN.find(pickle).is_some() || CONNECTION.find(pickle).is_some() {
         return Ok(false);
@@ -141,7 +141,7 @@ fn will_do(py: Python<'_>, pickle: &[u8]) -> PyResult<bool> {
         return Ok(true);
     };
     for name in modules {
-        // A module's submodules go by value with it.
+        // A search for the name also finds submodules, which go by value with their module.
         let name = name.cast_into::<PyString>()?;
         if Finder::new(name.to_str()?).find(pickle).is_some() {
             return Ok(false);
@@ -150,19 +150,19 @@ fn will_do(py: Python<'_>, pickle: &[u8]) -> PyResult<bool> {
     Ok(true)
 }
 
-/// The names that `cloudpickle.register_pickle_by_value` was given, if there are any.
+/// The modules given to `cloudpickle.register_pickle_by_value`, if there are any.
 fn modules_by_value(py: Python<'_>) -> PyResult<Option<Bound<'_, PySet>>> {
     static NAMES: PyOnceLock<Py<PySet>> = PyOnceLock::new();
     let names = if let Some(names) = NAMES.get(py) {
         names.bind(py)
     } else {
         let name = intern!(py, "cloudpickle.cloudpickle");
-        // It is not imported for this: then nothing is registered.
+        // It need not be imported for this: if it is not loaded, nothing is registered.
         let Some(module) = imports::modules(py)?.get_item(name)? else {
             return Ok(None);
         };
         let Ok(names) = module.getattr(intern!(py, "_PICKLE_BY_VALUE_MODULES")) else {
-            // It is being imported by another thread.
+            // Another thread is importing it.
             return Ok(None);
         };
         let names = names.cast_into::<PySet>()?.unbind();
@@ -176,14 +176,15 @@ fn modules_by_value(py: Python<'_>) -> PyResult<Option<Bound<'_, PySet>>> {
     Ok(Some(copy.cast_into()?))
 }
 
-/// Whether pickle means "not this object", and not an object's own code "not now".
+/// Whether the error says that this object cannot be pickled. Other errors come from the object's own
+/// code.
 fn is_refusal(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     static PICKLING_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     let pickling_error = PICKLING_ERROR.import(py, "_pickle", "PicklingError")?;
     Ok(error.is_instance(py, pickling_error)
         || error.is_instance_of::<PyTypeError>(py)
         || error.is_instance_of::<PyAttributeError>(py)
-        // Of deep nesting, and of what only children of multiprocessing can have.
+        // For deep nesting, and for objects that only children of `multiprocessing` can get.
         || error.is_instance_of::<PyRuntimeError>(py))
 }
 
@@ -193,7 +194,7 @@ pub(in crate::py) fn loads<'py>(py: Python<'py>, pickle: &[u8]) -> PyResult<Boun
     loads_apart(py, pickle, None)
 }
 
-/// As `loads`, with the buffers that were left out, in their order.
+/// Like `loads`, with the buffers that were left out, in the same order.
 pub(in crate::py) fn loads_apart<'py>(
     py: Python<'py>,
     pickle: &[u8],
@@ -202,7 +203,7 @@ pub(in crate::py) fn loads_apart<'py>(
     loads_from(PyBytes::new(py, pickle).as_any(), buffers)
 }
 
-/// As `loads_apart`, of the bytes that an object has.
+/// Like `loads_apart`, from an object that has the bytes of the pickle.
 pub(in crate::py) fn loads_from<'py>(
     object: &Bound<'py, PyAny>,
     buffers: Option<Bound<'py, PyList>>,

@@ -234,7 +234,7 @@ impl FutureCore {
         Ok(())
     }
 
-    /// For executors and tests: mark the future running, or notify waiters that it was cancelled.
+    /// For executors and tests: mark the future running, or tell waiters of its cancellation.
     fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let this = slf.get();

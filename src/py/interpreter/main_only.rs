@@ -1,6 +1,6 @@
 //! Refuses sub-interpreters, and protects daemon threads from the end of the interpreter.
 //!
-//! `unsafe` because PyO3 has no safe call that tells which interpreter this is.
+//! `unsafe` because `PyO3` has no safe call that tells which interpreter this is.
 
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
