@@ -1,7 +1,7 @@
-//! How this process learns that a child has ended, and with which exit code: from the system for a
-//! child of its own, from the fork server for one of that.
+//! How this process learns that a child has ended, and with which exit code: from the system for its
+//! own children, from the fork server for those of the fork server.
 //!
-//! The threads that wait here wait without Python, whatever modules a program has patched.
+//! Threads wait here without Python, so it does not matter which modules a program has patched.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use super::sys::{self, Error, Handle, Interest, Ready, Reaped, Result};
 
-/// A fork server writes this for each child: the number of its request, and its exit code, in the
-/// machine's byte order. It writes one at once or not at all, so a record that is read is whole.
+/// The length of the record that a fork server writes for each child: the number of the request and
+/// the exit code, in the machine's byte order. Each is written whole or not at all.
 const RECORD_BYTES: usize = 12;
 
 /// The exit codes of the children of one fork server, which it writes to one pipe.
 ///
-/// Of the threads that wait for a child, one reads the pipe for all; when it has what it wants, or
-/// no more time, another goes on. Invariant: while a thread waits, a thread reads.
+/// Of the threads that wait for children, one reads the pipe for all. When it has the code that it
+/// waits for, or its deadline has passed, another one reads. Invariant: while threads wait, one reads.
 #[derive(Debug)]
 pub struct ExitCodes {
     pipe: Handle,
@@ -26,10 +26,10 @@ pub struct ExitCodes {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the number of its request, how each child has ended that was not asked for yet.
+    /// The exit codes that no thread has asked for yet, by the number of the request.
     codes: HashMap<u64, i32>,
     is_being_read: bool,
-    /// The server is gone, so nothing more comes.
+    /// The server is gone, so no more records come.
     is_over: bool,
 }
 
@@ -39,9 +39,9 @@ struct State {
 pub enum Exit {
     /// The exit code, negative for a signal.
     Code(i32),
-    /// It has ended, or nobody will ever tell; another has reaped it, or the server is gone.
+    /// It cannot be known: other code has reaped the child, or the server is gone.
     Unknown,
-    /// It has not ended before the deadline.
+    /// The child has not ended before the deadline.
     TimedOut,
 }
 
@@ -100,7 +100,7 @@ impl ExitCodes {
         }
     }
 
-    /// What comes within `timeout`: nothing if there will be no more, `None` if nothing came in time.
+    /// The records that come within `timeout`. `None` if none came in time, empty if no more come.
     fn read(&self, timeout: Option<Duration>) -> Result<Option<Vec<(u64, i32)>>> {
         let [ready] = match sys::poll([Some(Interest::Readable(&self.pipe))], timeout) {
             Err(Error::INTERRUPTED) => return Ok(None),
@@ -121,12 +121,12 @@ impl ExitCodes {
     }
 }
 
-/// Who knows how a child has ended.
+/// Where the exit code of a child comes from.
 #[derive(Clone, Debug)]
 pub enum ExitSource {
-    /// The system: it is a child of this process, and nothing else here waits for it.
+    /// The system: the process is a child of this one, and no other code here reaps it.
     System,
-    /// The fork server, which was asked for it by the request of this number.
+    /// The fork server, which started the child for the request with this number.
     Server(Arc<ExitCodes>, u64),
 }
 
@@ -140,13 +140,13 @@ pub struct Child {
 }
 
 impl Child {
-    /// Waits for its end and returns its exit code, negative for a signal, if that can be known. With
-    /// `grace` it is killed if it has not ended by itself after that. Blocks.
+    /// Waits for the child's end and returns its exit code, negative for a signal, if that can be
+    /// known. With `grace`, kills the child if it has not ended by itself after that time. Blocks.
     pub fn reap(&self, grace: Option<Duration>) -> Result<Option<i32>> {
         if let Some(grace) = grace {
             match self.wait(Some(Instant::now() + grace))? {
-                // It has not been reaped, so the pid is still its own. One that may not be killed,
-                // since this process has given up its privileges, ends as its link is gone.
+                // The child has not been reaped, so the pid is still its own. If this process may not
+                // kill it, because it has given up privileges, the child ends when its link closes.
                 Exit::TimedOut => {
                     let watch = self.watch.as_deref();
                     _ = sys::signal_process(watch, self.number(), sys::Signal::Kill);
@@ -183,7 +183,7 @@ impl Child {
     }
 }
 
-/// How often a child is looked at where the system does not tell of its end.
+/// How often a child is checked if the system cannot notify this process of its end.
 const EXIT_POLL: Duration = Duration::from_millis(5);
 
 impl Exit {

@@ -24,28 +24,28 @@ const KEPT_CAPACITY: usize = 4096;
 pub enum Take<T> {
     Item(T),
     Empty,
-    /// Empty, and nothing will come.
+    /// Empty and closed: nothing will come.
     Closed,
 }
 
 pub struct Mailbox<T> {
     inner: Mutex<Inner<T>>,
-    /// Rung for the taker that sleeps, when something has come or the mailbox was closed.
+    /// Wakes the sleeping taker when something has come or the mailbox was closed.
     bell: Condvar,
-    /// Written under the lock only, so after `close` returns nothing more gets in.
+    /// Written only under the lock, so nothing more gets in after `close` has returned.
     is_closed: AtomicBool,
-    /// Whether there may be items. Written under the lock; for a thread that polls, which must not
-    /// contend for that with those that put. Relaxed: the lock says what is true.
+    /// Whether there may be items. It is for a thread that polls, which must not contend for the lock
+    /// with threads that put. Written under the lock. Relaxed: only the lock tells for certain.
     has_items: AtomicBool,
-    /// How many items must have become void, of all that were ever put, until `sweep` looks again.
-    /// Written under the lock. Relaxed: a look too late or too early does no harm.
+    /// How many items must have become void, of all that were ever put, before `sweep` searches again.
+    /// Written under the lock. Relaxed: a search that is too late or too early does no harm.
     sweep_at: AtomicU64,
     room: Option<Arc<Room>>,
 }
 
 struct Inner<T> {
     items: VecDeque<T>,
-    /// A thread sleeps in `take`, and nobody has rung yet: so a burst rings once.
+    /// A thread sleeps in `take` and has not been notified yet. So a burst notifies it only once.
     is_awaited: bool,
     /// How many items had become void at the last sweep.
     swept: u64,
@@ -79,7 +79,7 @@ impl<T> Default for Mailbox<T> {
 }
 
 impl<T> Mailbox<T> {
-    /// One for at most `size` messages that have not begun; `None`: without a bound.
+    /// A mailbox for at most `size` messages that have not begun, or without a bound.
     pub fn new(size: Option<usize>) -> Self {
         Self {
             room: size.map(|size| Arc::new(Room::new(size))),
@@ -91,7 +91,7 @@ impl<T> Mailbox<T> {
         self.room.as_ref()
     }
 
-    /// Never blocks. A closed mailbox hands the item back.
+    /// Puts an item in. Never blocks. Returns the item if the mailbox is closed.
     pub fn put(&self, item: T) -> Result<(), T> {
         let mut inner = self.inner.lock();
         if self.is_closed() {
@@ -107,8 +107,8 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
-    /// Refuses what comes later. Senders that wait for room wake, to be refused: call it holding no
-    /// lock.
+    /// Refuses what comes later. Senders that wait for room are woken and then refused, so the caller
+    /// must not hold a lock.
     pub fn close(&self) {
         let inner = self.inner.lock();
         self.is_closed.store(true, Ordering::SeqCst);
@@ -123,7 +123,7 @@ impl<T> Mailbox<T> {
         self.is_closed.load(Ordering::SeqCst)
     }
 
-    /// Whether nothing is inside; another thread may put something there at any moment.
+    /// Whether it is empty. Another thread may put something in at any moment.
     pub fn is_empty(&self) -> bool {
         self.inner.lock().items.is_empty()
     }
@@ -136,8 +136,8 @@ impl<T> Mailbox<T> {
         item
     }
 
-    /// As `try_take`, for a thread that asks again and again: while there is nothing it takes no
-    /// lock. What another thread puts it sees within a moment, and no more is promised.
+    /// Like `try_take`, for a thread that polls: it takes no lock while there is nothing. It sees an
+    /// item shortly after another thread has put it in, but not necessarily at once.
     pub fn poll(&self) -> Take<T> {
         if self.has_items.load(Ordering::Relaxed) || self.is_closed() {
             self.try_take()
@@ -147,7 +147,7 @@ impl<T> Mailbox<T> {
     }
 
     pub fn try_take(&self) -> Take<T> {
-        // Held to the end: whether it is closed is asked of the same moment.
+        // Held to the end, so that "empty" and "closed" are read at the same moment.
         let mut inner = self.inner.lock();
         match self.pop(&mut inner) {
             Some(item) => Take::Item(item),
@@ -156,7 +156,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Blocks until there is an item; `None` once it is closed and empty. One thread at a time.
+    /// Blocks until there is an item. `None` if it is closed and empty. For one thread at a time.
     pub fn take(&self) -> Option<T> {
         let mut inner = self.inner.lock();
         loop {
@@ -171,15 +171,15 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Takes out all that is inside now.
+    /// Takes out everything that is inside now.
     #[must_use]
     pub fn drain(&self) -> VecDeque<T> {
         std::mem::take(&mut self.inner.lock().items)
     }
 
-    /// Takes out what is void, if that may be more than half of what is inside. `void` counts the
-    /// items that have become so, of all that were ever put; it may count some that have left. What
-    /// is returned must be dropped without a lock. `is_void` is called under the mailbox's.
+    /// Takes out void items, if they may be more than half of those inside. `void` is how many have
+    /// become void of all that were ever put, including some that have left. The caller must drop
+    /// what is returned without holding a lock. `is_void` is called under the mailbox's lock.
     #[must_use]
     pub fn sweep(&self, void: u64, is_void: impl Fn(&T) -> bool) -> Vec<T> {
         if void < self.sweep_at.load(Ordering::Relaxed) {

@@ -1,8 +1,8 @@
 //! The engine: threads, locks, descriptors and byte layouts, without Python.
 //!
-//! Nothing here may name a Python type or take the interpreter's lock; `src/py/` supplies those as
-//! type parameters. It builds and tests with the feature `python` off, and its atomic protocols
-//! are model-checked with `--cfg loom`.
+//! No code here may use a Python type or take the GIL; `src/py/` supplies Python types as type
+//! parameters. The engine builds and tests without the feature `python`, and its atomic protocols are
+//! model-checked with `--cfg loom`.
 
 pub mod cell;
 pub mod chimes;

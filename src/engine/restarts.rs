@@ -1,4 +1,4 @@
-//! How often an actor may be started again: at most so many times within a window of time.
+//! Limits how often an actor may be started again within a window of time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Budget {
     most: usize,
-    /// `None`: the actor's whole life.
+    /// `None` means the actor's whole life.
     window: Option<Duration>,
     /// The times of the restarts that still count.
     spent: VecDeque<Instant>,

@@ -1,11 +1,12 @@
 //! The room of a bounded mailbox: a counting semaphore with a fair queue.
 //!
-//! A sender acquires a place ([`Permit`]), which it releases when its message begins or is known
-//! never to. A sender that finds none free queues and gets a [`Seat`], which keeps its turn.
+//! A sender acquires a place ([`Permit`]), which is released when its message begins or is known
+//! never to. If no place is free, the sender queues and gets a [`Seat`], which keeps its turn.
 //!
-//! Invariant: while the queue is not empty no place is free, since a released place goes to the
-//! sender that has waited longest. So nobody overtakes, and no wake-up is lost. Whether a waiter
-//! got its place or gave up is decided by one thing, under the lock: whether it is in the queue.
+//! # Fairness
+//! Invariant: while the queue is not empty no place is free, because a released place goes to the
+//! sender that has waited longest. So no sender overtakes another, and no wake-up is lost. A waiter
+//! that is not in the queue any more has been granted a place; this is decided under the lock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 use super::latch::Latch;
 use super::sync::{Mutex, MutexGuard};
 
-/// A waiter, as the room sees it.
+/// How the room wakes a waiter.
 pub trait Wake: Send + Sync {
-    /// Its place has been granted. Called without a lock, by whichever thread has released it.
+    /// Called when its place has been granted, by the thread that has released the place. That thread
+    /// holds no lock.
     fn wake(&self);
 }
 
@@ -32,10 +34,10 @@ pub struct Room {
 
 struct Inner {
     free: usize,
-    /// By ticket: the first has waited longest.
+    /// The waiters by ticket number: the first has waited longest.
     queue: BTreeMap<u64, Arc<dyn Wake>>,
     next_ticket: u64,
-    /// From then on every place is granted: the mailbox is what refuses.
+    /// When set, every place is granted: then the mailbox refuses the messages.
     is_closed: bool,
 }
 
@@ -60,7 +62,7 @@ impl Room {
         self.inner.lock()
     }
 
-    /// Takes a place if one is free. Never blocks.
+    /// Acquires a place if one is free. Never blocks.
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
         let mut inner = self.inner();
@@ -70,7 +72,7 @@ impl Room {
         Some(Permit(Arc::clone(self)))
     }
 
-    /// Queues for a place. `waiter` is woken once it is granted: at once, if one is free.
+    /// Queues for a place. `waiter` is woken when the place is granted, at once if one is free.
     #[must_use]
     pub fn queue(self: &Arc<Self>, waiter: Arc<dyn Wake>) -> Seat {
         let mut inner = self.inner();
@@ -94,7 +96,7 @@ impl Room {
         !self.inner().queue.is_empty()
     }
 
-    /// Grants every place from now on, and wakes every waiter. Call it holding no lock.
+    /// Grants every place from now on, and wakes every waiter. The caller must not hold a lock.
     pub fn close(&self) {
         let mut inner = self.inner();
         inner.is_closed = true;
@@ -105,7 +107,7 @@ impl Room {
         }
     }
 
-    /// Gives a place to the first in the queue, or makes it free.
+    /// Gives a place to the first waiter in the queue, or makes it free.
     fn release(&self) {
         let mut inner = self.inner();
         let next = inner.queue.pop_first();
@@ -117,7 +119,8 @@ impl Room {
     }
 }
 
-/// A place in the room, until it is dropped: that may wake a waiter, so drop it holding no lock.
+/// A place in the room. Dropping it releases the place, which may wake a waiter: so it must not be
+/// dropped under a lock.
 pub struct Permit(Arc<Room>);
 
 impl Drop for Permit {
@@ -126,15 +129,15 @@ impl Drop for Permit {
     }
 }
 
-/// A turn in the queue. Dropped, it gives up the turn, or the place if that has been granted.
+/// A turn in the queue. Dropping it gives up the turn, or the place if that has been granted.
 pub struct Seat {
     room: Arc<Room>,
-    /// `None` once `leave` has been called.
+    /// `None` after `leave` has been called.
     ticket: Option<u64>,
 }
 
 impl Seat {
-    /// The place, if it has been granted; otherwise the waiter has left the queue and gets none.
+    /// Returns the place if it has been granted. Otherwise the waiter leaves the queue.
     #[must_use]
     pub fn leave(mut self) -> Option<Permit> {
         self.take()
@@ -217,7 +220,7 @@ mod tests {
         assert!(second.seat.leave().is_none());
         drop(held);
         assert!(first.is_woken());
-        // Granted, and given up all the same: the next one gets it.
+        // A place that was granted and is given up goes to the next one.
         drop(first);
         assert!(third.is_woken());
     }
@@ -238,7 +241,7 @@ mod tests {
         const WAITERS: usize = 200_000;
         let room = room(0);
         let mut waiting: VecDeque<_> = (0..WAITERS).map(|_| Waiting::new(&room)).collect();
-        // The last in first: a search from the front would take 20 thousand million steps.
+        // The last one first: a search from the front would take 20 thousand million steps.
         while let Some(last) = waiting.pop_back() {
             assert!(last.seat.leave().is_none());
         }
@@ -262,7 +265,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against a queue: the first `size` of those that want a place have one.
+        /// Compares with a plain queue, of which the first `size` have a place.
         #[test]
         fn it_is_a_queue_whose_first_have_places(size in 1..4_usize, steps in steps()) {
             let room = room(size);

@@ -1,4 +1,4 @@
-//! A mutex that does not poison, its condition variable, and the switch to loom's where its models run.
+//! A mutex without poison and its condition variable. In loom's models they are loom's.
 
 #[cfg(loom)]
 use loom::sync as base;
@@ -10,8 +10,8 @@ use std::sync::PoisonError;
 pub use base::MutexGuard;
 pub use base::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// A mutex for short, panic-free sections: a panic elsewhere in the thread says nothing about what
-/// it guards, so poison is ignored.
+/// A mutex for short sections that cannot panic. So a panic elsewhere in the thread leaves the data
+/// intact, and poison is ignored.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(base::Mutex<T>);
 

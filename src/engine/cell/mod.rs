@@ -1,9 +1,9 @@
 //! The settle-once state machine behind a future.
 //!
-//! Posting makes a cell; the poster's future and the actor's engine share it. Every transition is
-//! one function below, under the cell's one lock; nothing is called and nothing is dropped under
-//! that lock, since a dropped message may run Python. The type parameters keep Python out: `M` is
-//! the message, `R` the outcome, `W` what else watches the cell (callbacks and their future).
+//! Posting makes a cell, which the poster's future and the actor's engine share. Every transition is
+//! one function below, under the cell's only lock. No Python is called and nothing is dropped under
+//! that lock: dropping a message may run Python code. The type parameters keep Python out: `M` is the
+//! message, `R` the outcome, `W` what else watches the cell (callbacks and their future).
 
 use std::sync::PoisonError;
 
@@ -54,7 +54,7 @@ impl Phase {
 
 /// What a cell holds in each phase.
 enum State<M, R> {
-    /// Without a message until it is posted, if ever.
+    /// `None` until a message is posted, if ever.
     Pending(Option<M>),
     Running,
     Cancelled,
@@ -95,7 +95,7 @@ impl<M, R, W> Inner<M, R, W> {
     }
 }
 
-/// Who will end a cell.
+/// What will end a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// An engine, whatever becomes of the future.
@@ -154,7 +154,7 @@ pub enum Cancel<M, W> {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Begin<M> {
-    /// The message is the caller's to handle; nobody can cancel it any more.
+    /// The caller must handle the message, which cannot be cancelled any more.
     Message(M),
     /// It was cancelled or settled: skip it.
     Gone,
@@ -162,7 +162,7 @@ pub enum Begin<M> {
 
 pub struct Cell<M, R, W> {
     inner: Mutex<Inner<M, R, W>>,
-    /// Set after the state is done, by whoever did it.
+    /// Set after the state is done, by the thread that did it.
     done: Latch,
     /// Set when the watch has been served too; together with `done` if there was none. A thread
     /// that `done` has woken can wait for this to give the callbacks a head start, but only for a
@@ -171,7 +171,7 @@ pub struct Cell<M, R, W> {
 }
 
 impl<M, R, W> Default for Cell<M, R, W> {
-    /// A pending cell that nobody has posted.
+    /// A pending cell without a message.
     fn default() -> Self {
         Self {
             inner: Mutex::new(Inner {
@@ -222,7 +222,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         self.done.set();
     }
 
-    /// Pending -> Running, by the engine that has the message.
+    /// Pending -> Running, by the engine that takes the message.
     pub fn begin(&self) -> Begin<M> {
         let mut inner = self.lock();
         match &mut inner.state {
@@ -235,9 +235,9 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Pending -> Pending, with another message in the message's place: a ticket when the engine
-    /// sends it ahead, whose claim then decides whether it begins. Runs `exchange` under the lock,
-    /// with the same care as [`watch`], and returns its other result.
+    /// Pending -> Pending, with another message in place of the message: a ticket, when the engine
+    /// sends it to a child. Then the ticket's claim decides whether it begins. Runs `exchange` under
+    /// the lock, with the restrictions of [`watch`], and returns its second result.
     ///
     /// [`watch`]: Self::watch
     pub fn exchange<T>(&self, exchange: impl FnOnce(M) -> (M, T)) -> Option<T> {
@@ -249,8 +249,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         Some(more)
     }
 
-    /// Pending -> Pending, with `revoked` in the message's place, if the message has not begun and
-    /// now never will. It is handed back.
+    /// Pending -> Pending, with `revoked` in place of the message, if the message has not begun.
+    /// Then it never will, and it is returned.
     pub fn revoke(&self, revoked: M) -> Option<M> {
         match &mut self.lock().state {
             State::Pending(Some(message)) if message.withdraw() => {
@@ -260,7 +260,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Pending | Running -> Finished, by anyone.
+    /// Pending | Running -> Finished, by any thread.
     pub fn settle(&self, outcome: R, hold: Hold) -> Settle<R, W> {
         let mut inner = self.lock();
         if inner.state.phase().is_done() {
@@ -318,8 +318,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         found
     }
 
-    /// Runs `look` on the message under the lock while it has not begun here; as careful as in
-    /// [`watch`].
+    /// Runs `look` on the message under the lock, if it has not begun in this process, with the
+    /// restrictions of [`watch`].
     ///
     /// [`watch`]: Self::watch
     pub fn message<T>(&self, look: impl FnOnce(&mut M) -> T) -> Option<T> {
@@ -329,9 +329,10 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// From now on only a thread that holds the condition may end this cell. Runs `publish` in the same step,
-    /// which lets other threads have the condition: so a thread that has it and finds the cell
-    /// pending will be told of the end. Runs `edit` as [`watch`] does; `publish` must be as careful.
+    /// From now on only a thread that holds the condition may end this cell. In the same step, runs
+    /// `publish`, which makes the condition visible to other threads. So a thread that has it and
+    /// finds the cell pending will be notified of the end. Runs `edit` as [`watch`] does, whose
+    /// restrictions also hold for `publish`.
     ///
     /// [`watch`]: Self::watch
     pub fn expose_condition(
@@ -347,20 +348,20 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Whether who ends it now must be attached, or hold the condition.
+    /// Whether a thread that ends it now must be attached, or hold the condition.
     pub fn needs_python(&self) -> bool {
         let inner = self.lock();
         inner.watch.is_some() || inner.condition_exposed
     }
 
-    /// Runs `edit` on the watch under the lock unless the cell is done. `edit` must not call
-    /// Python, nor drop anything of Python's.
+    /// Runs `edit` on the watch under the lock, unless the cell is done. `edit` must neither call
+    /// Python nor drop a Python object.
     pub fn watch<T>(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>) -> T) -> Option<T> {
         let mut inner = self.lock();
         (!inner.state.phase().is_done()).then(|| edit(inner.origin(), &mut inner.watch))
     }
 
-    /// Takes outcome and watch away, for a future that is no more.
+    /// Takes out the outcome and the watch, for a future that is dropped.
     pub fn clear(&self, nothing: R) -> (Option<R>, Option<Box<W>>) {
         let mut inner = self.lock();
         let outcome = match &mut inner.state {
@@ -370,7 +371,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         (outcome, inner.watch.take())
     }
 
-    /// Runs `edit` on the outcome under the lock if there is one; as careful as in [`watch`].
+    /// Runs `edit` on the outcome under the lock, if there is one, with the restrictions of
+    /// [`watch`].
     ///
     /// [`watch`]: Self::watch
     pub fn outcome<T>(&self, edit: impl FnOnce(&mut R) -> T) -> Option<T> {
@@ -380,8 +382,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Puts the cell into a phase by force, for code that assigns to a future's `_state`.
-    /// Returns what was there, to be dropped by the caller.
+    /// Puts the cell into any phase, for code that assigns to a future's `_state`. Returns the
+    /// outcome that was there, for the caller to drop.
     pub fn force(&self, phase: Phase, outcome: impl FnOnce() -> R) -> Option<R> {
         let next = match phase {
             Phase::Pending => State::Pending(None),
@@ -402,8 +404,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Shows outcome and watch to a garbage collector, which must neither wait nor be told wrong:
-    /// nothing is shown while another thread has the lock.
+    /// Shows the outcome and the watch to the garbage collector, which must neither wait nor see a
+    /// half-changed state. So it shows nothing while another thread has the lock.
     #[cfg(not(loom))]
     pub fn inspect<E>(
         &self,

@@ -38,7 +38,7 @@ impl Reference {
         }
     }
 
-    /// The part of the body. It may reach beyond the end of a corrupt body.
+    /// The range of the body, if it is there. In a corrupt body it may reach beyond the end.
     pub fn range_in_body(self) -> Option<Range<usize>> {
         if self.slot != IN_BODY {
             return None;

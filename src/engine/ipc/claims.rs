@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many messages may be in the window.
 #[cfg(not(loom))]
 pub const CLAIMS: usize = 512;
-/// Few under loom, which counts every atomic.
+/// Few under loom, which limits the number of atomics.
 #[cfg(loom)]
 pub const CLAIMS: usize = 2;
 
@@ -54,7 +54,7 @@ impl<W: Deref<Target = [AtomicU64]>> Claims<W> {
         &self.0[slot]
     }
 
-    /// QUEUED -> `state`; whether this call did it.
+    /// QUEUED -> `state`. Returns whether this call did it.
     fn take(&self, sequence: u64, state: u64) -> bool {
         let queued = word(sequence, QUEUED);
         let taken = word(sequence, state);
@@ -146,7 +146,7 @@ mod tests {
             scope.spawn(|| race(&|sequence| claims.claim(sequence)));
             scope.spawn(|| race(&|sequence| claims.withdraw(sequence)));
             for sequence in 1..=MESSAGES {
-                // The window: a slot is offered again only when its message has gone.
+                // As in the window: a slot is offered again only when its message has gone.
                 while sequence > wins.load(Ordering::SeqCst) as u64 + CLAIMS as u64 / 2 {
                     std::thread::yield_now();
                 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A length is checked before memory is reserved for it, and memory grows only with the bytes that
-//! have come. Bytes that make no sense are an error that says so, never a panic.
+//! have come. Bytes that make no sense cause an error, never a panic.
 
 use std::fmt;
 use std::ops::Deref;
@@ -14,12 +14,11 @@ use std::sync::Arc;
 
 pub const HEADER_BYTES: usize = 16;
 
-/// The longest body that a length may name: far above any machine's memory, and far below what a
-/// corrupted length would be likely to say.
+/// The longest body that a length may state: far more than any machine's memory, and far less than a
+/// corrupted length is likely to state.
 pub const MAX_BODY_BYTES: u64 = 1 << 42;
 
-/// A body of at least this many bytes is read into memory of its own instead of being copied out
-/// of the inbox.
+/// A body of at least this many bytes is read into its own memory, not copied out of the buffer.
 const LARGE_BYTES: usize = 64 * 1024;
 
 const SEQUENCE_BITS: u32 = 56;
@@ -33,23 +32,23 @@ pub enum Kind {
     Message = 2,
     /// To the child: a function and its arguments.
     Call = 3,
-    /// To the child, last: there is no more.
+    /// To the child, last: no more messages come.
     Stop = 4,
     /// To the child: the name of a method of the actor, and its arguments.
     Method = 5,
-    /// To the child: a message for `handle`, whose answer nobody awaits.
+    /// To the child: a message for `handle` that was sent by `tell`, so its answer is dropped.
     Told = 6,
     /// To the parent: what `handle` returned.
     Answer = 17,
-    /// To the parent: the message was cancelled, and not begun.
+    /// To the parent: the message was cancelled and has not begun.
     Skipped = 19,
     /// To the parent: what `handle`, or for sequence 0 the constructor, raised.
     Error = 18,
     /// To the parent: a log record. It is about no message, so its sequence is 0.
     Log = 20,
-    /// To the parent, if it has asked for that: the message has begun.
+    /// To the parent, if it has asked for such notices: the message has begun.
     Begun = 21,
-    /// To the parent, now and then: what was told up to this message has been handled.
+    /// To the parent, now and then: the messages of `tell` up to this one have been handled.
     Done = 22,
 }
 
@@ -91,7 +90,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// How long it is when encoded.
+    /// Its length when encoded.
     pub fn len_bytes(&self) -> usize {
         HEADER_BYTES + self.body.len()
     }
@@ -102,7 +101,7 @@ pub enum FrameError {
     UnknownKind(u8),
     TooLong(u64),
     NoMemory(usize),
-    /// Of a body's references to shared memory: cut, or to no block.
+    /// A body's references to shared memory are cut, or refer to no block.
     BadReferences,
 }
 
@@ -124,7 +123,7 @@ pub fn encode(kind: Kind, sequence: u64, body: &[u8]) -> Vec<u8> {
     encode_in_two(kind, sequence, body, &[])
 }
 
-/// As [`encode`], of a body that is in two pieces.
+/// Like [`encode`], for a body that is in two pieces.
 pub fn encode_in_two(kind: Kind, sequence: u64, body: &[u8], tail: &[u8]) -> Vec<u8> {
     let len = body.len() + tail.len();
     let mut bytes = Vec::with_capacity(HEADER_BYTES + len);
@@ -145,7 +144,7 @@ fn word(kind: Kind, sequence: u64) -> u64 {
     u64::from(kind as u8) << SEQUENCE_BITS | sequence
 }
 
-/// The bytes of a frame that is on its way out, and may be kept here besides, without a copy.
+/// The bytes of a frame to send. They can also be kept here, without a copy.
 #[derive(Debug)]
 pub enum Encoded {
     Own(Vec<u8>),
@@ -164,7 +163,7 @@ impl Encoded {
         Self::Shared(shared)
     }
 
-    /// The bytes to change, which are copied if they have another owner.
+    /// The bytes, to be changed. They are copied first if they have another owner.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Own(bytes) => bytes,
@@ -197,7 +196,7 @@ impl From<Vec<u8>> for Encoded {
     }
 }
 
-/// `None`: more bytes are needed.
+/// `None` if more bytes are needed.
 fn decode_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
@@ -221,10 +220,10 @@ fn decode_header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     }))
 }
 
-/// Takes bytes as they come and gives whole frames.
+/// Turns bytes, as they come, into whole frames.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// Bytes not yet decoded, from `at`.
+    /// The bytes from `at` on are not yet decoded.
     inbox: Vec<u8>,
     at: usize,
     /// A large frame whose body is being collected.
@@ -232,16 +231,16 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Where to append what is read next: it has spare capacity, and no more than that may be
-    /// appended before the next call.
+    /// The vector to which the caller appends what it reads next, at most as much as its spare
+    /// capacity before the next call.
     pub fn space(&mut self) -> Result<&mut Vec<u8>, FrameError> {
         let (vec, wanted) = if let Some((header, body)) = &mut self.large {
             let missing = header.len_bytes.saturating_sub(body.len());
-            // Room for a read is enough; else each read would move the memory again.
+            // There is room for a read: otherwise each read would move the memory again.
             if body.capacity() - body.len() >= missing.clamp(1, LARGE_BYTES) {
                 return Ok(body);
             }
-            // At most doubles what has come, whatever the length claims.
+            // At most doubles what has come, even if the length states more.
             let wanted = missing.min(body.len().max(LARGE_BYTES)).max(1);
             (body, wanted)
         } else {
@@ -254,7 +253,7 @@ impl Decoder {
         Ok(vec)
     }
 
-    /// The next whole frame; `None`: more bytes are needed.
+    /// The next whole frame. `None` if more bytes are needed.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
         if let Some((header, mut body)) = self.large.take() {
             if body.len() < header.len_bytes {
@@ -281,7 +280,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The first frame of a slice; `None`: the slice ends before it does.
+    /// The first frame of a slice. `None` if the slice ends before the frame does.
     pub fn decode_one(bytes: &[u8]) -> Result<Option<Frame>, FrameError> {
         let Some(header) = decode_header(bytes)? else {
             return Ok(None);
@@ -290,7 +289,7 @@ impl Decoder {
         Ok(body.map(|body| frame(header, body.to_vec())))
     }
 
-    /// Whether the stream ends here between two frames.
+    /// Whether the bytes so far end between two frames.
     pub fn is_between_frames(&self) -> bool {
         self.large.is_none() && self.at == self.inbox.len()
     }
@@ -426,7 +425,7 @@ mod tests {
         assert_eq!(sent.as_ptr(), kept.as_ptr());
         let again = kept.share();
         assert_eq!(again.as_ptr(), kept.as_ptr());
-        // As when the child has died: the frame is the keeper's only, and gets another number.
+        // As when the child has died: only the keeper has the frame, which gets another number.
         drop((sent, again));
         let address = kept.as_ptr();
         renumber(kept.bytes_mut(), Kind::Message, 2);

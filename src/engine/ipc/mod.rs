@@ -1,5 +1,5 @@
-//! What parent and child say to each other: frames over pipes, and words and bytes in memory that
-//! both map.
+//! How parent and child communicate: by frames over pipes, and by words and bytes in memory that both
+//! map.
 
 pub mod claims;
 pub mod slots;

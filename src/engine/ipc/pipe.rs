@@ -8,13 +8,13 @@ use std::sync::Arc;
 use super::frame::{Decoder, Encoded, Frame, FrameError, Kind};
 use crate::engine::sys::{self, Error, Handle, retry};
 
-/// Why reading failed, other than by the end of the stream between two frames.
+/// Why a link is broken. An end of the stream between two frames is none of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// The stream ended inside a frame.
     Cut,
     Frame(FrameError),
-    /// A frame that does not belong here.
+    /// A frame of a kind that this side does not expect.
     Unexpected(Kind),
     /// An answer to a message that was not the next to be answered.
     OutOfOrder(u64),
@@ -56,7 +56,7 @@ pub enum Flush {
     Blocked,
 }
 
-/// How many frames one `writev` gets: enough to make the system call's own cost small for each.
+/// How many frames one `writev` writes: enough to make the cost of the system call small for each.
 const FRAMES_PER_WRITE: usize = 64;
 
 /// Writes frames in the order they are pushed.
@@ -77,7 +77,7 @@ impl Writer {
         }
     }
 
-    /// The handle, to poll it without holding the writer.
+    /// The handle, so that a thread can poll it without the writer.
     pub fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
@@ -104,7 +104,7 @@ impl Writer {
 
     /// One system call, for as many frames as it takes.
     fn write(&self) -> Result<usize, Error> {
-        // Most often there is one frame, and an array for many has its cost.
+        // Most often there is one frame, and to fill an array for many takes time.
         if let [frame] = self.frames.as_slices().0
             && self.frames.len() == 1
         {
@@ -135,7 +135,7 @@ impl Writer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Fill {
-    /// All there was.
+    /// Everything that was there.
     Some,
     /// As much as there was room for: there may be more.
     Full,
@@ -160,12 +160,12 @@ impl Reader {
         }
     }
 
-    /// The handle, to poll it without holding the reader.
+    /// The handle, so that a thread can poll it without the reader.
     pub fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
 
-    /// One read of whatever is there. Blocks only on an end that is set blocking.
+    /// Reads once what is there. Blocks only on an end that is set blocking.
     pub fn fill(&mut self) -> Result<Fill, Broken> {
         let space = self.decoder.space()?;
         let room = space.capacity() - space.len();
@@ -174,13 +174,13 @@ impl Reader {
             Ok(0) => Err(Broken::Cut),
             Ok(read) if read < room => Ok(Fill::Some),
             Ok(_) => Ok(Fill::Full),
-            // Interrupted: the caller may have to handle a signal.
+            // Not repeated: the caller may have to handle a signal.
             Err(Error::WOULD_BLOCK | Error::INTERRUPTED) => Ok(Fill::Nothing),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A frame that has been read already.
+    /// The next frame that has been read already.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, Broken> {
         Ok(self.decoder.next_frame()?)
     }

@@ -25,7 +25,7 @@ pub(in crate::engine) enum Setting {
     /// How many bytes the arena's blocks of either side may take together.
     LimitBytes,
     /// How many of the parent's slots, and of the child's, have ever been taken. The others need
-    /// not be looked at.
+    /// not be searched.
     ParentUsed,
     ChildUsed,
     /// Why the child did not get a block, or 0.
@@ -59,14 +59,14 @@ impl Region {
         Ok((Self(words), file))
     }
 
-    /// The child's, by which the parent can tell from then on that it is one.
+    /// Maps the memory in the child, and lets the parent know that the child has done so.
     pub fn map(file: &Handle) -> Result<Self> {
         let region = Self(SharedWords::map(file, LEN_WORDS)?);
         region.setting(Setting::Begun).store(1, Ordering::SeqCst);
         Ok(region)
     }
 
-    /// Whether the child has come so far that it has this memory.
+    /// Whether the child has mapped this memory.
     pub fn has_begun(&self) -> bool {
         self.setting(Setting::Begun).load(Ordering::SeqCst) != 0
     }
@@ -103,7 +103,7 @@ impl Region {
         &self.0[SLOTS_END + setting as usize]
     }
 
-    /// When `handle` began on its message, by `sys::now_nanos`; 0: it has none.
+    /// When `handle` began its current message, by `sys::now_nanos`. 0 if there is none.
     pub fn since(&self) -> &AtomicU64 {
         self.setting(Setting::Since)
     }
@@ -135,7 +135,7 @@ impl Region {
         self.setting(Setting::ChildCpu)
     }
 
-    /// On how many messages of `tell` `handle` has raised.
+    /// For how many messages of `tell` `handle` has raised.
     pub fn failed(&self) -> &AtomicU64 {
         self.setting(Setting::Failed)
     }
