@@ -16,12 +16,12 @@ TYPE_CHECKING = False  # typing's own takes ten times longer to import than this
 if TYPE_CHECKING:
     from ._base_actor import ActorExecutor
     from ._errors import ActorDied, ActorInitError, BrokenActor, MailboxFull, RemoteError
-    from ._forkserver_client import preload
-    from ._frozen import freeze_support
     from ._future import ActorFuture
     from ._options import Options
+    from ._process.forkserver_client import preload
+    from ._process.frozen import freeze_support
     from ._proxy import Proxy
-    from ._spawn import get_start_method, set_start_method
+    from ._start_methods import get_start_method, set_start_method
     from ._stats import Stats
     from .process_actor import ProcessActorExecutor
     from .thread_actor import ThreadActorExecutor
@@ -76,10 +76,10 @@ _LATE = {
     "RemoteError": "_errors",
     "Stats": "_stats",
     "ThreadActorExecutor": "thread_actor",
-    "freeze_support": "_frozen",
-    "get_start_method": "_spawn",
-    "preload": "_forkserver_client",
-    "set_start_method": "_spawn",
+    "freeze_support": "_process.frozen",
+    "get_start_method": "_start_methods",
+    "preload": "_process.forkserver_client",
+    "set_start_method": "_start_methods",
 }
 
 

@@ -104,7 +104,7 @@ class RemoteTraceback(Exception):  # noqa: N818 - it is a cause to be shown, not
 
 
 def load_error(encoded: bytes) -> BaseException:
-    """Rebuild an exception from what `_child.dump_error` made of it."""
+    """Rebuild an exception from what `_process.child.dump_error` made of it."""
     type_name, message, traceback, pickled, _ = loads(encoded)
     error: object = None
     if pickled is not None:

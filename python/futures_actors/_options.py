@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, SupportsIndex
 
 from ._core import ProcessActor
-from ._spawn import check_start_method
+from ._start_methods import check_start_method
 from ._types import P, Started
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from . import _core
 from ._base_actor import ActorExecutor
 from ._core import ProcessActor
-from ._spawn import check_platform
+from ._start_methods import check_platform
 from ._types import Answer, Message
 
 TYPE_CHECKING = False

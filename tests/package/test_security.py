@@ -32,7 +32,9 @@ def busy(request, gate):
         gate.reached()
         started = set(programs.descendants_of(os.getpid())) - before
         servers = {
-            pid for pid, line in programs.descendants_of(os.getpid()) if "_forkserver" in line
+            pid
+            for pid, line in programs.descendants_of(os.getpid())
+            if "_process.forkserver" in line
         }
         yield {os.getpid(), *servers, *(pid for pid, _ in started)}
         gate.open()
@@ -136,10 +138,10 @@ def test_a_record_is_read_without_importing_anything(process):
     """Nothing that a log record holds makes the parent run code: it is marshalled, not pickled."""
     import marshal
 
-    from futures_actors import _logging
+    from futures_actors._process import log
 
     with pytest.raises((ValueError, TypeError, EOFError)):
-        _logging.handle(b"\x80\x05cos\nsystem\n", "Do", 0)
+        log.handle(b"\x80\x05cos\nsystem\n", "Do", 0)
     assert marshal.loads(marshal.dumps({"a": 1})) == {"a": 1}
     with process.start(actors.Do) as executor:
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1

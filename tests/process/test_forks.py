@@ -159,12 +159,12 @@ def test_a_fork_while_an_actor_is_being_started_can_start_its_own(script):
     source = """if True:
         import os, signal, threading, warnings
         import actors, tasks
-        from futures_actors import _forkserver_client
+        from futures_actors._process import forkserver_client
         warnings.simplefilter("ignore")
         actors.ProcessDo.executor().shutdown()
         held, forked = threading.Event(), threading.Event()
         def start():
-            with _forkserver_client._lock:
+            with forkserver_client._lock:
                 held.set()
                 forked.wait()
         thread = threading.Thread(target=start)

@@ -107,7 +107,7 @@ def test_a_replaced_server_tells_how_its_actors_end_and_then_ends(script):
 @pytest.mark.parametrize(
     ("needs", "loads"),
     [
-        ("lambda _: None", ["futures_actors._by_value", "uuid"]),
+        ("lambda _: None", ["futures_actors._pickling.by_value", "uuid"]),
         ("concurrent.futures.wait", ["concurrent.futures"]),
     ],
 )
@@ -192,10 +192,10 @@ def test_a_start_that_is_interrupted_leaves_the_next_its_own_child(script):
     """Ctrl-C while the server's answer is awaited: the next one would be taken for another's."""
     source = """if True:
         import actors, tasks
-        from futures_actors import _forkserver_client
+        from futures_actors._process import forkserver_client
         starter = actors.ProcessDo.options(start_method="forkserver")
         before = starter.executor()
-        connection = _forkserver_client._Connection
+        connection = forkserver_client._Connection
         answer = connection._answer
         def interrupted(self):
             connection._answer = answer

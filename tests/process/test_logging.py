@@ -268,7 +268,7 @@ def test_logging_is_not_imported_before_the_childs_code_does(script):
     source = """if True:
         import actors, loggers, logging, tasks
         with actors.ProcessDo.executor() as executor:
-            asked = executor.post((tasks.loaded, "logging", "futures_actors._logging"))
+            asked = executor.post((tasks.loaded, "logging", "futures_actors._process.log"))
             assert asked.result(30) == []
             loader, finders = executor.post((loggers.loader_of_logging,)).result(30)
         assert loader == type(logging.__loader__).__name__

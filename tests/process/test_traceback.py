@@ -82,7 +82,7 @@ def test_it_can_be_called_at_once_and_again(process):
         for _ in range(50):
             text = executor.dump_traceback(timeout=PATIENCE)
             # One stack of the main thread, not all that were ever asked for.
-            assert text.count("_child.py") == 1
+            assert text.count("_process/child.py") == 1
     assert "most recent call first" in first
 
 
@@ -131,7 +131,7 @@ def test_a_stopped_process_is_a_timeout(process):
                 executor.dump_traceback(timeout=0.1)
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert executor.dump_traceback(timeout=PATIENCE).count("_child.py") == 1
+        assert executor.dump_traceback(timeout=PATIENCE).count("_process/child.py") == 1
 
 
 def test_an_ended_actor_has_none(kind):
@@ -166,7 +166,7 @@ def test_of_a_restarted_actor_it_is_the_new_process(process):
         os.kill(pid, signal.SIGSTOP)
         killer = threading.Timer(0.1, os.kill, (pid, signal.SIGKILL))
         killer.start()
-        assert "_child.py" in executor.dump_traceback(timeout=PATIENCE)
+        assert "_process/child.py" in executor.dump_traceback(timeout=PATIENCE)
         killer.join()
         assert executor.post((tasks.get_pid,)).result(PATIENCE) != pid
 

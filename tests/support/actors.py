@@ -18,7 +18,7 @@ from futures_actors import ProcessActor, ThreadActor
 START_METHOD = "FUTURES_ACTORS_TESTS_START_METHOD"
 
 # Not in a child, which would import for it what children do without.
-if START_METHOD in os.environ and "futures_actors._child" not in sys.modules:
+if START_METHOD in os.environ and "futures_actors._process.child" not in sys.modules:
     from futures_actors import set_start_method
 
     set_start_method(os.environ[START_METHOD])

@@ -269,7 +269,7 @@ def spares_of(ancestor, among=None):
     among = among or list(processes())
     servers = {}
     for pid, command in descendants_of(ancestor, among):
-        if "futures_actors._forkserver" in command:
+        if "futures_actors._process.forkserver" in command:
             servers[pid] = command
     parents = {pid: int(fields[1]) for pid, fields in among}
     return {

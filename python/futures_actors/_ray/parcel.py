@@ -15,7 +15,7 @@ from typing import Any
 from ray import ObjectRef
 from ray.actor import ActorHandle
 
-from .. import _by_value, _descriptors
+from .._pickling import by_value, descriptors
 
 Parcel = tuple[Any, ...]
 
@@ -43,7 +43,7 @@ def pack(value: object, what: str, store: Callable[[list[pickle.PickleBuffer]], 
     try:
         pickler.dump(value)
     except (pickle.PicklingError, TypeError, AttributeError, RuntimeError) as error:
-        raise _by_value.explain_refusal(what, error) from error
+        raise by_value.explain_refusal(what, error) from error
     if not buffers and not pickler.references:
         return (file.getvalue(),)
     return file.getvalue(), store(buffers) if buffers else [], pickler.references
@@ -69,11 +69,11 @@ def _copy(buffer: Any) -> mmap.mmap:  # noqa: ANN401 - whatever Ray's view is
     return memory
 
 
-class _Pickler(_by_value.Pickler):
+class _Pickler(by_value.Pickler):
     """Leaves out references, and the buffers that `goes_in` is false of."""
 
     # The actor may be on another machine.
-    find_descriptor_reducer = staticmethod(_descriptors.find_refusal)
+    find_descriptor_reducer = staticmethod(descriptors.find_refusal)
 
     def __init__(self, file: io.BytesIO, goes_in: Callable[[pickle.PickleBuffer], bool]) -> None:
         self.references: list[Any] = []

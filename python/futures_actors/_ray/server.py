@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from .._child import dump_error
 from .._core import check_answer
+from .._process.child import dump_error
 from .parcel import pack, unpack
 
-#: Whether it is an answer, and its parcel, or an exception as `_child.dump_error` encodes it. A
-#: list: Ray writes one of bytes without a pickle.
+#: Whether it is an answer, and its parcel, or an exception as `dump_error` encodes it. A list: Ray
+#: writes one of bytes without a pickle.
 Reply = list[Any]
 
 

@@ -36,10 +36,10 @@ lazy! {
     leave_at_once: PyAny = "futures_actors._base_actor", "leave_at_once";
     proxy: PyType = "futures_actors._proxy", "Proxy";
     options: PyType = "futures_actors._options", "Options";
-    handle_record: PyAny = "futures_actors._logging", "handle";
+    handle_record: PyAny = "futures_actors._process.log", "handle";
     dump_thread: PyAny = "futures_actors.thread_actor", "dump_thread";
-    surroundings: PyAny = "futures_actors._spawn", "surroundings";
-    start_child: PyAny = "futures_actors._spawn", "start_child";
+    surroundings: PyAny = "futures_actors._process.start", "surroundings";
+    start_child: PyAny = "futures_actors._process.start", "start_child";
     load_error: PyAny = "futures_actors._errors", "load_error";
     init_error: PyAny = "futures_actors._errors", "init_error";
     load_init_error: PyAny = "futures_actors._errors", "load_init_error";
@@ -51,8 +51,8 @@ lazy! {
     modules: PyDict = "sys", "modules";
     pickle_dumps: PyAny = "_pickle", "dumps";
     pickle_loads: PyAny = "_pickle", "loads";
-    dump_by_value: PyAny = "futures_actors._by_value", "dumps";
-    explain_refusal: PyAny = "futures_actors._by_value", "explain_refusal";
+    dump_by_value: PyAny = "futures_actors._pickling.by_value", "dumps";
+    explain_refusal: PyAny = "futures_actors._pickling.by_value", "explain_refusal";
     condition: PyType = "threading", "Condition";
     select: PyAny = "select", "select";
     stack_size: PyAny = "threading", "stack_size";

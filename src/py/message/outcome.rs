@@ -49,7 +49,7 @@ impl Opened {
 #[derive(Clone)]
 pub(in crate::py) enum Sealed {
     Answer(Arc<Body>),
-    /// An exception, as `_child.dump_error` encodes it.
+    /// An exception, as `_process.child.dump_error` encodes it.
     Error(Arc<Vec<u8>>),
     Fault(Arc<(String, Fault, Started)>),
 }

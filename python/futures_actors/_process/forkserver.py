@@ -3,7 +3,7 @@
 It has imported this package and what `preload` names, so that a child does not have to. It forks
 before anybody asks: that child, the spare, waits to be told what it is, so that who asks waits
 neither for the fork nor for the pages that come with it. Parent and server talk over a pair of
-sockets that have no name, as do server and spare; `_forkserver_client` is the parent's half.
+sockets that have no name, as do server and spare; `forkserver_client` is the parent's half.
 
     parent ── request, descriptors ─▶ server ── the same ─▶ spare: a child from now on
            ◀─ the child's pid ───────        ── fork ─▶ the next spare
@@ -28,13 +28,14 @@ from importlib import import_module
 
 import futures_actors
 
-from . import _child, _core, _messages
+from .. import _core
+from . import child, fork_protocol
 
 #: Milliseconds that a child has the processors for itself to start, before the next is forked.
 _LULL = 2
 
 #: What this package needs of its own where a child needs that module.
-_COMPANIONS = {"cloudpickle": ("futures_actors._by_value", "futures_actors._logging")}
+_COMPANIONS = {"cloudpickle": ("futures_actors._pickling.by_value", "futures_actors._process.log")}
 
 
 #: What a fresh interpreter ignores whatever its parent does.
@@ -61,17 +62,17 @@ def main(descriptors: list[int], parent: int) -> None:
     spare = None
     # What these errors say is that the parent has ended.
     with contextlib.suppress(ConnectionError, ProcessLookupError):
-        message = _messages.receive(connection)
+        message = fork_protocol.receive(connection)
         if message is None:
             return
         (sys.path[:], names), _ = message
-        _messages.send(connection, _preload(names))
+        fork_protocol.send(connection, _preload(names))
         _keep_for_good()
         spare = _Server(connection, moved[1], parent).serve()
     connection.close()
     if spare is not None:
         # As in a fresh interpreter: from here to the end of its main module.
-        _child.main(_become_child(spare), parent)
+        child.main(_become_child(spare), parent)
 
 
 def _keep_for_good() -> None:
@@ -80,7 +81,7 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
-def _preload(names: list[str]) -> _messages.Refusal:
+def _preload(names: list[str]) -> fork_protocol.Refusal:
     """Import modules; return what went wrong, if anything did."""
     if _has_threads():
         return "", "a thread runs in every new interpreter: sitecustomize or a .pth file starts it"
@@ -149,7 +150,7 @@ class _Server:
                 # have copies of.
                 if (spare := self._fork_spare()) is not None:
                     return spare
-                message = _messages.receive(self._connection)
+                message = fork_protocol.receive(self._connection)
                 if message is not None:
                     self._hand_over(*message)
                     continue
@@ -188,7 +189,7 @@ class _Server:
             number = self._children.pop(pid, None)
             if number is not None:
                 code = os.waitstatus_to_exitcode(status)
-                _messages.write(self._exits, _messages.EXIT.pack(number, code))
+                fork_protocol.write(self._exits, fork_protocol.EXIT.pack(number, code))
 
     def _fork_spare(self) -> _socket.socket | None:
         """Have a spare. In it, return the socket over which it will be told what to be."""
@@ -227,7 +228,7 @@ class _Server:
         _reseed()
         return there
 
-    def _hand_over(self, order: _messages.Order, descriptors: list[int]) -> None:
+    def _hand_over(self, order: fork_protocol.Order, descriptors: list[int]) -> None:
         """Make the spare a child of the parent's, and tell the parent its pid."""
         number, slow_imports, request = order
         self._slow_imports += [name for name in slow_imports if name not in self._tried]
@@ -239,18 +240,18 @@ class _Server:
             self._children[answer] = number
             # It may have been killed a moment ago: its exit code will tell.
             with contextlib.suppress(OSError):
-                _messages.send(spare, request, tuple(descriptors))
+                fork_protocol.send(spare, request, tuple(descriptors))
             spare.close()
         for descriptor in descriptors:
             os.close(descriptor)
         # The parent may be gone: the next poll will tell.
         with contextlib.suppress(OSError):
-            _messages.send(self._connection, answer)
+            fork_protocol.send(self._connection, answer)
 
 
 def _become_child(spare: _socket.socket) -> list[int]:
     """Wait for a request, and take on what the parent looks like at that moment."""
-    message = _messages.receive(spare)
+    message = fork_protocol.receive(spare)
     if message is None:
         # No actor needed it.
         os._exit(0)

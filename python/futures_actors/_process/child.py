@@ -7,15 +7,16 @@ import _signal  # type: ignore[import-not-found] # signal itself imports enum
 import faulthandler  # noqa: F401 - _core.serve uses it; a fork server has loaded it then
 import sys
 
-from . import _core, _tracker
-from ._texts import attempt_surely, name_of, text_of, traceback_of
-from ._when_loaded import when_loaded
+from .. import _core
+from .._texts import attempt_surely, name_of, text_of, traceback_of
+from . import tracker
+from .when_loaded import when_loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    #: What `_spawn.surroundings` returned.
+    #: What `start.surroundings` returned.
     Surroundings = tuple[list[str], list[str], dict[str, int], str, bytes | None]
 
 
@@ -27,11 +28,11 @@ def main(descriptors: list[int], parent: int) -> None:
     """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
-    # `_spawn` has held Ctrl-C back until now. What else that thread blocks is its own affair: here,
-    # SIGTERM must end the process, and alarms must go off.
+    # `interpreter` has held Ctrl-C back until now. What else that thread blocks is its own affair:
+    # here, SIGTERM must end the process, and alarms must go off.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
-    request, answer, shared, *tracker = descriptors
-    _tracker.join(tracker)
+    request, answer, shared, *trackers = descriptors
+    tracker.join(trackers)
 
     def prepare(name: str, surroundings: "Surroundings") -> None:
         _prepare(name, parent, *surroundings)
@@ -60,9 +61,9 @@ def _prepare(  # noqa: PLR0913, PLR0917 - they are not related
 
 
 def _log_to_parent(levels: dict[str, int]) -> None:
-    from . import _logging
+    from . import log
 
-    _logging.send_to_parent(levels)
+    log.send_to_parent(levels)
 
 
 def _be_a_child(name: str, parent: int, parent_name: str, authkey: bytes | None) -> None:

@@ -16,8 +16,8 @@ from enum import Enum
 import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
-from . import _classes, _descriptors
-from ._texts import text_of
+from .._texts import text_of
+from . import classes, descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def dumps(
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
     """Does what cloudpickle does, and what it cannot do or does otherwise than is needed here."""
 
-    #: How to pickle what has a descriptor: see `_descriptors`.
-    find_descriptor_reducer = staticmethod(_descriptors.find_reducer)
+    #: How to pickle what has a descriptor: see `descriptors`.
+    find_descriptor_reducer = staticmethod(descriptors.find_reducer)
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ def _find_reducer(
 def _reduce_class(pickler: Pickler, cls: type) -> Any:  # noqa: ANN401 - as pickle has it
     reduced = None
     if issubclass(cls, Enum) and not _cloudpickle._should_pickle_by_reference(cls):  # noqa: SLF001
-        reduced = _classes.reduce_enum(cls)
+        reduced = classes.reduce_enum(cls)
     if reduced is None:
         reduced = cloudpickle.Pickler.reducer_override(pickler, cls)
     by_value = isinstance(reduced, tuple) and len(reduced) == _BY_VALUE_LEN
-    return _classes.reduce_class(cls, reduced) if by_value else reduced
+    return classes.reduce_class(cls, reduced) if by_value else reduced
 
 
 #: What cloudpickle says of a class by value, beside what makes it: what sets its attributes.
@@ -94,7 +94,7 @@ _BY_VALUE_LEN = 6
 
 
 def _reduce_member(_pickler: Pickler, value: Enum) -> Any:  # noqa: ANN401 - as pickle has it
-    return _classes.reduce_member(value) if _classes.is_member(value) else NotImplemented
+    return classes.reduce_member(value) if classes.is_member(value) else NotImplemented
 
 
 # Code.

@@ -11,7 +11,7 @@ starts the tracker; whoever finds none knows that it has been started.
 import os
 import sys
 
-from ._when_loaded import when_loaded
+from .when_loaded import when_loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

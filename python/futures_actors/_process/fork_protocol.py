@@ -17,7 +17,7 @@ _LEN = struct.Struct("!Q")
 _INT = struct.Struct("i")
 
 #: What a child is to look like: environment, umask, and the signals that are ignored, as bits. With
-#: it go the descriptors of `_child.main`, standard output and error, and the working directory.
+#: it go the descriptors of `child.main`, standard output and error, and the working directory.
 Request = tuple[dict[bytes, bytes], int, int]
 #: The first message to a server: `sys.path`, and the modules that it imports before it forks.
 Opening = tuple[list[str], list[str]]

@@ -1,6 +1,6 @@
 """Log records of a process actor reach its parent's loggers: both halves.
 
-The child's half is loaded when the child's own code imports `logging`, and not before; `_child`
+The child's half is loaded when the child's own code imports `logging`, and not before; `child`
 sees to that. A record crosses as plain values, by marshal, so that nothing is imported to read it.
 """
 
@@ -9,7 +9,7 @@ import marshal
 import os
 from typing import Any
 
-from . import _core
+from .. import _core
 
 #: Formats tracebacks as every handler does that was not told otherwise.
 _FORMATTER = logging.Formatter()

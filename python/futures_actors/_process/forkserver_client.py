@@ -8,9 +8,10 @@ import sys
 import threading
 from typing import Any
 
-from . import _core, _messages
-from ._inheritance import Inheritance, look
-from ._spawn import GRACE, Started, plain_subprocess, search_path, start_interpreter
+from .. import _core
+from . import fork_protocol
+from .inheritance import Inheritance, look
+from .interpreter import GRACE, Started, plain_subprocess, search_path, start_interpreter
 
 _lock = threading.Lock()
 _server: "_Connection | None" = None
@@ -47,7 +48,7 @@ def preload(*names: str) -> None:
 
 
 def start_child(descriptors: list[int], slow_imports: list[str]) -> Started:
-    """Start a process that serves this one; see `_spawn.start_child`."""
+    """Start a process that serves this one; see `start.start_child`."""
     inheritance = look()
     with _lock:
         _forget_the_ended()
@@ -139,7 +140,7 @@ class _Connection:
             end.settimeout(None)
         try:
             given = [theirs.fileno(), self._exits.writer or -1]
-            self._process = start_interpreter("_forkserver", given)
+            self._process = start_interpreter("forkserver", given)
         except BaseException:
             self._socket.close()
             raise
@@ -158,11 +159,11 @@ class _Connection:
         if cannot_fork:
             raise CannotForkError(cannot_fork)
 
-    def _open(self, names: list[str]) -> _messages.Refusal:
+    def _open(self, names: list[str]) -> fork_protocol.Refusal:
         """Tell the server what to import; return what it says to that."""
         try:
-            _messages.send(self._socket, (search_path(), names))
-            refusal: _messages.Refusal = self._answer()
+            fork_protocol.send(self._socket, (search_path(), names))
+            refusal: fork_protocol.Refusal = self._answer()
         except (OSError, EOFError):
             # It is no Python interpreter, or the import ended it.
             text = f"the fork server ended while it was started by {sys.executable}"
@@ -179,8 +180,8 @@ class _Connection:
             out, err = (_stream(number) for number in (1, 2))
             self._requests += 1
             self.owes = True
-            order: _messages.Order = (self._requests, slow_imports, request)
-            _messages.send(self._socket, order, (*descriptors, out, err, directory))
+            order: fork_protocol.Order = (self._requests, slow_imports, request)
+            fork_protocol.send(self._socket, order, (*descriptors, out, err, directory))
             pid = self._answer()
             self.owes = False
         finally:
@@ -190,7 +191,7 @@ class _Connection:
         return pid, (self._exits, self._requests)
 
     def _answer(self) -> Any:  # noqa: ANN401 - marshalled
-        message = _messages.receive(self._socket)
+        message = fork_protocol.receive(self._socket)
         if message is None:
             raise EOFError("the fork server has ended")
         return message[0]

@@ -1,0 +1,1 @@
+"""Pickles by value what the other process cannot import."""

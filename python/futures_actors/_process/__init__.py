@@ -1,0 +1,1 @@
+"""Starts the processes of actors, and runs in them."""

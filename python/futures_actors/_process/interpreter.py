@@ -1,0 +1,128 @@
+"""Starting a fresh interpreter: a child, or the fork server."""
+
+# A program that only starts actors need not load pathlib.
+# ruff: noqa: PTH100, PTH109, PTH117, PTH118, PTH120
+
+import functools
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from types import BuiltinFunctionType, SimpleNamespace
+from typing import Any, Final
+
+import futures_actors
+
+from . import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._core import ServerExitCodes
+
+#: Seconds that a child whose link is gone has to end by itself.
+GRACE: Final = 1.0
+
+#: The folder that this package is in.
+_FOLDER: Final = os.path.dirname(os.path.dirname(os.path.abspath(futures_actors.__file__)))
+
+#: A process that has been started for an actor: its pid, and for a child of a fork server what
+#: knows its exit code, and by which number. For one of this process the core waits by itself.
+Started = tuple[int, "tuple[ServerExitCodes, int] | None"]
+
+
+def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[bytes]":
+    """Start a fresh interpreter that runs `module.main(descriptors, parent)`.
+
+    `module` is one of this folder, `parent` this process's id. The interpreter has the `sys.path`
+    that it finds by itself; its parent's is too long for a command line, or may be.
+    """
+    if not sys.executable:
+        raise RuntimeError(
+            "a process actor needs a Python interpreter to start, and sys.executable is empty; "
+            "set it, or use a ThreadActor"
+        )
+    # The package may be found by this process's sys.path alone. Nothing else must be found beside
+    # it that this process does not have from there.
+    code = (
+        "import sys; path = [*filter(None, sys.path)]; "
+        f"sys.path[:] = [{_FOLDER!r}, *path]; import futures_actors; sys.path[:] = path; "
+        f"from futures_actors._process.{module} import main; del sys, path, futures_actors; "
+        f"globals().pop('main')({descriptors!r}, {os.getpid()})"
+    )
+    arguments = frozen.arguments(code) if frozen.is_frozen() else [*_flags(), "-c", code]
+    # Ctrl-C reaches the whole group: it has to wait until the child has a handler for it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process: subprocess.Popen[bytes] = plain_subprocess().Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=descriptors,
+        )
+        return process
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def plain_subprocess() -> Any:  # noqa: ANN401 - a module
+    """Return the module `subprocess` as the standard library has it.
+
+    What gevent and eventlet put into it has their event loop wait for each process, and nothing
+    tells that loop of those that the core waits for.
+    """
+    if subprocess.Popen.__module__ == subprocess.__name__:
+        return subprocess
+    return _own_subprocess()
+
+
+@functools.cache
+def _own_subprocess() -> Any:  # noqa: ANN401 - a module
+    spec = importlib.util.find_spec("subprocess")
+    if spec is None or spec.loader is None:
+        raise ImportError("no module named 'subprocess'")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    # Theirs puts off a `close` until the loop runs, and the end of a pipe is waited for meanwhile.
+    import posix
+
+    plain = {
+        name: value for name, value in vars(posix).items() if isinstance(value, BuiltinFunctionType)
+    }
+    vars(module)["os"] = SimpleNamespace(**{**vars(os), **plain})
+    return module
+
+
+def _flags() -> list[str]:
+    """Return the options of the command line that started this interpreter."""
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
+    # Of -X, it knows those of the interpreter alone.
+    for name, value in sys._xoptions.items():  # noqa: SLF001 - documented
+        option = name if value is True else f"{name}={value}"
+        if not {name, option} & set(flags):
+            flags += ["-X", option]
+    return flags
+
+
+def search_path() -> list[str]:
+    """Return where a child is to look for modules.
+
+    It is `sys.path`, without entries that the import system itself would pass over. If the working
+    directory is another one than it was, what is relative to it was found in that one, too.
+    """
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    then = futures_actors._directory  # noqa: SLF001 - it is this package's
+    if then is None or all(map(os.path.isabs, path)) or then == _working_directory():
+        return path
+    found = []
+    for entry in path:
+        if not os.path.isabs(entry):
+            found.append(os.path.join(then, entry) if entry else then)
+        found.append(entry)
+    return found
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
