@@ -272,7 +272,7 @@ def test_logging_is_not_imported_before_the_childs_code_does(script):
             assert asked.result(30) == []
             loader, finders = executor.post((loggers.loader_of_logging,)).result(30)
         assert loader == type(logging.__loader__).__name__
-        assert finders.count("_WhenLoaded") == 1, "the one that waits for multiprocessing"
+        assert finders.count("_WhenLoaded") == 2, "for multiprocessing and its resource tracker"
     """
     script(source).check()
 
