@@ -1,5 +1,5 @@
-//! Bells for the latches of threads that cannot sleep: a thread whose event loop runs other code
-//! meanwhile waits for a descriptor instead. Threads that sleep on a latch pay nothing for it.
+//! Bells for latches, for threads that must not sleep on one: a thread whose event loop runs other
+//! code in the meantime waits for a bell's descriptor instead. Other threads pay nothing for this.
 
 use std::sync::{Arc, PoisonError};
 
@@ -19,8 +19,8 @@ pub use super::sys::Bell;
 
 /// Which bells ring when which latch is set. A latch is known by its address.
 ///
-/// Invariant: `count` is how many bells there are, or are about to be. A bell is hung before its
-/// latch is marked, and a thread that sets a marked latch looks here after that; so it sees the bell.
+/// Invariant: `count` is at least the number of bells. A bell is hung before its latch is marked, and
+/// a thread that sets a marked latch looks here afterwards, so it sees the bell.
 #[derive(Debug)]
 pub struct Chimes {
     count: AtomicUsize,
@@ -46,7 +46,7 @@ impl Chimes {
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `bell` ring for the latch at this address, until it is taken down.
+    /// Makes `bell` ring when the latch at this address is set, until it is taken down.
     pub fn hang(&self, latch: usize, bell: Arc<Bell>) {
         self.count.fetch_add(1, Ordering::SeqCst);
         self.bells().push((latch, bell));
@@ -65,13 +65,13 @@ impl Chimes {
         }
     }
 
-    /// The latch at this address is set.
+    /// Rings the bells of the latch at this address, which has been set.
     pub fn ring(&self, latch: usize) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
         for (_, bell) in self.bells().iter().filter(|(of, _)| *of == latch) {
-            // A bell that cannot ring is looked at now and then by the thread that waits for it.
+            // An error loses no wake-up: the thread that waits also checks the latch regularly.
             _ = bell.ring();
         }
     }

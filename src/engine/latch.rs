@@ -1,8 +1,8 @@
 //! A set-once latch: what a thread waits on until a future or an actor has ended.
 //!
-//! Setting a latch that no thread sleeps on makes no system call. It is one word; how threads sleep
-//! until that changes is the business of `sys::Parker`, and whether a thread polls it for a moment
-//! before that, the business of `handoff`.
+//! A latch is one word, and setting one on which no thread sleeps makes no system call. `sys::Parker`
+//! puts threads to sleep until the word changes. `handoff` decides whether a thread polls the word
+//! for a moment before it sleeps.
 //!
 //! ```text
 //!          poll             wait              set
@@ -26,8 +26,8 @@ use super::chimes::{Bell, CHIMES};
 use super::sys::{Error, Parker};
 
 const UNSET: u32 = 0;
-/// Unset, and a thread looks at the word until it is set, or until it goes on to `wait`: it needs no
-/// wake-up. No thread sleeps.
+/// Unset, and a thread polls the word until it is set, or until the thread calls `wait`. No thread
+/// sleeps, so none needs a wake-up.
 const POLLED: u32 = 1;
 /// Unset, and at least one thread sleeps or is about to.
 const AWAITED: u32 = 2;
@@ -39,17 +39,21 @@ const SET: u32 = 3;
 pub enum Wait {
     Set,
     TimedOut,
-    /// A signal handler ran on this thread; the latch is not set.
+    /// A signal handler ran on this thread, and the latch is not set.
     Interrupted,
 }
 
-/// Goes from unset to set, once; any thread may set it and any number may wait for it.
+/// Goes from unset to set, once. Any thread may set it, and any number of threads may wait for it.
 ///
-/// Invariant: the word never goes back. A sleeper has seen `AWAITED` in it at the instant it fell
-/// asleep, and `set`, which found `AWAITED` then, leaves it at `SET` before it wakes; so no wake-up
-/// is lost. A bell is hung before the word is marked `AWAITED` for it, and whoever sets a marked latch
-/// rings after that. A thread that polls is not woken, and does not sleep before it has put `AWAITED` there
-/// itself, or has seen that another did.
+/// Invariant: the word only goes forward, along the arrows above.
+///
+/// # Why no wake-up is lost
+/// - A thread falls asleep only while the word is `AWAITED`. `set` stores `SET` first, and then wakes
+///   the sleepers if it has replaced `AWAITED`.
+/// - A bell is hung before the word is marked `AWAITED` for it. A thread that sets a marked latch
+///   rings afterwards.
+/// - A thread that polls needs no wake-up. Before it sleeps, the word is `AWAITED`: it stores that
+///   itself, or has seen it.
 #[derive(Debug)]
 pub struct Latch {
     word: AtomicU32,
@@ -70,20 +74,21 @@ impl Latch {
         self.word.load(Ordering::SeqCst) == SET
     }
 
-    /// Whether a thread waits for it: it sleeps, is about to, or polls.
+    /// Whether a thread waits for it: sleeps, is about to sleep, or polls.
     pub fn is_awaited(&self) -> bool {
         matches!(self.word.load(Ordering::SeqCst), POLLED | AWAITED)
     }
 
-    /// UNSET -> POLLED, by a thread that will look at `is_set` for a while and then `wait`.
+    /// UNSET -> POLLED, by a thread that will check `is_set` for a while and then `wait`.
     pub fn poll(&self) {
-        // Any other state says as much already.
+        // In any other state the word needs no change.
         _ = self
             .word
             .compare_exchange(UNSET, POLLED, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// UNSET | POLLED | AWAITED -> SET. Everything written before is seen by whoever sees it set.
+    /// UNSET | POLLED | AWAITED -> SET. A thread that sees the latch set also sees everything that
+    /// was written before.
     pub fn set(&self) {
         let address = self.address();
         if self.word.swap(SET, Ordering::SeqCst) == AWAITED {
@@ -96,14 +101,15 @@ impl Latch {
         std::ptr::from_ref(self).addr()
     }
 
-    /// UNSET | POLLED -> AWAITED: has `bell` ring when the latch is set, or now if it is, as long as
-    /// the guard lives. For a thread that must not sleep here. Never blocks.
+    /// UNSET | POLLED -> AWAITED. While the guard lives, `bell` rings when the latch is set, or at once
+    /// if it is set already. For a thread that must not sleep on the latch. Never blocks.
     #[must_use = "dropping it takes the bell down"]
     pub fn hang(&self, bell: Arc<Bell>) -> Hung<'_> {
         CHIMES.hang(self.address(), Arc::clone(&bell));
-        // A write even if the word stays as it is: what sets the latch after it sees the bell.
+        // This writes even if the word stays the same, so a thread that sets the latch later sees the
+        // bell.
         if self.word.fetch_max(AWAITED, Ordering::SeqCst) == SET {
-            // If this fails, the thread looks again before long.
+            // If this fails, no wake-up is lost: the thread also checks the latch regularly.
             _ = bell.ring();
         }
         Hung { latch: self, bell }
@@ -129,10 +135,10 @@ impl Latch {
 }
 
 impl Latch {
-    /// UNSET | POLLED -> AWAITED; the state after it, AWAITED or SET.
+    /// UNSET | POLLED -> AWAITED. Returns the state after that, AWAITED or SET.
     fn announce_sleeper(&self) -> u32 {
         let mut found = self.word.load(Ordering::SeqCst);
-        // Twice at most: UNSET, then POLLED.
+        // Two rounds at most, if the word goes from UNSET to POLLED in between.
         while matches!(found, UNSET | POLLED) {
             let exchanged =
                 self.word
@@ -146,7 +152,7 @@ impl Latch {
     }
 }
 
-/// A bell that rings when a latch is set; dropping it takes the bell down.
+/// A bell that rings when a latch is set. Dropping this takes the bell down.
 pub struct Hung<'a> {
     latch: &'a Latch,
     bell: Arc<Bell>,
@@ -236,7 +242,7 @@ mod loom_tests {
         });
     }
 
-    /// What the one that sets has written is seen by one that found it set by polling.
+    /// A thread that finds the latch set by polling sees what the setting thread has written.
     #[test]
     fn loom_a_poller_sees_what_was_written_before() {
         loom::model(|| {
@@ -269,7 +275,7 @@ mod loom_tests {
             let sleeper = thread::spawn(move || sleeper.announce_sleeper());
             let bell = std::sync::Arc::new(Bell::new().expect("loom"));
             let hung = latch.hang(std::sync::Arc::clone(&bell));
-            // Loom wakes without a reason at times, as the system does.
+            // Loom sometimes wakes a thread without a reason, as the system does.
             while !latch.is_set() {
                 bell.hear();
             }

@@ -1,15 +1,15 @@
-//! Forks: both processes keep what they have received, as it was at that moment, and each its own.
+//! Forks: after a fork each process has its own copy of the received blocks, as they were then.
 //!
-//! Before a fork every block that this process has received is mapped anew in its place, privately:
-//! from then on each process copies a page when it first writes to it, as with any other memory.
-//! What is not written to stays in the block's slot. So a slot is *lent*: it is freed when its block
-//! is dropped and the forked processes are gone, which a [`Witness`] tells.
+//! Before a fork, every block that this process has received is mapped again at the same place, now
+//! privately: from then on each process copies a page when it first writes to it, as with any other
+//! memory. Pages that are not written to stay in the block's slot. So the slot is *lent*: it is freed
+//! when its block is dropped and the forked processes have ended, which a [`Witness`] tells.
 //!
-//! A fork may live for months, so only half of the slots, and of the memory, may be lent at a time.
-//! Beyond that, and where there is no witness to be had, this process copies the block at once.
+//! A forked process may live for months, so only half of the slots, and of the memory, may be lent at
+//! a time. Beyond that, or if there can be no witness, this process copies the block at once.
 //!
-//! What is received by another thread between [`Forks::before`] and the fork is copied at once too,
-//! instead of having that thread wait: Python code runs in between, and may wait for that thread.
+//! A block that another thread receives between [`Forks::before`] and the fork is copied at once too.
+//! That thread does not wait for the fork: Python code runs in between, and may wait for the thread.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -19,21 +19,22 @@ use super::lending::Lent;
 use super::{Arena, Block};
 use crate::engine::sys::{self, Armed, Error, Witness};
 
-/// So many watches at most, each with a descriptor and a thread.
+/// How many watches there may be. Each has a descriptor and a thread.
 const WATCHES: usize = 32;
 
-/// The forks of this process. Whoever has it takes no other lock that is held across a fork.
+/// The forks of this process. A thread that has this locked takes no other lock that is held across a
+/// fork.
 #[derive(Debug, Default)]
 pub struct Forks {
     arenas: Vec<Weak<Arena>>,
-    /// How many are between `before` and `after_in_parent`.
+    /// How many forks are between `before` and `after_in_parent`.
     under_way: usize,
-    /// Of those.
+    /// The armed witnesses of those forks.
     armed: Vec<Armed>,
     watches: Vec<Weak<Watch>>,
 }
 
-/// Forks that all have the same blocks, until the processes are gone.
+/// Watches forked processes that all have the same blocks, until they have ended.
 #[derive(Debug)]
 struct Watch {
     witness: Witness,
@@ -50,14 +51,14 @@ impl Forks {
         }
     }
 
-    /// Forks see to this arena from now on.
+    /// From now on forks apply to this arena.
     pub fn register(&mut self, arena: &Arc<Arena>) {
         arena.forks.store(self.under_way, Ordering::SeqCst);
         self.arenas.retain(|arena| arena.strong_count() > 0);
         self.arenas.push(Arc::downgrade(arena));
     }
 
-    /// This process is about to fork. An error is of a block that both processes will share.
+    /// Called before this process forks. An error means that both processes will share a block.
     pub fn before(&mut self) -> Result<(), Error> {
         self.under_way += 1;
         let blocks: Vec<Arc<Block>> = self.living().flat_map(|arena| arena.enter_fork()).collect();
@@ -82,10 +83,10 @@ impl Forks {
         result
     }
 
-    /// This process has forked, or has failed to.
+    /// Called in this process after it has forked, or has failed to.
     pub fn after_in_parent(&mut self) {
         if self.under_way == 0 {
-            // Somebody has called the hooks by hand.
+            // The user has called the hook without a fork.
             return;
         }
         self.living().for_each(|arena| arena.leave_fork());
@@ -95,11 +96,11 @@ impl Forks {
         }
     }
 
-    /// This process is the one that has been made.
+    /// Called in the new process.
     pub fn after_in_child(&mut self) {
-        // These tell the other process that this one is there.
+        // Leaked: they tell the other process that this one lives.
         self.armed.drain(..).for_each(std::mem::forget);
-        // The threads of these are not here. What has been received in these arenas is private.
+        // The watches have no threads here. The blocks received in these arenas are private now.
         self.watches.clear();
         self.arenas.clear();
         self.under_way = 0;
@@ -109,11 +110,11 @@ impl Forks {
         self.arenas.iter().filter_map(Weak::upgrade)
     }
 
-    /// Keeps what is lent until the process is gone that is forked next.
+    /// Keeps `lent` until the process that is forked next has ended.
     fn watch(&mut self, lent: Vec<Arc<Lent>>) -> Result<(), Error> {
         self.watches.retain(|watch| watch.strong_count() > 0);
         let watches = self.watches.iter().filter_map(Weak::upgrade);
-        // Those whose processes are gone cannot be armed.
+        // A witness whose processes have ended cannot be armed.
         let armed = watches
             .filter(|watch| watch.has(&lent))
             .find_map(|watch| watch.witness.arm().ok());
@@ -143,7 +144,8 @@ impl Watch {
                 .all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
-    /// The thread: returns once they are gone. Most live for long, or for a moment.
+    /// The watch's thread: returns when the processes have ended. Most of them live either for long
+    /// or only for a moment, so it checks less and less often.
     fn run(&self) {
         const LONGEST_PAUSE: Duration = Duration::from_secs(1);
         let mut pause = Duration::from_millis(5);
@@ -155,9 +157,9 @@ impl Watch {
 }
 
 impl Arena {
-    /// What has been received so far. Until `leave_fork`, what is received is copied.
+    /// The blocks that were received so far. Until `leave_fork`, blocks are copied when received.
     fn enter_fork(&self) -> Vec<Arc<Block>> {
-        // Before the list is locked: whoever has listed a block since has seen this.
+        // Before the list is locked: a thread that adds a block to the list later sees this.
         self.forks.fetch_add(1, Ordering::SeqCst);
         self.received_blocks()
     }
@@ -218,7 +220,7 @@ mod tests {
         drop(blocks.pop());
         assert_eq!(held_slots(&parent), 2);
         forks.after_in_parent();
-        // No process was forked: the watch sees that none is there.
+        // No process was forked, so the watch finds none.
         until(|| held_slots(&parent) == 1);
         assert_eq!(blocks[0].as_slice(), vec![0; LEN_BYTES]);
         drop(blocks);
@@ -240,7 +242,7 @@ mod tests {
         scribble(&blocks[0], 8);
         assert_eq!(there.as_slice()[0], 7);
         there.leave();
-        // Nor would it be seen if the block were given away.
+        // It would not be seen either if the block were sent back.
         assert!(Arc::clone(&blocks[0]).into_sole().is_err());
         let mut blocks = blocks;
         assert!(blocks.pop().expect("one").into_sole().is_err());
@@ -257,7 +259,7 @@ mod tests {
         assert_eq!(newer.slot, late.slot);
         newer.fill(&vec![6; LEN_BYTES]);
         assert_eq!(late.as_slice(), vec![5; LEN_BYTES]);
-        // An arena that is new is no exception.
+        // The same holds for a new arena.
         let (other, its_child) = arenas(MANY);
         forks.register(&other);
         let reference = filled(&its_child, LEN_BYTES, 5).left();
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn no_more_than_half_is_lent() {
-        // Room for ten, of seven pages each.
+        // Room for ten blocks of seven pages each.
         let (mut forks, parent, child, blocks) = received(8, 10 * 7 * PAGE_BYTES);
         forks.before().expect("memory");
         assert_eq!(held_slots(&parent), 5);
@@ -330,7 +332,7 @@ mod tests {
             witnesses.append(&mut forks.armed);
             forks.after_in_parent();
         }
-        // The last is nobody else's, and the others are those of earlier forks.
+        // Only this process has the last one; earlier forks have the others.
         assert_eq!(held_slots(&parent), WATCHES);
         drop(blocks);
         assert_eq!(held_slots(&parent), WATCHES);

@@ -1,4 +1,4 @@
-//! Slots that this process has and forked processes may read.
+//! Slots that belong to this process and that forked processes may still read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ pub(super) struct Lending {
     pub(super) pages: AtomicU64,
 }
 
-/// A slot that is lent; it is freed when this is dropped.
+/// A slot that is lent. Dropping this frees it.
 #[derive(Debug)]
 pub(super) struct Lent {
     lending: Arc<Lending>,
@@ -34,7 +34,7 @@ impl Lending {
         }
     }
 
-    /// Lends a slot that this process has.
+    /// Lends a slot that belongs to this process.
     pub(super) fn lend(self: &Arc<Self>, slot: usize) -> Arc<Lent> {
         let pages = self.memory.pages(slot);
         self.slots.fetch_add(1, Ordering::SeqCst);
@@ -48,7 +48,7 @@ impl Lending {
 }
 
 impl Lent {
-    /// Whether so much is lent that the other process could run short.
+    /// Whether so much is lent that the other process could run out of slots or memory.
     pub(super) fn is_too_much(&self) -> bool {
         let lending = &self.lending;
         lending.slots.load(Ordering::SeqCst) > SLOTS_EACH / 2

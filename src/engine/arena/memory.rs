@@ -49,7 +49,7 @@ impl Side {
 #[derive(Clone, Copy)]
 enum Which {
     Free,
-    /// Those that have been free for a while.
+    /// Free ones that were not used for a while.
     Old,
 }
 
@@ -63,11 +63,11 @@ pub(super) struct Memory {
     pub(super) side: Side,
 }
 
-/// What takes in new blocks.
+/// What is needed for new blocks.
 #[derive(Debug)]
 struct Open {
     file: Arc<Handle>,
-    /// Mappings that no block has, by slot: for the next that fits.
+    /// Mappings without a block, by slot, for the next block in the slot.
     maps: BTreeMap<usize, SharedBytes>,
 }
 
@@ -99,7 +99,7 @@ impl Memory {
         }
     }
 
-    /// The other process is gone: no more blocks, and no handle.
+    /// For when the other process is gone: there are no new blocks, and the handle is closed.
     pub(super) fn close(&self) {
         drop(self.open.lock().take());
     }
@@ -111,13 +111,13 @@ impl Memory {
             .ok_or(Error::CLOSED)
     }
 
-    /// How much the blocks of either side may take.
+    /// How many pages the blocks of each side may take.
     pub(super) fn limit_pages(&self) -> u64 {
         let limit = self.region.setting(Setting::LimitBytes);
         limit.load(Ordering::SeqCst) / PAGE_BYTES
     }
 
-    /// How much memory a slot has.
+    /// How many pages of memory a slot has.
     pub(super) fn pages(&self, slot: usize) -> u64 {
         self.region.slots().size(slot)
     }
@@ -144,7 +144,7 @@ impl Memory {
         let slots = self.region.slots();
         let mine = self.side.slots();
         let slot = slots.take_cold(mine.clone()).or_else(|| {
-            // All have memory, but none is the right size.
+            // All free slots have memory, but none has the right size.
             self.trim();
             slots.take_cold(mine.clone())
         });
@@ -233,7 +233,7 @@ impl Memory {
         (sum(|p| p.held) * PAGE_BYTES, sum(|p| p.warm) * PAGE_BYTES)
     }
 
-    /// How many bytes a slot has, if some process has it in use.
+    /// How many bytes a slot has, if a block in it is in use.
     pub(super) fn size_in_use(&self, slot: usize) -> Option<u64> {
         let slots = self.region.slots();
         (slot < SLOTS && slots.is_held(slot)).then(|| slots.size(slot) * PAGE_BYTES)
@@ -263,7 +263,7 @@ impl Memory {
         SharedBytes::map(&*self.file()?, offset(slot), len_bytes)
     }
 
-    /// Keeps what `map` has given, for the next block in the slot.
+    /// Keeps a mapping that `map` made, for the next block in the slot.
     pub(super) fn keep_map(&self, slot: usize, bytes: SharedBytes) {
         let mut open = self.open.lock();
         let old = open.as_mut().and_then(|open| open.maps.insert(slot, bytes));
@@ -271,7 +271,7 @@ impl Memory {
         drop(old);
     }
 
-    /// As `bytes`, which are those of a slot, but private to this process.
+    /// A mapping like `bytes`, which are those of a slot, but private to this process.
     pub(super) fn private_twin(
         &self,
         slot: usize,

@@ -1,13 +1,13 @@
-//! Blocks of shared memory for big buffers, which cross without the pipe: one copy in, none out.
+//! Blocks of shared memory for big buffers, which do not go through the pipe: one copy in, none out.
 //!
-//! The file that a parent shares with its child is cut into slots, each a range of offsets so large
-//! that every block fits; what has not been reserved takes no memory. Half of the slots are the
-//! parent's to fill, half the child's. `slots.rs` has the protocol of who may touch which; here are
-//! their bytes.
+//! The file that a parent shares with its child is divided into slots. Each is a range of offsets so
+//! large that every block fits; ranges that are not reserved take no memory. The parent fills half of
+//! the slots, the child the other half. `slots.rs` has the protocol that decides which process may
+//! touch a slot; here are the slots' bytes.
 //!
 //! Invariant: a block in use belongs to one [`Block`] value in one process, or to a frame that has
-//! not arrived; who drops the value frees the slot, unless forked processes still
-//! read it: see `forks.rs`. A process that `fork` made frees nothing.
+//! not arrived. Dropping the value frees the slot, unless forked processes still read it: see
+//! `forks.rs`. A process that `fork` made frees nothing.
 
 pub mod forks;
 mod lending;
@@ -45,8 +45,8 @@ pub struct Arena {
     refused: AtomicBool,
     /// How many forks are under way: see `forks.rs`.
     forks: AtomicUsize,
-    /// The blocks that this process has received and not dropped, by the address of the first byte. What no
-    /// fork would share, since it has been copied already, is not in it.
+    /// The blocks that this process has received and not dropped, by the address of the first byte,
+    /// except those that were copied when received, which no fork shares.
     received: Mutex<BTreeMap<usize, Weak<Block>>>,
 }
 
@@ -73,10 +73,11 @@ impl Arena {
         }
     }
 
-    /// The other process is gone: no more blocks, and no handle. Nothing may be received at the same
-    /// time or later.
+    /// For when the other process is gone: there are no new blocks, and the handle is closed. Nothing
+    /// may be received at the same time or later.
     pub fn close(&self) {
-        // A fork maps these privately, which takes the handle, or what is made here with it.
+        // A later fork maps these blocks privately, for which it needs the handle, or what is
+        // prepared here with the handle.
         for block in self.received_blocks() {
             block.prepare_for_forks();
         }
@@ -122,7 +123,7 @@ impl Arena {
         taken
     }
 
-    /// A block in a slot that this process has.
+    /// A block in a slot that belongs to this process.
     fn block(
         self: &Arc<Self>,
         slot: usize,
@@ -161,8 +162,8 @@ impl Arena {
         Refusal::from_word(why.swap(0, Ordering::SeqCst))
     }
 
-    /// The block that a frame has brought. It is this process's from now on, and `find` finds it. May
-    /// block while much memory is mapped for the first time.
+    /// The block that a frame has brought. From now on it belongs to this process, and `find` finds
+    /// it. May block while much memory is mapped for the first time.
     pub fn receive(self: &Arc<Self>, reference: Reference) -> Result<Arc<Block>, NotReceived> {
         let number = |number| usize::try_from(number).map_err(|_| NotReceived::Nonsense);
         let slot = number(reference.slot)?;
@@ -181,7 +182,7 @@ impl Arena {
             return Ok(block);
         }
         drop(received);
-        // The fork will not find it in the list any more. Nobody has seen it yet.
+        // A fork is under way and will not find it in the list. No other thread has seen it yet.
         block.make_own().map_err(NotReceived::System)?;
         Ok(block)
     }
@@ -193,12 +194,12 @@ impl Arena {
         }
     }
 
-    /// The received block that has all of these bytes.
+    /// The received block that contains all of these bytes.
     pub fn find(&self, address: usize, len_bytes: usize) -> Option<Arc<Block>> {
         let received = self.received();
         let (start, block) = received.range(..=address).next_back()?;
         let (inside, block) = (address - start, block.upgrade()?);
-        // Before the block is dropped, which looks in there too.
+        // Before the block is dropped, which locks the list too.
         drop(received);
         (inside <= block.len_bytes && len_bytes <= block.len_bytes - inside).then_some(block)
     }
@@ -229,26 +230,27 @@ pub struct Block {
 /// ```
 #[derive(Debug, Default)]
 enum Sharing {
-    /// The process at the other end of the arena does, once it has the block.
+    /// The process at the other end of the arena does, when it has the block.
     #[default]
     Shared,
-    /// As `Shared`, but that process is gone, so the slot is nobody else's. These bytes take the
-    /// place of the block's at a fork.
+    /// As `Shared`, but that process is gone, so no other process uses the slot. At a fork, these
+    /// bytes take the place of the block's.
     Prepared(SharedBytes),
-    /// None does. What nobody has written to is still in the slot, where forked processes read it.
+    /// None does. Pages that were not written to are still in the slot, where forked processes read
+    /// them.
     Lent(Arc<Lent>),
-    /// None does, and no process needs the slot.
+    /// None does, and no process uses the slot.
     Own,
 }
 
-/// Where a block comes from, which decides what happens when it is dropped.
+/// What happens to a block's slot when the block is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnDrop {
-    /// It was made here and not sent: its memory is given back.
+    /// Its memory is given back: the block was made here and not sent.
     Discard,
-    /// It has been received: its slot is free for the next.
+    /// It is free for the next block: this one has been received.
     Release,
-    /// It has been given to the other process, which frees it.
+    /// The block was sent to the other process, which frees the slot.
     Nothing,
 }
 
@@ -266,7 +268,7 @@ impl Block {
         self.bytes.slice(self.at, self.len_bytes)
     }
 
-    /// Where it is in this process. What is there may be written to by whoever has the block.
+    /// Where it is in this process. Code that has the block may write there.
     pub fn start(&self) -> NonNull<u8> {
         self.bytes.start(self.at)
     }
@@ -279,7 +281,7 @@ impl Block {
         self.sharing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The block, to give it away: if nobody else has it, and the other process sees it.
+    /// The block itself, to send it, if there is no other reference to it and it is `Shared`.
     pub fn into_sole(self: Arc<Self>) -> Result<Self, Arc<Self>> {
         let mut block = Arc::try_unwrap(self)?;
         let sharing = block.sharing.get_mut();
@@ -289,8 +291,8 @@ impl Block {
         }
     }
 
-    /// Makes what is written from here on visible to this process only. What is returned has to be
-    /// kept until the processes are gone that are forked now. Other threads may use the block.
+    /// From now on only this process sees what it writes. The caller must keep what is returned until
+    /// the processes that are forked now have ended. Other threads may use the block meanwhile.
     fn make_private(&self) -> Result<Option<Arc<Lent>>, Error> {
         let mut sharing = self.sharing();
         let private = match std::mem::take(&mut *sharing) {
@@ -313,19 +315,19 @@ impl Block {
         Ok(lent)
     }
 
-    /// As `make_private`, and copies what is still in the slot.
+    /// Like `make_private`, and also copies what is still in the slot.
     fn make_own(&self) -> Result<(), Error> {
         let Some(lent) = self.make_private()? else {
             return Ok(());
         };
         self.bytes.copy_pages();
-        // Freed with the last who has it lent: an earlier fork may.
+        // The slot is freed with the last reference to `lent`, which an earlier fork may have.
         drop(std::mem::replace(&mut *self.sharing(), Sharing::Own));
         drop(lent);
         Ok(())
     }
 
-    /// The arena is about to be closed: makes what a fork will need.
+    /// Prepares what a fork will need, before the arena is closed.
     fn prepare_for_forks(&self) {
         let mut sharing = self.sharing();
         if let Sharing::Shared = *sharing
@@ -340,7 +342,7 @@ impl Block {
         self.on_drop = OnDrop::Nothing;
     }
 
-    /// A part of it, which is in it at this address: see [`Arena::find`].
+    /// Reduces the block to the part at this address: see [`Arena::find`].
     #[must_use]
     pub fn into_part(mut self, address: usize, len_bytes: usize) -> Self {
         self.unlist();
@@ -362,7 +364,7 @@ impl Block {
     fn unlist(&self) {
         let mut received = self.arena.received();
         let listed = received.get(&self.address());
-        // A part of it may have become a block of its own, at the same address.
+        // The entry may be another block's: a part that became a block, at the same address.
         if listed.is_some_and(|block| block.strong_count() == 0) {
             received.remove(&self.address());
         }
@@ -387,7 +389,7 @@ impl Drop for Block {
         let sharing = self.sharing.get_mut();
         match sharing.unwrap_or_else(PoisonError::into_inner) {
             Sharing::Shared => {}
-            // The arena is closed, or the slot is freed with what is lent, or has been.
+            // The arena is closed, or the slot is freed with `Lent`, or is freed already.
             Sharing::Prepared(_) | Sharing::Lent(_) | Sharing::Own => return,
         }
         let bytes = std::mem::take(&mut self.bytes);

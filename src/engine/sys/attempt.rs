@@ -1,11 +1,11 @@
-//! How each system call is made.
+//! Makes system calls.
 
 use super::call::Call;
 use super::error::{Error, Result};
 #[cfg(any(test, feature = "faults"))]
 use super::faults;
 
-/// Makes a system call, unless a test has it fail.
+/// Makes a system call, unless a test makes it fail.
 #[inline]
 pub(super) fn attempt<T, E: Into<Error>>(
     call: Call,

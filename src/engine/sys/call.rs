@@ -1,9 +1,9 @@
-//! The kinds of system calls, and the errors that tests have them fail with.
+//! The kinds of system calls, and the errors with which tests make them fail.
 
 #[cfg(any(test, feature = "faults"))]
 use super::error::Error;
 
-/// What `faults` tells apart.
+/// The kinds of system calls that `faults` distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     /// Makes a descriptor.
@@ -11,16 +11,16 @@ pub(super) enum Call {
     /// Changes or asks something of a descriptor.
     Control,
     Map,
-    /// Finds memory for a part of a file.
+    /// Reserves memory for a part of a file.
     Reserve,
-    /// Of a blocking descriptor, or of one that `poll` says is readable.
+    /// Reads from a blocking descriptor, or from one that `poll` has found readable.
     Read,
-    /// Of either kind of descriptor; the reader may have gone.
+    /// Writes to a blocking or non-blocking descriptor, whose reader may be gone.
     Write,
-    /// To a pipe of which both ends are ours.
+    /// Writes to a bell, of which this process has both ends.
     Ring,
     Poll,
-    /// Waits for a word in memory.
+    /// Waits until a word in memory changes.
     Sleep,
     Spawn,
     Signal,
@@ -28,7 +28,7 @@ pub(super) enum Call {
 
 #[cfg(any(test, feature = "faults"))]
 impl Call {
-    /// What it can fail with that says nothing of a fault of ours.
+    /// The errors that it can have without a mistake in this package.
     pub(super) fn errors(self) -> &'static [Error] {
         match self {
             Self::Open => &[Error::TOO_MANY_HANDLES, Error::NO_MEMORY],

@@ -2,8 +2,8 @@
 
 use std::{fmt, io};
 
-/// The system's own number for it. Those that callers tell apart have names, which each system's
-/// half of this folder gives.
+/// An error, by the system's own number. Those that callers distinguish have names, which each
+/// system's part of this folder defines.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Error(pub(super) i32);
 

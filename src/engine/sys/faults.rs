@@ -1,8 +1,8 @@
-//! Makes one system call fail: for tests alone, it is not there in a release.
+//! Fault injection: makes one system call fail. It is only in tests, not in a release.
 //!
-//! Every call of `sys` asks [`strike`] first. The plan counts calls; the one whose turn it is
-//! fails with one of the errors that it can have. Rust's own tests have a plan for each thread,
-//! an extension that was built with the feature `faults` has one for the process.
+//! Every call of `sys` asks [`strike`] first. A plan counts the calls, and the chosen one fails with
+//! one of the errors that it can have. Rust tests have a plan for each thread; an extension that is
+//! built with the feature `faults` has one for the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,8 +14,9 @@ pub(in crate::engine) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Plan {
     calls: AtomicU64,
-    /// Which call is to fail, counted from 1, and with which of its errors.
+    /// Which call must fail, counted from 1.
     at: AtomicU64,
+    /// Which of its errors that call gets, by index.
     which: AtomicU64,
     struck: AtomicU64,
 }
@@ -59,12 +60,12 @@ fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
     PLAN.with(use_it)
 }
 
-/// The error that a call is to fail with now.
+/// The error with which this call must fail, if it must.
 pub(super) fn strike(call: Call) -> Option<Error> {
     with_plan(|plan| plan.strike(call))
 }
 
-/// Has the `nth` call from now on fail, with the error of that number if it has so many.
+/// Makes the `nth` call from now on fail, with the error at index `which` of its list, if there is one.
 pub fn plan(nth: u64, which: u64) {
     with_plan(|plan| {
         plan.at.store(NEVER, Ordering::SeqCst);
@@ -75,7 +76,7 @@ pub fn plan(nth: u64, which: u64) {
     });
 }
 
-/// Ends the plan, and returns how many calls there were since it was made, and how many failed.
+/// Ends the plan. Returns how many calls there were since it was made, and how many failed.
 pub fn end_plan() -> (u64, u64) {
     with_plan(|plan| {
         plan.at.store(NEVER, Ordering::SeqCst);

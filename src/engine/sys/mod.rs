@@ -1,8 +1,9 @@
-//! The system calls that the engine makes, and the only folder that may hold `unsafe`.
+//! The system calls that the engine makes, and the only folder of the engine that may use `unsafe`.
 //!
-//! What stands above it knows handles, errors, readiness and signals by the types from here, and no
-//! system. `unix` is one half; another system is another half with the same names. Every handle made
-//! here is close-on-exec. Each call goes through `attempt`, where tests make it fail.
+//! Code outside this folder uses the types from here for handles, errors, readiness and signals, and
+//! does not depend on the operating system. `unix` is the implementation for Unix; one for another
+//! system would have the same names. Every handle made here is close-on-exec. Each call goes through
+//! `attempt`, in which tests can make it fail.
 
 mod attempt;
 mod call;

@@ -1,4 +1,4 @@
-//! What callers say to the system, and hear from it: interests, readiness and signals.
+//! The types of arguments and results of system calls: interests, readiness and signals.
 
 #[cfg(unix)]
 use super::unix::Handle;
@@ -6,8 +6,8 @@ use super::unix::Handle;
 /// What to wait for on a handle.
 #[derive(Clone, Copy)]
 pub enum Interest<'a> {
-    /// There is something to read, or the stream has ended; or what the handle stands for has
-    /// happened, like the end of a process.
+    /// There is something to read, or the stream has ended, or the event that the handle stands for
+    /// has happened, such as the end of a process.
     Readable(&'a Handle),
     /// There is room to write.
     Writable(&'a Handle),
@@ -34,19 +34,19 @@ impl Ready {
 /// How to end a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Asks it to end, which it may refuse.
+    /// Asks the process to end, which it may refuse.
     Terminate,
     /// Ends it.
     Kill,
 }
 
-/// What is known of a child of this process.
+/// What `reap` has found about a child of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaped {
-    /// It has ended by this exit code, negative for a signal, and has been reaped just now.
+    /// It has ended with this exit code, negative for a signal, and has been reaped by this call.
     Code(i32),
-    /// It has ended, and others have reaped it: a handler of SIGCHLD, or the system where that
-    /// signal is ignored.
+    /// It has ended, and was reaped by a handler of SIGCHLD, or by the system because that signal is
+    /// ignored.
     ByAnother,
     Lives,
 }
