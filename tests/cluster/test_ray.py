@@ -71,7 +71,7 @@ def node(cluster):
         if one.any_processes_alive():
             cluster.kill(one)
     # Until Ray has noticed, it may place an actor there.
-    programs.seconds_until(lambda: sum(one["Alive"] for one in ray.nodes()) == 1, 40)
+    programs.wait_until(lambda: sum(one["Alive"] for one in ray.nodes()) == 1, 40)
 
 
 def test_the_executor_is_of_the_named_class(ray_kind):
@@ -96,7 +96,7 @@ def test_actors_live_where_their_options_say_and_die_with_their_node(cluster, no
         assert (executor.post((tasks.echo, array)).result(PATIENCE) == array).all()
         running = executor.post((tasks.nap, 1000))
         waiting = executor.post((tasks.echo, 1))
-        programs.seconds_until(running.running, PATIENCE)
+        programs.wait_until(running.running, PATIENCE)
         cluster.kill(right)
         assert isinstance(running.exception(50), ActorDied)
         assert isinstance(waiting.exception(1), ActorDied)
@@ -112,7 +112,7 @@ def test_a_killed_actor_fails_what_it_had_and_what_it_was_to_have():
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     running = executor.post((tasks.nap, 1000))
     waiting = [executor.post((tasks.echo, number)) for number in range(3)]
-    programs.seconds_until(running.running, PATIENCE)
+    programs.wait_until(running.running, PATIENCE)
     os.kill(pid, signal.SIGKILL)
     errors = [future.exception(PATIENCE) for future in (running, *waiting)]
     assert [type(error) for error in errors] == [ActorDied] * 4
@@ -145,13 +145,13 @@ def test_kill_and_terminate_end_it_at_once(method):
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     running = executor.post((tasks.nap, 1000))
     waiting = executor.post((tasks.echo, 1))
-    programs.seconds_until(running.running, PATIENCE)
+    programs.wait_until(running.running, PATIENCE)
     getattr(executor, method)()
     executor.shutdown()
     for future in (running, waiting):
         assert isinstance(future.exception(PATIENCE), ActorDied)
         assert f"{method}() was called" in str(future.exception())
-    programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
+    programs.wait_until(lambda: programs.is_gone(pid), PATIENCE)
     with pytest.raises(RuntimeError, match="after shutdown"):
         executor.post(None)
 
@@ -176,7 +176,7 @@ def test_an_actor_without_a_place_can_be_killed():
 def test_a_shut_down_actor_leaves_no_process_and_the_users_ray():
     with RayDo.executor() as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
-    programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
+    programs.wait_until(lambda: programs.is_gone(pid), PATIENCE)
     assert ray.is_initialized()
 
 
@@ -247,7 +247,7 @@ def test_what_a_window_has_sent_runs_and_cannot_be_cancelled(gate):
     with RayDo.options(window=3).executor() as executor:
         futures = [executor.post((tasks.pause_and_remember, gate, n)) for n in range(5)]
         gate.reached()
-        programs.seconds_until(futures[2].running, PATIENCE)
+        programs.wait_until(futures[2].running, PATIENCE)
         assert [future.running() for future in futures] == [True] * 3 + [False] * 2
         assert [future.cancel() for future in futures] == [False] * 3 + [True] * 2
         gate.open(3)
@@ -333,7 +333,7 @@ def test_unavailable_is_dead(carrier, gate):
     assert (type(error), error.started) == (ActorDied, True)
     assert "Ray says ActorUnavailableError: " in str(error)
     executor.shutdown()
-    programs.seconds_until(lambda: programs.is_gone(pid), PATIENCE)
+    programs.wait_until(lambda: programs.is_gone(pid), PATIENCE)
 
 
 def test_what_ray_cannot_do_for_a_message_is_that_messages_error_alone(carrier, gate):
@@ -508,7 +508,7 @@ print(ray.is_initialized())
 """.replace("PATH", repr(str(tmp_path / "log")))
     try:
         assert run(script, source, RAY_ADDRESS="", RAY_TMPDIR=folder) == ["True"]
-        programs.seconds_until(lambda: not on_ray.processes_of(folder), PATIENCE)
+        programs.wait_until(lambda: not on_ray.processes_of(folder), PATIENCE)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     assert (tmp_path / "log").read_text() == "7\n"

@@ -5,12 +5,11 @@ import pickle
 import sys
 import threading
 import types
-from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
 import actors
-import futures_actors
+import observe
 import tasks
 import trouble
 from gates import PATIENCE
@@ -164,7 +163,7 @@ def test_callbacks_run_for_an_answer_that_fails_to_unpickle(process):
 
 def test_constructor_argument_that_fails_to_unpickle_is_an_init_error(process):
     with process.start(actors.Arguments, trouble.BreaksElsewhere("this argument")) as executor:
-        error = init_error(executor)
+        error = observe.init_error(executor)
     assert "this argument does not travel" in words(error)
     assert "constructor of actor" not in str(error)
     assert "arguments of actor ProcessArguments cannot be loaded in its process" in str(error)
@@ -177,7 +176,7 @@ def test_class_that_the_child_cannot_import_is_an_init_error(process, monkeypatc
     cls = type("Rootless", (process.actor(actors.Echo),), {"__module__": module.__name__})
     module.Rootless = cls
     with cls.executor() as executor:
-        error = init_error(executor)
+        error = observe.init_error(executor)
     assert "made_at_run_time" in str(error)
     assert "constructor of actor" not in str(error)
     assert "class or the constructor arguments of actor Rootless cannot be loaded" in str(error)
@@ -197,16 +196,6 @@ def nested(depth):
     for _ in range(depth):
         value = [value]
     return value
-
-
-def init_error(executor):
-    try:
-        error = executor.post(1).exception(PATIENCE)
-    except futures_actors.ActorInitError as raised:
-        error = raised
-    assert isinstance(error, futures_actors.ActorInitError)
-    assert isinstance(error, BrokenProcessPool)
-    return error
 
 
 # Actors that try to end more than their message.

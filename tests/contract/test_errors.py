@@ -12,6 +12,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 import tasks
 import trouble
 from gates import PATIENCE
@@ -191,7 +192,7 @@ def test_a_constructor_that_raises_fails_every_pending_future(kind, gate):
 
 def test_a_constructor_that_raises_refuses_later_posts(kind):
     with kind.start(actors.Fails, KeyError("never mind")) as executor:
-        init_error(executor)
+        observe.init_error(executor)
         for post in (lambda: executor.post(2), lambda: executor.submit(abs, 3)):
             with pytest.raises(futures_actors.ActorInitError) as caught:
                 post()
@@ -200,14 +201,14 @@ def test_a_constructor_that_raises_refuses_later_posts(kind):
 
 def test_an_init_error_names_the_actor_and_the_trouble(kind):
     with kind.start(actors.Fails, KeyError("never mind")) as executor:
-        error = init_error(executor)
+        error = observe.init_error(executor)
     assert kind.actor(actors.Fails).__name__ in str(error)
     assert "never mind" in str(error)
 
 
 def test_an_init_error_is_what_callers_of_pools_catch(kind):
     with kind.start(actors.Fails, KeyError("never mind")) as executor:
-        error = init_error(executor)
+        error = observe.init_error(executor)
     assert isinstance(error, futures_actors.BrokenActor)
     assert isinstance(error, futures.BrokenExecutor)
     assert isinstance(error, BrokenProcessPool) == kind.is_process
@@ -218,14 +219,14 @@ def test_an_init_error_is_what_callers_of_pools_catch(kind):
 )
 def test_a_constructor_may_raise_anything(kind, error):
     with kind.start(actors.Fails, error) as executor:
-        cause = init_error(executor).__cause__
+        cause = observe.init_error(executor).__cause__
     assert type(cause) is type(error)
     assert cause.args == error.args
 
 
 def test_an_init_error_of_a_process_shows_the_remote_traceback(process):
     with process.start(actors.Fails, KeyError("never mind")) as executor:
-        error = init_error(executor)
+        error = observe.init_error(executor)
     shown = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     assert "in __init__" in shown
     assert "raise error" in shown
@@ -233,7 +234,7 @@ def test_an_init_error_of_a_process_shows_the_remote_traceback(process):
 
 def test_what_a_constructor_raises_may_be_unable_to_cross(kind):
     with kind.start(actors.FailsOddly) as executor:
-        error = init_error(executor)
+        error = observe.init_error(executor)
     if kind.is_process:
         assert type(error.__cause__) is futures_actors.RemoteError
         assert error.__cause__.type_name.endswith("Uncrossable")
@@ -243,7 +244,7 @@ def test_what_a_constructor_raises_may_be_unable_to_cross(kind):
 
 def test_an_init_error_pickles(kind):
     with kind.start(actors.Fails, KeyError("never mind")) as executor:
-        error = init_error(executor)
+        error = observe.init_error(executor)
     copy = pickle.loads(pickle.dumps(error))
     assert isinstance(copy, futures_actors.ActorInitError)
     assert str(copy) == str(error)
@@ -256,15 +257,6 @@ def test_messages_cancelled_before_the_constructor_failed_stay_cancelled(kind, g
         gate.open()
         assert isinstance(pending.exception(PATIENCE), futures_actors.ActorInitError)
         assert cancelled.cancelled()
-
-
-def init_error(executor):
-    try:
-        error = executor.post(1).exception(PATIENCE)
-    except futures_actors.ActorInitError as raised:
-        error = raised
-    assert isinstance(error, futures_actors.ActorInitError)
-    return error
 
 
 # The classes.

@@ -3,13 +3,13 @@ nothing is kept alive longer than it is of use."""
 
 import gc
 import signal
-import time
 import weakref
 
 import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import tasks
 from gates import PATIENCE
@@ -47,14 +47,14 @@ def test_a_dropped_executor_whose_futures_are_dropped_too_still_handles(kind, ga
     del executor
     gc.collect()
     gate.open()
-    programs.seconds_until(path.exists, PATIENCE)
+    programs.wait_until(path.exists, PATIENCE)
 
 
 def test_dropping_an_executor_ends_its_process(process):
     executor = process.start(actors.Do)
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     del executor
-    assert programs.seconds_until(lambda: programs.is_gone(pid), 5) < 5
+    programs.wait_until(lambda: programs.is_gone(pid))
 
 
 def test_dropping_an_executor_does_not_wait(kind, gate):
@@ -490,13 +490,12 @@ def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):
     """)
     lines = {one.line(), one.line()}
     assert lines == {"handling", "ending"}
-    # It is asleep in `drain` when all of its threads but the actor's sleep.
-    time.sleep(0.3)
+    observe.wait_until_asleep(one.pid, one.pid)
+    waiting = observe.tasks_of(one.pid)[one.pid]
     one.signal(signal.SIGINT)
-    time.sleep(0.3)
+    programs.wait_until(lambda: observe.tasks_of(one.pid)[one.pid] != waiting)
+    observe.wait_until_asleep(one.pid, one.pid)
     assert not programs.is_gone(one.pid)
-    start = time.monotonic()
     one.signal(signal.SIGINT)
-    one.wait(5)
-    assert time.monotonic() - start < 1.5
-    programs.seconds_until(lambda: not programs.others_of_session(one.pid), 5)
+    one.wait()  # the actor would be busy for an hour
+    programs.wait_until(lambda: not programs.others_of_session(one.pid))

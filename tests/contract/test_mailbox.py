@@ -11,6 +11,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import tasks
 from futures_actors import MailboxFull
@@ -157,12 +158,12 @@ def test_post_gives_up_after_its_timeout(kind, gate):
         start_time = time.monotonic()
         with pytest.raises(MailboxFull, match="no place became free in time"):
             executor.post(1, timeout=0.1)
-        assert 0.1 <= time.monotonic() - start_time < PATIENCE / 4
+        assert time.monotonic() - start_time >= 0.1
         gate.open()
         assert executor.post((tasks.echo, 1), timeout=PATIENCE).result(PATIENCE) == 1
 
 
-def test_who_gave_up_is_passed_over(kind, gate):
+def test_a_post_that_gave_up_is_passed_over(kind, gate):
     with start(kind, 1) as executor:
         fill(executor, gate, 1)
         impatient, _ = post_from_thread(executor, (tasks.echo, 1), timeout=0.05)
@@ -260,14 +261,15 @@ def test_a_callback_that_posts_to_its_actor_does_not_wait_for_it(kind, gates):
         executor.post((tasks.pause, second))
         first.reached()
         first.open()
-        programs.seconds_until(lambda: len(got) == 4, PATIENCE)
+        programs.wait_until(lambda: len(got) == 4, PATIENCE)
         second.open()
     # Whether the second message has begun by then depends on whose thread runs callbacks.
     full = [type(one) is MailboxFull for one in got]
     assert full in ([False, True, True, True], [False, False, True, True])
 
 
-def test_ctrl_c_interrupts_who_waits_for_room(kind, program):
+@observe.on_linux
+def test_ctrl_c_interrupts_a_post_that_waits_for_room(kind, program):
     parent = program(f"""if True:
         import actors, os, tasks
         executor = actors.{kind.base}Do.options(mailbox_size=1).executor()
@@ -281,11 +283,9 @@ def test_ctrl_c_interrupts_who_waits_for_room(kind, program):
         os._exit(0)
     """)
     assert parent.line() == "waiting"
-    time.sleep(0.3)  # until it waits: nothing can tell
+    observe.wait_until_asleep(parent.pid, parent.pid)
     parent.signal(signal.SIGINT)
-    start_time = time.monotonic()
-    assert parent.line() == "interrupted"
-    assert time.monotonic() - start_time < 0.5
+    assert parent.line() == "interrupted"  # there will be no room for a minute
 
 
 def test_other_threads_run_while_one_waits_for_room(kind, gate):

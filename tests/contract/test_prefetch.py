@@ -110,21 +110,19 @@ class Notes(futures_actors.ProcessActor):
 
 
 def test_a_child_that_stops_reading_costs_memory_and_no_wait(process):
-    """Far more is posted than its pipe takes, by a thread that nothing holds up."""
+    """Far more is posted than its pipe takes. A post that waited for the child would never return,
+    since the same thread lets the child go on."""
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGSTOP)
         try:
             large = bytes(1 << 20)
-            begin = time.monotonic()
             posted = [executor.post((tasks.call, len, large)) for _ in range(40)]
             posted += [executor.post((tasks.call, len, b"")) for _ in range(2000)]
-            took = time.monotonic() - begin
             assert not any(future.done() for future in posted)
             assert posted[-1].cancel()
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert took < PATIENCE / 3
         lengths = [future.result(PATIENCE) for future in posted[:-1]]
         assert lengths == [1 << 20] * 40 + [0] * 1999
 

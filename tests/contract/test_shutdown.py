@@ -227,7 +227,7 @@ def test_after_shutdown_the_descriptors_are_closed(kind):
     executor = kind.start(actors.Do)
     executor.post((tasks.echo, 1)).result(PATIENCE)
     executor.shutdown()
-    programs.seconds_until(lambda: programs.descriptors_of_this_process() == before, 2)
+    programs.wait_until(lambda: programs.descriptors_of_this_process() == before)
 
 
 def test_after_shutdown_the_thread_is_gone(thread):
@@ -235,4 +235,4 @@ def test_after_shutdown_the_thread_is_gone(thread):
     executor = thread.start(actors.Do)
     executor.post((tasks.echo, 1)).result(PATIENCE)
     executor.shutdown()
-    programs.seconds_until(lambda: set(programs.threads_of_this_process()) <= before, 2)
+    programs.wait_until(lambda: set(programs.threads_of_this_process()) <= before)

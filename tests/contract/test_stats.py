@@ -78,7 +78,7 @@ def test_told_messages_are_counted_in_time_though_nothing_is_posted(kind):
             before = executor.stats().handled
             for _ in range(count):
                 executor.tell((tasks.echo, 1))
-            programs.seconds_until(
+            programs.wait_until(
                 lambda wanted=before + count: executor.stats().handled == wanted, PATIENCE
             )
 

@@ -368,7 +368,7 @@ def test_on_stop_runs_after_the_last_message_in_the_actors_thread(kind, tmp_path
         executor.post(number)
     stop(executor)
     del executor
-    programs.seconds_until(lambda: "stop" in lines(path), PATIENCE)
+    programs.wait_until(lambda: "stop" in lines(path), PATIENCE)
     assert lines(path) == ["0", "1", "2", "stop"]
     assert len({line.split()[1] for line in path.read_text().splitlines()}) == 1
 

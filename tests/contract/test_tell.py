@@ -58,7 +58,7 @@ def test_a_dropped_executor_handles_what_was_told(kind, tmp_path):
     executor = kind.start(actors.Do)
     executor.tell((tasks.append_to, path, "yes"))
     del executor
-    programs.seconds_until(lambda: path.exists() and path.read_text() == "yes", PATIENCE)
+    programs.wait_until(lambda: path.exists() and path.read_text() == "yes", PATIENCE)
 
 
 def test_what_a_told_message_raises_is_logged_and_harms_nothing(kind, caplog):

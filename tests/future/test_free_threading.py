@@ -266,7 +266,7 @@ def test_the_garbage_collector_among_threads_that_use_futures(kind):
             gc.collect()
             return all(one() is None for one in seen)
 
-        programs.seconds_until(gone, PATIENCE)
+        programs.wait_until(gone, PATIENCE)
 
 
 # The proof.

@@ -1,5 +1,5 @@
-"""Waiting, and being idle: signals end it at once, and it costs no CPU, no wake-ups and little
-memory."""
+"""What waiting and being idle cost: no CPU, no wake-ups and little memory. Signals end a wait at
+once."""
 
 import os
 import signal
@@ -54,6 +54,8 @@ executor.shutdown()
         running.signal(signal.SIGINT)
         assert running.line() == "interrupted"
         took.append(time.monotonic() - start)
+    # A few milliseconds. The main thread looks for signals once a second in any case; it must be
+    # woken before.
     assert statistics.median(took) < 0.3, took
     assert running.line() == "passed"
     assert running.wait() == 0
@@ -84,7 +86,7 @@ executor.shutdown()
     ended = script((WAITS + source).format(path=gate.path, base=kind.base)).check()
     answer, took = ended.out.split()
     assert answer == "passed"
-    assert 0.1 <= float(took) < 0.5
+    assert 0.1 <= float(took) < 0.5  # before the main thread's next look, once a second
 
 
 def test_a_signal_s_handler_that_returns_lets_the_wait_go_on(kind, gate, script):
@@ -107,7 +109,7 @@ executor.shutdown()
     ended = script(source.format(path=gate.path, base=kind.base)).check()
     times, took = ended.out.split()
     assert int(times) >= 10
-    assert 1 <= float(took) < 1.5
+    assert 1 <= float(took) < 5  # for ever, if each signal began the timeout anew
 
 
 # What waiting costs.

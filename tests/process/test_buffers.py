@@ -410,7 +410,7 @@ def test_free_memory_goes_back_to_the_system_when_idle(echo):
         echo.post(numbers(32 * MIB)).result(PATIENCE)
     echo.post(kept).result(PATIENCE)
     assert only_memory() - before >= 48 * MIB
-    programs.seconds_until(lambda: only_memory() - before < 20 * MIB, 2 * PATIENCE)
+    programs.wait_until(lambda: only_memory() - before < 20 * MIB, 2 * PATIENCE)
     same(kept, numbers(16 * MIB))
 
 
@@ -659,5 +659,5 @@ def test_a_parent_killed_in_the_middle_leaves_nothing(program):
     )
     assert parent.line() == "1"
     parent.signal(signal.SIGKILL)
-    programs.seconds_until(lambda: not programs.others_of_session(parent.pid), 2)
+    programs.wait_until(lambda: not programs.others_of_session(parent.pid))
     assert shared_names() <= names

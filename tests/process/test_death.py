@@ -144,7 +144,7 @@ def refusal(executor):
             return True
         return False
 
-    programs.seconds_until(refused, PATIENCE)
+    programs.wait_until(refused, PATIENCE)
     assert all(isinstance(error, BrokenProcessPool) for error in found if error is not None)
     return found[-1]
 
@@ -310,7 +310,7 @@ def test_an_answer_cut_in_half_by_death(program, gate):
     gate.reached()
     parent.signal(signal.SIGSTOP)
     gate.open()
-    programs.seconds_until(lambda: programs.bytes_in_pipes(child) > 4096, PATIENCE)
+    programs.wait_until(lambda: programs.bytes_in_pipes(child) > 4096, PATIENCE)
     os.kill(child, signal.SIGKILL)
     parent.signal(signal.SIGCONT)
     assert [parent.line(), parent.line()] == ["ActorDied", "ActorDied"]
@@ -335,4 +335,4 @@ def test_a_message_cut_in_half_by_the_parents_death(program, gate):
     gate.reached()
     assert programs.others_of_session(parent.pid)
     assert parent.wait() == 0
-    programs.seconds_until(lambda: not programs.others_of_session(parent.pid), 2)
+    programs.wait_until(lambda: not programs.others_of_session(parent.pid))

@@ -81,7 +81,7 @@ def reuse_slots(executor, count=5):
 
 
 def until_done(future):
-    programs.seconds_until(future.done, PATIENCE)
+    programs.wait_until(future.done, PATIENCE)
 
 
 def test_it_does_not_see_what_its_parent_writes_afterwards(do):
@@ -362,7 +362,7 @@ def test_the_memory_goes_back_when_the_forked_processes_are_gone(process):
         assert memory_bytes() >= 8 * MIB
         assert forked.holds()
         # What nobody has used for five to ten seconds.
-        programs.seconds_until(lambda: memory_bytes() < MIB, PATIENCE)
+        programs.wait_until(lambda: memory_bytes() < MIB, PATIENCE)
 
 
 def test_a_fork_that_lives_for_long_leaves_the_actor_half_of_the_memory(process, caplog):

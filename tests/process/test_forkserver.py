@@ -22,7 +22,7 @@ def start(process, body=actors.Do):
 
 def spare():
     """Return the pid of the child that is ready, once there is one."""
-    programs.seconds_until(lambda: len(programs.spares_of(os.getpid())) == 1, PATIENCE)
+    programs.wait_until(lambda: len(programs.spares_of(os.getpid())) == 1, PATIENCE)
     (pid,) = programs.spares_of(os.getpid())
     return pid
 
@@ -50,7 +50,7 @@ def test_the_child_that_is_ready_has_no_descriptor_of_anybody(process):
         executor.post((tasks.get_pid,)).result(PATIENCE)
         open_files = Path(f"/proc/{spare()}/fd")
         # Just forked, it has yet to close what its server has.
-        programs.seconds_until(lambda: len(list(open_files.iterdir())) == 4, PATIENCE)
+        programs.wait_until(lambda: len(list(open_files.iterdir())) == 4, PATIENCE)
 
 
 def test_a_start_does_not_miss_the_child_that_was_ready(process):
@@ -58,7 +58,7 @@ def test_a_start_does_not_miss_the_child_that_was_ready(process):
         pass
     ready = spare()
     os.kill(ready, signal.SIGKILL)
-    programs.seconds_until(lambda: programs.is_gone(ready), PATIENCE)
+    programs.wait_until(lambda: programs.is_gone(ready), PATIENCE)
     with start(process) as executor:
         assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
 
@@ -71,11 +71,11 @@ def test_a_killed_server_is_replaced_and_its_actors_go_on(script):
         old = actors.ProcessDo.executor()
         pid = old.post((tasks.get_pid,)).result(30)
         me = os.getpid()
-        programs.seconds_until(lambda: programs.spares_of(me), 30)
+        programs.wait_until(lambda: programs.spares_of(me))
         (ready,) = programs.spares_of(me)
         (server,) = {pid for pid, _ in programs.descendants_of(me)} - {ready, pid}
         os.kill(server, signal.SIGKILL)
-        programs.seconds_until(lambda: programs.is_gone(ready), 30)
+        programs.wait_until(lambda: programs.is_gone(ready))
         with actors.ProcessDo.executor() as new:
             assert new.post((tasks.echo, "alive")).result(30) == "alive"
             assert old.post((tasks.get_pid,)).result(30) == pid
@@ -99,7 +99,7 @@ def test_a_replaced_server_tells_how_its_actors_end_and_then_ends(script):
         with actors.ProcessDo.executor() as other:
             assert other.post((tasks.loaded, "json")).result(30) == ["json"]
         assert executor.post((tasks.exit_at_once, 3)).exception(30).exitcode == 3
-        programs.seconds_until(lambda: all(map(programs.is_gone, before)), 30)
+        programs.wait_until(lambda: all(map(programs.is_gone, before)))
     """
     script(source).check()
 
@@ -122,13 +122,13 @@ def test_what_a_child_imports_slowly_is_there_for_the_next_that_is_kept_ready(sc
         def loaded():
             with actors.ProcessDo.executor() as plain:
                 told = plain.post((tasks.loaded, *loads)).result(30)
-            programs.seconds_until(lambda: programs.spares_of(os.getpid()), 30)
+            programs.wait_until(lambda: programs.spares_of(os.getpid()))
             return told
 
         assert loaded() == [], "nobody has needed it yet"
         with actors.ProcessCounter.executor({needs}) as first:
             assert first.submit(len, "abc").result(30) == 3
-        programs.seconds_until(lambda: programs.spares_of(os.getpid()), 30)
+        programs.wait_until(lambda: programs.spares_of(os.getpid()))
         assert loaded() == loads
     """
     script(source).check()
@@ -149,7 +149,7 @@ def test_what_cannot_be_imported_ahead_does_no_harm(script, tmp_path):
             assert "not today" in str(first.submit(len, "abc").exception(30).__cause__)
         sys.path.pop(0)
         for _ in range(2):
-            programs.seconds_until(lambda: programs.spares_of(os.getpid()), 30)
+            programs.wait_until(lambda: programs.spares_of(os.getpid()))
             with actors.ProcessCounter.executor(lambda: 1) as second:
                 assert second.submit(len, "abc").result(30) == 3
     """

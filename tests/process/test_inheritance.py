@@ -299,7 +299,7 @@ def test_a_program_that_is_killed_while_it_starts_an_actor_leaves_no_word(progra
         time.sleep(number * 0.005)
         one.signal(signal.SIGKILL)
         one.wait()
-        programs.seconds_until(lambda: not programs.others_of_session(one.pid), PATIENCE)  # noqa: B023
+        programs.wait_until(lambda: not programs.others_of_session(one.pid), PATIENCE)  # noqa: B023
         assert one.errors() == ""
 
 

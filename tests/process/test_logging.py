@@ -174,7 +174,7 @@ def test_a_handler_may_wait_for_the_actor_that_logs(process, logger):
         with process.start(actors.Do) as executor:
             do(executor, loggers.log, LOGGER, "info", "text")
             do(executor, loggers.log, LOGGER, "info", "text")
-            programs.seconds_until(lambda: answers == ["asked", "asked"], PATIENCE)
+            programs.wait_until(lambda: answers == ["asked", "asked"], PATIENCE)
     finally:
         logger.removeHandler(handler)
 

@@ -29,12 +29,12 @@ BUSY = {
 
 
 def is_soon_gone(pid):
-    return programs.seconds_until(lambda: programs.is_gone(pid), SOON) < SOON
+    return programs.wait_until(lambda: programs.is_gone(pid), SOON)
 
 
 def are_others_soon_gone(program):
     """Whether all that a program started has ended, its fork server too."""
-    return programs.seconds_until(lambda: not programs.others_of_session(program.pid), SOON) < SOON
+    return programs.wait_until(lambda: not programs.others_of_session(program.pid), SOON)
 
 
 @pytest.mark.parametrize("message", BUSY.values(), ids=BUSY)
@@ -346,7 +346,7 @@ def test_sigint_at_any_moment_costs_at_most_the_message_that_runs(process):
             os.kill(pid, signal.SIGINT)
         errors = [future.exception(PATIENCE) for future in posted]
         assert {type(error) for error in errors} <= {type(None), KeyboardInterrupt}
-        programs.seconds_until(lambda: executor.post((tasks.get_pid,)).exception(9) is None, 9)
+        programs.wait_until(lambda: executor.post((tasks.get_pid,)).exception(9) is None)
         assert executor.post((tasks.get_pid,)).result(PATIENCE) == pid
 
 
@@ -355,9 +355,7 @@ def test_a_handler_for_sigint_that_the_actor_sets_is_its_own(process):
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         executor.post((set_handler,)).result(PATIENCE)
         os.kill(pid, signal.SIGINT)
-        programs.seconds_until(
-            lambda: executor.post((tasks.recall,)).result(PATIENCE) == ["SIGINT"], 5
-        )
+        programs.wait_until(lambda: executor.post((tasks.recall,)).result(PATIENCE) == ["SIGINT"])
 
 
 def set_handler(actor):

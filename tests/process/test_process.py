@@ -303,7 +303,7 @@ def test_its_inner_actor_ends_with_it(process):
     executor = process.start(actors.Do)
     inner = executor.post((tasks.inner_pid, "Process")).result(PATIENCE)
     executor.shutdown()
-    assert programs.seconds_until(lambda: programs.is_gone(inner), 2) < 2
+    programs.wait_until(lambda: programs.is_gone(inner))
 
 
 def test_an_inner_actor_handles_what_it_got_before_its_owner_ends(process, tmp_path):
@@ -537,7 +537,7 @@ def test_shared_memory_that_an_actor_creates_outlives_it_and_not_the_program(wit
     assert lines == ["0", "b'abc'", "b'abc' 1"]
     assert "leaked" in ended.err
     gone = Path("/dev/shm", name)
-    assert programs.seconds_until(lambda: not gone.exists(), PATIENCE) < PATIENCE
+    programs.wait_until(lambda: not gone.exists(), PATIENCE)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")

@@ -82,8 +82,8 @@ def test_an_idle_actor_that_dies_is_started_again():
     with start() as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGKILL)
-        programs.seconds_until(lambda: executor.stats().restarts == 1, PATIENCE)
-        programs.seconds_until(lambda: executor.stats().pid not in (None, pid), PATIENCE)
+        programs.wait_until(lambda: executor.stats().restarts == 1, PATIENCE)
+        programs.wait_until(lambda: executor.stats().pid not in (None, pid), PATIENCE)
         assert executor.stats().state == "running"
         assert executor.post((tasks.get_pid,)).result(PATIENCE) != pid
 
@@ -158,7 +158,7 @@ def test_a_constructor_that_fails_once_in_a_restart_is_tried_again(tmp_path, gat
         gate.reached()
         (tmp_path / "births.fail").touch()
         gate.open()
-        programs.seconds_until(lambda: len(words(path)) > 2, PATIENCE)
+        programs.wait_until(lambda: len(words(path)) > 2, PATIENCE)
         (tmp_path / "births.fail").unlink()
         assert waiting.result(PATIENCE) == "at last"
 
@@ -347,7 +347,7 @@ def test_an_actor_that_keeps_dying_leaves_nothing_behind():
         assert future.exception(PATIENCE).started
     assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
     executor.shutdown()
-    programs.seconds_until(lambda: programs.descriptors_of_this_process() == before, 2)
+    programs.wait_until(lambda: programs.descriptors_of_this_process() == before)
 
 
 def test_the_exit_of_the_interpreter_drains_across_a_death(script, tmp_path):

@@ -47,7 +47,7 @@ def dump_until(executor, what):
         texts.append(executor.dump_traceback(timeout=PATIENCE))
         return what in texts[-1]
 
-    programs.seconds_until(look, PATIENCE)
+    programs.wait_until(look, PATIENCE)
 
 
 def test_it_shows_every_thread_of_a_process(process, gate):

@@ -1,6 +1,7 @@
-"""Messages and answers that go to and fro one by one: then who waits reads, not the I/O thread.
+"""Messages and answers that go to and fro one by one: then the thread that waits in `result()`
+reads the answers, not the I/O thread.
 
-Every other way to hear of an answer has to work from that state as well, and leave it.
+Every other way to hear of an answer must work from that state as well, and end it.
 """
 
 import asyncio
@@ -17,16 +18,16 @@ import actors
 import futures_actors
 import loggers
 import tasks
+from gates import PATIENCE
 
 LOGGER = "tests.of.waiting"
-PATIENCE = 20
 #: Far more than the few that it takes.
 TIMES = 50
 
 
 @pytest.fixture
 def executor():
-    """A process actor whose answers are read by who waits for them."""
+    """A process actor whose answers are read by the thread that waits for them."""
     with actors.ProcessDo.executor() as executor:
         for number in range(TIMES):
             assert executor.post((tasks.echo, number)).result(PATIENCE) == number
@@ -89,7 +90,7 @@ def test_a_wait_ends_with_its_timeout(executor, gate):
     start = time.monotonic()
     with pytest.raises(futures.TimeoutError):
         future.result(0.1)
-    assert 0.09 < time.monotonic() - start < 5
+    assert time.monotonic() - start >= 0.09
     gate.open()
     assert future.result(PATIENCE) == "passed"
 
@@ -118,7 +119,7 @@ def test_a_signal_ends_the_wait(executor, gate):
         start = time.monotonic()
         with pytest.raises(Alarm):
             future.result(PATIENCE)
-        assert time.monotonic() - start < 0.9
+        assert time.monotonic() - start < 0.9  # before the main thread's next look, once a second
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

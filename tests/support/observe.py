@@ -1,5 +1,5 @@
 """What tests see of objects and of threads without asking them: whether an object has gone, whether
-a thread sleeps and how often it was woken."""
+a thread sleeps and how often it was woken. And what an actor's failed start is answered with."""
 
 import gc
 import sys
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import futures_actors
 import programs
+from gates import PATIENCE
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -35,7 +37,7 @@ def is_let_go(seen):
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return programs.seconds_until(gone, 5) < 5
+        return programs.wait_until(gone)
     finally:
         if was_enabled:
             gc.enable()
@@ -48,7 +50,7 @@ def is_collected(*seen):
         gc.collect()
         return all(one() is None for one in seen)
 
-    return programs.seconds_until(gone, 5) < 5
+    return programs.wait_until(gone)
 
 
 def tasks_of(pid):
@@ -75,3 +77,13 @@ def in_thread(function):
     thread = threading.Thread(target=function)
     thread.start()
     return thread
+
+
+def init_error(executor):
+    """Return the `ActorInitError` of an actor, whether `post` raises it or the future has it."""
+    try:
+        error = executor.post(1).exception(PATIENCE)
+    except futures_actors.ActorInitError as raised:
+        error = raised
+    assert isinstance(error, futures_actors.ActorInitError)
+    return error

@@ -303,13 +303,13 @@ def is_gone(pid):
         return True
 
 
-def seconds_until(condition, timeout):
-    """Wait for a condition that only looking can tell; return how long it took."""
-    start = time.monotonic()
+def wait_until(condition, timeout=PATIENCE):
+    """Look again and again until a condition holds, for what wakes nobody when it changes."""
+    deadline = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() - start < timeout, f"not within {timeout} s"
+        assert time.monotonic() < deadline, f"not within {timeout} s"
         time.sleep(0.005)
-    return time.monotonic() - start
+    return True
 
 
 def resident_bytes():
