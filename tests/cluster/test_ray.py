@@ -321,7 +321,7 @@ def carrier(monkeypatch):
     return lambda: made[0]
 
 
-def test_unavailable_is_dead(carrier, gate):
+def test_an_actor_that_ray_calls_unavailable_is_dead(carrier, gate):
     """Nobody knows what became of the message, nor whether it would be handled twice."""
     executor = RayDo.executor()
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
@@ -336,7 +336,7 @@ def test_unavailable_is_dead(carrier, gate):
     programs.wait_until(lambda: programs.is_gone(pid), PATIENCE)
 
 
-def test_what_ray_cannot_do_for_a_message_is_that_messages_error_alone(carrier, gate):
+def test_what_ray_cannot_do_for_a_message_is_only_that_messages_error(carrier, gate):
     with RayDo.executor() as executor:
         running = executor.post((tasks.pause, gate))
         gate.reached()
@@ -362,7 +362,7 @@ def test_options_that_ray_has_go_to_ray():
         assert future.result(50) == "seen"
 
 
-def test_an_option_that_nobody_has_is_rays_to_refuse():
+def test_ray_refuses_an_option_that_it_does_not_know():
     with pytest.raises(ValueError, match="no_such_option"):
         RayDo.options(no_such_option=1).executor()
 

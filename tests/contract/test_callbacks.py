@@ -97,7 +97,7 @@ def test_callbacks_have_run_when_result_returns(kind):
     assert early <= 10  # where the callback takes long in spite of itself
 
 
-def test_a_callback_may_wait_for_whoever_waits_in_result(any_kind, gate):
+def test_a_callback_may_wait_for_a_thread_that_waits_in_result(any_kind, gate):
     returned = threading.Event()
     bell = Bell(lambda _: waited.append(returned.wait(PATIENCE)))
     waited = []

@@ -174,7 +174,7 @@ def test_a_post_that_gave_up_is_passed_over(kind, gate):
         assert got[0].result(PATIENCE) == 2
 
 
-def test_those_who_wait_are_served_in_turn(kind, gate):
+def test_posts_that_wait_for_room_are_served_in_turn(kind, gate):
     with start(kind, 1) as executor:
         executor.post((tasks.pause, gate))
         gate.reached()
@@ -191,7 +191,7 @@ def test_those_who_wait_are_served_in_turn(kind, gate):
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_shutdown_refuses_those_who_wait(kind, gate, wait):
+def test_shutdown_refuses_posts_that_wait_for_room(kind, gate, wait):
     with start(kind, 1) as executor:
         posted = fill(executor, gate, 1)
         thread, got = post_from_thread(executor, (tasks.echo, 1))
@@ -205,7 +205,7 @@ def test_shutdown_refuses_those_who_wait(kind, gate, wait):
         assert posted[-1].result(PATIENCE) == 0
 
 
-def test_death_refuses_those_who_wait(process, gate):
+def test_death_refuses_posts_that_wait_for_room(process, gate):
     with start(process, 1) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         fill(executor, gate, 1)
@@ -216,7 +216,7 @@ def test_death_refuses_those_who_wait(process, gate):
         assert isinstance(got[0], futures_actors.ActorDied)
 
 
-def test_a_failed_constructor_refuses_those_who_wait(kind, gate):
+def test_a_failed_constructor_refuses_posts_that_wait_for_room(kind, gate):
     executor = start(kind, 1, actors.Fails, KeyError("k"), gate)
     gate.reached()
     executor.post(1)

@@ -11,7 +11,7 @@ import tasks
 from gates import PATIENCE
 
 
-def test_a_fresh_actor(kind):
+def test_the_stats_of_a_fresh_actor(kind):
     with kind.start(actors.Do) as executor:
         stats = executor.stats()
         assert type(stats) is futures_actors.Stats
@@ -31,7 +31,7 @@ def test_the_pid_is_that_of_the_process(process):
     assert executor.stats().pid is None
 
 
-def test_what_waits_and_what_runs(kind, gate):
+def test_stats_tell_what_waits_and_what_runs(kind, gate):
     with kind.start(actors.Do) as executor:
         executor.post((tasks.pause, gate))
         gate.reached()
@@ -91,7 +91,7 @@ def test_what_fails_in_the_parent_is_counted(process):
         assert executor.stats().failed == 1
 
 
-def test_states(kind, gate):
+def test_the_states_of_an_actor(kind, gate):
     executor = kind.start(actors.Do)
     future = executor.post((tasks.pause, gate))
     gate.reached()

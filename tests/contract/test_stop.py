@@ -49,7 +49,7 @@ def test_shutdown_that_takes_too_long_is_a_timeout_error_and_goes_on(kind, gate)
     assert [future.result(0) for future in posted] == ["passed", 0, 1, 2]
 
 
-def test_a_timeout_matters_to_who_waits_alone(kind, gate):
+def test_a_timeout_matters_only_to_a_post_that_waits(kind, gate):
     executor, posted = busy(kind, gate)
     executor.shutdown(wait=False, timeout=0)
     gate.open()
@@ -128,7 +128,7 @@ def test_force_is_used_twice_and_after_the_end(kind, gate, force):
     use()
 
 
-def test_force_on_an_idle_actor(kind, force):
+def test_an_idle_actor_can_be_ended_by_force(kind, force):
     executor = kind.start(actors.Echo)
     future = executor.post(1)
     assert future.result(PATIENCE) == 1
@@ -137,7 +137,7 @@ def test_force_on_an_idle_actor(kind, force):
     assert future.result(0) == 1
 
 
-def test_force_at_once_after_the_start(kind, force):
+def test_an_actor_can_be_ended_by_force_right_after_its_start(kind, force):
     executor = kind.start(actors.Echo)
     future = executor.post(1)
     getattr(executor, force)()
@@ -145,7 +145,7 @@ def test_force_at_once_after_the_start(kind, force):
     assert future.done()
 
 
-def test_force_while_the_constructor_runs(process, gate, force):
+def test_an_actor_can_be_ended_by_force_while_its_constructor_runs(process, gate, force):
     executor = process.start(actors.Waits, gate)
     posted = [executor.post(number) for number in range(3)]
     gate.reached()
@@ -170,7 +170,7 @@ def test_kill_ends_a_process_that_was_stopped(process, gate):
     assert posted[-1].exception(PATIENCE).exitcode == -signal.SIGKILL
 
 
-def test_kill_wakes_those_who_wait(kind, gate):
+def test_kill_wakes_threads_that_wait(kind, gate):
     """In `shutdown` and in `result`."""
     executor, posted = busy(kind, gate)
     waiters = [threading.Thread(target=executor.shutdown)]

@@ -150,7 +150,7 @@ def test_a_told_message_whose_answer_has_not_run_is_logged(kind, body, caplog):
     assert f"handle of actor {body.__name__} returned " in text
 
 
-def test_a_process_actors_coroutine_warns_nobody(process, capfd):
+def test_a_process_actors_coroutine_warns_of_nothing(process, capfd):
     with start(process, Coroutine) as executor:
         executor.post(1).exception(PATIENCE)
         executor.tell(1)
@@ -159,7 +159,7 @@ def test_a_process_actors_coroutine_warns_nobody(process, capfd):
     assert "never awaited" not in capfd.readouterr().err
 
 
-def test_a_coroutine_that_has_begun_is_left_to_whoever_runs_it(thread):
+def test_a_coroutine_that_has_begun_is_left_to_its_runner(thread):
     """It is refused as any other, and goes on where it runs."""
 
     async def main():

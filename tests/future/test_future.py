@@ -183,7 +183,7 @@ def ask(request):
 
 @on_linux
 @pytest.mark.parametrize("how", ["cancel", "shutdown"])
-def test_a_cancelled_future_wakes_whoever_waits_while_the_actor_is_held(kind, gate, ask, how):
+def test_a_cancelled_future_wakes_its_waiters_while_the_actor_is_held(kind, gate, ask, how):
     woken = []
 
     def wait():
@@ -293,7 +293,7 @@ def test_copying_a_future_is_an_error_that_says_what_to_do(duplicate, finished):
         duplicate(future)
 
 
-def test_a_future_as_a_message_to_a_process_fails_that_message_alone(process):
+def test_a_future_as_a_message_to_a_process_fails_only_that_message(process):
     with process.start(actors.Echo) as executor:
         first = executor.post(1)
         second = executor.post([first])

@@ -144,7 +144,7 @@ def test_what_a_message_came_to_goes_with_its_future(kind, look_into, ends):
             assert is_let_go(seen)
 
 
-def test_the_answer_to_nobody_is_let_go(thread):
+def test_an_answer_whose_future_is_dropped_is_let_go(thread):
     message = Thing()
     seen = weakref.ref(message)
     with thread.start(actors.Echo) as executor:
@@ -184,7 +184,7 @@ def test_a_child_keeps_nothing_while_it_waits(process, tmp_path, way):
 
 
 @pytest.mark.parametrize("way", ["callback", "wait", "as_completed"])
-def test_whoever_waited_does_not_keep_the_answer(kind, gate, way):
+def test_a_thread_that_waited_does_not_keep_the_answer(kind, gate, way):
     with kind.start(actors.Do) as executor:
         future = executor.post((tasks.pause, gate))
         seen = weakref.ref(future)
@@ -202,7 +202,7 @@ def test_whoever_waited_does_not_keep_the_answer(kind, gate, way):
         assert is_let_go(seen)
 
 
-def test_an_answer_is_kept_by_its_future_alone(any_kind):
+def test_an_answer_is_kept_only_by_its_future(any_kind):
     with any_kind.start(actors.Echo) as executor:
         future = executor.post(Thing())
         thing = weakref.ref(future.result(PATIENCE))
@@ -234,7 +234,7 @@ def test_a_cancelled_message_is_let_go(kind, gate):
         assert is_let_go(seen)
 
 
-def test_an_exception_is_kept_by_its_future_alone(any_kind):
+def test_an_exception_is_kept_only_by_its_future(any_kind):
     with any_kind.start(actors.Do) as executor:
         future = executor.post((tasks.fail_with, "Custom", 7, "reason"))
         error = weakref.ref(future.exception(PATIENCE))

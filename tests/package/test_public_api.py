@@ -29,7 +29,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("module", NAMES)
-def test_names_are_where_they_belong(module):
+def test_each_name_is_in_the_module_it_belongs_to(module):
     found = importlib.import_module(module)
     for name in NAMES[module].split():
         assert hasattr(found, name), name

@@ -250,7 +250,7 @@ def test_what_arrives_is_writable_if_it_was(echo):
     assert not memoryview(echo.post(Holder(bytearray(MIB))).result(PATIENCE).data).readonly
 
 
-def test_changing_what_arrived_is_seen_by_nobody_else(echo):
+def test_a_change_to_an_array_that_arrived_reaches_no_other_copy(echo):
     sent = numbers()
     first = echo.post(sent).result(PATIENCE)
     second = echo.post(sent).result(PATIENCE)

@@ -55,7 +55,7 @@ REAPERS = {
 
 @pytest.mark.parametrize("how", REAPERS.values(), ids=REAPERS)
 @pytest.mark.parametrize("ending", ["terminate", "kill", "death", "broken link"])
-def test_where_somebody_else_reaps_no_exit_code_is_made_up(script, how, ending):
+def test_no_exit_code_is_made_up_where_other_code_reaps_the_child(script, how, ending):
     """It is what it was, or None: `subprocess` says 0 there."""
     source = f"""if True:
         import actors, os, signal, tasks, threading, time

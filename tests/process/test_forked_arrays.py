@@ -133,7 +133,7 @@ def test_an_array_that_its_parent_drops_is_not_overwritten(do):
 @pytest.mark.parametrize(
     "value", [full(7), list(range(100_000)), "t" * MIB], ids=["array", "list", "text"]
 )
-def test_an_answer_that_nobody_has_opened_is_in_both(do, value):
+def test_an_unopened_answer_is_in_both_after_a_fork(do, value):
     future = do.post((tasks.echo, value))
     until_done(future)
     forked = Forked(lambda: np.array_equal(future.result(PATIENCE), value))
@@ -279,7 +279,7 @@ def test_what_arrives_while_a_fork_is_under_way_is_in_both(script):
 
 
 @pytest.mark.parametrize("end", ["shutdown", "kill"])
-def test_arrays_whose_actor_is_gone_are_each_ones_own_too(process, end):
+def test_arrays_whose_actor_has_ended_are_separate_after_a_fork_too(process, end):
     executor = process.start(actors.Do)
     array = ask(executor, 7).result(PATIENCE)
     unopened = ask(executor, 6)

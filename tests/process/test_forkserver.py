@@ -44,7 +44,7 @@ def test_actors_that_start_faster_than_children_are_forked(process):
         executor.shutdown()
 
 
-def test_the_child_that_is_ready_has_no_descriptor_of_anybody(process):
+def test_the_child_that_is_ready_has_only_descriptors_of_its_own(process):
     """Else the end of a pipe or of a process would not be seen."""
     with start(process) as executor:
         executor.post((tasks.get_pid,)).result(PATIENCE)

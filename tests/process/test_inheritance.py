@@ -339,7 +339,7 @@ def test_a_process_has_the_name_of_its_actor(process, method):
             assert comm == name.encode()[:15].decode(errors="ignore")
 
 
-def test_multiprocessing_knows_in_a_child_whose_it_is(process, method):
+def test_multiprocessing_knows_in_a_child_its_name_and_its_parent(process, method):
     options = process.actor(actors.Do).options(start_method=method, name="left")
     with options.executor() as executor:
         asked = executor.post((tasks.call, tell_of_multiprocessing))

@@ -78,7 +78,7 @@ def test_it_is_there_before_the_answer_of_the_handle_that_logged_it(process, see
     assert seen.texts() == [str(number) for number in range(600)]
 
 
-def test_it_leaves_while_handle_goes_on(process, seen, gate):
+def test_a_record_leaves_while_handle_goes_on(process, seen, gate):
     with process.start(actors.Do) as executor:
         future = executor.post((loggers.log_and_pause, LOGGER, "begun", gate))
         seen.wait_for(1)
@@ -179,7 +179,7 @@ def test_a_handler_may_wait_for_the_actor_that_logs(process, logger):
         logger.removeHandler(handler)
 
 
-def test_who_holds_a_handlers_lock_can_wait_for_the_actor(process, seen):
+def test_a_thread_that_holds_a_handlers_lock_can_wait_for_the_actor(process, seen):
     with process.start(actors.Do) as executor:
         seen.acquire()
         try:

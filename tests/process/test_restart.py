@@ -330,7 +330,7 @@ def test_methods_and_functions_run_on_the_new_instance(gate):
         assert answer.result(PATIENCE) == 1024
 
 
-def test_those_who_wait_one_by_one_are_served_by_the_new_instance():
+def test_round_trips_one_by_one_go_on_with_the_new_instance():
     """The thread that waits in `result` reads in the place of the I/O thread then."""
     with start(3) as executor:
         for _ in range(3):

@@ -15,7 +15,7 @@ from futures_actors import ActorDied, ActorInitError, BrokenActor
 from gates import PATIENCE
 
 
-def test_it_shows_where_handle_is(kind, gate):
+def test_a_traceback_shows_where_handle_is(kind, gate):
     with kind.start(actors.Do) as executor:
         future = executor.post((tasks.pause, gate))
         gate.reached()
@@ -60,7 +60,7 @@ def test_it_shows_every_thread_of_a_process(process, gate):
     assert "in pause_in_thread" in text
 
 
-def test_it_shows_the_constructor(kind, gate):
+def test_a_traceback_shows_the_constructor(kind, gate):
     with kind.start(actors.Waits, gate) as executor:
         gate.reached()
         text = executor.dump_traceback(timeout=PATIENCE)
@@ -68,13 +68,13 @@ def test_it_shows_the_constructor(kind, gate):
     assert "in __init__" in text
 
 
-def test_an_idle_actor_has_one_too(kind):
+def test_an_idle_actor_has_a_traceback_too(kind):
     with kind.start(actors.Do) as executor:
         executor.post((tasks.echo, 1)).result(PATIENCE)
         assert "most recent call" in executor.dump_traceback(timeout=PATIENCE)
 
 
-def test_it_can_be_called_at_once_and_again(process):
+def test_a_traceback_can_be_had_right_after_the_start_and_again(process):
     """The child may not have come far enough to be asked."""
     with process.start(actors.Do) as executor:
         first = executor.dump_traceback(timeout=PATIENCE)
@@ -86,7 +86,7 @@ def test_it_can_be_called_at_once_and_again(process):
     assert "most recent call first" in first
 
 
-def test_many_may_ask_at_once(process, gate):
+def test_many_threads_may_ask_for_a_traceback_at_once(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((tasks.pause, gate))
         gate.reached()
@@ -106,7 +106,7 @@ def test_many_may_ask_at_once(process, gate):
     assert [text for text in texts if text.count("in pause") != 1] == []
 
 
-def test_messages_are_not_disturbed(process):
+def test_tracebacks_disturb_no_messages(process):
     with process.start(actors.Counter) as executor:
         futures = []
         for _ in range(20):
@@ -115,14 +115,14 @@ def test_messages_are_not_disturbed(process):
         assert futures[-1].result(PATIENCE) == 2000
 
 
-def test_a_nap_is_not_cut_short(process):
+def test_a_traceback_does_not_cut_a_nap_short(process):
     with process.start(actors.Do) as executor:
         future = executor.post((loggers.timed_nap, 0.3))
         dump_until(executor, "in timed_nap")
         assert future.result(PATIENCE) >= 0.3
 
 
-def test_a_stopped_process_is_a_timeout(process):
+def test_the_traceback_of_a_stopped_process_is_a_timeout(process):
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGSTOP)
@@ -134,14 +134,14 @@ def test_a_stopped_process_is_a_timeout(process):
         assert executor.dump_traceback(timeout=PATIENCE).count("_process/child.py") == 1
 
 
-def test_an_ended_actor_has_none(kind):
+def test_an_ended_actor_has_no_traceback(kind):
     executor = kind.start(actors.Do)
     executor.shutdown()
     with pytest.raises(RuntimeError, match="has ended"):
         executor.dump_traceback()
 
 
-def test_of_a_dead_actor_it_says_how_it_died(process):
+def test_a_dead_actor_has_no_traceback_but_says_how_it_died(process):
     with process.start(actors.Do) as executor:
         executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         with pytest.raises(ActorDied, match="exited with code 3"):

@@ -133,7 +133,7 @@ def test_a_large_message_and_answer_cross(executor):
         assert executor.post((tasks.echo, data)).result(PATIENCE) == data
 
 
-def test_a_message_cancelled_by_another_thread_wakes_who_waits(executor, gate):
+def test_a_message_cancelled_by_another_thread_wakes_its_waiters(executor, gate):
     running = executor.post((tasks.pause, gate))
     waiting = executor.post((tasks.echo, 1))
     threading.Timer(0.05, waiting.cancel).start()
@@ -144,7 +144,7 @@ def test_a_message_cancelled_by_another_thread_wakes_who_waits(executor, gate):
 
 
 @pytest.mark.parametrize("way", ["cancel", "set_result"])
-def test_a_future_that_is_ended_here_wakes_who_waits(executor, way):
+def test_a_future_that_the_parent_itself_ends_wakes_its_waiters(executor, way):
     """Although the child, which is stopped, says nothing."""
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     os.kill(pid, signal.SIGSTOP)

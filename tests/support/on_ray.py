@@ -20,7 +20,7 @@ ELSEWHERE = "its process is not this program's: it has the surroundings that its
 NOT_ON_RAY = {
     "test_an_actor_without_arguments_is_constructed_before_anything_is_posted[ray]": ELSEWHERE,
     "test_a_bad_option_is_an_error_that_names_it[ray-unknown]": "what is unknown goes to Ray",
-    "test_a_fresh_actor[ray]": "its process is known when it has one",
+    "test_the_stats_of_a_fresh_actor[ray]": "its process is known when it has one",
 }
 
 
