@@ -11,8 +11,8 @@
 //!  future.result() ◀─ py::future ◀─ engine::cell ◀── settle ─────────────────────────────┘
 //! ```
 //!
-//! `engine` never touches Python, and `py` alone does. Python's own side (exceptions, what starts
-//! a child interpreter, the public classes) is in `python/futures_actors/`.
+//! `engine` never touches Python; only `py` does. The package's Python code (exceptions, starting a
+//! child interpreter, the public classes) is in `python/futures_actors/`.
 
 pub mod engine;
 #[cfg(feature = "python")]

@@ -1,18 +1,19 @@
-//! Waiting for a partner that is about to answer: a thread polls for a moment before it sleeps.
+//! Waits for a partner that is about to answer: a thread polls for a moment before it sleeps.
 //!
-//! To wake a thread on an idle CPU takes 40 us, more than ten times what a message to a thread does.
-//! So where messages and answers go to and fro, each side polls while the other works, if the other
-//! runs on another CPU. On the same CPU it sleeps at once: until it does, the other cannot run.
+//! Waking a thread on an idle CPU takes 40 us, more than ten times as long as a message to a thread.
+//! So while messages and answers go to and fro, each side polls while the other works, if the other
+//! runs on another CPU. On the same CPU it sleeps at once, because the other cannot run before that.
 //!
 //! # Why no wake-up is lost
-//! Polling is only looking: what `wait` returns comes from a look, or from a sleep that would have
-//! been right without any look. The words here are advice. However stale or torn apart they are, they
-//! decide whether a thread polls, never whether it is woken.
+//! A poll only reads. What `wait` returns comes from a poll, or from a sleep that is correct without
+//! any poll. The words here are hints: even if stale or inconsistent, they only decide whether a
+//! thread polls, never whether it is woken.
 //!
 //! # What it costs at most
-//! `LIMIT_NANOS` of CPU time for each wait, and nothing while an actor is idle. A side polls only
-//! where its last two waits ended less than `BRISK_NANOS` apart, and after a poll that was in vain it
-//! lets 1 wait pass, after the next 2, then 4, up to `MOST_SKIPPED`; one that paid halves that.
+//! `LIMIT_NANOS` of CPU time for each wait, and nothing while an actor is idle. A side polls only if
+//! its last two waits ended less than `BRISK_NANOS` apart. After a poll in vain it does not poll in
+//! the next wait, after another one not in the next 2, then 4, up to `MOST_SKIPPED`. A poll that paid
+//! halves that number.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,51 +24,53 @@ use super::sys;
 
 /// How long a thread polls at most.
 const LIMIT_NANOS: u64 = 50_000;
-/// Answers that come further apart than this are not worth polling for.
+/// If waits end further apart than this, polling is not worthwhile.
 const BRISK_NANOS: u64 = 1_000_000;
-/// How many looks there are between two readings of the clock: together about a microsecond.
+/// How often a thread looks between two readings of the clock. It takes about a microsecond.
 const LOOKS: u32 = 16;
 const MOST_SKIPPED: u32 = 256;
-/// How long the actor waits at most for the sender of a message to wait for the answer.
+/// How long the actor waits at most until the sender of a message waits for its answer.
 const SENDER_NANOS: u64 = 10_000;
 
-/// On which CPU one side was last seen, for the other side to read: its number and one, or 0.
+/// The CPU on which one side was last seen, for the other side to read: its number plus 1, or 0 if it
+/// is unknown.
 ///
-/// Relaxed throughout: it is advice.
+/// Relaxed throughout: it is a hint.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a>(pub &'a AtomicU64);
 
 impl Place<'_> {
-    /// Says where the calling thread runs; where the system does not tell, that it is nowhere.
+    /// Stores and returns the CPU on which the calling thread runs; 0 if the system does not tell.
     fn publish(self) -> u64 {
         let here = sys::current_cpu().map_or(0, |cpu| u64::from(cpu) + 1);
-        // Most often it is there already, in a line of the cache that the other side reads.
+        // Usually it is there already. Then nothing is written, since the other side reads this cache
+        // line.
         if self.0.load(Ordering::Relaxed) != here {
             self.0.store(here, Ordering::Relaxed);
         }
         here
     }
 
-    /// Whether it was last seen on a CPU, and that is not `here`.
+    /// Whether that side was last seen on a known CPU other than `here`.
     fn is_elsewhere(self, here: u64) -> bool {
         let there = self.0.load(Ordering::Relaxed);
         here != 0 && there != 0 && there != here
     }
 }
 
-/// How one side waits for the other, and how its waits have gone. Several threads may share it, as
-/// the callers of an actor do: then it is about all of their waits.
+/// Decides whether one side polls, from how its last waits went. The callers of an actor share one,
+/// which then counts the waits of them all.
 ///
-/// Relaxed throughout, and without compare-exchange: a count that is lost costs one poll.
+/// Relaxed throughout, and without compare-exchange: a lost count costs one poll.
 #[derive(Debug, Default)]
 pub struct Patience {
     /// When the last wait ended, by `sys::now_nanos`.
     ended: AtomicU64,
-    /// How long after the one before.
+    /// How long that was after the end of the wait before.
     interval: AtomicU64,
-    /// How many waits pass without polling after the next poll that is in vain, less one.
+    /// One less than the number of waits without a poll after the next poll in vain.
     penalty: AtomicU32,
-    /// How many waits are still to pass without polling.
+    /// How many of the next waits are without a poll.
     skipped: AtomicU32,
 }
 
@@ -103,7 +106,8 @@ impl Patience {
         found
     }
 
-    /// Looks until there is something, for `LIMIT_NANOS` at most, or until both sides run on one CPU.
+    /// Polls until `look` finds something, both sides run on the same CPU, or `LIMIT_NANOS` have
+    /// passed.
     fn poll<T>(
         &self,
         [mine, theirs]: [Place<'_>; 2],
@@ -119,7 +123,7 @@ impl Patience {
                 std::hint::spin_loop();
             }
             if !theirs.is_elsewhere(mine.publish()) {
-                // The next wait that finds them apart may poll.
+                // Not counted as in vain: the next wait may poll if the CPUs differ again.
                 return None;
             }
             if sys::now_nanos() - begun >= LIMIT_NANOS {
@@ -129,12 +133,12 @@ impl Patience {
         }
     }
 
-    /// Whether to poll in this wait, which is counted.
+    /// Whether to poll in this wait. Counts the wait.
     fn is_worth_polling(&self) -> bool {
         self.interval.load(Ordering::Relaxed) < BRISK_NANOS && self.is_due()
     }
 
-    /// Whether it has been passed over often enough since it was last in vain.
+    /// Whether enough waits have passed since the last poll in vain. Counts this one.
     fn is_due(&self) -> bool {
         let skipped = self.skipped.load(Ordering::Relaxed);
         if skipped > 0 {
@@ -157,7 +161,7 @@ impl Patience {
         self.penalty.store(penalty, Ordering::Relaxed);
     }
 
-    /// A wait has ended, `now`.
+    /// Records that a wait has ended at the time `now`.
     fn end(&self, now: u64) {
         let before = self.ended.swap(now, Ordering::Relaxed);
         self.interval
@@ -165,7 +169,7 @@ impl Patience {
     }
 }
 
-/// How the callers of an actor's thread, and that thread, wait for each other.
+/// How an actor's thread and its callers wait for each other.
 #[derive(Debug, Default)]
 pub struct Handoff {
     callers_cpu: AtomicU64,
@@ -184,7 +188,7 @@ impl Handoff {
         Place(&self.actors_cpu)
     }
 
-    /// A caller waits until its message is `done`, as `Latch::wait` does.
+    /// For a caller: waits until its message is `done`, like `Latch::wait`.
     pub fn wait_for_answer(&self, done: &Latch, deadline: Option<Instant>) -> Wait {
         let soon = Instant::now() + Duration::from_nanos(LIMIT_NANOS);
         if deadline.is_some_and(|at| at <= soon) {
@@ -198,11 +202,11 @@ impl Handoff {
         )
     }
 
-    /// The actor waits for its next message; `None`: there will be none.
+    /// For the actor: waits for its next message. `None` if there will be none.
     ///
-    /// It polls if the last message was `awaited`. A message that it finds so has just been posted:
-    /// where there is a GIL, its sender still has that, and lets go of it when it waits for the
-    /// answer. `done` says how to see that.
+    /// It polls if the last message was `awaited`. A message that a poll finds has just been posted.
+    /// With a GIL, its sender still has the GIL, and releases it when it waits for the answer. `done`
+    /// gives the latch by which to see that.
     pub fn wait_for_message<T>(
         &self,
         mailbox: &Mailbox<T>,
@@ -238,10 +242,10 @@ impl Handoff {
         )
     }
 
-    /// Gives the CPU to the caller that was just woken, if that waits for it. If it posts again at
-    /// once, the message is found without the two system calls of a sleep: 3.0 us instead of 4.1.
+    /// Yields the CPU to the caller that was just woken, if it waits for this CPU. If that posts again
+    /// at once, its message is found without the two system calls of a sleep: 3.0 us instead of 4.1.
     ///
-    /// Where a thread that computes has the CPU instead, for milliseconds, this is done more rarely.
+    /// If a thread that computes gets the CPU instead, for milliseconds, this is done more rarely.
     fn let_caller_run(&self) {
         if !self.yields.is_due() {
             return;
@@ -255,7 +259,7 @@ impl Handoff {
         }
     }
 
-    /// Returns once a thread waits for `done`, or none is likely to.
+    /// Returns when a thread waits for `done`, or when it is unlikely that one will.
     fn let_sender_wait(&self, done: &Latch) {
         let begun = sys::now_nanos();
         loop {
@@ -274,7 +278,7 @@ impl Handoff {
     }
 }
 
-/// Whether a thread waited for the answer to a message when that was given.
+/// Whether a thread waited for a message's answer when the message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     Yes,
@@ -282,7 +286,7 @@ pub enum Awaited {
 }
 
 impl Awaited {
-    /// By the latch of its message, which is not set yet.
+    /// Read from the message's latch, which is not set yet.
     pub fn by(done: &Latch) -> Self {
         if done.is_awaited() {
             Self::Yes
@@ -298,8 +302,8 @@ mod tests {
     use std::cell::Cell;
     use std::sync::Arc;
 
-    /// Runs a wait whose partner is last seen on CPU `there`, and which finds something at look
-    /// number `at`, if it polls so long. Returns whether it polled, and whether it slept.
+    /// Runs a wait whose partner was last seen on CPU `there`, and whose poll finds something at look
+    /// number `at`. Returns whether it polled, and whether it slept.
     fn wait(patience: &Patience, there: u64, at: u32) -> (bool, bool) {
         let (mine, theirs) = (AtomicU64::new(0), AtomicU64::new(there));
         let (polled, slept, looks) = (Cell::new(false), Cell::new(false), Cell::new(0));
@@ -351,7 +355,7 @@ mod tests {
         let mut between = Vec::new();
         let mut passed = 0;
         for _ in 0..2_000 {
-            // However slow the machine is: this is not about the time between.
+            // This test is not about the interval, which depends on the machine.
             patience.interval.store(0, Ordering::Relaxed);
             let (polled, slept) = wait(&patience, ELSEWHERE, NEVER);
             assert!(slept);

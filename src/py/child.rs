@@ -310,7 +310,7 @@ impl<'py> ChildLoop<'py> {
         self.send(py, encode(Kind::Done, sequence, b""), Haste::Soon)
     }
 
-    /// Has the object handle the message, and encodes the answer. `None` if it was sent by `tell`.
+    /// Lets the object handle the message, and encodes the answer. `None` if it was sent by `tell`.
     fn answer(
         &self,
         actor: &Bound<'py, PyAny>,

@@ -97,7 +97,7 @@ impl Transport for Remote {
         }
     }
 
-    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+    fn in_flight(&self) -> Vec<Arc<ActorCell>> {
         // Messages that have been sent count as begun.
         Vec::new()
     }

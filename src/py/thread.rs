@@ -74,7 +74,7 @@ impl Transport for SameProcess {
 
     fn rouse(&self, _py: Python<'_>) {}
 
-    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+    fn in_flight(&self) -> Vec<Arc<ActorCell>> {
         Vec::new()
     }
 

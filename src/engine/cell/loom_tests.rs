@@ -134,7 +134,7 @@ fn loom_a_thread_that_finds_the_condition_is_told_of_the_end() {
     loom::model(|| {
         let cell = posted();
         let is_published = Arc::new(AtomicBool::new(false));
-        // What the condition guards: whether somebody has joined the waiters, and was told.
+        // What the condition guards: whether a waiter has joined, and whether it was told.
         let waiters = Arc::new(Mutex::new((false, false)));
         let exposer = {
             let (cell, is_published) = (Arc::clone(&cell), Arc::clone(&is_published));

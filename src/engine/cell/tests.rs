@@ -126,7 +126,7 @@ fn the_watch_goes_to_whoever_ends_the_cell() {
 }
 
 #[test]
-fn a_message_sent_ahead_is_cancelled_only_if_it_can_be_withdrawn() {
+fn a_message_in_flight_is_cancelled_only_if_it_can_be_withdrawn() {
     let cell = cell_in(Phase::Pending);
     assert_eq!(
         cell.exchange(|message| ("ticket", message)),

@@ -4,7 +4,7 @@
 //! it with one store, so no message goes back.
 //!
 //! ```text
-//!            take (its filler)              release (whoever has the block)
+//!            take (its filler)              release (the block's owner)
 //!  COLD ─────────────────────────▶ HELD ──────────────────────────▶ WARM ─ age ─▶ OLD
 //!   ▲ ▲                            │ ▲         take (its filler)     │             │
 //!   │ └──────── abandon ───────────┘ └───────────────────────────────┴─────────────┤
@@ -256,7 +256,7 @@ mod loom_tests {
                 thread::spawn(move || {
                     let trimmed = (0..2).any(|_| slots.age(0).is_some());
                     if trimmed {
-                        // Nobody may have it between these two.
+                        // No other thread may have it between these two.
                         assert!(!slots.is_held(0));
                         slots.trimmed(0);
                     }

@@ -61,11 +61,11 @@ impl Host {
     fn cancel_all(&self, py: Python<'_>) -> PyResult<()> {
         // The mailbox first: messages that left it before this are in flight.
         let waiting = self.mailbox.drain();
-        let sent_ahead = py.detach(|| self.transport.sent_ahead());
+        let in_flight = py.detach(|| self.transport.in_flight());
         let mut cancelled = Ok(());
         let mut attached = Attached::begin();
         // The latest first: otherwise the actor could skip an early one and begin the next.
-        for cell in sent_ahead.into_iter().chain(waiting).rev() {
+        for cell in in_flight.into_iter().chain(waiting).rev() {
             attached.give_way(py);
             let one = settle::cancel(py, &cell, Some(&self.tally));
             cancelled = cancelled.and(one.map(drop));

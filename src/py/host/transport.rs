@@ -43,7 +43,7 @@ pub(in crate::py) trait Transport: Send + Sync {
     fn rouse(&self, py: Python<'_>);
 
     /// The messages that have left the mailbox and may not have begun.
-    fn sent_ahead(&self) -> Vec<Arc<ActorCell>>;
+    fn in_flight(&self) -> Vec<Arc<ActorCell>>;
 
     /// Whether the calling thread is one that the host's own thread waits for before it ends.
     fn is_own_thread(&self) -> bool {

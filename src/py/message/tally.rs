@@ -94,7 +94,7 @@ pub(in crate::py) struct Counts {
 /// What the transport knows that the tally does not.
 #[derive(Default)]
 pub(in crate::py) struct Progress {
-    /// As `Tally::since`.
+    /// Like `Tally::since`.
     pub(in crate::py) since: u64,
     /// Of those counted as handled, on how many `handle` has raised.
     pub(in crate::py) failed: u64,

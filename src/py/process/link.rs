@@ -335,7 +335,7 @@ impl Link {
         }
     }
 
-    /// Has the I/O thread look into the mailbox regularly for a while.
+    /// Makes the I/O thread look into the mailbox regularly for a while.
     pub(super) fn serve_convoy(&self) {
         self.convoy.serve();
         self.ring();

@@ -87,7 +87,7 @@ impl Transport for Arc<Link> {
         self.convoy.waited(sent.elapsed());
     }
 
-    fn sent_ahead(&self) -> Vec<Arc<ActorCell>> {
+    fn in_flight(&self) -> Vec<Arc<ActorCell>> {
         let outbound = self.outbound();
         let Some(outbound) = outbound.as_ref() else {
             return Vec::new();
