@@ -37,9 +37,9 @@ const SENDER_NANOS: u64 = 10_000;
 ///
 /// Relaxed throughout: it is a hint.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a>(pub &'a AtomicU64);
+pub struct LastCpu<'a>(pub &'a AtomicU64);
 
-impl Place<'_> {
+impl LastCpu<'_> {
     /// Stores and returns the CPU on which the calling thread runs; 0 if the system does not tell.
     fn publish(self) -> u64 {
         let here = sys::current_cpu().map_or(0, |cpu| u64::from(cpu) + 1);
@@ -77,11 +77,11 @@ pub struct Patience {
 impl Patience {
     /// Waits for what `look` finds or `sleep` returns. `begin` is called first if the thread polls.
     ///
-    /// `mine` and `theirs` are the places of the two sides. Blocks as `sleep` does; call it detached
+    /// `mine` and `theirs` are the last CPUs of the two sides. Blocks as `sleep` does; call it detached
     /// from Python.
     pub fn wait<T>(
         &self,
-        [mine, theirs]: [Place<'_>; 2],
+        [mine, theirs]: [LastCpu<'_>; 2],
         begin: impl FnOnce(),
         look: impl FnMut() -> Option<T>,
         sleep: impl FnOnce() -> T,
@@ -110,7 +110,7 @@ impl Patience {
     /// passed.
     fn poll<T>(
         &self,
-        [mine, theirs]: [Place<'_>; 2],
+        [mine, theirs]: [LastCpu<'_>; 2],
         mut look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         let begun = sys::now_nanos();
@@ -180,12 +180,12 @@ pub struct Handoff {
 }
 
 impl Handoff {
-    fn callers_place(&self) -> Place<'_> {
-        Place(&self.callers_cpu)
+    fn callers_last_cpu(&self) -> LastCpu<'_> {
+        LastCpu(&self.callers_cpu)
     }
 
-    fn actors_place(&self) -> Place<'_> {
-        Place(&self.actors_cpu)
+    fn actors_last_cpu(&self) -> LastCpu<'_> {
+        LastCpu(&self.actors_cpu)
     }
 
     /// For a caller: waits until its message is `done`, like `Latch::wait`.
@@ -195,7 +195,7 @@ impl Handoff {
             return done.wait(deadline);
         }
         self.callers.wait(
-            [self.callers_place(), self.actors_place()],
+            [self.callers_last_cpu(), self.actors_last_cpu()],
             || done.poll(),
             || done.is_set().then_some(Wait::Set),
             || done.wait(deadline),
@@ -215,11 +215,11 @@ impl Handoff {
     ) -> Option<T> {
         if awaited == Awaited::No {
             let message = mailbox.take();
-            self.actors_place().publish();
+            self.actors_last_cpu().publish();
             return message;
         }
         self.actor.wait(
-            [self.actors_place(), self.callers_place()],
+            [self.actors_last_cpu(), self.callers_last_cpu()],
             || (),
             || match mailbox.poll() {
                 Take::Item(message) => {
@@ -269,8 +269,8 @@ impl Handoff {
                 }
                 std::hint::spin_loop();
             }
-            let here = self.actors_place().publish();
-            let is_near = !self.callers_place().is_elsewhere(here);
+            let here = self.actors_last_cpu().publish();
+            let is_near = !self.callers_last_cpu().is_elsewhere(here);
             if is_near || sys::now_nanos() - begun >= SENDER_NANOS {
                 return;
             }
@@ -308,7 +308,7 @@ mod tests {
         let (mine, theirs) = (AtomicU64::new(0), AtomicU64::new(there));
         let (polled, slept, looks) = (Cell::new(false), Cell::new(false), Cell::new(0));
         patience.wait(
-            [Place(&mine), Place(&theirs)],
+            [LastCpu(&mine), LastCpu(&theirs)],
             || polled.set(true),
             || {
                 looks.set(looks.get() + 1);
@@ -340,7 +340,7 @@ mod tests {
         let here = AtomicU64::new(0);
         // The test's thread may be moved, which is rare.
         let alone = (0..100).any(|_| {
-            Place(&here).publish();
+            LastCpu(&here).publish();
             wait(&brisk(), here.load(Ordering::Relaxed), 1) == (false, true)
         });
         assert!(alone);

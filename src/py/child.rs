@@ -23,7 +23,7 @@ use super::interpreter::wait::Attached;
 use super::message::fault::{log_failure, log_told};
 use super::thread::on_stop;
 use crate::engine::arena::Arena;
-use crate::engine::handoff::{Patience, Place};
+use crate::engine::handoff::{LastCpu, Patience};
 use crate::engine::ipc::frame::{Frame, Kind, encode, renumber};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::pipe::{Broken, Fill, Reader, Writer};
@@ -183,11 +183,11 @@ impl Requests {
     /// One read, for which it waits. Call it detached.
     fn fill(&mut self) -> Result<Fill, Broken> {
         let (region, received) = (&self.region, self.received);
-        let places = [Place(region.child_cpu()), Place(region.parent_cpu())];
+        let cpus = [LastCpu(region.child_cpu()), LastCpu(region.parent_cpu())];
         let has_come = || region.sent().load(Ordering::Relaxed) > received;
         let reader = &mut self.reader;
         let filled = self.patience.wait(
-            places,
+            cpus,
             || (),
             || has_come().then_some(None),
             || Some(reader.fill()),

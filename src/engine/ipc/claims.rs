@@ -1,4 +1,4 @@
-//! Decides a race for each message that was sent ahead: between the child, which wants to begin it,
+//! Decides a race for each message in flight: between the child, which wants to begin it,
 //! and the parent, which wants to cancel it.
 //!
 //! A table in memory that both share has one word for each message in the window. Invariant: for

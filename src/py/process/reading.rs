@@ -11,7 +11,7 @@ use super::inbound::{Event, Inbound, Left, Over};
 use super::link::Link;
 use super::outbound::Outbound;
 use crate::engine::cell::Begin;
-use crate::engine::handoff::Place;
+use crate::engine::handoff::LastCpu;
 use crate::engine::ipc::body::Reference;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::{Broken, Fill};
@@ -183,11 +183,11 @@ impl Link {
         ];
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         let region = self.region();
-        let places = [Place(region.parent_cpu()), Place(region.child_cpu())];
+        let cpus = [LastCpu(region.parent_cpu()), LastCpu(region.child_cpu())];
         let has_come = || region.answered().load(Ordering::Relaxed) >= sequence;
-        // It does not look for the bell meanwhile, which can wait so long.
+        // While it polls it does not check the bell, which can wait that long.
         let found = self.patience.wait(
-            places,
+            cpus,
             || (),
             || has_come().then_some(Ok([Ready::Yes, Ready::No])),
             || sys::poll(interests, timeout),
