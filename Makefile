@@ -146,7 +146,7 @@ $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,docs)
 
 .PHONY: docs
-docs: $(VENV_DOCS)/.tools ## Build the documents into target/site; a broken link or a missing docstring fails
+docs: $(VENV_DOCS)/.tools ## Build the documents into target/site; a broken link fails
 	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
 	@echo target/site/index.html
 
@@ -177,6 +177,7 @@ lint: $(VENV)/.built ## Formatting, circles of imports, clippy with and without 
 	cargo clippy --all-targets --quiet --no-default-features $(FUZZ) --target-dir target/fuzz -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/interrogate python/futures_actors/_core.pyi
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest --allowlist tests/typing/stubtest.txt futures_actors._core
 
