@@ -1,4 +1,4 @@
-"""What the actors of the suite are asked to do, and are sent; their processes import it."""
+"""Functions that actors of the stress suite are asked to run, and objects that they are sent."""
 
 import os
 import pickle

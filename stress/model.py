@@ -89,7 +89,7 @@ class Modelled:
 
     def tell(self, count, timeout):
         for number in range(count):
-            # What is told is not remembered: nobody could say how often it was handled.
+            # A told message is not recorded: there is no future that says whether it was handled.
             if self.accepted(self.executor.tell, (tasks.echo, number), timeout) is None:
                 return
             self.add(told=1)
@@ -183,7 +183,7 @@ class Modelled:
                 assert numbers == sorted(numbers), "out of order"
                 answers.setdefault(pid, []).extend(numbers)
             started += sum(getattr(answer, "started", False) for answer in mine)
-        # Each was handled once, and nothing in between that nobody knows of.
+        # Each was handled once, and nothing else was handled in between.
         for numbers in answers.values():
             assert sorted(numbers) == list(range(1, len(numbers) + 1)), sorted(numbers)
         assert len(answers) <= 1 + self.kills

@@ -47,7 +47,7 @@ def pytest_configure(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """What imports Ray is for where Ray is."""
+    """`test_ray.py` imports Ray, which only `make test-ray` installs."""
     if collection_path.name == "test_ray.py" and not config.getoption("--ray"):
         return True
     return None
@@ -103,7 +103,7 @@ class Kind:
 
 
 ACTORS = [Kind("thread", "Thread"), Kind("process", "Process")]
-#: Its tests run with `--ray` alone.
+#: Its tests run only with `--ray`.
 RAY = Kind("ray", "Ray")
 ORACLES = [
     Kind("oracle-thread", "Thread", is_oracle=True),
@@ -211,7 +211,7 @@ _passed = pytest.StashKey()
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm(request):
-    """Whatever is made once in a process and kept is made before anyone counts."""
+    """Make what a process makes once and keeps, before the first test counts what is left."""
     if request.config.getoption("--ray"):
         request.getfixturevalue("cluster")
     if sys.platform == "linux":
@@ -226,9 +226,9 @@ def _warm(request):
 
 @pytest.fixture(scope="module", autouse=True)
 def _old_is_frozen(_warm):
-    """What is there before a module's first test, pytest's reports of others too, is not garbage.
+    """Freeze what is there before a module's first test, pytest's reports of other tests too.
 
-    So `gc.collect()`, which each test calls, walks what the module's tests have made.
+    Then `gc.collect()`, which each test calls, walks only what the module's tests have made.
     """
     gc.collect()
     gc.freeze()
@@ -272,7 +272,7 @@ def _residents(with_ray):
 
 
 def _residents_beside_ray():
-    """Give what is not Ray's, which has children, threads and descriptors as it likes."""
+    """Return what is not Ray's: Ray starts and ends children and threads of its own at any time."""
     children = programs.descendants_of(os.getpid())
     found = {("child", *of) for of in children if "futures_actors" in of[1]}
     for task in Path("/proc/self/task").iterdir():

@@ -1,4 +1,4 @@
-"""`add_done_callback`: who runs callbacks, when, in which order, and what they may do."""
+"""`add_done_callback`: which thread runs callbacks, when, in which order, and what they may do."""
 
 import os
 import resource

@@ -239,7 +239,7 @@ def test_a_process_actor_can_have_a_thread_actor(process, thread):
 
 
 def test_handle_can_post_to_another_actor(kind, thread):
-    """An executor cannot be sent to a process, so the one who posts is a thread actor."""
+    """The actor that posts is a thread actor, since an executor cannot be sent to a process."""
     with kind.start(actors.Counter) as counter, thread.start(actors.Do) as executor:
         answer = executor.post((tasks.post_to, counter, 3))
         assert answer.result(PATIENCE) == 3

@@ -1,5 +1,5 @@
-"""Exceptions and answers whose own code raises, and what no `except Exception` catches, when they
-are shown, pickled or rebuilt: that is one message's trouble, and harms no other."""
+"""Exceptions and answers whose own code raises when they are shown, pickled or rebuilt, also what
+`except Exception` does not catch. Only the message in question fails."""
 
 import functools
 import os
@@ -32,7 +32,7 @@ class Hostile(Exception):
 
 
 class Nameless(type):
-    """Of its classes nobody learns the name."""
+    """A metaclass whose classes do not tell their name."""
 
     def __getattribute__(cls, name):
         if name in ("__qualname__", "__name__", "__module__"):
@@ -220,7 +220,7 @@ def raise_interrupts(_actor, parent):
 
 @pytest.mark.parametrize("what", [answer_interrupts, raise_interrupts])
 def test_ctrl_c_while_an_answer_is_rebuilt_reaches_the_caller(process, what):
-    """And the answer is still there for whoever asks again."""
+    """And the answer can still be had by asking again."""
     interrupts.clear()
     with process.start(actors.Do) as executor:
         future = executor.post((what, PARENT))

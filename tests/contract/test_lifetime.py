@@ -3,6 +3,7 @@ nothing is kept alive longer than it is of use."""
 
 import gc
 import signal
+import threading
 import weakref
 
 import pytest
@@ -58,7 +59,7 @@ def test_dropping_an_executor_ends_its_process(process):
 
 
 def test_dropping_an_executor_does_not_wait(kind, gate):
-    """Whoever lets go of it is not kept by what it still has to do."""
+    """`del` returns although the actor still has messages to handle."""
     executor = kind.start(actors.Do)
     future = executor.post((tasks.pause, gate))
     gate.reached()
@@ -98,22 +99,25 @@ def test_an_executor_that_its_actors_class_holds_is_dropped_with_it(kind):
 
 
 class KeepsArgument(futures_actors.ThreadActor):
-    def __init__(self, argument):
+    def __init__(self, argument, posted):
         self.argument = argument
+        posted.wait(PATIENCE)
         raise KeyError("no actor")
 
 
 @pytest.mark.parametrize("held", ["executor", "future", "opened future"])
 def test_what_a_constructor_that_raised_refers_to_is_dropped(held):
-    """Its exception has a traceback, and that the constructor's arguments."""
+    """Its exception has a traceback, which refers to the constructor's arguments."""
 
     class Holder:
         pass
 
     def start():
         holder = Holder()
-        executor = KeepsArgument.executor(holder)
+        posted = threading.Event()
+        executor = KeepsArgument.executor(holder, posted)
         future = executor.post(1)
+        posted.set()
         executor.shutdown()
         holder.held = executor if held == "executor" else future
         if held == "opened future":

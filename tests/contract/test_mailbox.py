@@ -1,4 +1,4 @@
-"""A mailbox with a bound: `post` waits for room, `MailboxFull`, `apost`; and who is woken."""
+"""A bounded mailbox: `post` waits for room, `MailboxFull`, `apost`, and which waiter is woken."""
 
 import asyncio
 import os
@@ -299,7 +299,7 @@ def test_other_threads_run_while_one_waits_for_room(kind, gate):
 
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_many_senders_race_for_little_room(kind, size):
-    """Nothing is lost and nobody sleeps on, whoever cancels, gives up or is served."""
+    """No place is lost and no post sleeps on, while others cancel, give up or are served."""
     with start(kind, size, actors.Echo) as executor:
 
         def send(sender):

@@ -1,5 +1,5 @@
-"""Messages sent ahead of what `handle` is at: who gets one that is cancelled, what is known of each
-after a crash, and a child that stops reading."""
+"""Messages sent to the child before it is their turn: whether one that is cancelled is handled,
+what is known of each after a crash, and a child that stops reading."""
 
 import os
 import random
@@ -25,7 +25,7 @@ def test_cancel_is_exact_over_100_000_messages(kind):
         tried = random.Random(11).choices([False, True], k=count)
 
         def cancel():
-            """Follow who posts, and race `handle` for what was posted last."""
+            """Race `handle` for the message that was posted last."""
             while (begin := len(said)) < count:
                 for number, future in enumerate(posted[begin:], begin):
                     said.append(tried[number] and future.cancel())

@@ -92,7 +92,7 @@ def kind(request):
 
 @pytest.fixture(autouse=True)
 def _nothing_ran_nor_warned():
-    """No body ran here, and no coroutine complains that nobody awaited it."""
+    """No body ran in this process, and no coroutine warns that it was never awaited."""
     ran.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

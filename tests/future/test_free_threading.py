@@ -286,7 +286,7 @@ def test_two_threads_are_inside_the_core_at_once_if_and_only_if_the_gil_is_off()
         while not all(inside) and time.monotonic() < deadline:
             pass
         met = all(inside)
-        # If this one gave up, the other has to find nobody.
+        # If this thread gave up, the other one must not meet it later.
         inside[number] = met
         return met
 
@@ -296,7 +296,7 @@ def test_two_threads_are_inside_the_core_at_once_if_and_only_if_the_gil_is_off()
         return met[0]
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # with a GIL, nobody has to let go of it in time
+    sys.setswitchinterval(1000)  # with a GIL, no thread is made to release it meanwhile
     try:
         met = at_once(play, 2)
     finally:

@@ -103,7 +103,7 @@ def test_wait_takes_futures_of_a_thread_a_process_and_a_pool(thread, process):
 
 
 def test_wait_misses_no_end(kind):
-    """The end of a message comes at every point of the registration of who waits for it."""
+    """A message ends at every point of the registration of a waiter."""
     with kind.start(actors.Echo) as executor:
         for number in range(1000):
             future = executor.post(number)

@@ -1,5 +1,5 @@
-"""An actor does not keep other threads from running: of what it does in C, it gives way now and
-then. Each test counts what another thread sees meanwhile."""
+"""An actor does not keep other threads from running: also in long runs of C code it gives up the
+GIL now and then. Each test counts what another thread sees meanwhile."""
 
 import threading
 

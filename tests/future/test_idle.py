@@ -233,7 +233,7 @@ def test_an_actor_polls_no_more_when_its_callers_are_silent(kind):
 
 @pytest.mark.parametrize("callers", [2, 5])
 def test_callers_that_take_turns_all_get_their_answers(kind, callers):
-    """Each polls for its own answer, and the actor for whoever is next."""
+    """Each caller polls for its own answer, and the actor for the next message."""
     with kind.start(actors.Do) as executor:
         threads = [
             threading.Thread(target=converse, args=(executor, 400), daemon=True)
@@ -247,7 +247,7 @@ def test_callers_that_take_turns_all_get_their_answers(kind, callers):
 
 
 def test_an_answer_that_nobody_wants_any_more_goes_before_the_next_message(thread):
-    """Also where the actor's thread is about to sleep and has let go of Python."""
+    """Also where the actor's thread is about to sleep and has released the GIL."""
     for _ in range(200):
         with thread.start(actors.Do) as executor:
             gone = threading.Event()

@@ -1,5 +1,5 @@
-"""A signal's handler raises while a message is being ended: the message ends, everybody is told,
-and whoever was interrupted hears of it.
+"""A signal handler raises while a message is being ended: the message ends, all its waiters are
+told, and the interrupted thread gets the exception.
 
 Handlers run on the main thread, between any two steps of Python code. Here a condition, a callback
 or an unpickling raises what such a handler would, at the very moment.
@@ -80,7 +80,7 @@ def test_cancel_that_is_interrupted_has_cancelled(busy):
     assert future.cancelled()
     assert called == [future]
     assert waiter.told() == {future}
-    with future._condition:  # it was let go of
+    with future._condition:  # it can be acquired: it was released
         pass
 
 
@@ -164,7 +164,7 @@ def test_waiter_that_is_interrupted_leaves_the_others():
 
 
 def test_what_an_engine_cannot_raise_is_shown(kind, gate, monkeypatch):
-    """It is a thread of its own that ends the message: nobody is there to be interrupted."""
+    """A thread other than the main one ends the message, so no signal handler can interrupt it."""
     shown = []
     monkeypatch.setattr(sys, "unraisablehook", lambda what: shown.append(what.exc_type))
     with kind.start(actors.Do) as executor:

@@ -1,4 +1,5 @@
-"""The bench runs, prints every row, and refuses the figures of whoever computed something else.
+"""The bench runs, prints every row, and refuses the figures of a contender that computed
+something else.
 
 Its figures are not judged here: `--fast` is a smoke test.
 """

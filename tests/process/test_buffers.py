@@ -1,5 +1,5 @@
-"""Big buffers, which cross in shared memory: what arrives, who owns it, and that none of it is left
-behind."""
+"""Big buffers cross in shared memory: what arrives, which process owns it, and that none of it is
+left behind."""
 
 import gc
 import importlib.util
@@ -614,7 +614,7 @@ def test_a_child_killed_at_any_moment_leaks_no_memory(process):
         with process.start(actors.Do) as executor:
             pid = executor.post((tasks.get_pid,)).result(PATIENCE)
             futures = [executor.post((tasks.echo, numbers(4 * MIB))) for _ in range(8)]
-            time.sleep(turn * 0.0003)  # the moment is to be any
+            time.sleep(turn * 0.0003)  # at any moment of the transfer
             os.kill(pid, signal.SIGKILL)
             for future in futures:
                 error = future.exception(PATIENCE)

@@ -316,7 +316,7 @@ def test_a_remote_traceback_has_the_file_and_the_line(process):
 
 
 def test_source_that_no_file_has_goes_along(process):
-    """As a notebook's cells, whose lines `linecache` has in the parent alone."""
+    """As cells of a notebook, whose lines only the parent's `linecache` has."""
     source = "def fails(actor):\n    raise ValueError('of a cell')\n"
     name = "<cell 7>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)

@@ -234,7 +234,7 @@ def test_shutdown_does_not_wait_for_a_fork_that_an_actor_left(process):
 
 
 def test_a_parent_that_ignores_its_children_still_hears_of_a_death(script):
-    """The system reaps the child then, and nobody learns its exit code."""
+    """The system reaps the child then, so its exit code is lost."""
     source = """if True:
         import actors, signal, tasks
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)

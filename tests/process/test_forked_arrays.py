@@ -30,7 +30,7 @@ LENGTH = 100_000
 
 
 class Forked:
-    """A process that `os.fork` makes, and that looks at what it has once it is told to."""
+    """A process made by `os.fork`, which looks at what it has when the test asks it to."""
 
     def __init__(self, check):
         gate, self._key = os.pipe()
@@ -361,7 +361,7 @@ def test_the_memory_goes_back_when_the_forked_processes_are_gone(process):
         gc.collect()
         assert memory_bytes() >= 8 * MIB
         assert forked.holds()
-        # What nobody has used for five to ten seconds.
+        # Memory that has not been used for five to ten seconds is given back.
         programs.wait_until(lambda: memory_bytes() < MIB, PATIENCE)
 
 

@@ -45,7 +45,7 @@ def test_actors_that_start_faster_than_children_are_forked(process):
 
 
 def test_the_child_that_is_ready_has_only_descriptors_of_its_own(process):
-    """Else the end of a pipe or of a process would not be seen."""
+    """A copy of a descriptor would hide the end of a pipe or of a process."""
     with start(process) as executor:
         executor.post((tasks.get_pid,)).result(PATIENCE)
         open_files = Path(f"/proc/{spare()}/fd")
@@ -79,7 +79,7 @@ def test_a_killed_server_is_replaced_and_its_actors_go_on(script):
         with actors.ProcessDo.executor() as new:
             assert new.post((tasks.echo, "alive")).result(30) == "alive"
             assert old.post((tasks.get_pid,)).result(30) == pid
-        # Nobody is left who could know the exit code.
+        # Only the server that was killed could have told the exit code.
         died = old.post((tasks.exit_at_once, 3)).exception(30)
         assert type(died) is futures_actors.ActorDied
         assert (died.pid, died.exitcode, died.started) == (pid, None, True)
@@ -112,7 +112,7 @@ def test_a_replaced_server_tells_how_its_actors_end_and_then_ends(script):
     ],
 )
 def test_what_a_child_imports_slowly_is_there_for_the_next_that_is_kept_ready(script, needs, loads):
-    """By a class that needs none of it: else it would have imported it itself."""
+    """It is looked for by an actor whose own class does not import it."""
     source = f"""if True:
         import concurrent.futures, os
         import actors, futures_actors, programs, tasks

@@ -50,7 +50,7 @@ def after_a_first(script, method):
 
 
 def test_a_child_blocks_no_signal_whatever_its_starter_blocks(script, method):
-    """Else SIGTERM would not end it, and the fork server would not hear of a child's end."""
+    """If it did, SIGTERM would not end it, and the fork server would miss SIGCHLD."""
     source = f"""if True:
         import signal, sys
         signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {{signal.SIGINT}})

@@ -455,7 +455,7 @@ def test_a_process_actor_costs_its_parent_five_descriptors(process):
         executor.shutdown()
 
 
-# Shared memory of multiprocessing, whose tracker destroys what it is told of.
+# Shared memory of multiprocessing. Its resource tracker unlinks what is registered with it.
 
 TRACKED = """if True:
     import os, sys

@@ -17,7 +17,7 @@ from futures_actors import ProcessActor, ThreadActor
 #: The suite's option `--start-method`: also for the programs that its tests start.
 START_METHOD = "FUTURES_ACTORS_TESTS_START_METHOD"
 
-# Not in a child, which would import for it what children do without.
+# Not in a child: `set_start_method` imports what children do without.
 if START_METHOD in os.environ and "futures_actors._process.child" not in sys.modules:
     from futures_actors import set_start_method
 
@@ -82,7 +82,7 @@ class Echo:
 
 
 class Keeps:
-    """Keeps what it gets, and answers None with all of that."""
+    """Keeps what it gets, and answers the message None with all of it."""
 
     def __init__(self):
         self.kept = []
@@ -190,7 +190,7 @@ class DiesAtBirth:
 
 
 class StartsOthers:
-    """Has an actor of its own, of the kind that its constructor is told, and asks it."""
+    """Starts an actor of the class that its constructor gets, and passes messages on to it."""
 
     def __init__(self, inner, *args):
         self.inner = inner.executor(*args)
@@ -200,7 +200,7 @@ class StartsOthers:
 
 
 class WatchesItself:
-    """Handles ranges in C alone, while a thread of its own looks how far it has come."""
+    """Handles ranges in C code, while a thread of its own looks how far it has come."""
 
     def __init__(self):
         self.last = collections.deque([0], maxlen=1)

@@ -21,13 +21,13 @@ class Thing:
     """Can be referred to weakly."""
 
 
-#: On a build that can do without the GIL, what a thread has made and another one lets go waits for
-#: the thread that made it to run Python, or for the collector.
+#: On a free-threaded build, an object that one thread has made and another has let go of lives
+#: until the thread that made it runs Python again, or until a collection.
 _COUNTS_LATE = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
 def is_let_go(seen):
-    """Whether an object goes by reference counts alone."""
+    """Whether an object goes without the garbage collector."""
 
     def gone():
         if _COUNTS_LATE:

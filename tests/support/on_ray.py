@@ -16,7 +16,7 @@ import pytest
 SUPPORT = Path(__file__).parent
 
 #: Tests of the contract that are not for an actor in a cluster, and why.
-ELSEWHERE = "its process is not this program's: it has the surroundings that its node gave it"
+ELSEWHERE = "its process is started by its node, and has the node's environment"
 NOT_ON_RAY = {
     "test_an_actor_without_arguments_is_constructed_before_anything_is_posted[ray]": ELSEWHERE,
     "test_a_bad_option_is_an_error_that_names_it[ray-unknown]": "what is unknown goes to Ray",
@@ -42,7 +42,7 @@ def skip_what_differs(items):
 
 
 def leave_the_network():
-    """To be called before there are threads."""
+    """Must be called before the process has threads."""
     # Last: the bench has an `actors`, too.
     sys.path.append(str(SUPPORT.parents[1] / "bench"))
     import network
@@ -69,7 +69,7 @@ class Cluster:
             # The machine may be busy, and Ray's workers are nicer than all that runs beside them.
             RAY_agent_register_timeout_ms="120000",
             RAY_worker_niceness="0",
-            # What programs write is looked at.
+            # Tests look at what programs write to stderr.
             RAY_LOGGER_LEVEL="error",
         )
         Path(self.folder, "ray").mkdir()

@@ -1,5 +1,5 @@
 """The oracle: a one-worker pool of the standard library around a body of `actors`, with `post`.
-What it does, we do. The pools construct their object at the first post."""
+What it does, our actors must do. The pools construct their object at the first post."""
 
 import multiprocessing
 from concurrent import futures

@@ -223,7 +223,7 @@ def _kill_session(leader):
 
 
 def processes():
-    """Give each process's id and the fields of its /proc/ID/stat from the state on."""
+    """Yield each process's id and the fields of its /proc/ID/stat, from the state on."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -237,7 +237,7 @@ def _stat(entry):
 
 
 def descendants_of(ancestor, among=None):
-    """Return (pid, command) of each child process and of theirs, also those nobody has reaped.
+    """Return (pid, command) of each child process and of theirs, zombies too.
 
     `among` is what `processes` gave, or what it gives now.
     """
@@ -261,7 +261,7 @@ def _command_line(pid):
 
 
 def spares_of(ancestor, among=None):
-    """Return the pids of its fork servers' children that nobody has asked for yet.
+    """Return the pids of the children that its fork servers keep ready.
 
     They are forks of their servers, and have one thread where a child has two. `among` is as for
     `descendants_of`.
@@ -304,7 +304,7 @@ def is_gone(pid):
 
 
 def wait_until(condition, timeout=PATIENCE):
-    """Look again and again until a condition holds, for what wakes nobody when it changes."""
+    """Poll until a condition holds that no event announces; fail after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout} s"

@@ -48,7 +48,7 @@ class Custom(Exception):
 
 
 class Final(BaseException):
-    """Extends BaseException alone."""
+    """Extends BaseException, not Exception."""
 
 
 class BreaksElsewhere:
