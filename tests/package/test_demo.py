@@ -15,10 +15,10 @@ import subprocess
 import sys
 import termios
 import textwrap
-import time
 
 import pytest
 
+import programs
 from futures_actors._demo import index as _demo
 
 DEMO = [sys.executable, "-m", "futures_actors"]
@@ -102,14 +102,11 @@ def naive_words(text):
 
 
 def group_is_gone(group):
-    """True once no process of this group is left; a child may take a second to end."""
-    deadline = time.monotonic() + 1
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.01)
+    """Whether no process of this group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
     return False
 
 
@@ -129,7 +126,7 @@ def interrupt(arguments, gate):
         assert gate in before
         os.killpg(demo.pid, signal.SIGINT)
         after, errors = demo.communicate(timeout=10)
-        assert group_is_gone(demo.pid)
+        programs.wait_until(lambda: group_is_gone(demo.pid))
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(demo.pid, signal.SIGKILL)

@@ -1,14 +1,14 @@
 """The programs of `examples/` run as they stand. Those that need more than the tests do are skipped
 where it is not installed; `make test-examples` installs it, and lets none be skipped."""
 
-import importlib.util
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import observe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDS = {
@@ -27,17 +27,6 @@ PRINTS = {
 }
 
 
-def need(example):
-    missing = [
-        module
-        for module in NEEDS.get(example, "").split()
-        if importlib.util.find_spec(module) is None
-    ]
-    if missing:
-        assert "EXAMPLES" not in os.environ, f"not installed: {missing}"
-        pytest.skip(f"make test-examples installs {', '.join(missing)}")
-
-
 def test_every_example_is_tested():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == PRINTS.keys()
 
@@ -45,7 +34,7 @@ def test_every_example_is_tested():
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("example", PRINTS)
 def test_an_example_runs_and_prints_what_it_should(example, tmp_path):
-    need(example)
+    observe.need(*NEEDS.get(example, "").split())
     ended = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{example}.py")],
         check=False,
@@ -61,7 +50,7 @@ def test_an_example_runs_and_prints_what_it_should(example, tmp_path):
 
 @pytest.mark.timeout(180)
 def test_the_notebook_runs(tmp_path):
-    need("notebook")
+    observe.need(*NEEDS["notebook"].split())
     # In a process of its own: it leaves loops and sockets behind.
     program = """if True:
         import sys, nbclient, nbformat

@@ -3,8 +3,6 @@ zip file. `docs/where-it-runs.md` says what holds in each. What is not installed
 `make test-examples` installs it."""
 
 import contextlib
-import importlib.util
-import os
 import re
 import signal
 import socket
@@ -16,6 +14,7 @@ import zipapp
 
 import pytest
 
+import observe
 import programs
 from programs import PATIENCE
 
@@ -69,13 +68,6 @@ async def asgi(scope, receive, send):
 """
 
 
-def need(*modules):
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
-    if missing:
-        assert "EXAMPLES" not in os.environ, f"not installed: {missing}"
-        pytest.skip(f"make test-examples installs {', '.join(missing)}")
-
-
 def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -105,7 +97,7 @@ def server(folder, *command):
             assert process.wait(PATIENCE) in (0, -signal.SIGTERM), said()
             assert not re.search("Traceback|SIGSEGV|SIGABRT|SIGKILL", said()), said()
         finally:
-            programs._kill_session(process.pid)
+            programs.kill_session(process.pid)
 
 
 def get(port, number, process, said):
@@ -126,7 +118,7 @@ def get(port, number, process, said):
 
 @pytest.mark.parametrize("worker", ["sync", "gthread", "gevent"])
 def test_gunicorns_workers_have_actors_of_their_own(worker, tmp_path):
-    need("gunicorn", *(["gevent"] if worker == "gevent" else []))
+    observe.need("gunicorn", *(["gevent"] if worker == "gevent" else []))
     port = free_port()
     command = ["gunicorn", "-k", worker, "-w", "2", "-b", f"127.0.0.1:{port}", "app"]
     with server(tmp_path, *command) as running:
@@ -136,7 +128,7 @@ def test_gunicorns_workers_have_actors_of_their_own(worker, tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_uvicorns_workers_have_actors_of_their_own(workers, tmp_path):
-    need("uvicorn")
+    observe.need("uvicorn")
     port = free_port()
     command = ["uvicorn", "--workers", str(workers), "--port", str(port), "app:asgi"]
     with server(tmp_path, *command) as running:
@@ -168,7 +160,7 @@ print("done")
 
 
 def test_celerys_workers_have_actors_of_their_own(tmp_path, script):
-    need("celery")
+    observe.need("celery")
     (tmp_path / "tasks.py").write_text(CELERY)
     command = ["celery", "-q", "-A", "tasks", "worker", "-P", "prefork", "-c", "2"]
     with server(tmp_path, *command, "--without-gossip", "--without-mingle"):
@@ -224,7 +216,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(("module", "source"), [("joblib", JOBLIB), ("distributed", DASK)])
 def test_actors_work_inside_the_workers_of_other_pools(module, source, script):
-    need(module)
+    observe.need(module)
     ended = script(source, timeout=90)
     assert (ended.status, ended.out) == (0, "done\n"), ended
 
@@ -352,7 +344,7 @@ print("done", flush=True)
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 @pytest.mark.parametrize("package", PATCHES)
 def test_other_greenlets_run_while_one_waits_for_an_actor(package, method, script):
-    need(package)
+    observe.need(package)
     flags = ["-W", "ignore"]
     ended = script(PATCHES[package] + GREENLETS, flags=flags, args=[method], timeout=60)
     assert (ended.status, ended.out) == (0, "done\n"), ended
@@ -381,7 +373,7 @@ with Waits.executor() as waits:
 
 
 def test_a_timeout_of_gevents_ends_the_wait_and_not_the_message(script):
-    need("gevent")
+    observe.need("gevent")
     assert script(GEVENT_TIMEOUT).check().out == "timed out False\nb'.'\n"
 
 
@@ -439,7 +431,7 @@ manager.shutdown_kernel()
 
 
 def test_a_notebooks_stop_button_interrupts_the_cell_and_handle(tmp_path, script):
-    need("jupyter_client", "ipykernel")
+    observe.need("jupyter_client", "ipykernel")
     ended = script(NOTEBOOK, env={"IPYTHONDIR": str(tmp_path)}, timeout=90)
     said = "waits\nthe cell: KeyboardInterrupt\nhandle: KeyboardInterrupt slept\n"
     assert (ended.status, ended.out) == (0, said), ended

@@ -465,7 +465,7 @@ TRACKED = """if True:
     def trackers():
         every = programs.processes()
         mine = [pid for pid, fields in every if int(fields[3]) == os.getsid(0)]
-        return sum("resource_tracker" in programs._command_line(pid) for pid in mine)
+        return sum("resource_tracker" in programs.command_line(pid) for pid in mine)
 
     def attach(actor, name):
         from multiprocessing.shared_memory import SharedMemory

@@ -1,7 +1,9 @@
-"""What tests see of objects and of threads without asking them: whether an object has gone, whether
-a thread sleeps and how often it was woken. And what an actor's failed start is answered with."""
+"""What tests see of objects and threads from outside: whether an object has gone, whether a thread
+sleeps and how often it was woken, what is installed, what a failed start is answered with."""
 
 import gc
+import importlib.util
+import os
 import sys
 import sysconfig
 import threading
@@ -87,3 +89,11 @@ def init_error(executor):
         error = raised
     assert isinstance(error, futures_actors.ActorInitError)
     return error
+
+
+def need(*modules):
+    """Skip the test if any of these modules is missing; fail where `make test-examples` runs it."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        assert "EXAMPLES" not in os.environ, f"not installed: {missing}"
+        pytest.skip(f"make test-examples installs {', '.join(missing)}")

@@ -66,7 +66,7 @@ def run(source, how, folder, *, flags=(), args=(), timeout=PATIENCE, shell=None,
         try:
             out, err = process.communicate(text, timeout)
         except BaseException:  # a child that outlives its parent keeps the pipes open
-            _kill_session(process.pid)
+            kill_session(process.pid)
             raise
     err = RAYS_OWN.sub("", err)
     return Ended(process.returncode, out, _without_prompts(err) if how == "interactive" else err)
@@ -135,7 +135,7 @@ def _run_in_terminal(source, folder, timeout):
         screen += _until_prompt(terminal, deadline)
         status = process.wait(max(0, deadline - time.monotonic()))
     finally:
-        _kill_session(process.pid)
+        kill_session(process.pid)
         process.wait(timeout)
         os.close(terminal)
     text = screen.decode().replace("\r\n", "\n")
@@ -206,13 +206,13 @@ class Program:
         return RAYS_OWN.sub("", Path(self._errors.name).read_text())
 
     def end(self):
-        _kill_session(self.pid)
+        kill_session(self.pid)
         self.process.wait(PATIENCE)
         self.process.stdout.close()
         self._errors.close()
 
 
-def _kill_session(leader):
+def kill_session(leader):
     """Kill a session that a test started: every process whose session is the leader's."""
     for pid, fields in processes():
         if int(fields[3]) == leader:
@@ -249,11 +249,11 @@ def descendants_of(ancestor, among=None):
         while above in parents and above != ancestor:
             above = parents[above][0]
         if above == ancestor:
-            found.append((pid, "zombie" if state == "Z" else _command_line(pid)))
+            found.append((pid, "zombie" if state == "Z" else command_line(pid)))
     return found
 
 
-def _command_line(pid):
+def command_line(pid):
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:
