@@ -156,7 +156,7 @@ impl ExecutorCore {
         self.host.shutdown(py, cancel)?;
         if wait && self.host.wait(py, deadline)? == Ended::No {
             let (name, seconds) = (&self.host.name, timeout.unwrap_or_default());
-            let text = format!("actor {name} has not ended within {seconds} s, and goes on to end");
+            let text = format!("actor {name} has not ended within {seconds} s; it goes on to end");
             return Err(PyTimeoutError::new_err(text));
         }
         Ok(())

@@ -104,7 +104,7 @@ impl Transport for Remote {
 
     fn dump_traceback(&self, _py: Python<'_>, _deadline: Option<Instant>) -> PyResult<Dump> {
         Err(PyNotImplementedError::new_err(
-            "this actor is on another machine, or may be: ask its own tools for a traceback",
+            "this actor may be on another machine: get its traceback with the tools there",
         ))
     }
 

@@ -58,7 +58,7 @@ def test_a_timeout_matters_only_to_a_post_that_waits(kind, gate):
 
 def test_a_timeout_that_is_no_number_is_refused_and_nothing_is_shut_down(kind):
     with kind.start(actors.Echo) as executor:
-        with pytest.raises(ValueError, match="timeout is not a number of seconds"):
+        with pytest.raises(ValueError, match="timeout must be a number of seconds"):
             executor.shutdown(timeout=float("nan"))
         assert executor.post(1).result(PATIENCE) == 1
 

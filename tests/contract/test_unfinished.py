@@ -145,7 +145,7 @@ def test_a_told_message_whose_answer_has_not_run_is_logged(kind, body, caplog):
         executor.tell(1)
     (record,) = caplog.records
     assert record.name == "futures_actors"
-    assert "handle of a message that was told" in record.getMessage()
+    assert "handle of a message sent by tell" in record.getMessage()
     text = record.exc_text or str(record.exc_info[1])
     assert f"handle of actor {body.__name__} returned " in text
 

@@ -177,8 +177,8 @@ impl Packer<'_, '_> {
         match copied {
             Ok(block) => Ok(Some(block)),
             Err(Refusal::NoMemory { available_bytes }) => Err(PyMemoryError::new_err(format!(
-                "{} has {} bytes in one piece, and the system has {available_bytes} bytes of \
-                 memory to spare; send it in smaller pieces",
+                "{} has {} bytes in one piece, but the system has only {available_bytes} bytes of \
+                 free memory; send it in smaller pieces",
                 self.what,
                 bytes.len(),
             ))),
@@ -242,10 +242,10 @@ fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
     }
     let why = match refusal {
         Refusal::Off => return,
-        Refusal::Exhausted => "what is in use of it has reached its limit".to_owned(),
+        Refusal::Exhausted => "the blocks in use have reached its limit".to_owned(),
         Refusal::System(error) => error.to_string(),
         Refusal::NoMemory { available_bytes } => {
-            format!("there are {available_bytes} bytes of memory to spare")
+            format!("the system has only {available_bytes} bytes of free memory")
         }
     };
     log::warn!(

@@ -135,7 +135,7 @@ pub(super) fn phase_named(state: &str) -> PyResult<Phase> {
         "FINISHED" => Phase::Finished,
         _ => {
             return Err(PyValueError::new_err(format!(
-                "no state of a future: {state:?}"
+                "not a state of a future: {state:?}"
             )));
         }
     })

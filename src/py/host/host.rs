@@ -106,7 +106,7 @@ impl Host {
         if matches!(dump, Dump::Ended) && self.fault.get().is_none() && !self.is_own_thread() {
             // Once the host has ended, its fault says why.
             if !wait_for(py, &self.ended, deadline)? {
-                dump = Dump::TimedOut("its process has ended and is not reaped yet");
+                dump = Dump::TimedOut("its process has ended and has not been reaped yet");
             }
         }
         let name = &self.name;

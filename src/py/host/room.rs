@@ -48,7 +48,7 @@ impl RoomSeat {
     /// The place that was granted.
     pub(in crate::py) fn permit(&self) -> PyResult<Permit> {
         let permit = self.take().and_then(Seat::leave);
-        permit.ok_or_else(|| PyRuntimeError::new_err("there was no room to post into"))
+        permit.ok_or_else(|| PyRuntimeError::new_err("no place in the mailbox has been granted"))
     }
 }
 
@@ -103,7 +103,7 @@ impl Host {
     pub(in crate::py) fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         self.refuse_own_thread()?;
         let Some(room) = self.mailbox.room() else {
-            return Err(PyRuntimeError::new_err("this mailbox has no bound"));
+            return Err(PyRuntimeError::new_err("this mailbox is not bounded"));
         };
         let (future, waiter) = future::new_future(py)?;
         // A posted cell keeps its future alive for the callbacks.

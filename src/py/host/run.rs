@@ -31,7 +31,10 @@ impl Host {
         });
         let thread = started.map_err(|error| {
             self.ended.set();
-            PyRuntimeError::new_err(format!("no thread for actor {}: {error}", self.name))
+            PyRuntimeError::new_err(format!(
+                "cannot start a thread for actor {}: {error}",
+                self.name
+            ))
         })?;
         *self.thread() = Some(thread);
         Ok(())
@@ -62,7 +65,7 @@ struct ThreadExit<'a>(&'a Arc<Host>);
 impl Drop for ThreadExit<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            log::error!(target: "futures_actors", "actor {} ended by a fault inside", self.0.name);
+            log::error!(target: "futures_actors", "actor {} was ended by an error inside futures_actors", self.0.name);
             self.0.fail(Fault::Panicked, Vec::new());
         }
         self.0.close_mailbox();

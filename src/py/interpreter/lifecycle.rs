@@ -196,9 +196,9 @@ pub(in crate::py) fn check_may_start_process(name: &str) -> PyResult<()> {
         return Ok(());
     }
     Err(PyRuntimeError::new_err(format!(
-        "actor {name} cannot be started while an actor's process imports its modules, since every \
-         such process would start one more: start it in a function that the program calls, or below \
-         `if __name__ == \"__main__\":`, not whenever its module is imported"
+        "actor {name} cannot be started while an actor's process imports its modules, because every \
+         such process would start another one: start it in a function that the program calls, or \
+         below `if __name__ == \"__main__\":`, not when its module is imported"
     )))
 }
 
@@ -259,7 +259,7 @@ pub(in crate::py) fn before_fork() {
     if let Err(error) = prepared {
         log::warn!(
             target: "futures_actors",
-            "arrays that came from an actor stay shared with the process that is forked: {error}"
+            "arrays received from actors stay shared with the forked process: {error}"
         );
     }
 }

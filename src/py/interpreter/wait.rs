@@ -105,7 +105,7 @@ pub(in crate::py) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>>
     match timeout {
         None => Ok(None),
         Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err(
-            "timeout is not a number of seconds: nan",
+            "timeout must be a number of seconds, not nan",
         )),
         Some(seconds) if seconds <= 0.0 => Ok(Some(Instant::now())),
         // A deadline that does not fit an `Instant` means none.

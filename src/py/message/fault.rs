@@ -154,7 +154,7 @@ fn build_error<'py>(
         }),
         Fault::Panicked => {
             let text =
-                format!("actor {name} was ended by a fault inside futures_actors; see the log");
+                format!("actor {name} was ended by an error inside futures_actors; see the log");
             Err(BrokenActor::new_err(text))
         }
     }
@@ -176,7 +176,7 @@ pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: 
 
 /// Logs what `handle` raised for a message that was sent by `tell`.
 pub(in crate::py) fn log_told(py: Python<'_>, name: &str, error: PyErr) {
-    log_failure(py, name, "handle of a message that was told", error);
+    log_failure(py, name, "handle of a message sent by tell", error);
 }
 
 /// Logs that messages sent by `tell` are lost: how many, and how many of those had begun.

@@ -331,7 +331,7 @@ impl Link {
             .as_ref()
             .map(|outbound| Arc::clone(&outbound.bell));
         if let Some(Err(error)) = bell.map(|bell| bell.ring()) {
-            log::error!(target: "futures_actors", "actor {}: cannot wake its thread: {error}", self.name);
+            log::error!(target: "futures_actors", "actor {}: cannot wake its I/O thread: {error}", self.name);
         }
     }
 

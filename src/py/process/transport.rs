@@ -147,7 +147,7 @@ impl Transport for Arc<Link> {
                 Ok(Some(Traceback::NotReady)) => "its process has not started yet",
                 Ok(Some(Traceback::Pending)) => "its process does not react, not even to a signal",
                 Ok(None) if !self.has_tracebacks => {
-                    let text = "the system gives no handle on the process to ask for it";
+                    let text = "this system has no way to ask a process for a traceback";
                     return Err(PyNotImplementedError::new_err(text));
                 }
                 Ok(None) | Err(sys::Error::NO_PROCESS) if may_start_again => {
