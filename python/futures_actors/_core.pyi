@@ -368,8 +368,8 @@ def serve(
 
     `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
     shared memory; `parent` is the pid of the process that started it;
-    `prepare(name, surroundings)` is called before any code of the user; `dump_error(exception,
-    is_loaded)` encodes an exception as bytes.
+    `prepare(name, surroundings)` is called before any code of the user;
+    `dump_error(exception, is_loaded)` encodes an exception as bytes.
     """
 
 def drain() -> None:

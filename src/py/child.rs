@@ -62,8 +62,8 @@ pub(super) fn unshare_pages() {
 ///
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
 /// shared memory; `parent` is the pid of the process that started it;
-/// `prepare(name, surroundings)` is called before any code of the user; `dump_error(exception,
-/// is_loaded)` encodes an exception as bytes.
+/// `prepare(name, surroundings)` is called before any code of the user;
+/// `dump_error(exception, is_loaded)` encodes an exception as bytes.
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,
@@ -161,7 +161,7 @@ struct ChildLoop<'py> {
     undone: u32,
 }
 
-/// What comes from the parent.
+/// The inbound side of the child: reads the frames of the parent.
 struct Requests {
     reader: Reader,
     region: Arc<Region>,
@@ -180,7 +180,7 @@ impl Requests {
         Ok(frame)
     }
 
-    /// One read, for which it waits. Call it detached.
+    /// Reads once, and waits until there is something to read. Call it detached.
     fn fill(&mut self) -> Result<Fill, Broken> {
         let (region, received) = (&self.region, self.received);
         let cpus = [LastCpu(region.child_cpu()), LastCpu(region.parent_cpu())];

@@ -278,7 +278,7 @@ impl FutureCore {
         Self::finish_or_refuse(slf, outcome)
     }
 
-    /// Wait for the answer in a coroutine; cancelling the task cancels a message not begun.
+    /// Wait for the answer in a coroutine; cancelling the task cancels a message that has not begun.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let wrapped = imports::wrap_future(slf.py())?.call1((slf,))?;
         wrapped.call_method0(intern!(slf.py(), "__await__"))

@@ -76,7 +76,7 @@ impl Host {
         self.transport.pid()
     }
 
-    /// Whether the actor cannot end before the calling thread goes on.
+    /// Whether the actor's end waits for the calling thread, which therefore must not wait for the end.
     pub(in crate::py) fn is_own_thread(&self) -> bool {
         self.thread_id.get() == Some(&std::thread::current().id()) || self.transport.is_own_thread()
     }

@@ -67,7 +67,7 @@ impl RoomSeat {
 
 impl Host {
     /// Takes a place in the mailbox, waiting for one until `deadline`; `None` if it has no bound.
-    /// An error is `MailboxFull`, or what a signal's handler raised.
+    /// An error is `MailboxFull`, or what a signal handler raised.
     pub(in crate::py) fn acquire(
         &self,
         py: Python<'_>,

@@ -8,12 +8,12 @@ use crate::py::interpreter::imports;
 use crate::py::interpreter::main_only::outlasting;
 use crate::py::message::tally::Progress;
 
-/// Where an actor is in its life.
+/// The states of an actor, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::py) enum State {
     /// It accepts messages.
     Running,
-    /// Its process has died, and is started again. It accepts messages.
+    /// Its process has died and is being started again. It accepts messages.
     Restarting,
     /// It accepts no messages, and ends when it has handled those that it has.
     Stopping,

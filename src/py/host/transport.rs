@@ -61,7 +61,8 @@ pub(in crate::py) trait Transport: Send + Sync {
     }
 
     /// Ends the actor, whatever it is doing, if that is possible. Then the messages that it leaves
-    /// behind fail when it has ended. The caller closes the mailbox afterwards. Called detached; must not block.
+    /// behind fail when it has ended. The caller closes the mailbox afterwards. Called detached; must
+    /// not block.
     fn signal(&self, force: Force) -> sys::Result<Signalled>;
 
     /// The counts that the tally does not have. Call it detached; it takes locks briefly.
@@ -91,7 +92,7 @@ pub(in crate::py) enum Signalled {
     No,
 }
 
-/// What came of asking for an actor's tracebacks.
+/// The result of asking for an actor's tracebacks.
 pub(in crate::py) enum Dump {
     Text(String),
     TimedOut(&'static str),

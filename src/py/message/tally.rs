@@ -19,7 +19,8 @@ pub(in crate::py) struct Tally {
     restarts: AtomicU64,
     /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
     since: AtomicU64,
-    /// How callers and the actor's thread wait for each other: here, since each future has this.
+    /// How callers and the actor's thread wait for each other. It is here because every future has the
+    /// tally.
     pub(in crate::py) handoff: Handoff,
 }
 
@@ -96,6 +97,6 @@ pub(in crate::py) struct Counts {
 pub(in crate::py) struct Progress {
     /// Like `Tally::since`.
     pub(in crate::py) since: u64,
-    /// Of those counted as handled, on how many `handle` has raised.
+    /// How many of the messages counted as handled have failed: `handle` raised for them.
     pub(in crate::py) failed: u64,
 }

@@ -79,7 +79,7 @@ pub(in crate::py) struct Link {
     /// `resume_io_thread`; the I/O thread clears it when it finds that no thread reads.
     pub(super) waiter_reads: AtomicBool,
     pub(in crate::py) convoy: Convoy,
-    /// Of the threads that read in the place of the I/O thread.
+    /// Decides whether a thread that reads in the place of the I/O thread polls first.
     pub(super) patience: Patience,
     pub(super) logs: Logs,
     /// `None` once the child is gone.

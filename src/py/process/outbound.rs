@@ -156,8 +156,8 @@ impl Outbound {
         connection.writer.push(frame);
     }
 
-    /// The child has reached message `sequence`. Takes out the told messages before it, which the
-    /// child has therefore handled without an answer.
+    /// The child has reached message `sequence`, so it has handled the messages of `tell` before that.
+    /// Takes these out.
     pub(in crate::py) fn pass_told(&mut self, sequence: u64) -> Vec<Arc<ActorCell>> {
         let mut passed = Vec::new();
         while let Some((oldest, sent)) = self.in_flight.oldest()

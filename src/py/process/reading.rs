@@ -24,7 +24,7 @@ use crate::py::message::outcome::Sealed;
 use crate::py::message::tally::Completion;
 use crate::py::message::ticket::Carrier;
 
-/// What came of reading once in the place of the I/O thread.
+/// The result of one read in the place of the I/O thread.
 enum Turn {
     Read,
     /// Nothing was read: the caller must check for signals and for the deadline.
@@ -99,8 +99,8 @@ impl Link {
         self.ring();
     }
 
-    /// What was left to the I/O thread. Blocks while another thread reads, which
-    /// `resume_reading_and_ring` makes stop.
+    /// What was left to the I/O thread. Blocks while another thread reads;
+    /// `resume_reading_and_ring` makes such a thread stop.
     pub(in crate::py) fn take_left(&self) -> Left {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         let left = inbound.as_mut().map(Inbound::take_left);
@@ -275,8 +275,8 @@ impl Link {
         Ok(Event::Ended(cell, outcome, ticket))
     }
 
-    /// The child has reached message `reached`: counts and reports the told messages before it,
-    /// which it has handled.
+    /// The child has reached message `reached`, so it has handled the messages of `tell` before that.
+    /// Counts and reports these.
     fn pass_told(&self, outbound: &mut Outbound, reached: u64, events: &mut Vec<Event>) {
         let passed = outbound.pass_told(reached);
         for _ in &passed {
