@@ -17,7 +17,6 @@ from pathlib import Path
 #: What does not pass yet, and what it needs.
 EXPECTED_TO_FAIL = {
     "await_full_mailbox": "async handlers, which wait for room without blocking",
-    "constructor_memory": "constructor arguments through shared memory",
 }
 VERDICT = re.compile(r"^([a-z]\w*) +(PASS|FAIL|HANG|SKIP)\b")
 

@@ -214,11 +214,21 @@ impl<'py> ChildLoop<'py> {
         let Some(start) = self.wait_for_frame(py)? else {
             return Ok(());
         };
-        let (name, (class, args, kwargs)) = match self.load(py, &start.body) {
-            Ok(loaded) => loaded,
+        let name = match self.prepare(py, &start.body) {
+            Ok(name) => name,
             Err(error) => return self.fail(py, error, Loaded::No),
         };
-        let actor = match give_control(|| class.call(args, kwargs.as_ref())) {
+        let Some(construct) = self.wait_for_frame(py)? else {
+            return Ok(());
+        };
+        let (class, args, kwargs) = match self.load(py, construct) {
+            Ok(call) => call,
+            Err(error) => return self.fail(py, error, Loaded::No),
+        };
+        let made = give_control(|| class.call(args, kwargs.as_ref()));
+        // From here on only the actor keeps its arguments alive.
+        drop((class, kwargs));
+        let actor = match made {
             Ok(actor) => actor,
             Err(error) => return self.fail(py, error, Loaded::Yes),
         };
@@ -276,16 +286,23 @@ impl<'py> ChildLoop<'py> {
         Ok(())
     }
 
-    /// Decodes the start frame: the actor's name, and the call that makes it.
-    fn load(&self, py: Python<'py>, body: &[u8]) -> PyResult<(String, CallParts<'py>)> {
-        let (name, surroundings, start): (String, Bound<'_, PyTuple>, Bound<'_, PyBytes>) =
+    /// Prepares this process for the actor of the start frame, and returns the actor's name.
+    fn prepare(&self, py: Python<'py>, body: &[u8]) -> PyResult<String> {
+        let (name, surroundings): (String, Bound<'_, PyTuple>) =
             pickle::loads(py, body)?.extract()?;
         sys::name_process(&name);
         self.prepare.call1((&name, surroundings))?;
+        Ok(name)
+    }
+
+    /// Loads the call that makes the actor: its class, and the arguments.
+    fn load(&self, py: Python<'py>, construct: Frame) -> PyResult<CallParts<'py>> {
+        let body = Body::receive_attached(py, &self.arena, construct.body);
+        let body = body.map_err(|error| broken(error.into()))?;
         let loading = Loading::begin();
-        let call = pickle::loads(py, start.as_bytes())?.extract()?;
+        let call = body.load(py)?.extract()?;
         drop(loading);
-        Ok((name, call))
+        Ok(call)
     }
 
     /// Tells the parent why the actor could not start. After that, this process ends.
@@ -328,7 +345,13 @@ impl<'py> ChildLoop<'py> {
         }
         let packed = self.handle(actor, name, frame).and_then(|answer| {
             let what = What::Answer(name);
-            body::pack(&self.arena, Kind::Answer, answer, &what, Source::Consumed)
+            body::pack(
+                Some(&self.arena),
+                Kind::Answer,
+                answer,
+                &what,
+                Source::Consumed,
+            )
         });
         match packed {
             Ok(packed) => {

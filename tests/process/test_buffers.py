@@ -22,6 +22,7 @@ import futures_actors
 import programs
 import tasks
 from gates import PATIENCE
+from observe import memory_files, on_linux, only_memory, resident_shared
 
 THRESHOLD = 16 * 1024
 MIB = 1 << 20
@@ -363,27 +364,7 @@ def test_a_forked_process_has_arrays_of_its_own(echo):
 # That it is one copy, and where it goes.
 
 
-def memory_files(pid="self"):
-    """What this process has open of the memory that it shares with actors: bytes in use of each."""
-    found = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            if "memfd:futures_actors" in str(link.readlink()):
-                found.append(link.stat().st_blocks * 512)
-        except OSError:
-            continue
-    return found
-
-
-def only_memory():
-    (bytes_in_use,) = memory_files()
-    return bytes_in_use
-
-
-linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
-
-
-@linux
+@on_linux
 def test_an_echo_does_not_copy_again(echo):
     before = only_memory()
     got = echo.post(numbers(16 * MIB)).result(PATIENCE)
@@ -391,7 +372,7 @@ def test_an_echo_does_not_copy_again(echo):
     same(got, numbers(16 * MIB))
 
 
-@linux
+@on_linux
 def test_blocks_are_used_again(echo):
     before = only_memory()
     for _ in range(50):
@@ -401,7 +382,7 @@ def test_blocks_are_used_again(echo):
     del got
 
 
-@linux
+@on_linux
 @pytest.mark.timeout(120)
 def test_free_memory_goes_back_to_the_system_when_idle(echo):
     before = only_memory()
@@ -414,7 +395,7 @@ def test_free_memory_goes_back_to_the_system_when_idle(echo):
     same(kept, numbers(16 * MIB))
 
 
-@linux
+@on_linux
 def test_a_cancelled_message_gives_its_memory_back_at_once(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((tasks.pause, gate))
@@ -426,7 +407,7 @@ def test_a_cancelled_message_gives_its_memory_back_at_once(process, gate):
         same(executor.post((tasks.echo, numbers())).result(PATIENCE), numbers())
 
 
-@linux
+@on_linux
 def test_an_answer_that_nobody_takes_gives_its_memory_back(process):
     with process.start(actors.Echo) as executor:
         for _ in range(10):
@@ -544,7 +525,7 @@ def test_an_exhausted_arena_is_no_fault(script):
     assert ended.out.split()[-1] == "1100"
 
 
-@linux
+@on_linux
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
 def test_a_full_dev_shm_is_no_obstacle(tmp_path):
     if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
@@ -605,7 +586,7 @@ def available_bytes(meminfo):
 # Killed.
 
 
-@linux
+@on_linux
 def test_a_child_killed_at_any_moment_leaks_no_memory(process):
     """Killed while arrays go both ways; each future ends, and memory and descriptors go."""
     names = shared_names()
@@ -634,14 +615,6 @@ def shared_names():
     shm = Path("/dev/shm")
     names = [entry.name for entry in shm.iterdir()] if shm.exists() else []
     return {name for name in names if not name.startswith(("sem.mp-", "psm_"))}
-
-
-def resident_shared():
-    """Bytes of shared memory that this process has mapped and touched."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssShmem:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no RssShmem")
 
 
 def test_a_parent_killed_in_the_middle_leaves_nothing(program):

@@ -104,6 +104,18 @@ class Arguments:
         return self.got
 
 
+class Sums:
+    """Answers with the sum of what its constructor got, of which it keeps nothing."""
+
+    def __init__(self, array, *, other=None):
+        self.sum = int(array.sum())
+        if other is not None:
+            self.sum += int(other.sum())
+
+    def handle(self, message):
+        return self.sum
+
+
 class SaysHandles:
     def handles(self, message):
         return "handles", message

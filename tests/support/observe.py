@@ -1,5 +1,6 @@
 """What tests see of objects and threads from outside: whether an object has gone, whether a thread
-sleeps and how often it was woken, what is installed, what a failed start is answered with."""
+sleeps and how often it was woken, what is installed, what a failed start is answered with, how much
+memory is shared with actors."""
 
 import gc
 import importlib.util
@@ -97,3 +98,28 @@ def need(*modules):
     if missing:
         assert "EXAMPLES" not in os.environ, f"not installed: {missing}"
         pytest.skip(f"make test-examples installs {', '.join(missing)}")
+
+
+def memory_files(pid="self"):
+    """What a process has open of the memory that it shares with actors: bytes in use of each."""
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if "memfd:futures_actors" in str(link.readlink()):
+                found.append(link.stat().st_blocks * 512)
+        except OSError:
+            continue
+    return found
+
+
+def only_memory():
+    (bytes_in_use,) = memory_files()
+    return bytes_in_use
+
+
+def resident_shared():
+    """Bytes of shared memory that this process has mapped and touched."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssShmem:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no RssShmem")

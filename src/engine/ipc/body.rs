@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-use super::frame::{FrameError, Kind, encode_in_two};
+use super::frame::{FrameError, HEADER_BYTES, Kind, begin, encode_in_two, finish};
 
 /// A part of a block, or of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,76 @@ pub fn pack(kind: Kind, sequence: u64, pickle: &[u8], references: &[Reference]) 
     encode_in_two(kind, sequence, pickle, &tail)
 }
 
+/// Builds a frame from the pieces of its body. Each piece is copied once.
+#[derive(Debug)]
+pub struct Builder {
+    frame: Vec<u8>,
+    references: Vec<Reference>,
+}
+
+impl Builder {
+    /// Reserves room for pieces of `len_bytes` together, and for `references` references.
+    pub fn new(kind: Kind, len_bytes: usize, references: usize) -> Self {
+        Self {
+            frame: begin(kind, len_bytes + references * REFERENCE_BYTES + 1),
+            references: Vec::with_capacity(references),
+        }
+    }
+
+    /// Appends a pickle that travels in the body. It comes first.
+    pub fn pickle(&mut self, pickle: &[u8]) {
+        debug_assert!(self.references.is_empty());
+        self.frame.extend_from_slice(pickle);
+    }
+
+    /// Appends a buffer that travels in the body.
+    pub fn buffer(&mut self, bytes: &[u8]) {
+        let at = self.frame.len() - HEADER_BYTES;
+        self.references.push(Reference::in_body(at, bytes.len()));
+        self.frame.extend_from_slice(bytes);
+    }
+
+    /// Refers to a buffer in a block; or, last, to a pickle in a block.
+    pub fn block(&mut self, reference: Reference) {
+        self.references.push(reference);
+    }
+
+    /// The frame, of sequence 0. At most [`MAX_REFERENCES`] are taken.
+    pub fn finish(mut self) -> Vec<u8> {
+        let count = u8::try_from(self.references.len()).unwrap_or(u8::MAX);
+        let references = &self.references[..usize::from(count)];
+        let tail = references.iter().flat_map(|one| one.to_bytes());
+        self.frame.extend(tail);
+        self.frame.push(count);
+        finish(&mut self.frame);
+        self.frame
+    }
+}
+
+/// The pieces of a body.
+#[derive(Debug)]
+pub struct Pieces<'a> {
+    /// Empty if the pickle is in a block, to which the last reference refers.
+    pub pickle: &'a [u8],
+    /// The body without the references and their count. Ranges of references count in this.
+    pub content: &'a [u8],
+    pub references: Vec<Reference>,
+}
+
+/// Takes a body apart.
+pub fn pieces(body: &[u8]) -> Result<Pieces<'_>, FrameError> {
+    let (len_bytes, references) = split(body)?;
+    let content = &body[..len_bytes];
+    let first = references.iter().find_map(|one| one.range_in_body());
+    let end = first.map_or(content.len(), |range| range.start);
+    let pickle = content.get(..end).ok_or(FrameError::BadReferences)?;
+    Ok(Pieces {
+        pickle,
+        content,
+        references,
+    })
+}
+
 /// Whether a body refers to anything.
 pub fn has_references(body: &[u8]) -> bool {
     body.last().is_some_and(|count| *count > 0)
@@ -89,16 +159,22 @@ pub fn has_references(body: &[u8]) -> bool {
 
 /// Takes the references off a body and leaves the pickle.
 pub fn unpack(body: &mut Vec<u8>) -> Result<Vec<Reference>, FrameError> {
-    let count = usize::from(body.pop().ok_or(FrameError::BadReferences)?);
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let start = body.len().checked_sub(count * REFERENCE_BYTES);
-    let start = start.ok_or(FrameError::BadReferences)?;
-    let references = body[start..].as_chunks::<REFERENCE_BYTES>().0;
-    let references = references.iter().map(Reference::from_bytes).collect();
-    body.truncate(start);
+    let (len_bytes, references) = split(body)?;
+    body.truncate(len_bytes);
     Ok(references)
+}
+
+/// How long a body is without its references, and these.
+fn split(body: &[u8]) -> Result<(usize, Vec<Reference>), FrameError> {
+    let (count, rest) = body.split_last().ok_or(FrameError::BadReferences)?;
+    let tail_bytes = usize::from(*count) * REFERENCE_BYTES;
+    let start = rest.len().checked_sub(tail_bytes);
+    let start = start.ok_or(FrameError::BadReferences)?;
+    let references = rest[start..].as_chunks::<REFERENCE_BYTES>().0;
+    Ok((
+        start,
+        references.iter().map(Reference::from_bytes).collect(),
+    ))
 }
 
 #[cfg(test)]
@@ -133,6 +209,34 @@ mod tests {
         fn noise_never_panics(mut noise in proptest::collection::vec(any::<u8>(), 0..100)) {
             drop(unpack(&mut noise));
         }
+    }
+
+    #[test]
+    fn a_body_built_of_pieces_comes_apart_into_them() {
+        let block = Reference {
+            slot: 3,
+            at: 0,
+            len_bytes: 70_000,
+        };
+        let mut builder = Builder::new(Kind::Call, 16, 3);
+        builder.pickle(b"pickle");
+        builder.buffer(b"first");
+        builder.block(block);
+        builder.buffer(b"");
+        let frame = builder.finish();
+        let mut frame = Decoder::decode_one(&frame).expect("valid").expect("whole");
+        assert_eq!((frame.kind, frame.sequence), (Kind::Call, 0));
+        let found = pieces(&frame.body).expect("valid");
+        assert_eq!(found.pickle, b"pickle");
+        assert_eq!(found.content, b"picklefirst");
+        let ranges: Vec<_> = found
+            .references
+            .iter()
+            .map(|one| one.range_in_body())
+            .collect();
+        assert_eq!(ranges, [Some(6..11), None, Some(11..11)]);
+        let references = found.references;
+        assert_eq!(unpack(&mut frame.body), Ok(references));
     }
 
     #[test]

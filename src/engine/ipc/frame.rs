@@ -26,7 +26,8 @@ const SEQUENCE_BITS: u32 = 56;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// To the child, first: the class and the arguments for its constructor.
+    /// To the child, first: its actor's name and surroundings. A `Call` follows, of the class with
+    /// the arguments for its constructor.
     Start = 1,
     /// To the child: a message for `handle`.
     Message = 2,
@@ -132,6 +133,21 @@ pub fn encode_in_two(kind: Kind, sequence: u64, body: &[u8], tail: &[u8]) -> Vec
     bytes.extend_from_slice(body);
     bytes.extend_from_slice(tail);
     bytes
+}
+
+/// Begins a frame of sequence 0. The caller appends the body, of about `len_bytes`, and then calls
+/// [`finish`].
+pub fn begin(kind: Kind, len_bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEADER_BYTES + len_bytes);
+    frame.extend_from_slice(&[0; 8]);
+    frame.extend_from_slice(&word(kind, 0).to_le_bytes());
+    frame
+}
+
+/// Writes the length of its body into a frame.
+pub fn finish(frame: &mut [u8]) {
+    let len = (frame.len() - HEADER_BYTES) as u64;
+    frame[..8].copy_from_slice(&len.to_le_bytes());
 }
 
 /// Writes the sequence number into a frame that was encoded before its number was known.

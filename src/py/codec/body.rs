@@ -2,7 +2,6 @@
 //!
 //! If there is no block for a buffer, its bytes go in the frame instead. Nothing is pickled twice.
 
-use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,60 +11,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyList};
 
 use super::buffer::{SharedBuffer, THRESHOLD_BYTES};
+use super::packed::{Packed, Piece, warn};
 use super::pickle::What;
-use super::{buffer, pickle};
+use super::{buffer, packed, pickle};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
 use crate::engine::ipc::body::{self, Reference};
-use crate::engine::ipc::frame::{Encoded, FrameError, Kind, renumber};
+use crate::engine::ipc::frame::{FrameError, Kind};
 use crate::engine::sys;
-
-/// A frame, and the blocks that it refers to, which it owns.
-pub(in crate::py) struct Packed {
-    pub(in crate::py) kind: Kind,
-    frame: Encoded,
-    blocks: Few<Block>,
-}
-
-/// A list that is mostly empty. Every waiting message has one, so it is one pointer wide: a boxed
-/// slice would be twice as large.
-pub(in crate::py) type Few<T> = Option<Box<Vec<T>>>;
-
-impl Packed {
-    /// References to the blocks.
-    pub(in crate::py) fn references(&self) -> Few<Reference> {
-        let blocks = self.blocks.as_ref()?;
-        Some(Box::new(blocks.iter().map(Block::reference).collect()))
-    }
-
-    pub(in crate::py) fn has_blocks(&self) -> bool {
-        self.blocks.is_some()
-    }
-
-    /// Sets the number under which it is sent. Copies nothing, unless another one that shares its
-    /// frame is still being sent.
-    pub(in crate::py) fn renumber(&mut self, sequence: u64) {
-        renumber(self.frame.bytes_mut(), self.kind, sequence);
-    }
-
-    /// Another one that shares the frame, for an object that was packed as `Source::Replayed` and so
-    /// has no blocks. It is quick, because it is called under locks.
-    pub(in crate::py) fn share(&mut self) -> Self {
-        debug_assert!(self.blocks.is_none());
-        Self {
-            kind: self.kind,
-            frame: self.frame.share(),
-            blocks: None,
-        }
-    }
-
-    /// The frame to send. From now on its blocks belong to the other process.
-    pub(in crate::py) fn into_frame(self) -> Encoded {
-        if let Some(blocks) = self.blocks {
-            blocks.into_iter().for_each(Block::leave);
-        }
-        self.frame
-    }
-}
 
 /// Whether this process still needs the object after it is packed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,9 +25,6 @@ pub(in crate::py) enum Source {
     Borrowed,
     /// The object is dropped. A received block that only the object uses goes back as it is.
     Consumed,
-    /// The frame is kept, and may be sent again to another process. So everything goes in the frame:
-    /// a block can be sent only once, and to one process.
-    Replayed,
 }
 
 /// Where the bytes of a buffer are.
@@ -83,12 +32,13 @@ enum Placed {
     Block(Block),
     /// In a block that was received from the other process: at this address, and this long.
     Received(Arc<Block>, usize, usize),
-    Frame(PyUntypedBuffer),
+    Frame(Bytes),
 }
 
-/// Packs `object` into a frame of `kind`. An error names it by `what`.
+/// Packs `object` into a frame of `kind` for the child that `arena` is shared with. Without an arena
+/// it is packed for no particular child, and all of it goes in the frame. An error names it by `what`.
 pub(in crate::py) fn pack(
-    arena: &Arc<Arena>,
+    arena: Option<&Arc<Arena>>,
     kind: Kind,
     object: Bound<'_, PyAny>,
     what: &What<'_>,
@@ -98,48 +48,31 @@ pub(in crate::py) fn pack(
     let (pickle, buffers) = pickle::dumps_apart(&object, what)?;
     let pickle = pickle.as_bytes();
     if buffers.is_empty() && pickle.len() < THRESHOLD_BYTES {
-        return Ok(Packed {
-            kind,
-            frame: body::pack(kind, 0, pickle, &[]).into(),
-            blocks: None,
-        });
+        return Ok(Packed::small(kind, pickle));
     }
-    let mut packer = Packer {
+    let packer = Packer {
         py,
         arena,
         what,
         source,
-        body: Vec::new(),
-        references: Vec::with_capacity(buffers.len() + 1),
-        blocks: Vec::with_capacity(buffers.len() + 1),
     };
-    let mut placed = Vec::with_capacity(buffers.len());
-    for buffer in buffers {
-        placed.push(packer.place(buffer)?);
-    }
+    let placed = buffers.into_iter().map(|one| packer.place(one));
+    let placed = placed.collect::<PyResult<Vec<_>>>()?;
     drop(object);
-    let pickle = packer.put_pickle(pickle)?;
-    for buffer in placed {
-        packer.put(buffer)?;
-    }
-    if let Some(last) = pickle {
-        packer.put(Placed::Block(last))?;
-    }
-    Ok(Packed {
-        kind,
-        frame: body::pack(kind, 0, &packer.body, &packer.references).into(),
-        blocks: (!packer.blocks.is_empty()).then(|| Box::new(packer.blocks)),
-    })
+    let pickle = match packer.copy(pickle)? {
+        Some(block) => Piece::Block(block),
+        None => Piece::Bytes(pickle),
+    };
+    let buffers = placed.into_iter().map(|one| packer.settle(one));
+    let buffers = buffers.collect::<PyResult<_>>()?;
+    Ok(Packed::of(kind, arena, pickle, buffers))
 }
 
 struct Packer<'a, 'py> {
     py: Python<'py>,
-    arena: &'a Arc<Arena>,
+    arena: Option<&'a Arc<Arena>>,
     what: &'a What<'a>,
     source: Source,
-    body: Vec<u8>,
-    references: Vec<Reference>,
-    blocks: Vec<Block>,
 }
 
 impl Packer<'_, '_> {
@@ -147,11 +80,9 @@ impl Packer<'_, '_> {
     /// is one.
     fn place(&self, buffer: PyUntypedBuffer) -> PyResult<Placed> {
         let (address, len_bytes) = (buffer::address(&buffer), buffer.len_bytes());
-        if len_bytes < THRESHOLD_BYTES {
-            return Ok(Placed::Frame(buffer));
-        }
         if self.source == Source::Consumed
-            && let Some(block) = self.arena.find(address, len_bytes)
+            && len_bytes >= THRESHOLD_BYTES
+            && let Some(block) = self.arena.and_then(|arena| arena.find(address, len_bytes))
         {
             // This releases the object too.
             buffer.release(self.py);
@@ -159,100 +90,53 @@ impl Packer<'_, '_> {
         }
         Ok(match self.copy(buffer::bytes(&buffer))? {
             Some(block) => Placed::Block(block),
-            None => Placed::Frame(buffer),
+            None => Placed::Frame(Bytes::Python(buffer)),
         })
     }
 
-    /// A new block with a copy of `bytes`, if there is one.
+    /// A new block with a copy of `bytes`, if they are big and there is a block.
     fn copy(&self, bytes: &[u8]) -> PyResult<Option<Block>> {
-        if self.source == Source::Replayed {
+        let Some(arena) = self.arena else {
+            return Ok(None);
+        };
+        if bytes.len() < THRESHOLD_BYTES {
             return Ok(None);
         }
-        let arena = self.arena;
-        let copied = self.py.detach(|| {
-            let mut block = arena.take(bytes.len())?;
-            block.fill(bytes);
-            Ok(block)
-        });
-        match copied {
-            Ok(block) => Ok(Some(block)),
-            Err(Refusal::NoMemory { available_bytes }) => Err(PyMemoryError::new_err(format!(
-                "{} has {} bytes in one piece, but the system has only {available_bytes} bytes of \
-                 free memory; send it in smaller pieces",
-                self.what,
-                bytes.len(),
-            ))),
-            Err(refusal) => {
-                warn(self.arena, self.what, refusal);
-                Ok(None)
-            }
-        }
+        let copied = self.py.detach(|| packed::copy(arena, bytes));
+        packed::or_none(copied, arena, bytes.len(), self.what)
     }
 
-    /// Puts the pickle first into the frame, or, if it is big, into a block, which is returned.
-    fn put_pickle(&mut self, pickle: &[u8]) -> PyResult<Option<Block>> {
-        if pickle.len() >= THRESHOLD_BYTES
-            && let Some(block) = self.copy(pickle)?
-        {
-            return Ok(Some(block));
-        }
-        self.body.extend_from_slice(pickle);
-        Ok(None)
-    }
-
-    fn put(&mut self, placed: Placed) -> PyResult<()> {
-        match placed {
-            Placed::Block(block) => {
-                self.references.push(block.reference());
-                self.blocks.push(block);
-            }
-            Placed::Received(block, address, len_bytes) => {
-                match block.into_sole() {
-                    // No other object uses the block any more, so it goes back as it is.
-                    Ok(block) => {
-                        let part = block.into_part(address, len_bytes);
-                        return self.put(Placed::Block(part));
-                    }
-                    Err(kept) => {
-                        let bytes = kept.part(address, len_bytes);
-                        match self.copy(bytes)? {
-                            Some(block) => return self.put(Placed::Block(block)),
-                            None => self.put_in_frame(bytes),
-                        }
-                    }
-                }
-            }
-            Placed::Frame(buffer) => self.put_in_frame(buffer::bytes(&buffer)),
-        }
-        Ok(())
-    }
-
-    fn put_in_frame(&mut self, bytes: &[u8]) {
-        let reference = Reference::in_body(self.body.len(), bytes.len());
-        self.references.push(reference);
-        self.body.extend_from_slice(bytes);
+    /// Decides what becomes of a buffer, now that this process has dropped the object.
+    fn settle(&self, placed: Placed) -> PyResult<Piece<Bytes>> {
+        Ok(match placed {
+            Placed::Block(block) => Piece::Block(block),
+            Placed::Frame(bytes) => Piece::Bytes(bytes),
+            Placed::Received(block, address, len_bytes) => match block.into_sole() {
+                // No other object uses the block any more, so it goes back as it is.
+                Ok(block) => Piece::Block(block.into_part(address, len_bytes)),
+                Err(kept) => match self.copy(kept.part(address, len_bytes))? {
+                    Some(block) => Piece::Block(block),
+                    None => Piece::Bytes(Bytes::Part(kept, address, len_bytes)),
+                },
+            },
+        })
     }
 }
 
-/// Warns, once for an actor, that its big buffers go through the pipe.
-fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
-    // If blocks are turned off, that is no reason to warn, now or later.
-    if refusal == Refusal::Off || !arena.is_first_refusal() {
-        return;
-    }
-    let why = match refusal {
-        Refusal::Off => return,
-        Refusal::Exhausted => "the blocks in use have reached its limit".to_owned(),
-        Refusal::System(error) => error.to_string(),
-        Refusal::NoMemory { available_bytes } => {
-            format!("the system has only {available_bytes} bytes of free memory")
+/// Bytes to copy into a frame.
+enum Bytes {
+    Python(PyUntypedBuffer),
+    /// In a received block that another object still uses.
+    Part(Arc<Block>, usize, usize),
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Python(buffer) => buffer::bytes(buffer),
+            Self::Part(block, address, len_bytes) => block.part(*address, *len_bytes),
         }
-    };
-    log::warn!(
-        target: "futures_actors",
-        "no shared memory for {what}: {why}; until there is some, big buffers of this actor go \
-         through its pipe, which takes longer"
-    );
+    }
 }
 
 /// A body that was received.

@@ -2,4 +2,5 @@
 
 pub(super) mod body;
 pub(super) mod buffer;
+pub(super) mod packed;
 pub(super) mod pickle;

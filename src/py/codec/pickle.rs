@@ -56,6 +56,8 @@ pub(in crate::py) enum What<'a> {
     /// The name is that of the actor.
     Message(&'a str),
     Answer(&'a str),
+    /// And its class.
+    Arguments(&'a str),
 }
 
 impl Display for What<'_> {
@@ -63,6 +65,9 @@ impl Display for What<'_> {
         match self {
             Self::Message(name) => write!(f, "the message for actor {name}"),
             Self::Answer(name) => write!(f, "the answer of actor {name}"),
+            Self::Arguments(name) => {
+                write!(f, "class or constructor arguments of actor {name}")
+            }
         }
     }
 }

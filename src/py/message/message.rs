@@ -9,7 +9,7 @@ use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::room::Permit;
-use crate::py::codec::body::Packed;
+use crate::py::codec::packed::Packed;
 
 /// A message, in whatever form the cell holds it.
 pub(in crate::py) enum Message {

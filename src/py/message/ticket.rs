@@ -14,7 +14,7 @@ use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::region::Region;
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
-use crate::py::codec::body::{Few, Packed};
+use crate::py::codec::packed::{Few, Packed};
 
 /// What carries messages to a child and brings their answers.
 pub(in crate::py) trait Carrier: Send + Sync {

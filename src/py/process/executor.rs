@@ -7,12 +7,15 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::io_thread::IoThread;
 use super::link::Link;
-use super::start::{GRACE, Recipe, Restarts, start_child};
+use super::start::{GRACE, Recipe, Restarts, SharedMemory, start_child};
 use crate::engine::convoy;
+use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::restarts::Budget;
 use crate::engine::sys::Bell;
-use crate::py::codec::pickle;
+use crate::py::codec::body::Source;
+use crate::py::codec::pickle::What;
+use crate::py::codec::{body, pickle};
 use crate::py::executor::ExecutorCore;
 use crate::py::future::callbacks;
 use crate::py::host::host::Host;
@@ -38,23 +41,36 @@ impl ProcessExecutorCore {
         let options = Options::of(actor)?;
         let name = options.name.clone();
         lifecycle::check_may_start_process(&name)?;
-        let what = format!("class or constructor arguments of actor {name}");
-        let start = (&options.class, args, kwargs).into_pyobject(py)?;
-        let start = pickle::dumps(start.as_any(), &what)?;
+        let restarts = options.max_restarts > 0;
+        let memory = SharedMemory::create(options.shared_memory)?;
+        // With restarts there may be more than one child, so it is packed for none of them.
+        let arena = (!restarts).then_some(&memory.arena);
+        let construct = (&options.class, args, kwargs).into_pyobject(py)?.into_any();
+        let what = What::Arguments(&name);
+        let mut construct = body::pack(arena, Kind::Call, construct, &what, Source::Borrowed)?;
         // Pickled separately, so that the child can set `sys.argv` first: unpickling the class may
         // run code that reads it.
         let surroundings = imports::surroundings(py)?.call0()?;
-        let start = (&name, surroundings, start).into_pyobject(py)?;
+        let start = (&name, surroundings).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
         let recipe = Recipe {
             start: start.as_bytes().to_vec(),
+            slow_imports: pickle::slow_imports(construct.pickle()),
             start_method: options.start_method.clone(),
             shared_memory: options.shared_memory,
         };
-        let (child, ends) = start_child(py, &recipe)?;
-        let restarts = (options.max_restarts > 0).then(|| Restarts {
+        let kept = if restarts {
+            let arena = &memory.arena;
+            let first = py.detach(|| construct.for_child(arena, &What::Arguments(&name)))?;
+            Some(std::mem::replace(&mut construct, first))
+        } else {
+            None
+        };
+        let (child, ends) = start_child(py, &recipe, memory, construct)?;
+        let restarts = kept.map(|construct| Restarts {
             recipe,
+            construct,
             budget: Budget::new(options.max_restarts, options.restart_window),
         });
 

@@ -4,11 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pyo3::prelude::*;
-
 use super::inbound::Over;
 use super::outbound::Outbound;
-use super::start::start_child;
 use crate::engine::cell;
 use crate::engine::ipc::pipe::Broken;
 use crate::py::future::ActorCell;
@@ -56,7 +53,7 @@ impl IoThread<'_> {
             let name = &self.host.name;
             self.host.tally.restart();
             log::warn!(target: "futures_actors", "actor {name}: its process has died and is being started again");
-            match Python::attach(|py| start_child(py, &restarts.recipe)) {
+            match restarts.start_child(name) {
                 Ok((child, ends)) => {
                     self.child = Some(child);
                     self.answers = Arc::clone(ends.reader.handle());

@@ -14,7 +14,8 @@ use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::restarts::Budget;
 use crate::engine::sys::{self, Handle, HandleNumber};
-use crate::py::codec::pickle;
+use crate::py::codec::packed::Packed;
+use crate::py::codec::pickle::What;
 use crate::py::interpreter::{imports, lifecycle};
 
 /// The exit codes of a fork server's children, which it writes to a pipe.
@@ -59,9 +60,33 @@ type Started<'py> = (u32, Option<(Bound<'py, ServerExitCodes>, u64)>);
 pub(in crate::py) struct Recipe {
     /// The body of the start frame.
     pub(in crate::py) start: Vec<u8>,
+    /// Modules that the child will import before it can answer, and that take long.
+    pub(in crate::py) slow_imports: Vec<&'static str>,
     pub(in crate::py) start_method: Option<String>,
     /// How many bytes of shared memory each side of a link may use.
     pub(in crate::py) shared_memory: u64,
+}
+
+/// The memory that this process shares with a child, which may not have started yet.
+pub(in crate::py) struct SharedMemory {
+    region: Arc<Region>,
+    file: Arc<Handle>,
+    pub(in crate::py) arena: Arc<Arena>,
+}
+
+impl SharedMemory {
+    pub(in crate::py) fn create(limit_bytes: u64) -> PyResult<Self> {
+        let (region, file) = Region::create().map_err(std::io::Error::from)?;
+        let (region, file) = (Arc::new(region), Arc::new(file));
+        let arena = Arena::create(Arc::clone(&region), Arc::clone(&file), limit_bytes);
+        let arena = Arc::new(arena);
+        lifecycle::register_arena(&arena);
+        Ok(Self {
+            region,
+            file,
+            arena,
+        })
+    }
 }
 
 /// How long a child whose link is closed may take to end by itself.
@@ -70,30 +95,48 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// How to start the next child, and how often that is allowed.
 pub(super) struct Restarts {
     pub(super) recipe: Recipe,
+    /// The call that makes the actor, packed for no particular child. Only this copy is kept.
+    pub(super) construct: Packed,
     pub(super) budget: Budget,
 }
 
-pub(in crate::py) fn start_child(py: Python<'_>, recipe: &Recipe) -> PyResult<(Child, Endpoints)> {
+impl Restarts {
+    /// Starts the next child of the actor `name`. The caller must be detached.
+    pub(super) fn start_child(&mut self, name: &str) -> PyResult<(Child, Endpoints)> {
+        let memory = SharedMemory::create(self.recipe.shared_memory)?;
+        let what = What::Arguments(name);
+        let construct = self.construct.for_child(&memory.arena, &what)?;
+        Python::attach(|py| start_child(py, &self.recipe, memory, construct))
+    }
+}
+
+/// Starts a child that shares `memory`, and that calls `construct` to make the actor.
+pub(in crate::py) fn start_child(
+    py: Python<'_>,
+    recipe: &Recipe,
+    memory: SharedMemory,
+    construct: Packed,
+) -> PyResult<(Child, Endpoints)> {
     let io = std::io::Error::from;
+    let SharedMemory {
+        region,
+        file,
+        arena,
+    } = memory;
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
-    let (region, file) = Region::create().map_err(io)?;
-    let (region, file) = (Arc::new(region), Arc::new(file));
-    let arena = Arena::create(Arc::clone(&region), Arc::clone(&file), recipe.shared_memory);
-    let arena = Arc::new(arena);
-    lifecycle::register_arena(&arena);
     sys::set_nonblocking(&request_write).map_err(io)?;
     sys::set_nonblocking(&answer_read).map_err(io)?;
     let mut writer = Writer::new(request_write);
     writer.push(encode(Kind::Start, 0, &recipe.start));
+    writer.push(construct.into_frame());
     // The child reads it when it is there. The I/O thread writes what the pipe does not take.
     _ = writer.flush().map_err(io)?;
     let theirs = [&request_read, &answer_write, &*file].map(Handle::number);
-    let slow_imports = pickle::slow_imports(&recipe.start);
     let how = (
         theirs.to_vec(),
         recipe.start_method.as_deref(),
-        slow_imports,
+        recipe.slow_imports.clone(),
     );
     let started = imports::start_child(py)?.call1(how)?;
     let (pid, server): Started<'_> = started.extract()?;

@@ -27,12 +27,10 @@ use crate::py::message::ticket::Carrier;
 impl Link {
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
         let what = What::Message(&self.name);
-        let source = if self.keeps {
-            Source::Replayed
-        } else {
-            Source::Borrowed
-        };
-        let packed = body::pack(&self.arena(), kind, object.clone(), &what, source)?;
+        // A message that may be sent again to another child is packed for no particular child.
+        let arena = (!self.keeps).then(|| self.arena());
+        let object = object.clone();
+        let packed = body::pack(arena.as_ref(), kind, object, &what, Source::Borrowed)?;
         Ok(Message::Frame(packed))
     }
 }
