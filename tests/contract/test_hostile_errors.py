@@ -104,31 +104,31 @@ class Answer:
         return burst_in, (self.pid, self.kind)
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_what_an_exceptions_own_code_raises_harms_no_other_message(kind, how):
+@pytest.mark.parametrize("raised", RAISED)
+def test_what_an_exceptions_own_code_raises_harms_no_other_message(kind, raised):
     with kind.start(actors.Do) as executor:
-        for raised in RAISED:
+        for how in HOWS:
             before = executor.post((tasks.echo, 1))
             hostile = executor.post((raise_made, how, raised, PARENT))
             after = executor.post((tasks.echo, 2))
-            assert after.result(PATIENCE) == 2
-            assert before.result(PATIENCE) == 1
+            assert after.result(PATIENCE) == 2, how
+            assert before.result(PATIENCE) == 1, how
             error = hostile.exception(PATIENCE)
-            assert issubclass(type(error), (Hostile, futures_actors.RemoteError))
+            assert issubclass(type(error), (Hostile, futures_actors.RemoteError)), how
             if kind.is_process and how in ("__reduce__", "rebuilding", "rebuilding in the parent"):
-                assert type(error) is futures_actors.RemoteError
-            # It is known for good.
-            assert hostile.exception(0) is error
-            assert executor.post((tasks.echo, 3)).result(PATIENCE) == 3
+                assert type(error) is futures_actors.RemoteError, how
+            # The future keeps it.
+            assert hostile.exception(0) is error, how
+            assert executor.post((tasks.echo, 3)).result(PATIENCE) == 3, how
 
 
-@pytest.mark.parametrize("how", HOWS)
-def test_what_a_told_messages_exception_raises_when_it_is_shown_is_logged(kind, how, caplog):
+def test_what_a_told_messages_exception_raises_when_it_is_shown_is_logged(kind, caplog):
     with kind.start(actors.Do) as executor:
-        executor.tell((raise_made, how, SystemExit, PARENT))
+        for how in HOWS:
+            executor.tell((raise_made, how, SystemExit, PARENT))
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
     records = [one for one in caplog.records if one.name == "futures_actors"]
-    assert records
+    assert len(records) == len(HOWS)
     assert all("told raised an exception" in one.getMessage() for one in records)
 
 
@@ -155,29 +155,31 @@ def test_a_constructors_hostile_exception_is_an_init_error(base, how):
         executor.post(2)
 
 
-@pytest.mark.parametrize("kind_of_error", [*RAISED, ValueError])
 @pytest.mark.parametrize("looked_at", ["by result", "by a callback", "in a thread", "with another"])
-def test_an_answer_that_cannot_be_rebuilt_is_its_own_futures_trouble(
-    process, kind_of_error, looked_at
-):
-    seen = []
+def test_an_answer_that_cannot_be_rebuilt_fails_only_its_own_future(process, looked_at):
     with process.start(actors.Do) as executor:
-        hostile = executor.post((answer_made, kind_of_error, PARENT))
-        if looked_at == "by a callback":
-            hostile.add_done_callback(lambda future: seen.append(type(future.exception())))
-        if looked_at == "with another":
-            hostile.add_done_callback(seen.append)
-        if looked_at == "in a thread":
-            look = functools.partial(hostile.exception, PATIENCE)
-            thread = threading.Thread(target=lambda: seen.append(type(look())))
-            thread.start()
-            thread.join(PATIENCE)
-            assert seen == [kind_of_error]
-        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
-        for _ in range(2):
-            with pytest.raises(kind_of_error, match="hostile"):
-                hostile.result(PATIENCE)
-            assert type(hostile.exception(0)) is kind_of_error
+        for kind_of_error in [*RAISED, ValueError]:
+            fail_to_rebuild(executor, kind_of_error, looked_at)
+
+
+def fail_to_rebuild(executor, kind_of_error, looked_at):
+    seen = []
+    hostile = executor.post((answer_made, kind_of_error, PARENT))
+    if looked_at == "by a callback":
+        hostile.add_done_callback(lambda future: seen.append(type(future.exception())))
+    if looked_at == "with another":
+        hostile.add_done_callback(seen.append)
+    if looked_at == "in a thread":
+        look = functools.partial(hostile.exception, PATIENCE)
+        thread = threading.Thread(target=lambda: seen.append(type(look())))
+        thread.start()
+        thread.join(PATIENCE)
+        assert seen == [kind_of_error]
+    assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
+    for _ in range(2):
+        with pytest.raises(kind_of_error, match="hostile"):
+            hostile.result(PATIENCE)
+        assert type(hostile.exception(0)) is kind_of_error
 
 
 class InterruptsOnce:
