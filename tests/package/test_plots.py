@@ -35,23 +35,29 @@ def draw(root, measured, peers=PEERS):
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
-def test_pictures_and_tables_are_of_the_committed_measurement(tmp_path):
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The folder in which the committed measurement was drawn."""
+    root = tmp_path_factory.mktemp("drawn")
+    assert draw(root, MEASURED).returncode == 0
+    return root
+
+
+def test_pictures_and_tables_are_of_the_committed_measurement(drawn):
     """If not: make bench-plots."""
-    assert draw(tmp_path, MEASURED).returncode == 0
-    made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    made = sorted(path.relative_to(drawn) for path in drawn.rglob("*") if path.is_file())
     assert len(made) >= 14
     for path in made:
-        assert (ROOT / path).read_text() == (tmp_path / path).read_text(), path
+        assert (ROOT / path).read_text() == (drawn / path).read_text(), path
     committed = {path.name for path in (ROOT / "docs" / "plots").iterdir()}
-    assert committed == {path.name for path in (tmp_path / "docs" / "plots").iterdir()}
+    assert committed == {path.name for path in (drawn / "docs" / "plots").iterdir()}
 
 
 @pytest.mark.parametrize(("path", "prefix"), [(MEASURED, ""), (PEERS, "peers-")])
-def test_a_picture_names_every_contender_and_has_its_median(tmp_path, path, prefix):
-    assert draw(tmp_path, MEASURED).returncode == 0
+def test_a_picture_names_every_contender_and_has_its_median(drawn, path, prefix):
     rows = {row["row"]: row for row in json.loads(path.read_text())["rows"]}
     for scheme in ("light", "dark"):
-        picture = ET.parse(tmp_path / "docs" / "plots" / f"{prefix}processes-{scheme}.svg")
+        picture = ET.parse(drawn / "docs" / "plots" / f"{prefix}processes-{scheme}.svg")
         texts = {element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")}
         for row in ("process-round-trip", "process-post-all", "process-in-flight"):
             assert rows[row]["samples"].keys() | rows[row]["not_yet"].keys() <= texts
