@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_takes_several_long_waits_in_a_row() {
+    fn a_convoy_takes_several_long_waits_in_a_row() {
         let convoy = Convoy::default();
         for _ in 0..3 {
             for _ in 1..LONG_WAITS_IN_A_ROW {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_served_for_a_while() {
+    fn a_convoy_is_served_for_a_while() {
         let (convoy, mut server) = (Convoy::default(), Server::default());
         let start = Instant::now();
         assert!(!server.turn(&convoy, || start));

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_gives_up_leaves_the_reading_to_the_next() {
+    fn a_waiter_that_gives_up_leaves_the_reading_to_the_next() {
         let (read, written) = sys::pipe().expect("descriptors");
         let codes = Arc::new(ExitCodes::new(read));
         let other = Arc::clone(&codes);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_of_ones_own_is_reaped() {
+    fn a_child_of_this_process_is_reaped() {
         for watched in [true, false] {
             let (mut ends, _process) = child(Command::new("sh").args(["-c", "exit 7"]));
             let (mut killed, _other) = child(Command::new("sh").args(["-c", "kill -9 $$"]));

@@ -219,7 +219,7 @@ mod loom_tests {
 
     /// One thread polls a few times and then sleeps, one sleeps at once, and one sets.
     #[test]
-    fn loom_whoever_waits_returns() {
+    fn loom_every_waiter_returns() {
         loom::model(|| {
             let latch = Arc::new(Latch::default());
             let poller = {
@@ -266,7 +266,7 @@ mod loom_tests {
 
     /// One thread sets the latch while another hangs a bell and a third is about to sleep.
     #[test]
-    fn loom_a_bell_rings_whoever_marked_the_latch() {
+    fn loom_a_bell_rings_whichever_thread_marked_the_latch() {
         loom::model(|| {
             let latch = loom::sync::Arc::new(Latch::default());
             let setter = loom::sync::Arc::clone(&latch);

@@ -1,8 +1,8 @@
-//! The mailbox: what is posted and not begun, first in, first out.
+//! The mailbox: the messages that are posted and have not begun, first in, first out.
 //!
-//! Any thread puts; the engine takes. Closing it refuses what comes later and keeps what is inside,
-//! so an engine that takes until [`Take::Closed`] has drained it. A bounded one has a [`Room`], in which
-//! a sender has acquired a place before it puts.
+//! Any thread puts, and the engine takes. A closed mailbox refuses new items and keeps those inside, so
+//! an engine that takes until [`Take::Closed`] has drained it. A bounded mailbox has a [`Room`], in
+//! which a sender must acquire a place before it puts.
 //!
 //! Items may become void while they are inside, when they are cancelled. A void item is not searched
 //! for: all are swept out together once they may be more than half. So each costs constant time, and
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_a_bounded_mailbox_wakes_who_waits_for_room() {
+    fn closing_a_bounded_mailbox_wakes_senders_that_wait_for_room() {
         let mailbox = Mailbox::new(Some(1));
         let room = mailbox.room().expect("it has a bound");
         let _held = room.try_acquire().expect("it is free");
@@ -251,11 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_void_is_swept_out_once_it_is_more_than_half() {
+    fn void_items_are_swept_out_once_they_are_more_than_half() {
         let mailbox = Mailbox::default();
         let mut most = 0;
         for number in 0..10_000_u64 {
-            // All but each hundredth are void as soon as they are inside.
+            // Of a hundred items, all but one are void as soon as they are inside.
             let swept = mailbox.sweep(number - number / 100, |item| item % 100 != 0);
             assert!(swept.iter().all(|item| item % 100 != 0));
             assert_eq!(mailbox.put(number), Ok(()));
@@ -399,7 +399,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_what_is_put_is_taken_or_refused() {
+    fn loom_every_item_is_taken_or_refused() {
         loom::model(|| {
             let mailbox = Arc::new(Mailbox::default());
             let putter = {

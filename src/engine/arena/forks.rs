@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_after_a_fork_is_seen_by_nobody_else() {
+    fn writes_after_a_fork_are_private_to_a_process() {
         let (mut forks, _parent, child, blocks) = received(1, MANY);
         scribble(&blocks[0], 7);
         let there = child
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_received_while_a_fork_is_under_way_is_a_copy() {
+    fn a_block_received_while_a_fork_is_under_way_is_copied() {
         let (mut forks, parent, child, blocks) = received(1, MANY);
         let reference = filled(&child, LEN_BYTES, 5).left();
         forks.before().expect("memory");

@@ -27,7 +27,7 @@ pub(super) fn filled(arena: &Arc<Arena>, len_bytes: usize, byte: u8) -> Block {
 }
 
 #[test]
-fn what_one_side_fills_the_other_has() {
+fn a_block_that_one_side_fills_is_received_by_the_other() {
     let (parent, child) = arenas(MANY);
     for (from, to) in [(&parent, &child), (&child, &parent)] {
         let reference = filled(from, 100_000, 7).left();
@@ -75,12 +75,12 @@ fn a_block_goes_back_as_it_is() {
 }
 
 #[test]
-fn the_limit_holds_and_what_is_free_makes_room() {
+fn the_limit_holds_and_free_slots_make_room() {
     let (parent, _child) = arenas(1 << 20);
     let large = parent.take(700_000).expect("room");
     assert_eq!(parent.take(700_000).err(), Some(Refusal::Exhausted));
     drop(large);
-    // Too small for what is free, but that is given back for it.
+    // Too small for the free slot, whose memory is given back to make room.
     let small = parent.take(400_000).expect("room");
     assert_eq!(parent.usage_bytes().1, 0);
     drop(small);
@@ -108,7 +108,7 @@ fn idle_memory_of_both_sides_is_given_back() {
 }
 
 #[test]
-fn what_nobody_will_get_is_given_back_at_once() {
+fn memory_of_a_block_that_never_arrives_is_given_back_at_once() {
     let (parent, _child) = arenas(MANY);
     let sent = filled(&parent, 1 << 20, 1).left();
     drop(filled(&parent, 1 << 20, 2));
@@ -173,7 +173,7 @@ fn more_blocks_than_slots_are_refused() {
     assert_eq!(parent.take(1).err(), Some(Refusal::Exhausted));
     drop(all);
     assert!(parent.take(1).is_ok());
-    // Of another size than all that are free.
+    // Its size differs from those of all free slots.
     assert!(parent.take(1 << 20).is_ok());
 }
 

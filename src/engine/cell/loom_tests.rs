@@ -1,4 +1,4 @@
-//! What may meet in a cell, in every order: model-checked by loom.
+//! Races between a cell's transitions, in every order: model-checked by loom.
 
 use super::*;
 use crate::engine::latch::Wait;
@@ -64,7 +64,7 @@ fn loom_a_waiter_is_never_left_asleep() {
 }
 
 #[test]
-fn loom_who_waits_for_the_callbacks_finds_their_work() {
+fn loom_a_thread_that_waits_for_callbacks_finds_their_work() {
     loom::model(|| {
         let cell = posted();
         let called = Arc::new(AtomicBool::new(false));

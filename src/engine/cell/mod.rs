@@ -188,7 +188,7 @@ impl<M, R, W> Default for Cell<M, R, W> {
 
 impl<M: Claimable, R, W> Cell<M, R, W> {
     fn lock(&self) -> MutexGuard<'_, Inner<M, R, W>> {
-        // No code that can panic runs under the lock, so poison says nothing.
+        // No code that can panic runs under the lock, so poison can be ignored.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

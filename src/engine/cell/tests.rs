@@ -82,7 +82,7 @@ fn the_latch_is_set_exactly_when_the_cell_is_done() {
 }
 
 #[test]
-fn a_watched_cell_is_served_by_whoever_ends_it() {
+fn a_watched_cell_is_served_by_the_thread_that_ends_it() {
     for end in [
         |cell: &TestCell| assert!(matches!(cell.settle(1, Hold::Attached), Settle::Settled(_))),
         |cell: &TestCell| assert_ne!(cell.cancel(Hold::Attached), Cancel::Already),
@@ -111,7 +111,7 @@ fn a_witnessed_cell_ends_only_under_its_condition() {
 }
 
 #[test]
-fn the_watch_goes_to_whoever_ends_the_cell() {
+fn the_watch_goes_to_the_thread_that_ends_the_cell() {
     let cell = cell_in(Phase::Pending);
     assert_eq!(
         cell.watch(|_, watch| *watch = Some(Box::new("w"))),
@@ -164,7 +164,7 @@ fn a_bare_cell_is_cancelled_in_two_steps() {
 }
 
 #[test]
-fn of_begin_and_cancel_one_wins() {
+fn either_begin_or_cancel_wins() {
     let begun = AtomicUsize::new(0);
     for _ in 0..2_000 {
         let cell = Arc::new(cell_in(Phase::Pending));

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_has_gone_to_a_later_message_is_not_mistaken() {
+    fn a_slot_with_a_later_message_is_not_mistaken_for_an_earlier_one() {
         let claims = claims();
         let later = 7 + CLAIMS as u64;
         claims.offer(7);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn of_claim_and_withdraw_one_wins_each_message() {
+    fn either_claim_or_withdraw_wins_each_message() {
         const MESSAGES: u64 = 100_000;
         let claims = claims();
         let wins = AtomicUsize::new(0);

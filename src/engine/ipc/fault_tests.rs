@@ -1,4 +1,4 @@
-//! What parent and child do with each other, while each system call in turn fails.
+//! Runs the communication of parent and child, and makes each system call fail in turn.
 
 use super::frame::{Kind, encode};
 use super::pipe::{Broken, Fill, Flush, Reader, Writer};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const FRAMES: u64 = 300;
 
-/// What a parent and a child do with each other, on one thread; the numbers that came across.
+/// Plays both parent and child on one thread. Returns the sequence numbers that came across.
 fn talk() -> Result<Vec<u64>, Broken> {
     let (shared, file) = Region::create()?;
     let theirs = Region::map(&file)?;
@@ -44,7 +44,7 @@ fn each_fault(talk: impl Fn() -> Result<Vec<u64>, Broken>, mut check: impl FnMut
     let whole = talk().expect("without a fault");
     let (calls, _) = end_plan();
     assert!(calls > 50);
-    // Those that block now may come in another number, so a few more.
+    // A failure may change how many calls there are, so try a few more.
     for nth in 1..=calls + 5 {
         for which in 0.. {
             plan(nth, which);
@@ -71,7 +71,7 @@ fn each_call_that_fails_ends_in_its_error_or_is_made_again() {
         None => struck += 1,
     });
     assert!(struck > 100, "{struck}");
-    // A signal is no reason to fail, nor is a pipe that is full or empty.
+    // A signal, or a pipe that is full or empty, must not make anything fail.
     assert!(!errors.contains(&Error::INTERRUPTED));
     for error in [
         Error::NO_MEMORY,

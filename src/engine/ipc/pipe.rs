@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_to_nobody_is_an_error() {
+    fn writing_without_a_reader_is_an_error() {
         let (reader, mut writer) = link();
         drop(reader);
         writer.push(encode(Kind::Message, 1, b""));

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_between_two_looks_is_trimmed() {
+    fn a_slot_that_is_not_taken_between_two_looks_is_trimmed() {
         let slots = slots(1);
         assert_eq!(slots.age(0), None);
         assert_eq!(slots.take_cold(0..1), Some(0));

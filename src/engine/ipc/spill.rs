@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spilled_comes_back_until_it_is_cleared() {
+    fn spilled_frames_come_back_until_they_are_cleared() {
         let spill = spill();
         let bodies: [&[u8]; 4] = [b"", b"1", b"12345678", b"a longer body than the others"];
         for (sequence, body) in (1..).zip(bodies) {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_what_it_has_room_for() {
+    fn a_spill_takes_frames_while_it_has_room() {
         let spill = spill();
         let frame = encode(Kind::Answer, 1, &[7; 101]);
         let mut count = 0;

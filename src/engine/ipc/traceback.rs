@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(poll(), Ok(Traceback::NotReady));
         child.kill().expect("it runs");
         child.wait().expect("reaped");
-        // Ready to be asked, and no more.
+        // The child can be asked, but has written nothing.
         shared.tracebacks().store(1, Ordering::SeqCst);
         assert_eq!(poll(), Err(Error::NO_PROCESS));
     }

@@ -131,7 +131,7 @@ mod tests {
         #[test]
         fn whatever_comes_it_agrees_with_a_list(events in events()) {
             let mut window = Window::default();
-            // The model: number and length of each, oldest first.
+            // The model: the number and length of each message, oldest first.
             let mut model: VecDeque<(u64, usize)> = VecDeque::new();
             let mut next = 1;
             for event in events {
@@ -162,7 +162,7 @@ mod tests {
                 let numbers: Vec<u64> = model.iter().map(|(number, _)| *number).collect();
                 prop_assert_eq!(window.iter().copied().collect::<Vec<_>>(), numbers);
                 prop_assert_eq!(window.oldest().map(|oldest| oldest.0), model.front().map(|m| m.0));
-                // No two inside share a slot, and all but the last fit the bytes.
+                // No two messages inside share a slot, and all but the last fit the limit of bytes.
                 prop_assert!(window.len() <= CLAIMS);
                 let but_last = model.iter().rev().skip(1).map(|(_, len)| len).sum::<usize>();
                 prop_assert!(but_last < WINDOW_BYTES || model.len() <= 1);
