@@ -4,8 +4,8 @@ Extend `ThreadActor` or `ProcessActor`, write `handle(self, message)`, and start
 `MyActor.executor(...)`, which takes the constructor's arguments. `executor.post(message)` returns
 a `concurrent.futures.Future`.
 
-The base classes are loaded at once, everything else on first use: a child process that only holds
-an actor must not pay for what its parent needs.
+The base classes are loaded at once, and everything else on first use: a child process that only
+runs an actor must not pay for the code that its parent needs.
 """
 
 import os
@@ -49,12 +49,13 @@ __all__ = [
     "set_start_method",
 ]
 
-# The directory in which the relative entries of `sys.path` were looked up, so far.
+# The working directory when this package was imported: the relative entries of `sys.path` were
+# resolved in it.
 _directory: str | None
 
 
 def _note_directory() -> None:
-    global _directory  # noqa: PLW0603 - a fork server's children begin in others
+    global _directory  # noqa: PLW0603 - a child of the fork server starts in another directory
     try:
         _directory = os.getcwd()  # noqa: PTH109 - a child has no pathlib yet
     except OSError:

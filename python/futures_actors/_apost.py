@@ -1,4 +1,4 @@
-"""`apost`: posting from a coroutine. It imports asyncio, so it is loaded by the first who does."""
+"""`apost`: posts from a coroutine. It is loaded on first use, because it imports asyncio."""
 
 import asyncio
 from typing import Any
@@ -13,11 +13,11 @@ async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: AN
     try:
         posted: ActorFuture[Any] = post(message, timeout=0)
     except MailboxFull:
-        seat = executor._wait_for_room()  # noqa: SLF001 - it is there for this
+        seat = executor._wait_for_room()  # noqa: SLF001 - it exists for this function
         try:
             await asyncio.wrap_future(seat.future)
             posted = executor._post_into_room(seat, message)  # noqa: SLF001
         finally:
-            # After an error, a cancellation say, the place goes to the next sender.
+            # After an error, for example a cancellation, the next sender gets the seat.
             seat.leave()
     return posted

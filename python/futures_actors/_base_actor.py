@@ -20,10 +20,10 @@ _NO_ACTOR = "use ProcessActorExecutor or ThreadActorExecutor"
 
 
 class ActorExecutor(Executor, Generic[Message, Answer]):
-    """Manages one actor: sends messages to it and returns futures of its answers.
+    """Manages one actor: sends it messages and returns futures of its answers.
 
-    Start an actor by its class's `executor(...)`; this class is what the executors of
-    `ThreadActor` and `ProcessActor` share, and has no actor itself: its methods are theirs.
+    Start an actor with `executor(...)` of its class. This class is the common base of the executors
+    of `ThreadActor` and `ProcessActor`, and has no actor itself.
     """
 
     def post(self, message: Message, *, timeout: float | None = None) -> ActorFuture[Answer]:
@@ -31,7 +31,7 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
         raise NotImplementedError(_NO_ACTOR)
 
     def tell(self, message: Message, *, timeout: float | None = None) -> None:
-        """Send a message whose answer nobody awaits."""
+        """Send a message without a future of its answer."""
         raise NotImplementedError(_NO_ACTOR)
 
     def submit(
@@ -45,7 +45,7 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
         raise NotImplementedError(_NO_ACTOR)
 
     def stats(self) -> "Stats":
-        """Return what can be told of the actor without asking it."""
+        """Return the actor's state and counts, without asking the actor."""
         raise NotImplementedError(_NO_ACTOR)
 
     def dump_traceback(self, *, timeout: float | None = None) -> str:
@@ -59,10 +59,10 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
         cancel_futures: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """Accept no more messages, and let the actor end when it has handled those it has."""
+        """Accept no more messages, and end the actor once it has handled those accepted before."""
 
     def terminate(self) -> None:
-        """Shut down without waiting for what the actor has."""
+        """Shut down without letting the actor finish its messages."""
         raise NotImplementedError(_NO_ACTOR)
 
     def kill(self) -> None:
@@ -70,11 +70,11 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
         raise NotImplementedError(_NO_ACTOR)
 
     def terminate_workers(self) -> None:
-        """Do what `terminate` does, by the name that process pools have for it."""
+        """Do what `terminate` does, under its name in process pools."""
         self.terminate()
 
     def kill_workers(self) -> None:
-        """Do what `kill` does, by the name that process pools have for it."""
+        """Do what `kill` does, under its name in process pools."""
         self.kill()
 
     async def apost(self, message: Message) -> ActorFuture[Answer]:
@@ -93,16 +93,16 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Shut down and wait; on `KeyboardInterrupt` or `SystemExit` cancel what has not begun."""
+        """Shut down and wait; on `KeyboardInterrupt` or `SystemExit`, cancel waiting messages."""
         leaves = kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit))
         self.shutdown(wait=True, cancel_futures=leaves)
 
 
 def leave_at_once() -> None:
-    """End this process as Ctrl-C ends one that has no handler for it.
+    """End this process as Ctrl-C ends a process without a handler for it.
 
-    The core calls it when the interpreter's exit is interrupted and an actor will not end: a
-    thread that runs Python code must not see the interpreter finalize.
+    The core calls it if the interpreter's exit is interrupted and an actor does not end: the
+    interpreter must not finalize while a thread of an actor runs Python code.
     """
     import contextlib
     import os
@@ -120,7 +120,7 @@ def _wait_at_exit() -> None:
     """Have the interpreter wait for every actor before it finalizes, as pools do."""
     import threading
 
-    # The hook that concurrent.futures uses: it runs before threads are refused.
+    # `concurrent.futures` uses this hook, too: it runs while new threads can still start.
     threading._register_atexit(_core.drain)  # type: ignore[attr-defined] # noqa: SLF001
 
 

@@ -1,7 +1,7 @@
 """The exceptions of this package, and how the core makes them.
 
-Each extends the exception of the standard library that a caller of an executor catches already.
-All can be pickled and copied.
+Each extends the exception of the standard library that callers of executors already catch. All can
+be pickled and copied.
 """
 
 import logging
@@ -17,25 +17,25 @@ from ._texts import attempt, name_of, repr_of, text_of
 try:
     from concurrent.futures.process import BrokenProcessPool
 except (ImportError, RuntimeError):
-    # It cannot be loaded once the interpreter has begun to exit, nor where processes cannot be
-    # started. Then nobody can hold it, and nobody can miss it as a base.
+    # It cannot be imported once the interpreter has begun to exit, or where processes cannot be
+    # started. Then no code can have it, so none can miss it as a base class.
     BrokenProcessPool = BrokenExecutor  # type: ignore[misc,assignment]
 
 
 class BrokenActor(BrokenExecutor):
-    """The actor can handle no more messages: `post` raises it, and what was pending fails with it.
+    """The actor can handle no more messages. `post` raises it, and pending messages fail with it.
 
-    Start another one. It is itself the error of an actor that was ended by force, or that a fork
-    has left to the other process; its subclasses say what else there was.
+    Start another actor. This class itself is the error of an actor that was ended by force, or that
+    belongs to the parent of a forked process. Its subclasses are for all other reasons.
     """
 
 
 class ActorInitError(BrokenActor):
     """The actor's constructor raised, or a process could not load the class or its arguments.
 
-    `__cause__` is what was raised, and the text says which it was. Every message that was
-    posted before that was known fails with it, and `post` raises it after.
-    A process actor's is a `concurrent.futures.process.BrokenProcessPool`, too.
+    `__cause__` is the exception that was raised, and the text says which of the two happened.
+    Messages that were posted before this was known fail with it, and later `post` raises it. For a
+    process actor it is a `concurrent.futures.process.BrokenProcessPool`, too.
     """
 
 
@@ -46,8 +46,8 @@ class ProcessActorInitError(ActorInitError, BrokenProcessPool):
 class ActorDied(BrokenActor, BrokenProcessPool):
     """The actor's process ended before this message was answered.
 
-    `pid` is the process's id; `exitcode` is its exit code, negative for the signal that killed it,
-    or None if it is not known; `started` tells whether `handle` had begun on this very message.
+    `pid` is the process's id. `exitcode` is its exit code, negative for the signal that killed it,
+    or None if it is not known. `started` is whether `handle` had begun this very message.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class ActorDied(BrokenActor, BrokenProcessPool):
 
 
 class MailboxFull(queue.Full):
-    """The actor's mailbox has no room for another message, which was not accepted.
+    """The actor's mailbox is full, so the message was not accepted.
 
-    Raised with option `mailbox_size`, by `post` and `tell` when their `timeout` has passed, and at
-    once in the actor's own thread, which would wait for itself.
+    With the option `mailbox_size`, `post` and `tell` raise it when their `timeout` has passed. In
+    the actor's own thread they raise it at once, because that would wait for itself.
     """
 
 
@@ -91,27 +91,27 @@ class RemoteError(RuntimeError):
         self.traceback = traceback
 
     def __str__(self) -> str:
-        """Show what an uncaught exception's last line would."""
+        """Return the last line that an uncaught exception would print."""
         return f"{self.type_name}: {self.message}" if self.message else self.type_name
 
 
 class RemoteTraceback(Exception):  # noqa: N818 - it is a cause to be shown, not raised
-    """The traceback of an exception in the actor's process, as text; the `__cause__` of that."""
+    """The text of a remote traceback. It is the `__cause__` of an exception from a process."""
 
     def __str__(self) -> str:
-        """Show the traceback as the process would have."""
+        """Return the traceback as the actor's process would print it."""
         return f'\n"""\n{self.args[0]}"""'
 
 
 def load_error(encoded: bytes) -> BaseException:
-    """Rebuild an exception from what `_process.child.dump_error` made of it."""
+    """Rebuild an exception that `_process.child.dump_error` has encoded."""
     type_name, message, traceback, pickled, _ = loads(encoded)
     error: object = None
     if pickled is not None:
         error, failed = attempt(lambda: loads(pickled))
         if failed is not None:
             message = f"{message} (it cannot be rebuilt here: {repr_of(failed)})"
-    # Not by `isinstance`, nor by an assignment: a class may have its own idea of either.
+    # A class of the user's can redefine `isinstance` and assignment, so use neither here.
     if not issubclass(type(error), BaseException):
         error = RemoteError(type_name, message, traceback)
     _CAUSE.__set__(error, RemoteTraceback(traceback))
@@ -132,7 +132,7 @@ def process_init_error(name: str, cause: BaseException) -> ActorInitError:
 
 
 def load_init_error(name: str, encoded: bytes) -> ActorInitError:
-    """Make the error of a message to an actor whose process has sent why there is none."""
+    """Make the error of a message to an actor whose process has sent why it could not start."""
     *_, is_loaded = loads(encoded)
     what = _CONSTRUCTOR_RAISED if is_loaded else _NOT_LOADED
     return _with_cause(ProcessActorInitError, name, load_error(encoded), what)
@@ -151,7 +151,7 @@ def _with_cause(
     cause: BaseException,
     what: str = _CONSTRUCTOR_RAISED,
 ) -> ActorInitError:
-    # As a traceback's last line says it, without the module.
+    # Like the last line of a traceback, but without the module.
     raised = f"{name_of(type(cause)).rpartition('.')[2]}: {text_of(cause)}"
     error = kind(f"{what.format(name=name, cause=raised)}; this actor handles no messages")
     error.__cause__ = cause
@@ -166,7 +166,7 @@ def actor_died(  # noqa: PLR0913, PLR0917 - called by the core
     reason: str | None,
     has_begun: bool,  # noqa: FBT001
 ) -> ActorDied:
-    """Make the error of a message to a process actor that is no more."""
+    """Make the error of a message to a process actor that has died."""
     text = f"the process of actor {name} (pid {pid}) terminated abruptly: "
     text += f"{reason}, and " if reason else ""
     text += _how(exitcode)
@@ -183,8 +183,8 @@ def actor_died(  # noqa: PLR0913, PLR0917 - called by the core
     return ActorDied(text, pid, exitcode, started)
 
 
-class ActorLost(Exception):  # noqa: N818 - it is what a carrier says, and no message's error
-    """An actor elsewhere is no more: `make(name, started)` is the error of each message."""
+class ActorLost(Exception):  # noqa: N818 - a carrier raises it, and no message fails with it
+    """An actor elsewhere has ended. `make(name, started)` returns the error of a message."""
 
     def __init__(self, reason: str, make: Callable[[str, bool], BaseException]) -> None:
         """Keep both."""
@@ -203,20 +203,20 @@ def lost_error(name: str, lost: BaseException, started: bool) -> BaseException: 
 
 
 def log_failure(name: str, what: str, error: BaseException) -> None:
-    """Log what an actor raised where there is no future to take it: in `what`."""
+    """Log an exception that an actor raised in `what`, for which there is no future."""
     log = logging.getLogger("futures_actors").error
     text = "actor %s: %s raised an exception"
     _, failed = attempt(lambda: log(text, name, what, exc_info=error))
     if failed is not None:
-        # By code of the exception's own, most likely: once more without that.
+        # Most likely code of the exception itself raised: log once more without it.
         text += ", and logging that raised %s: %s"
         log(text, name, what, repr_of(failed), text_of(error))
 
 
 def log_lost(name: str, lost: int, begun: int, error: BaseException) -> None:
-    """Log that an actor has ended before it had handled what it was told."""
+    """Log that an actor has ended before it handled all messages that `tell` sent."""
     logging.getLogger("futures_actors").error(
-        "actor %s: %d messages that were told are lost, and it had begun %d of them: %s",
+        "actor %s: %d messages sent by tell() are lost, and %d of them had begun: %s",
         name, lost, begun, error,
     )  # fmt: skip
 

@@ -9,9 +9,9 @@ T = TypeVar("T")
 
 
 class Future(_core.FutureCore[T], futures.Future[T]):
-    """A `concurrent.futures.Future` whose state lives in the core, and which can be awaited.
+    """A `concurrent.futures.Future` that can also be awaited. Its state lives in the core.
 
-    Import it as `ActorFuture`. It is called `Future` so that it prints as the standard one does.
+    Import it as `ActorFuture`. Its name is `Future` so that it prints like the standard one.
     """
 
     __slots__ = ()

@@ -1,6 +1,6 @@
 """`Options`: what `MyActor.options(...)` returns, to start an actor with them.
 
-An option is a line of the table `OPTIONS`, and an attribute that `src/py/options.rs` reads.
+Each option is a line of the table `OPTIONS`, and an attribute that `src/py/options.rs` reads.
 """
 
 import operator
@@ -14,19 +14,19 @@ from ._types import P, Started
 
 
 class Options(Generic[P, Started]):
-    """An actor class, and how its actors are to be started; None stands for the default.
+    """An actor class, and the options to start its actors with; None stands for the default.
 
-    - `name`: what threads, errors and the log call the actor; by default its class's name.
-    - `mailbox_size`: how many messages may be accepted and not begun; by default any number.
+    - `name`: the actor's name in threads, errors and the log; by default the name of its class.
+    - `mailbox_size`: how many accepted messages may wait to begin; by default any number.
 
-    For process actors alone:
+    Only for process actors:
 
     - `max_restarts`: how often the process is started again after it has died; by default 0.
-    - `restart_window`: within how many seconds `max_restarts` counts; by default the actor's life.
-    - `start_method`: "forkserver" or "spawn"; by default what `set_start_method` says.
+    - `restart_window`: the seconds within which `max_restarts` counts; by default the actor's life.
+    - `start_method`: "forkserver" or "spawn"; by default the one of `set_start_method`.
     - `shared_memory`: how many bytes of shared memory the big buffers of messages may take at a
-      time, and those of answers as many; what finds no room crosses through the pipe. 0: all do.
-      By default there is no limit but the system's.
+      time; those of answers may take as many. A buffer that finds no room crosses through the pipe;
+      with 0, every one does. By default only the system sets a limit.
     """
 
     name: str | None
@@ -42,7 +42,7 @@ class Options(Generic[P, Started]):
         given: dict[str, object],
         table: "dict[str, Option] | None" = None,
     ) -> None:
-        """Check what was given; what is wrong is an error that names option and value."""
+        """Check the options; an error names the option and its value."""
         self.actor_class = actor_class
         self._given = given
         table = OPTIONS if table is None else table
@@ -54,13 +54,13 @@ class Options(Generic[P, Started]):
                 )
             if table[name].process_only and not issubclass(actor_class, ProcessActor):
                 raise TypeError(
-                    f"option {name!r} is for process actors, and {actor_class.__name__} is none"
+                    f"option {name!r} is for process actors, and {actor_class.__name__} is not one"
                 )
         for name, option in table.items():
             value = given.get(name)
             setattr(self, name, None if value is None else option.check(name, value))
         if self.restart_window is not None and not self.max_restarts:
-            raise ValueError("restart_window is of no use without max_restarts: give that, too")
+            raise ValueError("restart_window has no effect without max_restarts: give both")
 
     def executor(self, /, *args: P.args, **kwargs: P.kwargs) -> Started:
         """Start an actor with these options and return its executor.
@@ -97,7 +97,7 @@ def _count(option: str, value: object) -> int:
     count = operator.index(value)
     if count < 0:
         raise ValueError(f"{option} must not be negative, but is {count}")
-    # No machine holds, or lives to see, more.
+    # A larger number has the same effect.
     return min(count, sys.maxsize)
 
 
@@ -122,7 +122,7 @@ def _bytes(option: str, value: object) -> int:
 
 
 class Option(NamedTuple):
-    """How a value that is not None is checked, and whether thread actors lack the option."""
+    """How to check a value that is not None, and whether only process actors have the option."""
 
     check: Callable[[str, object], object]
     process_only: bool = False

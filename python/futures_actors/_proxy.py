@@ -1,4 +1,4 @@
-"""`Proxy`: an actor whose methods are called as if it were here, and answer with futures."""
+"""`Proxy`: calls the methods of an actor as if it were an object here, and returns futures."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,28 +7,29 @@ from typing import Any
 from ._core import Actor, ExecutorCore
 from ._future import ActorFuture
 
-#: What every actor has from its base: how one is started, and no message.
+#: What every actor class has from its base: ways to start an actor, which are no messages.
 _OF_THE_CLASS = {name for name in dir(Actor) if name != "handle"}
 
 
 class Proxy:
-    """Stands for an actor: `proxy.name(...)` is a message that calls the actor's method `name`.
+    """Stands for an actor: `proxy.name(...)` sends a message that calls the actor's method `name`.
 
-    Made by `executor.proxy()`. It keeps the executor; shut the actor down through that.
+    `executor.proxy()` makes it. It holds a reference to the executor, by which you shut the actor
+    down.
     """
 
     __slots__ = ("_actor_class", "_executor")
 
     def __init__(self, executor: ExecutorCore, actor_class: type) -> None:
-        """Stand for the actor of `executor`, which is one of `actor_class`."""
+        """Stand for the actor of `executor`, an instance of `actor_class`."""
         self._executor = executor
         self._actor_class = actor_class
 
     def __getattr__(self, name: str, /) -> Callable[..., ActorFuture[Any]]:
-        """Return what sends a message that calls the method `name`."""
+        """Return a function that sends a message which calls the method `name`."""
         if name.startswith("_"):
             raise AttributeError(
-                f"{name!r} is private: a proxy calls public methods alone", name=name, obj=self
+                f"{name!r} is private: a proxy calls only public methods", name=name, obj=self
             )
         actor_class = self._actor_class
         if name in _OF_THE_CLASS or not callable(getattr(actor_class, name, None)):

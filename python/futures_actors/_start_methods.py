@@ -1,4 +1,4 @@
-"""The start methods of process actors, and which of them is taken by default."""
+"""The start methods of process actors, and which one is the default."""
 
 import errno
 import functools
@@ -12,7 +12,7 @@ _default: str | None = None
 
 
 def check_platform() -> None:
-    """Raise `NotImplementedError` where no process can be started for an actor."""
+    """Raise `NotImplementedError` on a platform that has no process actors."""
     if sys.platform in ("win32", "emscripten", "wasi"):
         raise NotImplementedError(
             f"process actors need Linux or macOS, and this is {sys.platform}: "
@@ -21,7 +21,7 @@ def check_platform() -> None:
 
 
 def check_start_method(name: object) -> str:
-    """Return `name` if it is that of a start method that works here."""
+    """Return `name` if it names a start method that works here; raise otherwise."""
     if not isinstance(name, str):
         raise TypeError(f"start_method must be a str, not {type(name).__name__}")
     if name not in START_METHODS:
@@ -33,10 +33,9 @@ def check_start_method(name: object) -> str:
 
 @functools.cache
 def _has_pidfd() -> bool:
-    """Whether there is what the fork server cannot do without.
+    """Whether `pidfd_open` works, which the fork server needs.
 
-    Kernels before Linux 5.3 have no `pidfd_open`, nor have some builds of Python, and some
-    sandboxes refuse it.
+    Kernels before Linux 5.3 and some builds of Python lack it, and some sandboxes refuse it.
     """
     try:
         os.close(os.pidfd_open(os.getpid()))
@@ -48,20 +47,22 @@ def _has_pidfd() -> bool:
 
 
 def set_start_method(name: str | None) -> None:
-    """Choose how process actors are started from now on, where their options do not say.
+    """Set the start method of process actors that are started without the option `start_method`.
 
-    "forkserver": a helper process that has imported this package, and what `preload` names, forks
-    each child, and where it cannot, a fresh interpreter is started; the default on Linux 5.3 and
-    later. "spawn": a fresh interpreter for each child; the
-    default elsewhere. None: the default again. Raises `ValueError` for any other name, and
-    `TypeError` for what is no name.
+    - "forkserver": a helper process forks each child. It has already imported this package and the
+      modules that `preload` names. If it cannot fork, a fresh interpreter is started instead. This
+      is the default on Linux 5.3 and later.
+    - "spawn": a fresh interpreter is started for each child. This is the default elsewhere.
+    - None: the default.
+
+    Raises `ValueError` for any other name, and `TypeError` for an object that is not a `str`.
     """
-    global _default  # noqa: PLW0603 - it is the process's choice
+    global _default  # noqa: PLW0603 - one for each process
     _default = None if name is None else check_start_method(name)
 
 
 def get_start_method() -> str:
-    """Return how process actors are started where their options do not say.
+    """Return the start method of process actors without the option `start_method`.
 
     It is "forkserver" or "spawn".
     """

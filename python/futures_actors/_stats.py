@@ -6,22 +6,23 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Stats:
-    """An actor at one moment, as seen from its executor.
+    """An actor at one moment, as its executor sees it.
 
-    - `name`: what threads, errors and the log call it.
-    - `state`: "running" and "restarting" accept messages, "stopping" no more, "stopped" has ended
-      as it was told to, and "broken" could not start or has died.
-    - `pid`: of the actor's process; None for a thread, and for a process that is no more.
-    - `depth`: how many messages have been accepted and not begun, wherever they are.
-    - `age`: for how many seconds `handle` has had the message that runs; None if none does.
-    - `handled`: messages that `handle` has returned from.
-    - `failed`: messages that ended with an error, whether `handle` raised it or the actor died.
-    - `cancelled`: messages that were cancelled.
-    - `told`: of all messages, those that `tell` sent.
+    - `name`: the actor's name in threads, errors and the log.
+    - `state`: an actor that is "running" or "restarting" accepts messages; one that is "stopping"
+      does not; one that is "stopped" has ended as it was told to; one that is "broken" could not
+      start or has died.
+    - `pid`: the id of the actor's process; None for a thread, and after the process has ended.
+    - `depth`: how many accepted messages have not begun, wherever they are.
+    - `age`: how many seconds ago `handle` began the current message; None if there is none.
+    - `handled`: how many messages `handle` has returned from.
+    - `failed`: how many messages ended with an error: `handle` raised it, or the actor died.
+    - `cancelled`: how many messages were cancelled.
+    - `told`: how many of all messages `tell` sent.
     - `restarts`: how often the process was started again.
 
-    Each message that was accepted is among `depth`, or the one that runs, or has been counted as
-    `handled`, `failed` or `cancelled`.
+    Each accepted message is counted in `depth`, `handled`, `failed` or `cancelled`, unless it is
+    the current one.
     """
 
     name: str

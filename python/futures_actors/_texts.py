@@ -1,8 +1,8 @@
-"""What is said of exceptions of the user's, whatever their own code does when it is asked.
+"""Texts that describe exceptions of the user's, even if their own code raises meanwhile.
 
-`__str__`, `__repr__`, a metaclass or what rebuilds an exception may raise anything, `SystemExit`
-and `KeyboardInterrupt` included. That is the trouble of that exception alone. Nothing heavy is
-imported: each child has this.
+`__str__`, `__repr__`, a metaclass or code that rebuilds an exception may raise anything, including
+`SystemExit` and `KeyboardInterrupt`. That must spoil only the text of this exception. This module
+must import nothing heavy, because every child has it.
 """
 
 TYPE_CHECKING = False
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def attempt(body: "Callable[[], T]") -> "tuple[T, None] | tuple[None, BaseException]":
-    """Call `body`, which runs code of the user's; return its result, or what that code raised.
+    """Call `body`, which runs the user's code; return its result, or the exception of that code.
 
-    What the handler of a signal raises meanwhile, as at Ctrl-C, is raised here. Handlers run on the
-    main thread, and raise once, where the user's code would raise again: so it is called again.
+    An exception of a signal handler, as at Ctrl-C, is raised here instead. To tell it from one of
+    the user's code, the main thread (only there do handlers run) calls `body` a second time: the
+    user's code raises again, and the handler does not.
     """
     try:
         return body(), None
@@ -39,23 +40,23 @@ def attempt(body: "Callable[[], T]") -> "tuple[T, None] | tuple[None, BaseExcept
 
 
 def attempt_surely(body: "Callable[[], T]") -> "tuple[T, None] | tuple[None, BaseException]":
-    """Do what `attempt` does, but raise nothing: where nobody could take it, as in a child."""
+    """Do what `attempt` does, but never raise: for callers that cannot pass it on, as a child."""
     try:
         return body(), None
-    except BaseException as failed:  # noqa: BLE001 - the user's, or a signal that comes too late
+    except BaseException as failed:  # noqa: BLE001 - the user's, or a signal handler's
         return None, failed
 
 
-# `by` is one of the two.
+# `by` is one of these two functions.
 
 
 def text_of(error: BaseException, by: "Attempt" = attempt) -> str:
-    """Return what `str` says."""
+    """Return `str(error)`."""
     return _said(lambda: str(error), "text", by)
 
 
 def repr_of(error: BaseException, by: "Attempt" = attempt) -> str:
-    """Return what `repr` says."""
+    """Return `repr(error)`."""
     return _said(lambda: repr(error), "repr", by)
 
 
@@ -70,7 +71,7 @@ def name_of(kind: type, by: "Attempt" = attempt) -> str:
 
 
 def traceback_of(error: BaseException, by: "Attempt" = attempt) -> str:
-    """Return its traceback as text, with those of its causes."""
+    """Return the traceback of `error` and those of its causes, as text."""
 
     def text() -> str:
         import traceback
@@ -81,9 +82,9 @@ def traceback_of(error: BaseException, by: "Attempt" = attempt) -> str:
 
 
 def _said(say: "Callable[[], str]", what: str, by: "Attempt") -> str:
-    # What `str` returns may be of a subclass, which has code of its own.
+    # `str` may return an instance of a subclass of `str`, whose methods may raise too.
     said, failed = by(lambda: str.__str__(say()))
     if said is not None:
         return str(said)
     name = type.__dict__["__qualname__"].__get__(type(failed))
-    return f"<its {what} cannot be had: {name} was raised>"
+    return f"<no {what}: {name} was raised>"

@@ -1,7 +1,7 @@
 """The type variables of the package: what an actor takes, what it answers, how it is constructed.
 
-An actor that does not name its types takes and answers `Any`; what is called through a proxy that
-was not annotated is `Any`, too.
+An actor that does not name its types takes and returns `Any`. Calls through a proxy that was not
+annotated return `Any`, too.
 """
 
 from typing import ParamSpec

@@ -25,8 +25,8 @@ class ProcessActorExecutor(
 ):
     """The executor of a `ProcessActor`."""
 
-    def __new__(cls, actor: Any, /, *args: Any, **kwargs: Any) -> "Self":  # noqa: ANN401 - any at all
-        """Refuse where there is no way to start a process."""
+    def __new__(cls, actor: Any, /, *args: Any, **kwargs: Any) -> "Self":  # noqa: ANN401 - of any type
+        """Start an actor; raise `NotImplementedError` where processes cannot be started."""
         check_platform()
         return super().__new__(cls, actor, *args, **kwargs)
 
@@ -36,11 +36,12 @@ class ProcessActorExecutor(
         *iterables: Iterable[Any],
         timeout: float | None = None,
         chunksize: int = 1,
-        **options: Any,  # noqa: ANN401 - what newer versions of Python have
+        **options: Any,  # noqa: ANN401 - options of newer versions of Python
     ) -> Iterator[_T]:
         """Do what `concurrent.futures.Executor.map` does, in the actor's process.
 
-        `chunksize` is checked as a pool checks it; calls go ahead in batches whatever it is.
+        `chunksize` is checked as a pool checks it, and has no other effect: calls are always sent
+        in batches.
         """
         if chunksize < 1:
             raise ValueError("chunksize must be >= 1.")

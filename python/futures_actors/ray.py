@@ -1,13 +1,13 @@
 """Actors that live in a Ray cluster: `pip install 'futures_actors[ray]'`.
 
-Extend `RayActor` instead of `ProcessActor`, and the actor lives wherever Ray has room for it.
+Extend `RayActor` instead of `ProcessActor`, and the actor lives where Ray finds room for it.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 try:
-    import ray  # noqa: F401 - to say what is missing before the rest needs it
+    import ray  # noqa: F401 - for a clear error if it is missing
 except ImportError as error:
     raise ImportError(
         "futures_actors.ray needs Ray 2.60 or later, which cannot be imported here "
@@ -39,10 +39,10 @@ class RayActor(Actor[Message, Answer]):
     ) -> "RayActorExecutor[Message, Answer]":
         """Start an actor of this class in the cluster and return its executor.
 
-        Ray is initialised if it is not: `ray.init()`. Every argument goes to the constructor, which
-        runs in the actor's process, at once. Class and arguments are pickled; raises `TypeError` or
-        `pickle.PicklingError` if they cannot be. If the constructor raises, every message fails
-        with `ActorInitError`.
+        If Ray is not initialised, this calls `ray.init()`. Every argument goes to the constructor,
+        which runs at once in the actor's process. Class and arguments are pickled; raises
+        `TypeError` or `pickle.PicklingError` if they cannot be. If the constructor raises, every
+        message fails with `ActorInitError`.
         """
         return RayActorExecutor(RayOptions(cls, {}), *args, **kwargs)
 
@@ -55,11 +55,11 @@ class RayActor(Actor[Message, Answer]):
         window: int | None = None,
         start_timeout: float | None = None,
         zero_copy: bool | None = None,
-        **ray: Any,  # noqa: ANN401 - what Ray has
+        **ray: Any,  # noqa: ANN401 - Ray's own options
     ) -> "RayOptions[P, RayActorExecutor[Message, Answer]]":
         """Return an object whose `executor(...)` starts actors of this class with options.
 
-        What options there are, `RayOptions` says; what it does not know goes to Ray.
+        `RayOptions` lists the options. All others are passed to Ray.
         """
         given = {
             "name": name,
@@ -75,8 +75,8 @@ class RayActor(Actor[Message, Answer]):
     def _start(
         cls, options: "Options[..., Any]", args: tuple[object, ...], kwargs: dict[str, object]
     ) -> ActorExecutor[Any, Any]:
-        """For `options(...)`: start an actor of this class with them."""
-        # They are those that `options` has made.
+        """Start an actor of this class with `options`."""
+        # `options` of this class has made them.
         ray_options: RayOptions[..., Any] = options  # type: ignore[assignment]
         return RayActorExecutor(ray_options, *args, **kwargs)
 

@@ -18,9 +18,9 @@ class ThreadActorExecutor(
 
 
 def enter_thread(name: str) -> int:
-    """Make the calling thread, which the core has started, known to `threading` by `name`.
+    """Register the calling thread, which the core has started, with `threading` under `name`.
 
-    Returns what `threading` knows it by.
+    Returns its identifier in `threading`.
     """
     threading.current_thread().name = name
     trace_thread()
@@ -28,9 +28,9 @@ def enter_thread(name: str) -> int:
 
 
 def trace_thread() -> None:
-    """Have `threading.settrace` and `threading.setprofile` hold for the calling thread.
+    """Apply `threading.settrace` and `threading.setprofile` to the calling thread.
 
-    Threads of `threading` do so when they start; coverage, debuggers and profilers count on it.
+    Threads of `threading` do so when they start. Coverage, debuggers and profilers rely on it.
     """
     if trace := threading.gettrace():
         sys.settrace(trace)
@@ -52,7 +52,7 @@ def dump_thread(ident: int | None) -> str:
 
 
 def leave_thread() -> None:
-    """Take the calling thread off `threading`'s list, where it would stay for ever."""
+    """Remove the calling thread from `threading`'s list, where it would stay forever."""
     active = threading._active  # type: ignore[attr-defined] # noqa: SLF001
     with threading._active_limbo_lock:  # type: ignore[attr-defined] # noqa: SLF001
         active.pop(threading.get_ident(), None)

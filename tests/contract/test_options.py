@@ -26,7 +26,7 @@ BAD_FOR_PROCESSES = {
     "no window": ({"max_restarts": 1, "restart_window": 0}, ValueError, "restart_window must be"),
     "window of a str": ({"restart_window": "1"}, TypeError, "restart_window must be a number"),
     "window that is none": ({"restart_window": float("nan")}, ValueError, "more than 0 seconds"),
-    "window alone": ({"restart_window": 1}, ValueError, "of no use without max_restarts"),
+    "window alone": ({"restart_window": 1}, ValueError, "has no effect without max_restarts"),
     "unknown start method": ({"start_method": "fork"}, ValueError, "start_method must be one of"),
 }
 

@@ -147,8 +147,8 @@ def test_what_was_told_and_is_lost_by_death_is_logged(process, gate, caplog):
     executor.shutdown()
     (record,) = errors_in(caplog)
     text = record.getMessage()
-    assert "actor ProcessDo: 601 messages that were told are lost" in text
-    assert "it had begun 1 of them" in text
+    assert "actor ProcessDo: 601 messages sent by tell() are lost" in text
+    assert "1 of them had begun" in text
     assert "SIGKILL" in text
 
 
@@ -161,7 +161,7 @@ def test_what_was_told_and_is_lost_by_force_is_logged(thread, gate, caplog):
     gate.open()
     executor.shutdown()
     (record,) = errors_in(caplog)
-    assert "1 messages that were told are lost, and it had begun 0 of them" in record.getMessage()
+    assert "1 messages sent by tell() are lost, and 0 of them had begun" in record.getMessage()
 
 
 def test_told_messages_are_let_go(kind):

@@ -1,4 +1,4 @@
-"""Tells PyInstaller, by an entry point of its own, where the hook for this package is."""
+"""Tells PyInstaller, through an entry point, where the hook for this package is."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""For PyInstaller: what this package imports late, where no analysis sees it."""
+"""Tells PyInstaller about modules that are imported late, which its analysis does not see."""
 
 from PyInstaller.utils.hooks import collect_submodules
 

@@ -1,10 +1,10 @@
-"""The entry of a child process, and how it encodes what its object raises.
+"""The entry point of a child process, and how a child encodes exceptions.
 
-It must import nothing heavy: what is imported here is paid for at each start.
+It must import nothing heavy, because every start of a child pays for it.
 """
 
 import _signal  # type: ignore[import-not-found] # signal itself imports enum
-import faulthandler  # noqa: F401 - _core.serve uses it; a fork server has loaded it then
+import faulthandler  # noqa: F401 - _core.serve uses it; here the fork server loads it for all
 import sys
 
 from .. import _core
@@ -16,20 +16,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    #: What `start.surroundings` returned.
+    #: What `start.surroundings` returns.
     Surroundings = tuple[list[str], list[str], dict[str, int], str, bytes | None]
 
 
 def main(descriptors: list[int], parent: int) -> None:
-    """Serve the process `parent` until it says stop.
+    """Serve the process `parent` until it tells this one to stop.
 
-    `descriptors`: where to read frames, where to write them, the shared memory of the claims, and
-    those of the resource tracker.
+    `descriptors` are the pipe to read frames from, the pipe to write them to, the shared memory
+    that has the claims, and those of the resource tracker.
     """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
-    # `interpreter` has held Ctrl-C back until now. What else that thread blocks is its own affair:
-    # here, SIGTERM must end the process, and alarms must go off.
+    # `interpreter` blocked SIGINT when it started this process. The thread that called it may have
+    # blocked more, but in a child SIGTERM must end the process, and alarms must go off.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     request, answer, shared, *trackers = descriptors
     tracker.join(trackers)
@@ -49,10 +49,10 @@ def _prepare(  # noqa: PLR0913, PLR0917 - they are not related
     parent_name: str,
     authkey: bytes | None,
 ) -> None:
-    """Take on what the parent looks like, before anything of the user's is loaded.
+    """Make this process look like its parent, before any of the user's code is loaded.
 
-    `name` is the actor's, `parent` the parent's pid, `levels` are those of its loggers;
-    `parent_name` and `authkey` are those of its `multiprocessing`.
+    `name` is the actor's name, `parent` the parent's pid, and `levels` are the levels of the
+    parent's loggers. `parent_name` and `authkey` are what its `multiprocessing` has.
     """
     sys.argv = argv
     sys.path[:] = path
@@ -67,9 +67,9 @@ def _log_to_parent(levels: dict[str, int]) -> None:
 
 
 def _be_a_child(name: str, parent: int, parent_name: str, authkey: bytes | None) -> None:
-    """Tell the `multiprocessing` of this process whose child it is.
+    """Tell `multiprocessing` in this process which process is its parent.
 
-    With the parent's `authkey` it can talk to the processes of the parent's: to managers, say.
+    With the parent's `authkey` it can talk to the parent's other processes, such as managers.
     """
     import os
 
@@ -81,13 +81,13 @@ def _be_a_child(name: str, parent: int, parent_name: str, authkey: bytes | None)
     try:
         sentinel = os.pidfd_open(parent)
     except (AttributeError, OSError):
-        # Without one, it could not tell when the parent has ended.
+        # Without a descriptor of the parent, `parent_process()` cannot tell when it has ended.
         return
     process._parent_process = process._ParentProcess(parent_name, parent, sentinel)  # noqa: SLF001
 
 
 def _on_interrupt(_signum: int, _frame: object) -> None:
-    """Interrupt `handle`, whose future gets the exception; between messages, do nothing."""
+    """Interrupt `handle`, and its future gets the exception. Between messages, do nothing."""
     if _core.handling():
         raise KeyboardInterrupt
 
@@ -95,12 +95,13 @@ def _on_interrupt(_signum: int, _frame: object) -> None:
 def dump_error(error: BaseException, is_loaded: bool = True) -> bytes:  # noqa: FBT001, FBT002
     """Encode an exception: class name, text, traceback as text, and its pickle if it has one.
 
-    Whether it can be pickled and rebuilt is found out here, where it is; `_errors.load_error`
-    decodes it. `is_loaded` is false of what was raised before the actor's class was there.
+    `_errors.load_error` decodes it in the parent. Only this process can try whether the exception
+    can be pickled and rebuilt, so it does. `is_loaded` is false if the exception was raised before
+    the actor's class was loaded.
     """
     by = attempt_surely
     said = name_of(type(error), by), text_of(error, by), traceback_of(error, by)
-    # Where it cannot cross, `RemoteError` will stand for it.
+    # Without a pickle the parent raises a `RemoteError` instead.
     pickled, _ = by(lambda: _pickle(error))
     return _core.dumps((*said, pickled, is_loaded), "an exception")
 

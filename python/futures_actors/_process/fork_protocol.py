@@ -1,6 +1,6 @@
-"""What parent and fork server say to each other: marshalled objects, and descriptors with them.
+"""The messages between parent and fork server: marshalled objects, with descriptors.
 
-Nothing heavy may be imported: every child of a fork server has it too.
+It must import nothing heavy, because every child of a fork server has it too.
 """
 
 import _socket
@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 _LEN = struct.Struct("!Q")
 _INT = struct.Struct("i")
 
-#: What a child is to look like: environment, umask, and the signals that are ignored, as bits. With
-#: it go the descriptors of `child.main`, standard output and error, and the working directory.
+#: What a child must look like: its environment, its umask, and the ignored signals as bits. With it
+#: come descriptors: those of `child.main`, then standard output, standard error and the working
+#: directory.
 Request = tuple[dict[bytes, bytes], int, int]
-#: The first message to a server: `sys.path`, and the modules that it imports before it forks.
+#: The first message to a server: `sys.path`, and the modules to import before it forks.
 Opening = tuple[list[str], list[str]]
-#: The first answer, empty texts or why not: it cannot import the modules; it cannot fork.
+#: The first answer: why it cannot import the modules, and why it cannot fork. Empty if it can.
 Refusal = tuple[str, str]
 
-#: What the parent sends to the server: the number of the request, modules that take long to import
-#: and that this child needs, so that the next probably will, and what the child is to look like.
+#: A request to fork: its number, modules that take long to import and that this child needs (the
+#: next child probably will need them, too), and what the child must look like.
 Order = tuple[int, list[str], Request]
 
-#: How a child has ended: the number of its request, and its exit code. Written at once or not at
-#: all, so a record that is read is whole.
+#: How a child has ended: the number of its request, and its exit code. A record is written whole or
+#: not at all.
 EXIT = struct.Struct("=Qi")
 
-#: More than any message has.
+#: No message has as many.
 _MAX_DESCRIPTORS = 16
 
 
@@ -41,7 +42,7 @@ def send(
     message: "Order | Request | Opening | Refusal | int | str",
     descriptors: tuple[int, ...] = (),
 ) -> None:
-    """Send an object that marshal takes, and copies of `descriptors`."""
+    """Send an object that `marshal` supports, with copies of `descriptors`."""
     body = marshal.dumps(message)
     data = _LEN.pack(len(body)) + body
     rights = b"".join(map(_INT.pack, descriptors))
@@ -54,7 +55,7 @@ def send(
 def receive(connection: _socket.socket) -> "tuple[Any, list[int]] | None":
     """Return the next message and its descriptors; None if the other side has closed.
 
-    A process may be killed in the middle of a message: what it did not finish was never sent.
+    A sender may be killed in the middle of a message. Such a message counts as never sent.
     """
     room = _socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
     try:
@@ -67,7 +68,7 @@ def receive(connection: _socket.socket) -> "tuple[Any, list[int]] | None":
         (length,) = _LEN.unpack(data + _receive_exactly(connection, _LEN.size - len(data)))
         return marshal.loads(_receive_exactly(connection, length)), descriptors  # noqa: S302
     except (EOFError, ConnectionResetError):
-        # It was reset if the other side closed without having read what was sent to it.
+        # A reset means that the other side closed before it had read all that was sent to it.
         return None
 
 
@@ -82,6 +83,6 @@ def _receive_exactly(connection: _socket.socket, length: int) -> bytes:
 
 
 def write(descriptor: int, data: bytes) -> None:
-    """Write `data`, unless nobody can read it any more."""
+    """Write `data`, or do nothing if the reader is gone."""
     with contextlib.suppress(OSError):
         os.write(descriptor, data)

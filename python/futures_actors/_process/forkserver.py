@@ -1,18 +1,18 @@
 """The fork server: a helper process with one thread that forks a child for each actor.
 
-It has imported this package and what `preload` names, so that a child does not have to. It forks
-before anybody asks: that child, the spare, waits to be told what it is, so that who asks waits
-neither for the fork nor for the pages that come with it. Parent and server talk over a pair of
-sockets that have no name, as do server and spare; `forkserver_client` is the parent's half.
+The server imports this package and the modules that `preload` names, so that children need not. It
+forks ahead of demand: this child, the spare, waits for a request. So a start waits neither for the
+fork nor for the page faults that follow it. Parent and server talk over a pair of sockets without a
+name, and so do server and spare. `forkserver_client` is the parent's half.
 
-    parent ── request, descriptors ─▶ server ── the same ─▶ spare: a child from now on
+    parent ── request, descriptors ─▶ server ── the same ─▶ spare: now the child of an actor
            ◀─ the child's pid ───────        ── fork ─▶ the next spare
-           ◀─ exit codes, over one pipe for all, which is closed if the server dies
+           ◀─ exit codes, on one pipe for all children, which closes if the server dies
 
-It imports nothing heavy, since every child would have it too.
+This module must import nothing heavy, because every child has what the server has.
 """
 
-import _pickle  # noqa: F401 - each child's first need
+import _pickle  # noqa: F401 - each child needs it first
 import _signal  # type: ignore[import-not-found] # signal itself imports enum
 import _socket
 import _thread
@@ -31,23 +31,23 @@ import futures_actors
 from .. import _core
 from . import child, fork_protocol
 
-#: Milliseconds that a child has the processors for itself to start, before the next is forked.
+#: How many milliseconds the server leaves the processors to a new child before it forks the next.
 _LULL = 2
 
-#: What this package needs of its own where a child needs that module.
+#: Modules of this package that a child needs when it needs that module.
 _COMPANIONS = {"cloudpickle": ("futures_actors._pickling.by_value", "futures_actors._process.log")}
 
 
-#: What a fresh interpreter ignores whatever its parent does.
+#: Signals that Python ignores in every fresh interpreter.
 _PYTHON_IGNORES = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
 
 def main(descriptors: list[int], parent: int) -> None:
     """Serve the process `parent` until it ends; in a forked child, be that child.
 
-    `descriptors` are a socket, and where to write exit codes.
+    `descriptors` are a socket to the parent, and the pipe to write exit codes to.
     """
-    # Where the parent has no standard streams, other descriptors have their numbers.
+    # If the parent has closed standard streams, these descriptors may have their numbers.
     moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in descriptors]
     for descriptor in descriptors:
         os.close(descriptor)
@@ -55,12 +55,12 @@ def main(descriptors: list[int], parent: int) -> None:
     while (empty := os.open(os.devnull, os.O_RDWR)) < 3:  # noqa: PLR2004 - they are three
         pass
     os.close(empty)
-    # Ctrl-C reaches the whole group; the server ends when its parent does.
+    # Ctrl-C goes to the whole process group; the server ends when its parent does.
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
-    # Whatever the thread blocked that started this process: SIGCHLD is needed here.
+    # The thread that started this process may have blocked signals, but SIGCHLD is needed here.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     spare = None
-    # What these errors say is that the parent has ended.
+    # These errors mean that the parent has ended.
     with contextlib.suppress(ConnectionError, ProcessLookupError):
         message = fork_protocol.receive(connection)
         if message is None:
@@ -71,18 +71,18 @@ def main(descriptors: list[int], parent: int) -> None:
         spare = _Server(connection, moved[1], parent).serve()
     connection.close()
     if spare is not None:
-        # As in a fresh interpreter: from here to the end of its main module.
+        # When `main` returns, the interpreter exits as a fresh one would.
         child.main(_become_child(spare), parent)
 
 
 def _keep_for_good() -> None:
-    """Say that what is here now stays: no collection need touch it, in no child."""
+    """Exempt all present objects from garbage collection, which would write to their pages."""
     gc.collect()
     gc.freeze()
 
 
 def _preload(names: list[str]) -> fork_protocol.Refusal:
-    """Import modules; return what went wrong, if anything did."""
+    """Import modules; return why that failed, or empty texts."""
     if _has_threads():
         return "", "a thread runs in every new interpreter: sitecustomize or a .pth file starts it"
     _core.set_loading(True)
@@ -98,7 +98,7 @@ def _preload(names: list[str]) -> fork_protocol.Refusal:
 
 
 def _has_threads() -> bool:
-    """Whether Python code runs in other threads: a fork would have their locks and not them."""
+    """Whether other threads run Python code: a fork would copy their locks but not the threads."""
     threading = sys.modules.get("threading")
     return _thread._count() > 0 or (threading is not None and threading.active_count() > 1)  # noqa: SLF001
 
@@ -107,27 +107,27 @@ class _Server:
     def __init__(self, connection: _socket.socket, exits: int, parent: int) -> None:
         self._connection = connection
         self._exits = exits
-        # By pid, the number of the request for each child.
+        # For the pid of each child, the number of the request that it was forked for.
         self._children: dict[int, int] = {}
-        # A child that nobody has asked for yet: its pid, and the socket to it.
+        # The child that was forked ahead of demand: its pid, and the socket to it.
         self._spare: tuple[int, _socket.socket] | None = None
-        # Whether the next spare is to be forked when nothing else is to be done.
+        # Whether to fork the next spare once the server is idle.
         self._due = True
-        # What children need that takes long to import, and what of it has been tried.
+        # Modules that children need and that take long to import, and those already tried.
         self._slow_imports: list[str] = []
         self._tried: set[str] = set()
-        # Why there is no spare.
+        # Why the last attempt to fork a spare failed.
         self._fault = ""
         self._bell, self._ring = os.pipe()
         os.set_blocking(self._bell, False)
         os.set_blocking(self._ring, False)
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
-        # Somebody may have a copy of the parent's socket, so its process is watched too.
+        # Another process may hold a copy of the parent's socket, so watch the process itself too.
         self._parent = os.pidfd_open(parent)
 
     def serve(self) -> _socket.socket | None:
-        """Fork as asked. Return None when the parent is gone, and in a child the socket to here."""
+        """Fork on request. Return None once the parent has ended; in a child, its socket."""
         poll = select.poll()
         socket = self._connection.fileno()
         for descriptor in (socket, self._bell, self._parent):
@@ -138,23 +138,23 @@ class _Server:
             if not ready:
                 self._import_slowly()
             if not ready and (spare := self._fork_spare()) is not None:
-                # There is time for what would otherwise take time when it is needed.
+                # This child has time now, and it will have none once a request has come.
                 _core.unshare_pages()
                 return spare
             if self._parent in ready:
                 break
-            # Always: the spare may have been killed just before the request came.
+            # In every round: the spare may have been killed just before the request came.
             self._reap()
             if socket in ready:
-                # Should there be none yet. Before the request is read, whose descriptors it would
-                # have copies of.
+                # In case there is no spare yet. Fork before receiving the request, or the spare
+                # would have copies of the request's descriptors.
                 if (spare := self._fork_spare()) is not None:
                     return spare
                 message = fork_protocol.receive(self._connection)
                 if message is not None:
                     self._hand_over(*message)
                     continue
-                # The parent has another server; this one only tells how its children end.
+                # The parent uses another server now. This one only reports exit codes.
                 poll.unregister(socket)
                 retired = True
                 self._due = False
@@ -163,11 +163,11 @@ class _Server:
         return None
 
     def _import_slowly(self) -> None:
-        """Import what a child has needed, before the next is forked, while nobody asks for it."""
+        """While idle, import what children have needed, so that the next child has it already."""
         while self._slow_imports:
             name = self._slow_imports.pop()
             self._tried.add(name)
-            # Should it fail, each child imports it, or says why it cannot.
+            # If this fails, each child tries the import itself and reports the error.
             with contextlib.suppress(Exception):
                 for module in (name, *_COMPANIONS.get(name, ())):
                     import_module(module)
@@ -192,7 +192,7 @@ class _Server:
                 fork_protocol.write(self._exits, fork_protocol.EXIT.pack(number, code))
 
     def _fork_spare(self) -> _socket.socket | None:
-        """Have a spare. In it, return the socket over which it will be told what to be."""
+        """Fork a spare if there is none. In the spare, return the socket for its request."""
         if self._spare is not None:
             return None
         self._due = False
@@ -209,7 +209,7 @@ class _Server:
         here, there = _socket.socketpair()
         try:
             with warnings.catch_warnings():
-                # That a preloaded module has threads of its own, of which Python knows nothing.
+                # Python warns if a preloaded module has native threads.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
         except OSError:
@@ -229,7 +229,7 @@ class _Server:
         return there
 
     def _hand_over(self, order: fork_protocol.Order, descriptors: list[int]) -> None:
-        """Make the spare a child of the parent's, and tell the parent its pid."""
+        """Give the spare its request, and send the parent its pid."""
         number, slow_imports, request = order
         self._slow_imports += [name for name in slow_imports if name not in self._tried]
         if self._spare is None:
@@ -238,22 +238,22 @@ class _Server:
             (answer, spare), self._spare = self._spare, None
             self._due = True
             self._children[answer] = number
-            # It may have been killed a moment ago: its exit code will tell.
+            # If the spare has just been killed, the parent learns it by the exit code.
             with contextlib.suppress(OSError):
                 fork_protocol.send(spare, request, tuple(descriptors))
             spare.close()
         for descriptor in descriptors:
             os.close(descriptor)
-        # The parent may be gone: the next poll will tell.
+        # If the parent has ended, the next poll notices.
         with contextlib.suppress(OSError):
             fork_protocol.send(self._connection, answer)
 
 
 def _become_child(spare: _socket.socket) -> list[int]:
-    """Wait for a request, and take on what the parent looks like at that moment."""
+    """Wait for a request, and make this process look as the parent did when it sent that."""
     message = fork_protocol.receive(spare)
     if message is None:
-        # No actor needed it.
+        # The server has closed the socket: no actor needs this process.
         os._exit(0)
     spare.close()
     (environ, umask, ignored), descriptors = message
@@ -269,13 +269,13 @@ def _become_child(spare: _socket.socket) -> list[int]:
     if dict(os.environb) != environ:
         os.environb.clear()
         os.environb.update(environ)
-        # The C library has read TZ already.
+        # The C library has already read the old TZ.
         time.tzset()
     return mine
 
 
 def _ignore(signals: int) -> None:
-    """Ignore the signals whose bits are set, and no others, as a fresh interpreter would."""
+    """Ignore exactly the signals whose bits are set, as a fresh interpreter would."""
     for number in range(1, _signal.NSIG):
         handler = _signal.getsignal(number)
         if signals >> (number - 1) & 1:
@@ -288,7 +288,7 @@ def _ignore(signals: int) -> None:
 
 
 def _reseed() -> None:
-    """Have random numbers of this process's own, as `random` sees to by itself."""
+    """Seed numpy's random numbers anew; `random` does that by itself after a fork."""
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

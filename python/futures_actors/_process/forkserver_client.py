@@ -1,4 +1,4 @@
-"""The parent's half of the fork server: it starts the server, and children through it."""
+"""The parent's half of the fork server: starts the server, and children through it."""
 
 import _socket
 import atexit
@@ -16,14 +16,14 @@ from .interpreter import GRACE, Started, plain_subprocess, search_path, start_in
 _lock = threading.Lock()
 _server: "_Connection | None" = None
 _names: list[str] = []
-#: Those of the names that a server has imported.
+#: The names that a server has imported.
 _imported: list[str] = []
-#: Why a server would not serve, what it would have had from this process, and what it imported.
+#: Why the last server could not fork, what it had inherited, and the modules that it had imported.
 _refusal: tuple[str, tuple[object, ...], list[str]] | None = None
 
 
 class CannotPreloadError(ImportError):
-    """A module that `preload` named cannot be imported before children are forked."""
+    """The fork server cannot import a module that `preload` named."""
 
 
 class CannotForkError(RuntimeError):
@@ -33,9 +33,9 @@ class CannotForkError(RuntimeError):
 def preload(*names: str) -> None:
     """Have the fork server import these modules, so that children need not.
 
-    If one cannot be imported, or its import starts a thread, the next start of a process actor
-    raises `ImportError`, and what was named since the last start is forgotten. Actors that run
-    already are not touched.
+    If a module cannot be imported, or its import starts a thread, the next start of a process actor
+    raises `ImportError`, and the names given since the last start are forgotten. Running actors are
+    not affected.
     """
     for name in names:
         if not isinstance(name, str):
@@ -55,16 +55,16 @@ def start_child(descriptors: list[int], slow_imports: list[str]) -> Started:
         try:
             return _connection(inheritance).fork(descriptors, slow_imports, inheritance)
         except (OSError, EOFError):
-            # Somebody has killed the server. Once is an accident.
+            # The server was killed. Try once more with a new one.
             _retire()
         return _connection(inheritance).fork(descriptors, slow_imports, inheritance)
 
 
 def _connection(inheritance: Inheritance) -> "_Connection":
-    """Return the connection to a server that was started by this process, as it is now."""
+    """Return a connection to a server that has inherited what this process has now."""
     global _server, _refusal  # noqa: PLW0603 - one server for each process
     if _server is not None and (_server.owes or _server.fixed != inheritance.fixed):
-        # The caller that it owes an answer was interrupted: the next answer would be to that.
+        # A caller was interrupted before it received its answer, and the next one would get that.
         _retire()
     if _server is None:
         if _refusal is not None and _refusal[1:] == (inheritance.fixed, _names):
@@ -82,7 +82,7 @@ def _connection(inheritance: Inheritance) -> "_Connection":
 
 
 def _retire() -> None:
-    """Let go of the server; it ends when its children have."""
+    """Stop using the server; it ends once its children have ended."""
     global _server  # noqa: PLW0603 - one server for each process
     if _server is not None:
         _server.close()
@@ -100,7 +100,7 @@ _retired: "list[_Connection]" = []
 
 @atexit.register
 def stop() -> None:
-    """End the server, at the interpreter's exit: every actor has ended by then."""
+    """End the server at the interpreter's exit. All actors have ended by then."""
     _retire()
     for server in _retired:
         server.end()
@@ -108,11 +108,11 @@ def stop() -> None:
 
 
 def _after_fork() -> None:
-    """Let go of what is the other process's, while its descriptors have still their numbers.
+    """Give up the parent's servers, before their descriptors' numbers can be used again.
 
-    Of the lock, too: a thread that this process does not have may have held it.
+    Replace the lock, too: a thread that does not exist in this process may have held it.
     """
-    global _lock, _server  # noqa: PLW0603 - it cannot be asked whose it is
+    global _lock, _server  # noqa: PLW0603 - a lock cannot say which thread holds it
     _lock = threading.Lock()
     for server in [*_retired, *filter(None, [_server])]:
         server.forget()
@@ -127,14 +127,14 @@ class _Connection:
     """A running server, and the socket to it."""
 
     def __init__(self, names: list[str], inheritance: Inheritance) -> None:
-        #: What its children have from it, and cannot be told.
+        #: What its children inherit from it, and cannot set for themselves.
         self.fixed = inheritance.fixed
-        #: Whether there is a request that has not been answered.
+        #: Whether a request has not been answered yet.
         self.owes = False
         self._requests = 0
         self._exits = _core.ServerExitCodes()
-        # As the kernel has them, whatever `socket` has: theirs is for another process, which knows
-        # nothing of an event loop or a default timeout here.
+        # Plain sockets, even if this process has patched `socket` for an event loop or has set a
+        # default timeout: the other end belongs to another process.
         self._socket, theirs = _socket.socketpair()
         for end in (self._socket, theirs):
             end.settimeout(None)
@@ -160,12 +160,12 @@ class _Connection:
             raise CannotForkError(cannot_fork)
 
     def _open(self, names: list[str]) -> fork_protocol.Refusal:
-        """Tell the server what to import; return what it says to that."""
+        """Tell the server which modules to import, and return its answer."""
         try:
             fork_protocol.send(self._socket, (search_path(), names))
             refusal: fork_protocol.Refusal = self._answer()
         except (OSError, EOFError):
-            # It is no Python interpreter, or the import ended it.
+            # It was not a Python interpreter, or an import ended the process.
             text = f"the fork server ended while it was started by {sys.executable}"
             return "", text
         return refusal
@@ -173,7 +173,7 @@ class _Connection:
     def fork(
         self, descriptors: list[int], slow_imports: list[str], inheritance: Inheritance
     ) -> Started:
-        # One that may be entered need not be readable.
+        # O_PATH, because a directory that can be entered need not be readable.
         directory = os.open(".", os.O_PATH | os.O_DIRECTORY)
         try:
             request = inheritance.environ, inheritance.umask, inheritance.ignored
@@ -203,7 +203,7 @@ class _Connection:
         return self._process.poll() is None
 
     def forget(self) -> None:
-        """Let go of a server that is another process's, which `os.fork` copied."""
+        """Give up a server that belongs to the process that this one was forked from."""
         self._socket.close()
         self._process.returncode = 0
 
@@ -212,14 +212,14 @@ class _Connection:
         try:
             self._process.wait(GRACE)
         except plain_subprocess().TimeoutExpired:
-            # What this process has started it may not kill, once it has given up its privileges.
+            # A process that has given up its privileges may not kill the server that it started.
             with contextlib.suppress(PermissionError):
                 self._process.kill()
                 self._process.wait()
 
 
 def _stream(number: int) -> int:
-    """Return a standard stream's descriptor, or that of an empty one if it is closed."""
+    """Return the descriptor of a standard stream, or of the null device if that is closed."""
     try:
         os.fstat(number)
     except OSError:

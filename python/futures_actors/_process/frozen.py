@@ -1,24 +1,25 @@
-"""Programs that are frozen into an executable, by PyInstaller say.
+"""Programs that are frozen into an executable, for example by PyInstaller.
 
-There `sys.executable` is the program, and no interpreter, so a child begins as the program does.
+There `sys.executable` is the program instead of an interpreter, so a child starts as another run of
+the program.
 """
 
 import sys
 
-#: The argument that says that the next one is the code of a child.
+#: After this argument comes the code of a child.
 _MARK = "--futures-actors-child"
 
 _has_support = False
 
 
 def freeze_support() -> None:
-    """Let a frozen program have process actors. Its main part calls this before anything else.
+    """Let a frozen program have process actors. Call this in its main part before anything else.
 
-    An actor's process begins as another run of the program, which becomes the actor's here and does
-    not return. In a program that is not frozen this does nothing. Without it, `executor()` of a
-    process actor raises `RuntimeError` in a frozen program.
+    An actor's process starts as another run of the program. There this function runs the actor and
+    does not return. In a program that is not frozen it does nothing. If a frozen program does not
+    call it, `executor()` of a process actor raises `RuntimeError`.
     """
-    global _has_support  # noqa: PLW0603 - it is the program's
+    global _has_support  # noqa: PLW0603 - one for the program
     if not is_frozen():
         return
     _has_support = True
@@ -28,15 +29,15 @@ def freeze_support() -> None:
 
 
 def is_frozen() -> bool:
-    """Whether this program is an executable without an interpreter beside it."""
+    """Whether this program is a frozen executable."""
     return bool(getattr(sys, "frozen", False))
 
 
 def arguments(code: str) -> list[str]:
-    """Return the arguments with which this frozen program runs `code` instead of itself."""
+    """Return the arguments with which this frozen program runs `code` instead of its main part."""
     if not _has_support:
         raise RuntimeError(
-            "this program is frozen, and to start a process actor would run it again: its main "
-            "part must call futures_actors.freeze_support() before anything else"
+            "this program is frozen, so starting a process actor would run the program again: its "
+            "main part must call futures_actors.freeze_support() before anything else"
         )
     return [_MARK, code]

@@ -1,7 +1,7 @@
-"""What a fresh process would inherit from this one, for the fork server's children to have it too.
+"""What a fresh process inherits from this one, so that children of the fork server have it too.
 
-The server was such a process when it was started. What a child can set for itself goes with each
-request; if anything else has changed since, another server must be started.
+The server inherited it when it was started. What a child can set for itself goes with each request.
+If anything else has changed since, another server must be started.
 """
 
 import os
@@ -9,8 +9,8 @@ import resource
 import sys
 from dataclasses import dataclass
 
-#: In /proc/.../status: user and groups, session, rights and processors. Those of the thread that
-#: asks, from which a fresh process would have them.
+#: Lines of /proc/.../status: user and groups, session, privileges and processors. They are those of
+#: the calling thread, from which a fresh process would inherit them.
 _FIELDS = frozenset({
     b"Uid", b"Gid", b"Groups", b"NSpgid", b"NSsid", b"CapInh", b"CapPrm", b"CapEff", b"CapBnd",
     b"CapAmb", b"NoNewPrivs", b"Seccomp", b"Seccomp_filters", b"Cpus_allowed", b"Mems_allowed",
@@ -18,26 +18,27 @@ _FIELDS = frozenset({
 
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
-#: Variables that the interpreter, the C library or its loader reads once, when a process starts.
+#: Prefixes of variables that the interpreter, the C library or the loader reads only once, when a
+#: process starts.
 _READ_ONCE = (b"PYTHON", b"LC_", b"LANG", b"LD_", b"MALLOC_", b"GLIBC_")
 
 
 @dataclass(frozen=True)
 class Inheritance:
-    """What this process, and the thread that asks, have at the moment."""
+    """What this process and the calling thread have at the moment."""
 
     environ: dict[bytes, bytes]
     umask: int
-    #: The signals that are ignored, as a set of bits: signal 1 is the lowest.
+    #: The ignored signals as bits; the lowest bit is signal 1.
     ignored: int
-    #: What a child cannot set for itself: equal if it has not changed.
+    #: What a child cannot set for itself. It compares equal if nothing has changed.
     fixed: tuple[object, ...]
 
 
 def look() -> Inheritance:
-    """Find out what a child that is started now is to have.
+    """Return what a child that is started now must have.
 
-    Raises `OSError` where the kernel does not tell, as without /proc.
+    Raises `OSError` if the kernel does not tell, for example without /proc.
     """
     fixed: list[object] = []
     found: dict[bytes, bytes] = {}

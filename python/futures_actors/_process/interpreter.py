@@ -1,4 +1,4 @@
-"""Starting a fresh interpreter: a child, or the fork server."""
+"""Starts a fresh interpreter, which becomes a child or the fork server."""
 
 # A program that only starts actors need not load pathlib.
 # ruff: noqa: PTH100, PTH109, PTH117, PTH118, PTH120
@@ -20,30 +20,32 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._core import ServerExitCodes
 
-#: Seconds that a child whose link is gone has to end by itself.
+#: How many seconds a process that has lost its connection to this one gets to exit by itself.
 GRACE: Final = 1.0
 
 #: The folder that this package is in.
 _FOLDER: Final = os.path.dirname(os.path.dirname(os.path.abspath(futures_actors.__file__)))
 
-#: A process that has been started for an actor: its pid, and for a child of a fork server what
-#: knows its exit code, and by which number. For one of this process the core waits by itself.
+#: A process that was started for an actor: its pid. For a child of the fork server, also the object
+#: that receives exit codes, and the number of its request. The core itself waits for a child of
+#: this process.
 Started = tuple[int, "tuple[ServerExitCodes, int] | None"]
 
 
 def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[bytes]":
     """Start a fresh interpreter that runs `module.main(descriptors, parent)`.
 
-    `module` is one of this folder, `parent` this process's id. The interpreter has the `sys.path`
-    that it finds by itself; its parent's is too long for a command line, or may be.
+    `module` is a module of this folder, and `parent` is this process's id. The interpreter starts
+    with its own `sys.path`, because this process's may be too long for a command line.
     """
     if not sys.executable:
         raise RuntimeError(
             "a process actor needs a Python interpreter to start, and sys.executable is empty; "
             "set it, or use a ThreadActor"
         )
-    # The package may be found by this process's sys.path alone. Nothing else must be found beside
-    # it that this process does not have from there.
+    # This process may have found the package in a folder that only its own sys.path has. The folder
+    # is on the new interpreter's path only while it imports the package, so that it finds no other
+    # module there.
     code = (
         "import sys; path = [*filter(None, sys.path)]; "
         f"sys.path[:] = [{_FOLDER!r}, *path]; import futures_actors; sys.path[:] = path; "
@@ -51,7 +53,7 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
         f"globals().pop('main')({descriptors!r}, {os.getpid()})"
     )
     arguments = frozen.arguments(code) if frozen.is_frozen() else [*_flags(), "-c", code]
-    # Ctrl-C reaches the whole group: it has to wait until the child has a handler for it.
+    # Ctrl-C goes to the whole process group: block it until the child has a handler for it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         process: subprocess.Popen[bytes] = plain_subprocess().Popen(
@@ -67,8 +69,8 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
 def plain_subprocess() -> Any:  # noqa: ANN401 - a module
     """Return the module `subprocess` as the standard library has it.
 
-    What gevent and eventlet put into it has their event loop wait for each process, and nothing
-    tells that loop of those that the core waits for.
+    gevent and eventlet patch it so that their event loop waits for each process. That loop would
+    not learn about processes that the core waits for.
     """
     if subprocess.Popen.__module__ == subprocess.__name__:
         return subprocess
@@ -82,7 +84,8 @@ def _own_subprocess() -> Any:  # noqa: ANN401 - a module
         raise ImportError("no module named 'subprocess'")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # Theirs puts off a `close` until the loop runs, and the end of a pipe is waited for meanwhile.
+    # Their patched `os.close` may run only when the event loop runs, but `Popen` waits before that
+    # for the end of a pipe.
     import posix
 
     plain = {
@@ -95,7 +98,7 @@ def _own_subprocess() -> Any:  # noqa: ANN401 - a module
 def _flags() -> list[str]:
     """Return the options of the command line that started this interpreter."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
-    # Of -X, it knows those of the interpreter alone.
+    # `subprocess` knows only the -X options of the interpreter itself.
     for name, value in sys._xoptions.items():  # noqa: SLF001 - documented
         option = name if value is True else f"{name}={value}"
         if not {name, option} & set(flags):
@@ -104,10 +107,10 @@ def _flags() -> list[str]:
 
 
 def search_path() -> list[str]:
-    """Return where a child is to look for modules.
+    """Return the `sys.path` of a child.
 
-    It is `sys.path`, without entries that the import system itself would pass over. If the working
-    directory is another one than it was, what is relative to it was found in that one, too.
+    It is this process's, without entries that the import system ignores. If the working directory
+    has changed since the package was imported, relative entries are resolved in the old one, too.
     """
     path = [entry for entry in sys.path if isinstance(entry, str)]
     then = futures_actors._directory  # noqa: SLF001 - it is this package's

@@ -1,7 +1,7 @@
-"""Log records of a process actor reach its parent's loggers: both halves.
+"""Sends log records of a process actor to its parent's loggers: the code of both processes.
 
-The child's half is loaded when the child's own code imports `logging`, and not before; `child`
-sees to that. A record crosses as plain values, by marshal, so that nothing is imported to read it.
+A child imports this module only when its own code imports `logging` (see `child`). Records cross
+as plain values by `marshal`, so that reading one imports nothing.
 """
 
 import logging
@@ -11,20 +11,20 @@ from typing import Any
 
 from .. import _core
 
-#: Formats tracebacks as every handler does that was not told otherwise.
+#: Formats tracebacks as handlers do by default.
 _FORMATTER = logging.Formatter()
 
-# The parent's half.
+# In the parent.
 
 
 def levels() -> dict[str, int]:
-    """Return the levels that a child's loggers are to have: those that are set here.
+    """Return the levels of this process's loggers, which a child's loggers get.
 
-    The root's name is "". What `logging.disable` has set is under ".", which no logger is called.
+    The root's name is "". Under ".", which is no logger's name, is what `logging.disable` has set.
     """
     manager = logging.root.manager
     found = {"": logging.root.level, ".": manager.disable}
-    # A copy: other threads make loggers.
+    # Copy the dict: other threads may create loggers meanwhile.
     for name, logger in list(manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and logger.level:
             found[name] = logger.level
@@ -32,33 +32,33 @@ def levels() -> dict[str, int]:
 
 
 def handle(encoded: bytes, actor: str, lost: int) -> None:
-    """Handle a record of a child as this process's logger of that name does.
+    """Pass a record of a child to this process's logger of the same name.
 
-    `lost` is how many records before it could not be kept.
+    `lost` is how many records before it were dropped.
     """
     fields = marshal.loads(encoded)  # noqa: S302 - it is from a child of ours
-    # Of a grandchild, the child has said whose it is.
+    # A grandchild's record already names its actor.
     if "actor" not in fields:
         fields.update(actor=actor, processName=actor)
     record = logging.makeLogRecord(fields)
     try:
         if lost:
-            text = "%d log records of actor %s are lost: those before them are not handled yet"
+            text = "%d log records of actor %s were dropped: earlier ones are not handled yet"
             logging.getLogger("futures_actors").warning(text, lost, actor)
         logger = logging.getLogger(record.name)
         if logger.isEnabledFor(record.levelno):
             logger.handle(record)
-    except Exception:  # noqa: BLE001 - a handler's, or a filter's
+    except Exception:  # noqa: BLE001 - a handler or a filter of the user's
         logging.Handler().handleError(record)
 
 
-# The child's half.
+# In the child.
 
 
 def send_to_parent(wanted: dict[str, int]) -> None:
-    """Have every record that a logger of this process lets through sent to the parent.
+    """Send every record that a logger of this process accepts to the parent.
 
-    What this process's own code configures works besides. `wanted` is what `levels` returned.
+    Handlers that this process's own code adds work as well. `wanted` is what `levels` returned.
     """
     logging.disable(wanted.pop("."))
     for name, level in wanted.items():
@@ -74,18 +74,18 @@ def send_to_parent(wanted: dict[str, int]) -> None:
         logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
         logging.lastResort = last_resort
 
-    # Not a handler of the root: that would keep basicConfig from configuring anything.
+    # Not by a handler of the root logger, because then `basicConfig` would configure nothing.
     logging.Logger.callHandlers = call_handlers_and_send  # type: ignore[method-assign,assignment]
-    # Where nothing is configured, the parent has the last word.
+    # If nothing is configured here, the parent decides what to print.
     logging.lastResort = logging.NullHandler()
-    # A fork of this process is not the parent's child: its records would end up among ours.
+    # A fork of this process must not write to the parent's pipe: its records would mix with ours.
     os.register_at_fork(after_in_child=restore)
 
 
 def _send(record: logging.LogRecord) -> None:
     try:
         _core.log_to_parent(_encode(record))
-    except Exception:  # noqa: BLE001 - a message that cannot be formatted, or the parent is gone
+    except Exception:  # noqa: BLE001 - it cannot be formatted, or the parent has ended
         logging.Handler().handleError(record)
 
 
@@ -100,7 +100,7 @@ def _encode(record: logging.LogRecord) -> bytes:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a record may hold
-    """Return a value that marshal takes: the value itself, or its text."""
+    """Return the value if `marshal` supports it, and its text otherwise."""
     if isinstance(value, int):
         value = int(value)
     try:

@@ -1,8 +1,8 @@
-"""How a child process is started, and how its end is learned.
+"""Starts the child process of an actor, by either start method.
 
-`start_child` is what the core calls. Either way the child looks like this process at that moment:
-the same flags, `sys.path`, `sys.argv`, environment, working directory and standard streams, but an
-empty standard input.
+The core calls `start_child`. The child looks like this process at that moment: it has the same
+flags, `sys.path`, `sys.argv`, environment, working directory, standard output and standard error.
+Its standard input is empty.
 """
 
 import logging
@@ -22,10 +22,10 @@ def start_child(
 ) -> Started:
     """Start a process that serves this one.
 
-    `descriptors` are what `child.main` wants: where it reads frames, where it writes them, and
-    the shared memory. The child alone gets copies of them. `slow_imports` are modules that it will
-    import before it can answer, and that take long. Where the fork server cannot start a child,
-    whatever the reason, a fresh interpreter is started.
+    `descriptors` are those that `child.main` expects: the pipe that it reads frames from, the pipe
+    that it writes them to, and the shared memory. Only the child gets copies of them.
+    `slow_imports` names modules that take long to import and that the child needs before it can
+    answer. If the fork server fails to start a child, this starts a fresh interpreter.
     """
     descriptors = [*descriptors, *tracker.descriptors()]
     if (start_method or get_start_method()) != "forkserver":
@@ -44,13 +44,13 @@ def start_child(
 
 def _spawn(descriptors: list[int]) -> Started:
     process = start_interpreter("child", descriptors)
-    # Nobody else waits for it: what is still alive when it is dropped would be reaped some day.
+    # The core waits for this process. Without an exit code, `subprocess` would try to reap it.
     process.returncode = 0
     return process.pid, None
 
 
 def _log_fallback(error: Exception) -> None:
-    """Say once for each reason why fresh interpreters are started, which takes longer."""
+    """Warn, once for each reason, that fresh interpreters are started, which is slower."""
     reason = f"{error}"
     if reason not in _logged:
         _logged.add(reason)
@@ -63,16 +63,16 @@ _logged: set[str] = set()
 
 
 def surroundings() -> "Surroundings":
-    """Return what a child is to take on before it loads anything of the user's.
+    """Return what a child must take over from this process before it loads the user's code.
 
-    `child._prepare` takes them.
+    They become the arguments of `child._prepare`.
     """
     from . import log
 
     name, authkey = "MainProcess", None
     if (process := sys.modules.get("multiprocessing.process")) is not None:
         current = process.current_process()
-        # It lets other processes talk to this one's `multiprocessing`. It is a secret, and goes to
-        # a child through its pipe alone.
+        # With this key other processes can talk to `multiprocessing` in this one. It is secret, so
+        # it crosses only through the child's pipe.
         name, authkey = current.name, bytes(current.authkey)
     return sys.argv, search_path(), log.levels(), name, authkey

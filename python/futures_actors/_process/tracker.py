@@ -1,11 +1,13 @@
-"""One resource tracker of `multiprocessing` for a process, its actors and theirs.
+"""Shares one resource tracker of `multiprocessing` among a process, its actors and their actors.
 
-A tracker is a process that destroys the shared memory which others have told it of, over a pipe,
-and have not taken back, once the last of them has ended. A child that started one of its own would
-take along, at its end, what its parent still uses. So children share their parent's, as those of
-`multiprocessing` do. Where a parent has none yet, they share the pipe of one that will be started
-when either of them first needs it, and a token: another pipe, with one byte. Whoever reads the byte
-starts the tracker; whoever finds none knows that it has been started.
+A tracker is a process. Other processes register shared memory with it over a pipe, and once the
+last of them has ended, it destroys what is still registered. If a child started a tracker of its
+own, that would destroy at the child's end what the parent still uses. So children share their
+parent's tracker, as children of `multiprocessing` do.
+
+If the parent has no tracker yet, parent and child share a pipe for one that starts when either of
+them first needs it, and a token: another pipe, with one byte in it. The process that reads the byte
+starts the tracker. A process that finds the pipe empty knows that the tracker has been started.
 """
 
 import os
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 
 _MODULE = "multiprocessing.resource_tracker"
 
-#: Under "pipe", until this process uses it: the descriptors to write to, to read from, and of the
-#: token, and the identities of what they are. A program may close all that it did not open itself.
+#: Under "pipe", until this process uses it: the descriptors of the pipe's writing end, of its
+#: reading end and of the token, and the inode of each. A program may close descriptors that it did
+#: not open, and then their numbers belong to other files.
 _shared: "dict[str, tuple[list[int], list[int]]]" = {}
 
 
 def descriptors() -> list[int]:
-    """Return what a child is given: where to write, and if no tracker runs yet the other two."""
+    """Return a child's descriptors: the writing end, and the other two if no tracker runs yet."""
     module: Any = sys.modules.get(_MODULE)
     writer = None if module is None else module._resource_tracker._fd  # noqa: SLF001 - multiprocessing's own children get it
     if writer is not None:
@@ -36,7 +39,7 @@ def descriptors() -> list[int]:
         pipe = None
     if pipe is None:
         made = _make()
-        # Of two threads, the first.
+        # If two threads come here at once, the first one's pipe is used.
         pipe = _shared.setdefault("pipe", (made, _identities(made)))
         if pipe[0] is made:
             when_loaded(_MODULE, _share)
@@ -46,7 +49,7 @@ def descriptors() -> list[int]:
 
 
 def join(given: list[int]) -> None:
-    """Share the tracker of the parent, whose `descriptors` these are."""
+    """Share the parent's tracker, by the descriptors that the parent has `given`."""
     for descriptor in given:
         os.set_inheritable(descriptor, False)  # noqa: FBT003 - it takes no other
     if len(given) == 1:
@@ -81,7 +84,7 @@ def _close(descriptors: list[int]) -> None:
 
 
 def _share() -> None:
-    """Have this process use the shared pipe, and start the tracker if nobody has."""
+    """Use the shared pipe in this process, and start the tracker if it has not been started."""
     pipe = _shared.pop("pipe", None)
     if pipe is None or _identities(pipe[0]) != pipe[1]:
         return
@@ -90,13 +93,13 @@ def _share() -> None:
         if os.read(token, 1):
             _start(reader)
     finally:
-        # With no other reader than the tracker, its death is noticed.
+        # Only the tracker may keep the reading end, or writers would not notice its death.
         _close([reader, token])
     _use(writer)
 
 
 def _use(writer: int) -> None:
-    # Not its pid: nobody waits for it, as in a child of `multiprocessing`.
+    # `_pid` stays None, as in a child of `multiprocessing`: this process does not wait for it.
     sys.modules[_MODULE]._resource_tracker._fd = writer  # noqa: SLF001 - as above
 
 
@@ -109,7 +112,7 @@ def _start(reader: int) -> None:
     program = spawn.get_executable()
     command = [program, *util._args_from_interpreter_flags(), "-c", code]  # type: ignore[attr-defined] # noqa: SLF001
     streams = [2] if _identities([2]) else []
-    # They must not end it before it ignores them.
+    # The tracker ignores these signals, but only once it has started.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
     try:
         util.spawnv_passfds(program, command, [*streams, reader])  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Has something done when a module is first imported. A child has it, so it imports nothing."""
+"""Calls a function when a module is first imported. Children have it, so it imports nothing."""
 
 import sys
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def when_loaded(name: str, then: "Callable[[], None]") -> None:
-    """Call `then` once the module `name` is loaded: now, if a fork server has done so."""
+    """Call `then` when the module `name` is loaded; at once if it is loaded already."""
     if name in sys.modules:
         then()
     else:
@@ -19,7 +19,7 @@ def when_loaded(name: str, then: "Callable[[], None]") -> None:
 
 
 class _WhenLoaded:
-    """Finder and loader of a module, which has something done when it is first imported."""
+    """A finder and loader of one module, which calls a function after its first import."""
 
     def __init__(self, name: str, then: "Callable[[], None]") -> None:
         self._name = name
@@ -43,7 +43,7 @@ class _WhenLoaded:
         return created
 
     def exec_module(self, module: "ModuleType") -> None:
-        # As if this had never been here.
+        # Leave no trace of this loader in the module.
         vars(module)["__spec__"].loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
         self._then()
