@@ -129,7 +129,7 @@ def test_what_a_told_messages_exception_raises_when_it_is_shown_is_logged(kind, 
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
     records = [one for one in caplog.records if one.name == "futures_actors"]
     assert len(records) == len(HOWS)
-    assert all("told raised an exception" in one.getMessage() for one in records)
+    assert all("sent by tell raised an exception" in one.getMessage() for one in records)
 
 
 class FailsHostilely:
