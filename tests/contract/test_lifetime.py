@@ -229,7 +229,7 @@ def test_what_atexit_functions_post_is_handled_or_refused(kind, script):
         @atexit.register
         def last():
             try:
-                print(executor.post((tasks.echo, "handled")).result(10))
+                print(executor.post((tasks.echo, "handled")).result(30))
             except RuntimeError as error:
                 print("refused")
     """
@@ -243,7 +243,7 @@ def test_an_actor_started_in_atexit_works_or_is_refused(kind, script):
         def last():
             try:
                 with actors.{kind.base}Do.executor() as executor:
-                    print(executor.post((tasks.echo, "handled")).result(10))
+                    print(executor.post((tasks.echo, "handled")).result(30))
             except RuntimeError as error:
                 print("refused")
     """
@@ -481,7 +481,7 @@ ENDS = {
 
 @pytest.mark.parametrize("source", ENDS.values(), ids=ENDS)
 def test_the_interpreter_ends_without_a_fault(kind, script, source):
-    script("if True:" + source.replace("KIND", kind.base), timeout=20).check()
+    script("if True:" + source.replace("KIND", kind.base)).check()
 
 
 def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):

@@ -174,6 +174,7 @@ def test_a_post_that_gave_up_is_passed_over(kind, gate):
         assert got[0].result(PATIENCE) == 2
 
 
+@observe.on_linux
 def test_posts_that_wait_for_room_are_served_in_turn(kind, gate):
     with start(kind, 1) as executor:
         executor.post((tasks.pause, gate))
@@ -182,7 +183,7 @@ def test_posts_that_wait_for_room_are_served_in_turn(kind, gate):
         threads = []
         for number in range(5):
             threads.append(post_from_thread(executor, (tasks.remember, number))[0])
-            time.sleep(0.05)  # until it waits: nothing can tell
+            observe.wait_until_asleep(os.getpid(), threads[-1].native_id)
         gate.open()
         for thread in threads:
             thread.join(PATIENCE)
@@ -379,7 +380,9 @@ def test_aposts_cancelled_while_room_is_made_keep_no_room(kind):
                 for task in awaits[turn % 2 :: 2]:
                     task.cancel()
                 await asyncio.gather(*awaits, return_exceptions=True)
-            return await asyncio.to_thread(lambda: executor.post("end", timeout=PATIENCE).result(5))
+            return await asyncio.to_thread(
+                lambda: executor.post("end", timeout=PATIENCE).result(PATIENCE)
+            )
 
     assert asyncio.run(main()) == "end"
 

@@ -125,7 +125,7 @@ def interrupt(arguments, gate):
                 break
         assert gate in before
         os.killpg(demo.pid, signal.SIGINT)
-        after, errors = demo.communicate(timeout=10)
+        after, errors = demo.communicate(timeout=30)
         programs.wait_until(lambda: group_is_gone(demo.pid))
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -254,7 +254,7 @@ def test_ctrl_c_interrupts_a_parent_that_waits(kind, program, wait):
     assert parent.line() == "waiting"
     observe.wait_until_asleep(parent.pid, parent.pid)
     parent.signal(signal.SIGINT)
-    assert parent.line() == "interrupted"  # the wait would take a minute, and `line` takes half
+    assert parent.line() == "interrupted"  # the wait takes longer than `line`
     assert parent.line() == "False"
 
 
@@ -346,7 +346,7 @@ def test_sigint_at_any_moment_costs_at_most_the_message_that_runs(process):
             os.kill(pid, signal.SIGINT)
         errors = [future.exception(PATIENCE) for future in posted]
         assert {type(error) for error in errors} <= {type(None), KeyboardInterrupt}
-        programs.wait_until(lambda: executor.post((tasks.get_pid,)).exception(9) is None)
+        programs.wait_until(lambda: executor.post((tasks.get_pid,)).exception(PATIENCE) is None)
         assert executor.post((tasks.get_pid,)).result(PATIENCE) == pid
 
 
