@@ -33,6 +33,14 @@ def run_model(size):
     return model.run(histories={"long": 300, "short": 8, "tiny": 3}[size], steps=steps)
 
 
+def run_panics(size):
+    import panics
+
+    if not panics.available():
+        return "skipped: this extension was built without the feature `faults`"
+    return panics.run(step={"long": 1, "short": 5, "tiny": 19}[size])
+
+
 def run_signals(size):
     import signals
 
@@ -59,6 +67,7 @@ def run_trips(size):
 PARTS = {
     "faults": run_faults,
     "model": run_model,
+    "panics": run_panics,
     "signals": run_signals,
     "soak": run_soak,
     "trips": run_trips,

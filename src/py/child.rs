@@ -74,6 +74,7 @@ pub(super) fn serve(
     prepare: Bound<'_, PyAny>,
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
+    end_by_panic();
     #[cfg(feature = "faults")]
     crate::py::faults::plan_from_environment();
     let io = std::io::Error::from;
@@ -102,6 +103,17 @@ pub(super) fn serve(
         undone: 0,
     };
     child.serve(py)
+}
+
+/// Makes a panic of the core end this process, in whichever thread it is. The parent handles a process
+/// that has ended. It could wait for ever for one that goes on without the thread that sends its
+/// answers.
+fn end_by_panic() {
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        show(panic);
+        std::process::abort();
+    }));
 }
 
 /// Takes over a descriptor that this process was given. The original is closed, because processes
@@ -244,6 +256,7 @@ impl<'py> ChildLoop<'py> {
             // A signal that arrived between messages must not interrupt this one.
             see_to_signals(py)?;
             next = None;
+            sys::moment();
             let answer = if self.region.claims().claim(sequence) {
                 if self.region.notifies_begun() {
                     next = self.requests.next_frame().map_err(broken)?;

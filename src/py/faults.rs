@@ -5,7 +5,8 @@ use pyo3::prelude::*;
 
 use crate::engine::sys::faults;
 
-/// Make the `nth` system call from now on fail, with the error at index `which` of its list.
+/// Make the `nth` system call from now on fail, with the error at index `which` of its list. With
+/// `PLANNED_PANIC` for `which`, a thread of the core panics at the `nth` moment.
 #[pyfunction]
 pub(super) fn plan_fault(nth: u64, which: u64) {
     faults::plan(nth, which);
@@ -25,6 +26,8 @@ pub(super) fn plan_from_environment() {
     if let Some((nth, which)) = text.split_once(':')
         && let (Ok(nth), Ok(which)) = (nth.parse(), which.parse())
     {
+        // Its main thread, which the core has not started, is the one that serves.
+        faults::may_panic_here();
         faults::plan(nth, which);
     }
 }

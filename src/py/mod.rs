@@ -81,6 +81,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(faults::end_fault_plan, module)?)?;
     #[cfg(feature = "faults")]
     module.add_function(wrap_pyfunction!(faults::plan_fault, module)?)?;
+    #[cfg(feature = "faults")]
+    module.add("PLANNED_PANIC", crate::engine::sys::faults::PANIC)?;
     actor::init(module)?;
     interpreter::lifecycle::register_at_exit(module)?;
     interpreter::lifecycle::register_at_fork(module)?;

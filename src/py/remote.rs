@@ -37,6 +37,7 @@ use super::options::Options;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 use crate::py::host::host::Host;
+use crate::py::host::run::{Serve, leave};
 use crate::py::host::transport::{Dump, Signalled, Transport};
 
 /// The transport of a remote actor. A packed message is in the mailbox until the actor's thread sends
@@ -157,10 +158,13 @@ impl RemoteExecutorCore {
             Arc::default(),
             Box::new(transport),
         ));
-        let carrier = carrier.clone().unbind();
-        host.start(actor.py(), move |host| {
-            Python::attach(|py| run(host, &pid, &carrier.into_bound(py), window));
-        })?;
+        let server = Server {
+            pid,
+            carrier: Some(carrier.clone().unbind()),
+            window,
+            sent: Sent::new(),
+        };
+        host.start(actor.py(), server)?;
         let core = ExecutorCore::new(options.class, host);
         Ok(PyClassInitializer::from(core).add_subclass(Self))
     }
@@ -169,18 +173,57 @@ impl RemoteExecutorCore {
 /// The messages that the actor may have, by number: the cell, and whether it was sent by `tell`.
 type Sent = HashMap<u64, (Arc<ActorCell>, bool)>;
 
-fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: usize) {
+/// What the actor's thread here does.
+struct Server {
+    pid: Arc<AtomicU32>,
+    /// Until the thread has it.
+    carrier: Option<Py<PyAny>>,
+    window: usize,
+    /// A message is in there until it has ended.
+    sent: Sent,
+}
+
+impl Serve for Server {
+    fn serve(&mut self, host: &Arc<Host>) {
+        Python::attach(|py| {
+            if let Some(carrier) = self.carrier.take() {
+                let carrier = carrier.into_bound(py);
+                run(host, &self.pid, &carrier, self.window, &mut self.sent);
+            }
+        });
+    }
+
+    fn abandon(&mut self, host: &Arc<Host>) {
+        // It says itself what goes wrong.
+        _ = host.transport.signal(Force::Kill);
+        self.pid.store(0, Ordering::Relaxed);
+        host.tally.idle();
+        let sent = self.sent.drain().map(|(_, (cell, _))| (cell, Started::Yes));
+        host.fail_by_panic(sent.collect());
+        Python::attach(|py| {
+            self.carrier = None;
+            leave(py);
+        });
+    }
+}
+
+fn run(
+    host: &Arc<Host>,
+    pid: &AtomicU32,
+    carrier: &Bound<'_, PyAny>,
+    window: usize,
+    sent: &mut Sent,
+) {
     let py = carrier.py();
     let entered = imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,)));
     if let Err(error) = entered {
         error.write_unraisable(py, None);
     }
-    let mut sent = Sent::new();
     let ended = carrier
         .call_method0(intern!(py, "start"))
         .and_then(|started| started.extract())
         .map(|started| pid.store(started, Ordering::Relaxed))
-        .and_then(|()| serve(host, carrier, window, &mut sent))
+        .and_then(|()| serve(host, carrier, window, sent))
         .and_then(|()| match host.force.get() {
             None => carrier.call_method0(intern!(py, "stop")).map(drop),
             Some(_) => Ok(()),
@@ -191,7 +234,7 @@ fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: us
         }
         let fault = Fault::Lost(Arc::new(error.into_value(py).into_any()));
         let told = sent.values().filter(|(_, is_told)| *is_told).count();
-        let sent = sent.into_values().map(|(cell, _)| (cell, Started::Yes));
+        let sent = sent.drain().map(|(_, (cell, _))| (cell, Started::Yes));
         host.fail_attached(py, fault.clone(), sent.collect());
         if told > 0 {
             let told = u32::try_from(told).unwrap_or(u32::MAX);
@@ -200,10 +243,7 @@ fn run(host: &Arc<Host>, pid: &AtomicU32, carrier: &Bound<'_, PyAny>, window: us
     }
     pid.store(0, Ordering::Relaxed);
     host.tally.idle();
-    let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
-    if let Err(error) = left {
-        error.write_unraisable(py, None);
-    }
+    leave(py);
 }
 
 /// Sends the messages of the mailbox, with at most `window` in flight, until the mailbox is closed
@@ -233,16 +273,17 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         let (number, reply): (u64, Bound<'_, PyAny>) = event.extract()?;
         // It holds the reply's memory, which the next message may need.
         drop(event);
-        let Some((cell, is_told)) = sent.remove(&number) else {
+        let Some((cell, is_told)) = sent.get(&number) else {
             continue;
         };
         let opened = carrier.call_method1(intern!(py, "open"), (reply,));
-        if sent.is_empty() {
+        if sent.len() == 1 {
             host.tally.idle();
         } else {
             host.tally.begin(sys::now_nanos());
         }
-        host.finish(py, &cell, is_told, opened);
+        host.finish(py, cell, *is_told, opened);
+        sent.remove(&number);
     }
 }
 
@@ -255,21 +296,30 @@ fn send(
     sent: &mut Sent,
 ) -> PyResult<()> {
     let py = carrier.py();
-    let (packed, is_told) = match settle::begin(&cell) {
-        Some(Message::Object(packed)) => (packed, false),
-        Some(Message::Told(packed)) => (packed, true),
-        _ => return Ok(()),
+    let is_first = sent.is_empty();
+    // Before it begins, so that a panic on the way does not lose it.
+    let (cell, is_told) = sent.entry(number).or_insert((cell, false));
+    let packed = match settle::begin(cell) {
+        Some(Message::Object(packed)) => packed,
+        Some(Message::Told(packed)) => {
+            *is_told = true;
+            packed
+        }
+        _ => {
+            sent.remove(&number);
+            return Ok(());
+        }
     };
-    if sent.is_empty() {
+    if is_first {
         host.tally.begin(sys::now_nanos());
     }
     match carrier.call_method1(intern!(py, "send"), (number, packed)) {
-        Ok(_) => _ = sent.insert(number, (cell, is_told)),
-        Err(error) if error.is_instance_of::<ActorLost>(py) => {
-            sent.insert(number, (cell, is_told));
-            return Err(error);
+        Ok(_) => {}
+        Err(error) if error.is_instance_of::<ActorLost>(py) => return Err(error),
+        Err(error) => {
+            host.finish(py, cell, *is_told, Err(error));
+            sent.remove(&number);
         }
-        Err(error) => host.finish(py, &cell, is_told, Err(error)),
     }
     Ok(())
 }

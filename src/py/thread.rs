@@ -20,7 +20,7 @@ use super::interpreter::imports;
 use super::interpreter::lifecycle::Start;
 use super::interpreter::main_only::outlasting;
 use super::interpreter::wait::Attached;
-use super::message::fault::{Fault, Force, log_failure};
+use super::message::fault::{Fault, Force, Started, log_failure};
 use super::message::message::Message;
 use super::message::outcome::Outcome;
 use super::options::Options;
@@ -29,6 +29,7 @@ use crate::engine::latch::Latch;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 use crate::py::host::host::Host;
+use crate::py::host::run::{Serve, leave};
 use crate::py::host::transport::{Dump, Signalled, Transport};
 
 /// The transport of a thread actor. Messages stay Python objects, and the mailbox wakes the thread.
@@ -123,9 +124,13 @@ impl ThreadExecutorCore {
             args: args.clone().unbind(),
             kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
         };
-        host.start(actor.py(), move |host| {
-            Python::attach(|py| run(py, host, &ident, constructor));
-        })?;
+        let server = Server {
+            ident,
+            constructor: Some(constructor),
+            begun: None,
+            next: None,
+        };
+        host.start(actor.py(), server)?;
         let core = ExecutorCore::new(options.class, host);
         Ok(PyClassInitializer::from(core).add_subclass(Self))
     }
@@ -145,77 +150,136 @@ impl Constructor {
     }
 }
 
-fn run(py: Python<'_>, host: &Arc<Host>, ident: &OnceCell<u64>, constructor: Constructor) {
-    let entered = imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,))?.extract());
-    match entered {
-        // Only this thread sets it, so `set` cannot fail.
-        Ok(number) => _ = ident.set(number),
-        Err(error) => error.write_unraisable(py, None),
+/// What the actor's thread does.
+struct Server {
+    ident: Arc<OnceCell<u64>>,
+    /// Until the object is there.
+    constructor: Option<Constructor>,
+    /// The message that it has begun on and that has not ended.
+    begun: Option<Arc<ActorCell>>,
+    /// The one that it has taken out of the mailbox to begin on when that has ended.
+    next: Option<Arc<ActorCell>>,
+}
+
+impl Serve for Server {
+    fn serve(&mut self, host: &Arc<Host>) {
+        Python::attach(|py| self.run(py, host));
     }
-    match constructor.construct(py) {
-        Ok(actor) => {
-            handle_all(&actor, host);
-            if host.force.get().is_none()
-                && let Err(error) = on_stop(&actor)
-            {
-                log_failure(py, &host.name, "on_stop", error);
-            }
-        }
-        Err(error) => {
-            let error = error.into_value(py).into_any();
-            host.fail_attached(py, Fault::InitRaised(Arc::new(error)), Vec::new());
-        }
-    }
-    let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
-    if let Err(error) = left {
-        error.write_unraisable(py, None);
+
+    fn abandon(&mut self, host: &Arc<Host>) {
+        host.tally.idle();
+        let begun = self.begun.take().map(|cell| (cell, Started::Yes));
+        let next = self.next.take().map(|cell| (cell, Started::No));
+        host.fail_by_panic(begun.into_iter().chain(next).collect());
+        Python::attach(|py| {
+            self.constructor = None;
+            leave(py);
+        });
     }
 }
 
-fn handle_all(actor: &Bound<'_, PyAny>, host: &Host) {
-    let py = actor.py();
-    let has_gil = imports::has_gil(py);
-    let mut attached = Attached::begin();
-    let mut given: Option<Given> = None;
-    loop {
-        let mut taken = host.mailbox.try_take();
-        if let Some(before) = given.take() {
-            if matches!(taken, Take::Empty) && !before.cell.needs_python() {
-                let message = py.detach(|| {
-                    let awaited = before.settle_detached();
-                    wait_for_message(host, awaited, has_gil)
-                });
-                attached = Attached::begin();
-                taken = message.map_or(Take::Closed, Take::Item);
-            } else {
-                settle::settle_attached(py, &before.cell, before.outcome);
-            }
+impl Server {
+    fn run(&mut self, py: Python<'_>, host: &Arc<Host>) {
+        let entered =
+            imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,))?.extract());
+        match entered {
+            // Nobody else sets it.
+            Ok(number) => _ = self.ident.set(number),
+            Err(error) => error.write_unraisable(py, None),
         }
-        let cell = match taken {
-            Take::Item(cell) => {
-                attached.give_way(py);
-                cell
-            }
-            Take::Closed => return,
-            Take::Empty => {
-                let message = py.detach(|| wait_for_message(host, Awaited::No, has_gil));
-                attached = Attached::begin();
-                match message {
-                    Some(cell) => cell,
-                    None => return,
+        let Some(constructor) = self.constructor.take() else {
+            return;
+        };
+        match constructor.construct(py) {
+            Ok(actor) => {
+                self.handle_all(&actor, host);
+                if host.force.get().is_none()
+                    && let Err(error) = on_stop(&actor)
+                {
+                    log_failure(py, &host.name, "on_stop", error);
                 }
             }
-        };
-        if let Some(message) = settle::begin(&cell) {
-            host.tally.begin(attached.now());
-            let is_told = message.is_told();
-            // `handle` drops the message, so it is gone before its future ends. The answer is dropped
-            // with the future.
-            let ended = handle(actor, &host.name, message);
-            host.tally.idle();
-            let outcome = host.outcome(py, is_told, ended);
-            given = Some(Given { cell, outcome });
+            Err(error) => {
+                let error = error.into_value(py).into_any();
+                host.fail_attached(py, Fault::InitRaised(Arc::new(error)), Vec::new());
+            }
         }
+        leave(py);
+    }
+
+    fn handle_all(&mut self, actor: &Bound<'_, PyAny>, host: &Host) {
+        let py = actor.py();
+        let has_gil = imports::has_gil(py);
+        let mut attached = Attached::begin();
+        let mut given: Option<Outcome> = None;
+        loop {
+            let mut taken = self.keep(host.mailbox.try_take());
+            if let (Some(outcome), Some(before)) = (given.take(), &self.begun) {
+                if matches!(taken, Take::Empty) && !before.needs_python() {
+                    let message = py.detach(|| {
+                        let awaited = self.settle_detached(outcome);
+                        wait_for_message(host, awaited, has_gil)
+                    });
+                    attached = Attached::begin();
+                    taken = self.keep(message.map_or(Take::Closed, Take::Item));
+                } else {
+                    settle::settle_attached(py, before, outcome);
+                    self.begun = None;
+                }
+            }
+            match taken {
+                Take::Item(()) => attached.give_way(py),
+                Take::Closed => return,
+                Take::Empty => {
+                    self.next = py.detach(|| wait_for_message(host, Awaited::No, has_gil));
+                    attached = Attached::begin();
+                }
+            }
+            self.begun = self.next.take();
+            let Some(cell) = &self.begun else { return };
+            if let Some(message) = settle::begin(cell) {
+                host.tally.begin(attached.now());
+                let is_told = message.is_told();
+                // The message is gone before its future ends, and the answer goes with it.
+                let ended = handle(actor, &host.name, message);
+                host.tally.idle();
+                given = Some(host.outcome(py, is_told, ended));
+            } else {
+                self.begun = None;
+            }
+        }
+    }
+
+    fn keep(&mut self, taken: Take<Arc<ActorCell>>) -> Take<()> {
+        match taken {
+            Take::Item(cell) => {
+                self.next = Some(cell);
+                Take::Item(())
+            }
+            Take::Empty => Take::Empty,
+            Take::Closed => Take::Closed,
+        }
+    }
+
+    /// Ends the message that it has begun on, whose cell needed nothing of Python's a moment ago. Says
+    /// whether a thread waited for that.
+    ///
+    /// The actor looks first whether there is another message. Only if there is none it detaches, and
+    /// then ends this one: a caller that waits finds the GIL free, where it would else have to wait for
+    /// that anew, asleep. It never begins another message before.
+    fn settle_detached(&mut self, outcome: Outcome) -> Awaited {
+        let Some(cell) = &self.begun else {
+            return Awaited::No;
+        };
+        let awaited = Awaited::by(cell.done());
+        settle::settle(cell, outcome);
+        // Where the future is gone already, the answer goes with the cell. Else it goes with the
+        // future, which a thread drops that is attached.
+        if Arc::strong_count(cell) == 1 {
+            Python::attach(|_| self.begun = None);
+        }
+        self.begun = None;
+        awaited
     }
 }
 
@@ -227,31 +291,6 @@ fn wait_for_message(host: &Host, awaited: Awaited, has_gil: bool) -> Option<Arc<
     host.tally
         .handoff
         .wait_for_message(&host.mailbox, awaited, done)
-}
-
-/// The outcome of a message that has not been settled yet.
-///
-/// The actor first checks for another message. If there is none, it detaches and then settles this
-/// one, so that a waiting caller finds the GIL free and does not have to sleep again until it is.
-/// It always settles this message before it begins another.
-struct Given {
-    cell: Arc<ActorCell>,
-    outcome: Outcome,
-}
-
-impl Given {
-    /// Settles the message, whose cell did not need Python a moment ago. Returns whether a thread
-    /// waited for it.
-    fn settle_detached(self) -> Awaited {
-        let awaited = Awaited::by(self.cell.done());
-        settle::settle(&self.cell, self.outcome);
-        // If the future is gone already, the answer is dropped here, with the cell. Otherwise it is
-        // dropped with the future, by a thread that is attached.
-        if Arc::strong_count(&self.cell) == 1 {
-            Python::attach(|_| drop(self.cell));
-        }
-        awaited
-    }
 }
 
 /// Calls the object's `on_stop`, if it has one.

@@ -28,3 +28,10 @@ pub fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
         }
     }
 }
+
+/// A moment at which a test may have the calling thread panic.
+#[inline]
+pub fn moment() {
+    #[cfg(any(test, feature = "faults"))]
+    faults::moment();
+}

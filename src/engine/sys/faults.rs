@@ -1,15 +1,19 @@
 //! Fault injection: makes one system call fail. It is only in tests, not in a release.
 //!
 //! Every call of `sys` asks [`strike`] first. A plan counts the calls, and the chosen one fails with
-//! one of the errors that it can have. Rust tests have a plan for each thread; an extension that is
-//! built with the feature `faults` has one for the process.
+//! one of the errors that it can have, or panics. A plan to panic counts the calls and each other
+//! [`moment`], but only in threads that the core has started. Rust tests have a plan for each thread;
+//! an extension that is built with the feature `faults` has one for the process.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::call::Call;
 use super::error::Error;
 
 pub(in crate::engine) const NEVER: u64 = u64::MAX;
+/// For `which`: no error, but a panic.
+pub const PANIC: u64 = u64::MAX;
 
 #[derive(Debug)]
 pub struct Plan {
@@ -32,6 +36,10 @@ impl Plan {
     }
 
     fn strike(&self, call: Call) -> Option<Error> {
+        if self.panics() {
+            self.moment();
+            return None;
+        }
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
         if number != self.at.load(Ordering::SeqCst) {
             return None;
@@ -42,6 +50,41 @@ impl Plan {
             .fetch_add(u64::from(error.is_some()), Ordering::SeqCst);
         error
     }
+}
+
+impl Plan {
+    fn panics(&self) -> bool {
+        self.which.load(Ordering::SeqCst) == PANIC
+    }
+
+    fn moment(&self) {
+        if !self.panics() || !OURS.get() {
+            return;
+        }
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if number == self.at.load(Ordering::SeqCst) {
+            self.struck.fetch_add(1, Ordering::SeqCst);
+            #[expect(clippy::panic, reason = "it is what was planned")]
+            {
+                panic!("a planned panic");
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Whether a planned panic may come to this thread.
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that a planned panic may come to the calling thread.
+pub fn may_panic_here() {
+    OURS.set(true);
+}
+
+/// A moment at which a thread may panic by plan.
+pub fn moment() {
+    with_plan(Plan::moment);
 }
 
 #[cfg(feature = "faults")]

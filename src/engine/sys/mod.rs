@@ -14,7 +14,7 @@ mod types;
 #[cfg(unix)]
 mod unix;
 
-pub use attempt::retry;
+pub use attempt::{moment, retry};
 pub use error::{Error, Result};
 pub use types::{Interest, Ready, Reaped, Signal};
 #[cfg(unix)]

@@ -9,6 +9,7 @@ use super::callbacks::{Runner, serve};
 use super::condition::Condition;
 use super::core::{ActorCell, FutureCore, Watch, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
+use crate::engine::sys;
 use crate::py::interpreter::wait;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -19,6 +20,7 @@ use crate::py::message::tally::{Completion, Tally};
 ///
 /// False: it was done before, for example because a caller used `set_result` on its future.
 pub(in crate::py) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
+    sys::moment();
     match cell.settle(outcome, Hold::Nothing) {
         Settle::Settled(_) => true,
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
@@ -34,6 +36,7 @@ pub(in crate::py) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
 
 /// Like `settle`, for a thread that is attached.
 pub(in crate::py) fn settle_attached(py: Python<'_>, cell: &ActorCell, outcome: Outcome) -> bool {
+    sys::moment();
     let (settled, raised) = match cell.settle(outcome, Hold::Attached) {
         Settle::Settled(watch) => (true, serve(py, cell, None, watch, Runner::Engine)),
         Settle::NeedsAttached(outcome) | Settle::NeedsCondition(outcome) => {
@@ -95,6 +98,7 @@ fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, 
 
 /// Takes the message to handle it; `None` if it was cancelled or its future was ended by the user.
 pub(in crate::py) fn begin(cell: &ActorCell) -> Option<Message> {
+    sys::moment();
     match cell.begin() {
         // This drops the permit, so a sender that waits for room gets the place.
         Begin::Message(Message::Bounded(message, _)) => Some(*message),

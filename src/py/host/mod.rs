@@ -3,7 +3,7 @@
 pub(super) mod host;
 mod post;
 pub(super) mod room;
-mod run;
+pub(in crate::py) mod run;
 pub(super) mod stats;
 pub(super) mod stop;
 pub(super) mod transport;

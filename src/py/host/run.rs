@@ -1,23 +1,35 @@
 //! The thread that serves a host's mailbox: its start, its stack size, and its end, also by a panic.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::engine::sys;
+use crate::py::future::ActorCell;
 use crate::py::interpreter::cooperative;
 use crate::py::interpreter::{imports, lifecycle};
-use crate::py::message::fault::Fault;
+use crate::py::message::fault::{Fault, Started};
 
 use super::host::Host;
+
+/// What a host's thread does. It keeps each message that has left the mailbox and has not ended where
+/// `abandon` finds it: a fault of this package, which is a panic, must leave no future without an end.
+pub(in crate::py) trait Serve: Send + 'static {
+    /// Serves the mailbox until it is closed and what was in it has ended, or the actor has died.
+    fn serve(&mut self, host: &Arc<Host>);
+
+    /// After a panic in `serve`: has `Host::fail_by_panic` fail the messages, and lets the actor go.
+    fn abandon(&mut self, host: &Arc<Host>);
+}
 
 impl Host {
     /// Starts the thread that serves the mailbox.
     pub(in crate::py) fn start(
         self: &Arc<Self>,
         py: Python<'_>,
-        serve: impl FnOnce(&Arc<Self>) + Send + 'static,
+        mut server: impl Serve,
     ) -> PyResult<()> {
         let stack_bytes = stack_bytes(py)?;
         lifecycle::register(Arc::downgrade(self) as _)?;
@@ -27,7 +39,10 @@ impl Host {
             _ = host.thread_id.set(std::thread::current().id());
             cooperative::never_here();
             let exit = ThreadExit(&host);
-            serve(exit.0);
+            // Whatever was half done in there, `abandon` is all that looks at it afterwards.
+            if catch_unwind(AssertUnwindSafe(|| server.serve(exit.0))).is_err() {
+                server.abandon(exit.0);
+            }
         });
         let thread = started.map_err(|error| {
             self.ended.set();
@@ -38,6 +53,21 @@ impl Host {
         })?;
         *self.thread() = Some(thread);
         Ok(())
+    }
+
+    /// Ends the actor after a panic in its thread: fails `taken` and what is in the mailbox. Call it
+    /// detached.
+    pub(in crate::py) fn fail_by_panic(&self, taken: Vec<(Arc<ActorCell>, Started)>) {
+        log::error!(target: "futures_actors", "actor {} was ended by an error inside futures_actors", self.name);
+        self.fail(Fault::Panicked, taken);
+    }
+}
+
+/// Takes the calling thread off the list of `threading`.
+pub(in crate::py) fn leave(py: Python<'_>) {
+    let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);
+    if let Err(error) = left {
+        error.write_unraisable(py, None);
     }
 }
 
@@ -59,15 +89,11 @@ fn stack_bytes(py: Python<'_>) -> PyResult<usize> {
     Ok(size.max(LEAST))
 }
 
-/// Marks the host as ended when its thread returns or panics.
+/// Marks the host as ended when its thread returns, or panics even in `abandon`.
 struct ThreadExit<'a>(&'a Arc<Host>);
 
 impl Drop for ThreadExit<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            log::error!(target: "futures_actors", "actor {} was ended by an error inside futures_actors", self.0.name);
-            self.0.fail(Fault::Panicked, Vec::new());
-        }
         self.0.close_mailbox();
         self.0.ended.set();
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::inbound::Events;
 use super::io_thread::IoThread;
 use super::link::Link;
 use super::start::{GRACE, Recipe, Restarts, SharedMemory, start_child};
@@ -17,7 +18,6 @@ use crate::py::codec::body::Source;
 use crate::py::codec::pickle::What;
 use crate::py::codec::{body, pickle};
 use crate::py::executor::ExecutorCore;
-use crate::py::future::callbacks;
 use crate::py::host::host::Host;
 use crate::py::interpreter::lifecycle::Start;
 use crate::py::interpreter::{imports, lifecycle};
@@ -90,25 +90,23 @@ impl ProcessExecutorCore {
         let transport = Box::new(Arc::clone(&link));
         let host = Arc::new(Host::new(&options, mailbox, tally, transport));
         let unserved = child.clone();
-        let started = host.start(py, move |host| {
-            callbacks::trace_here();
-            let io_thread = IoThread {
-                host,
-                link,
-                bell,
-                answers,
-                ended,
-                child: Some(child),
-                restarts,
-                is_first: true,
-                streak: 0,
-                convoy: convoy::Server::default(),
-                idle: 0,
-                last: 0,
-                trim_at: None,
-            };
-            io_thread.serve();
-        });
+        let io_thread = IoThread {
+            host: Arc::clone(&host),
+            link,
+            bell,
+            answers,
+            ended,
+            child: Some(child),
+            restarts,
+            is_first: true,
+            streak: 0,
+            convoy: convoy::Server::default(),
+            idle: 0,
+            last: 0,
+            trim_at: None,
+            events: Events::new(),
+        };
+        let started = host.start(py, io_thread);
         if let Err(error) = started {
             // This closes the parent's ends of the pipes, so the child ends.
             drop(host);

@@ -1,6 +1,7 @@
 //! The inbound side of a link, as data: the events that frames report, and those that one thread
 //! has read and leaves to another. `reading.rs` has the threads that read.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::engine::ipc::pipe::{Broken, Reader};
@@ -21,7 +22,7 @@ pub(in crate::py) struct Inbound {
 /// What a reading thread leaves to the I/O thread, which it wakes for that.
 #[derive(Default)]
 pub(in crate::py) struct Left {
-    pub(in crate::py) events: Vec<Event>,
+    pub(in crate::py) events: Events,
     /// Why there is nothing more to read.
     pub(in crate::py) over: Option<Over>,
 }
@@ -32,6 +33,8 @@ pub(in crate::py) enum Over {
     Ended,
     InitFailed(Vec<u8>),
     Broken(Broken),
+    /// A thread has panicked that read in the place of the I/O thread.
+    Panicked,
 }
 
 impl From<Broken> for Over {
@@ -40,11 +43,16 @@ impl From<Broken> for Over {
     }
 }
 
+/// Events that were read and are not settled yet, in their order. Each stays in the list until it is
+/// settled, so that a panic on the way loses none.
+pub(in crate::py) type Events = VecDeque<Event>;
+
 /// What a frame has reported. The tally has counted it already. What an event holds must be dropped
 /// without holding a lock.
 pub(in crate::py) enum Event {
-    /// The message has an outcome. Its place in the mailbox is free.
-    Ended(Arc<ActorCell>, Sealed, EndedMessage),
+    /// The message has an outcome, which is there until it is settled. Its place in the mailbox is
+    /// free.
+    Ended(Arc<ActorCell>, Option<Sealed>, EndedMessage),
     /// The child did not begin the message and has dropped it.
     Skipped(Arc<ActorCell>),
     /// The message has begun. Its place in the mailbox is free.
@@ -55,20 +63,31 @@ pub(in crate::py) enum Event {
 
 impl Event {
     /// Ends its message and runs the callbacks.
-    pub(super) fn settle(self) {
+    pub(super) fn settle(&mut self) {
         match self {
             Self::Ended(cell, outcome, message) => {
                 // First, so that a callback that posts finds room in the mailbox.
-                drop(message);
-                settle::settle(&cell, Outcome::Sealed(outcome));
-            }
-            Self::Skipped(cell) => drop(cell),
-            Self::Begun(permit) => drop(permit),
-            Self::Done(cells) => {
-                for cell in cells {
-                    settle::settle(&cell, Outcome::Nothing);
+                drop(message.take());
+                if let Some(outcome) = outcome.take() {
+                    settle::settle(cell, Outcome::Sealed(outcome));
                 }
             }
+            Self::Skipped(_) => {}
+            Self::Begun(permit) => drop(permit.take()),
+            Self::Done(cells) => {
+                for cell in cells {
+                    settle::settle(cell, Outcome::Nothing);
+                }
+            }
+        }
+    }
+
+    /// The messages that it is the end of.
+    pub(super) fn into_cells(self) -> Vec<Arc<ActorCell>> {
+        match self {
+            Self::Ended(cell, ..) | Self::Skipped(cell) => vec![cell],
+            Self::Done(cells) => cells,
+            Self::Begun(_) => Vec::new(),
         }
     }
 

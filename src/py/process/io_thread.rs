@@ -6,14 +6,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::inbound::{Event, Over};
+use super::inbound::{Event, Events, Over};
 use super::link::Link;
 use super::start::Restarts;
 use crate::engine::convoy;
 use crate::engine::ending::Child;
 use crate::engine::ipc::pipe::{Broken, Fill};
 use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
+use crate::py::future::callbacks;
 use crate::py::host::host::Host;
+use crate::py::host::run::Serve;
 
 /// How often the I/O thread checks that a waiting thread reads, while it leaves the reading to those.
 const READER_CHECK_INTERVAL: Duration = Duration::from_millis(5);
@@ -29,8 +31,8 @@ const HANDOFF_POLL: Duration = Duration::from_millis(1);
 const ONE_BY_ONE_ANSWERS: u32 = 8;
 
 /// The state of an actor's I/O thread.
-pub(super) struct IoThread<'a> {
-    pub(super) host: &'a Arc<Host>,
+pub(super) struct IoThread {
+    pub(super) host: Arc<Host>,
     pub(super) link: Arc<Link>,
     pub(super) bell: Arc<Bell>,
     pub(super) answers: Arc<Handle>,
@@ -51,6 +53,8 @@ pub(super) struct IoThread<'a> {
     pub(super) last: u64,
     /// When to look for unused shared memory next. `None` if there is none at all.
     pub(super) trim_at: Option<Instant>,
+    /// What it has read and has not settled yet.
+    pub(super) events: Events,
 }
 
 /// What the next `IoThread::turn` must do.
@@ -61,8 +65,9 @@ enum Next {
     Handoff,
 }
 
-impl IoThread<'_> {
-    pub(super) fn serve(mut self) {
+impl Serve for IoThread {
+    fn serve(&mut self, _host: &Arc<Host>) {
+        callbacks::trace_here();
         loop {
             let over = self.serve_child();
             if self.end(over) == Then::Stop {
@@ -72,14 +77,22 @@ impl IoThread<'_> {
         self.link.close_logs();
     }
 
+    fn abandon(&mut self, _host: &Arc<Host>) {
+        self.link.resume_reading_and_ring();
+        self.events.extend(self.link.take_left().events);
+        self.fail_by_panic();
+        self.link.close_logs();
+    }
+}
+
+impl IoThread {
     /// Serves the current child until nothing more can be read from it.
     fn serve_child(&mut self) -> Over {
         self.link.refill();
         let mut next = Next::Wait;
         loop {
-            let mut events = Vec::new();
-            let turned = self.turn(next, &mut events);
-            self.settle(events);
+            let turned = self.turn(next);
+            self.settle();
             match turned {
                 Ok(then) => next = then,
                 Err(over) => return over,
@@ -88,7 +101,7 @@ impl IoThread<'_> {
     }
 
     /// Waits for something to do and does it.
-    fn turn(&mut self, next: Next, events: &mut Vec<Event>) -> Result<Next, Over> {
+    fn turn(&mut self, next: Next) -> Result<Next, Over> {
         let trim = self.trim_memory();
         let waiter_reads = self.link.waiter_reads();
         let unsent = self.link.unsent();
@@ -141,17 +154,21 @@ impl IoThread<'_> {
         // Only `end` takes it away.
         let inbound = inbound.as_mut().ok_or(Over::Ended)?;
         let left = inbound.take_left();
-        events.extend(left.events);
+        self.events.extend(left.events);
         if let Some(over) = left.over {
             return Err(over);
         }
-        if answers.is_ready() && self.link.read(inbound, events)? == Fill::Eof {
+        if answers.is_ready() && self.link.read(&mut inbound.reader, &mut self.events)? == Fill::Eof
+        {
             return Err(Over::Ended);
         }
         if ended.is_ready() {
             // What the child wrote before its end. Another process may hold the pipe open, so there
             // may be no end-of-file.
-            while matches!(self.link.read(inbound, events)?, Fill::Some | Fill::Full) {}
+            while matches!(
+                self.link.read(&mut inbound.reader, &mut self.events)?,
+                Fill::Some | Fill::Full
+            ) {}
             return Err(Over::Ended);
         }
         Ok(Next::Wait)
@@ -186,15 +203,15 @@ impl IoThread<'_> {
         }
     }
 
-    fn settle(&mut self, events: Vec<Event>) {
-        if !events.is_empty() {
-            self.count_streak(&events);
+    fn settle(&mut self) {
+        if !self.events.is_empty() {
+            self.count_streak();
         }
-        self.link.settle(events);
+        self.link.settle(&mut self.events);
     }
 
-    fn count_streak(&mut self, events: &[Event]) {
-        let one_by_one = match events {
+    fn count_streak(&mut self) {
+        let one_by_one = match &*self.events.make_contiguous() {
             [Event::Ended(cell, ..)] => {
                 cell.done().is_awaited() && self.link.messages_in_flight() == 0
             }

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub(in crate::py) use super::endpoints::{Endpoints, Process};
 
@@ -211,7 +211,11 @@ impl Link {
 
     /// The inbound side, locked, unless another thread has it.
     pub(in crate::py) fn try_inbound(&self) -> Option<MutexGuard<'_, Option<Inbound>>> {
-        self.inbound.try_lock().ok()
+        match self.inbound.try_lock() {
+            Ok(inbound) => Some(inbound),
+            Err(TryLockError::Poisoned(inbound)) => Some(inbound.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Takes the outbound side away; dropping it closes its descriptor.

@@ -6,6 +6,7 @@
 //! longer than [`PATIENCE`] for that.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -158,11 +159,18 @@ fn handle_all(actor: &str, records: &Receiver<Vec<u8>>, count: &Arc<Count>) {
             imports::thread_enter(py).and_then(|enter| enter.call1((format!("{actor} log"),)));
         report(py, entered);
         while let Some(record) = next(py, records) {
-            let lost = count.lost.swap(0, Ordering::SeqCst);
-            let record = PyBytes::new(py, &record);
-            let handled =
-                imports::handle_record(py).and_then(|handle| handle.call1((record, actor, lost)));
-            report(py, handled);
+            let handle = || {
+                sys::moment();
+                let lost = count.lost.swap(0, Ordering::SeqCst);
+                let record = PyBytes::new(py, &record);
+                let handled = imports::handle_record(py)
+                    .and_then(|handle| handle.call1((record, actor, lost)));
+                report(py, handled);
+            };
+            // A panic costs one record, and no message waits for that in vain.
+            if catch_unwind(AssertUnwindSafe(handle)).is_err() {
+                count.lost.fetch_add(1, Ordering::SeqCst);
+            }
             count.add_handled();
         }
         let left = imports::thread_leave(py).and_then(PyAnyMethods::call0);

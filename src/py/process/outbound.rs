@@ -11,7 +11,7 @@ use crate::engine::ipc::pipe::{Flush, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::window::Window;
 use crate::engine::mailbox::{Mailbox, Take};
-use crate::engine::sys::Bell;
+use crate::engine::sys::{self, Bell};
 use crate::py::future::ActorCell;
 use crate::py::message::message::Message;
 use crate::py::message::ticket::{Carrier, Ticket};
@@ -32,7 +32,8 @@ pub(in crate::py) struct Outbound {
     pub(in crate::py) bell: Arc<Bell>,
     /// The messages that the child has and has not answered.
     pub(in crate::py) in_flight: Window<InFlight>,
-    /// Messages that a dead child had not begun. They are sent before those in the mailbox.
+    /// Messages that a dead child had not begun, and one that is about to be sent. They are sent before
+    /// those in the mailbox.
     pub(in crate::py) returned: VecDeque<Arc<ActorCell>>,
     pub(in crate::py) sending: Sending,
     /// Messages that the child skips. They fail when it has ended.
@@ -103,15 +104,17 @@ impl Outbound {
             && self.connection.is_some()
             && self.in_flight.has_room(limit)
         {
-            let next = match self.returned.pop_front() {
-                Some(cell) => Take::Item(cell),
-                None => mailbox.try_take(),
-            };
-            match next {
-                Take::Item(cell) => self.send(carrier, keeps, cell),
-                Take::Closed => self.stop(),
-                Take::Empty => break,
+            if self.returned.is_empty() {
+                match mailbox.try_take() {
+                    Take::Item(cell) => self.returned.push_back(cell),
+                    Take::Closed => {
+                        self.stop();
+                        break;
+                    }
+                    Take::Empty => break,
+                }
             }
+            self.send_next(carrier, keeps);
         }
         match &mut self.connection {
             // On an error the child is gone, or the system lacks some resource. The I/O thread
@@ -128,10 +131,13 @@ impl Outbound {
         }
     }
 
-    fn send(&mut self, carrier: &Arc<dyn Carrier>, keeps: bool, cell: Arc<ActorCell>) {
-        let Some(connection) = &mut self.connection else {
+    /// Sends the first of `returned`, where it stays until it is in flight: a panic on the way does not
+    /// lose it.
+    fn send_next(&mut self, carrier: &Arc<dyn Carrier>, keeps: bool) {
+        let (Some(connection), Some(cell)) = (&mut self.connection, self.returned.front()) else {
             return;
         };
+        sys::moment();
         let sequence = self.in_flight.next_sequence();
         // Before another thread can withdraw it, and before the child can see it.
         connection.region.claims().offer(sequence);
@@ -148,12 +154,26 @@ impl Outbound {
             let ticket = Ticket::new(carrier, &connection.region, sequence, &packed, permit, kept);
             (Message::Ticket(ticket), Some(packed))
         });
-        let Some(Some(packed)) = sent else { return };
+        let Some(Some(packed)) = sent else {
+            // It was cancelled.
+            self.returned.pop_front();
+            return;
+        };
+        sys::moment();
         let is_told = packed.kind == Kind::Told;
         let frame = packed.into_frame();
-        self.in_flight
-            .enter(frame.len(), InFlight { cell, is_told });
+        if let Some(cell) = self.returned.pop_front() {
+            self.in_flight
+                .enter(frame.len(), InFlight { cell, is_told });
+        }
         connection.writer.push(frame);
+    }
+
+    /// Takes out every message that has left the mailbox and has not ended.
+    pub(in crate::py) fn take_all(&mut self) -> Vec<Arc<ActorCell>> {
+        let in_flight = self.in_flight.take_all().map(|sent| sent.cell);
+        let rest = self.returned.drain(..).chain(self.revoked.drain(..));
+        in_flight.chain(rest).collect()
     }
 
     /// The child has reached message `sequence`, so it has handled the messages of `tell` before that.

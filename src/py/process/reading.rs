@@ -1,20 +1,21 @@
 //! Reads what comes from the child: on the I/O thread, or in its place on a thread that waits for
 //! an answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use pyo3::prelude::*;
 
-use super::inbound::{Event, Inbound, Left, Over};
+use super::inbound::{Event, Events, Inbound, Left, Over};
 use super::link::Link;
 use super::outbound::Outbound;
 use crate::engine::cell::Begin;
 use crate::engine::handoff::LastCpu;
 use crate::engine::ipc::body::Reference;
 use crate::engine::ipc::frame::{Frame, Kind};
-use crate::engine::ipc::pipe::{Broken, Fill};
+use crate::engine::ipc::pipe::{Broken, Fill, Reader};
 use crate::engine::latch::Latch;
 use crate::engine::sys::{self, Bell, Interest, Ready};
 use crate::py::codec::body::Body;
@@ -110,12 +111,12 @@ impl Link {
     /// Reads once and adds what was read to `events`, which the caller must settle.
     pub(in crate::py) fn read(
         self: &Arc<Self>,
-        inbound: &mut Inbound,
-        events: &mut Vec<Event>,
+        reader: &mut Reader,
+        events: &mut Events,
     ) -> Result<Fill, Over> {
-        let fill = inbound.reader.fill()?;
+        let fill = reader.fill()?;
         let before = events.len();
-        while let Some(frame) = inbound.reader.next_frame()? {
+        while let Some(frame) = reader.next_frame()? {
             if frame.kind == Kind::Log {
                 self.logs.take(frame.body);
             } else {
@@ -132,9 +133,14 @@ impl Link {
     /// Waits for answers, and ends the message with the latch `done` if its answer has come.
     fn read_once(self: &Arc<Self>, done: &Latch, sequence: u64, until: Option<Instant>) -> Turn {
         let mut own = None;
-        let turn = self.read_as_waiter(done, sequence, until, &mut own);
+        let read = || self.read_as_waiter(done, sequence, until, &mut own);
+        // What it has read is among what is left to the I/O thread, which ends the actor.
+        let Ok(turn) = catch_unwind(AssertUnwindSafe(read)) else {
+            self.leave_panic();
+            return Turn::Leave;
+        };
         // Without the lock: this may give a place in the mailbox to a thread that waits for one.
-        if let Some(event) = own {
+        if let Some(mut event) = own {
             event.settle();
         }
         turn
@@ -142,11 +148,24 @@ impl Link {
 
     /// Ends messages, after the log records that came with their answers are handled. Only the I/O
     /// thread calls it, detached and without a lock: log handlers and callbacks may take any time.
-    pub(in crate::py) fn settle(&self, events: Vec<Event>) {
+    pub(in crate::py) fn settle(&self, events: &mut Events) {
         if !events.is_empty() {
             self.logs.wait();
         }
-        events.into_iter().for_each(Event::settle);
+        while let Some(event) = events.front_mut() {
+            event.settle();
+            events.pop_front();
+        }
+    }
+
+    /// Says that the thread that read has panicked.
+    fn leave_panic(&self) {
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inbound) = inbound.as_mut() {
+            inbound.left.over = Some(Over::Panicked);
+        }
+        drop(inbound);
+        self.resume_reading_and_ring();
     }
 
     /// A thread that waits for an answer may have a deadline, and a signal may end its wait. So it
@@ -195,16 +214,15 @@ impl Link {
         match found {
             Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Check,
             Ok([answers, _]) if answers.is_ready() => {
-                let mut events = Vec::new();
-                let read = self.read(inbound, &mut events);
-                match (read, &*events) {
+                let events = &mut inbound.left.events;
+                let read = self.read(&mut inbound.reader, events);
+                match (read, &*events.make_contiguous()) {
                     (Ok(Fill::Eof), []) => self.resume_reading(),
                     (Ok(_), []) => {}
                     (Ok(_), [one]) if one.is_end_of(done) && !self.logs.is_behind() => {
-                        *own = events.pop();
+                        *own = events.pop_front();
                     }
                     (read, _) => {
-                        inbound.left.events.extend(events);
                         inbound.left.over = read.err();
                         self.resume_reading_and_ring();
                     }
@@ -219,7 +237,8 @@ impl Link {
     }
 
     /// Processes a frame, which reports that messages have left the child, or that one has begun.
-    fn receive(&self, frame: Frame, events: &mut Vec<Event>) -> Result<(), Over> {
+    fn receive(&self, frame: Frame, events: &mut Events) -> Result<(), Over> {
+        sys::moment();
         let (body, sequence) = (frame.body, frame.sequence);
         let outcome = match frame.kind {
             Kind::Error if sequence == 0 => return Err(Over::InitFailed(body)),
@@ -272,18 +291,18 @@ impl Link {
             Sealed::Answer(_) => Completion::Handled,
             Sealed::Error(_) | Sealed::Fault(_) => Completion::Failed,
         });
-        Ok(Event::Ended(cell, outcome, ticket))
+        Ok(Event::Ended(cell, Some(outcome), ticket))
     }
 
     /// The child has reached message `reached`, so it has handled the messages of `tell` before that.
     /// Counts and reports these.
-    fn pass_told(&self, outbound: &mut Outbound, reached: u64, events: &mut Vec<Event>) {
+    fn pass_told(&self, outbound: &mut Outbound, reached: u64, events: &mut Events) {
         let passed = outbound.pass_told(reached);
         for _ in &passed {
             self.tally.end(Completion::Handled);
         }
         if !passed.is_empty() {
-            events.push(Event::Done(passed));
+            events.push_back(Event::Done(passed));
         }
     }
 
@@ -303,7 +322,7 @@ impl Link {
     }
 
     /// Processes the answers that the child had given when it died but had not written to the pipe.
-    pub(in crate::py) fn read_spilled(&self, events: &mut Vec<Event>) {
+    pub(in crate::py) fn read_spilled(&self, events: &mut Events) {
         let region = self.region();
         for frame in region.spill().frames() {
             // Some may have been written before it died. Then another message is the next.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::inbound::Over;
+use super::inbound::{Event, Over};
 use super::outbound::Outbound;
 use crate::engine::cell;
 use crate::engine::ipc::pipe::Broken;
@@ -15,14 +15,18 @@ use crate::py::message::fault::{Fault, Started};
 use super::io_thread::{IoThread, Then};
 use super::start::GRACE;
 
-impl IoThread<'_> {
+impl IoThread {
     /// Called when the child is dead or must end. Reads what it has left, and starts another if that
     /// is allowed.
     pub(super) fn end(&mut self, over: Over) -> Then {
         self.link.resume_reading_and_ring();
-        let mut events = self.link.take_left().events;
-        self.link.read_spilled(&mut events);
-        self.link.settle(events);
+        self.events.extend(self.link.take_left().events);
+        if matches!(over, Over::Panicked) {
+            self.fail_by_panic();
+            return Then::Stop;
+        }
+        self.link.read_spilled(&mut self.events);
+        self.link.settle(&mut self.events);
         let could_not_start = self.is_first && matches!(over, Over::InitFailed(_));
         let is_told_to_end = self.host.force.get().is_some() || self.link.has_stopped();
         if self.restarts.is_none() || could_not_start || is_told_to_end {
@@ -36,6 +40,7 @@ impl IoThread<'_> {
             Over::InitFailed(body) => Fault::InitSent(Arc::new(body)),
             Over::Ended => self.death(pid, exitcode, None),
             Over::Broken(broken) => self.death(pid, exitcode, Some(broken)),
+            Over::Panicked => Fault::Panicked,
         };
         let begun = self.link.disconnect();
         let begun = begun.into_iter().map(|cell| (cell, Started::Yes));
@@ -103,7 +108,22 @@ impl IoThread<'_> {
                 let exitcode = self.reap(IfItLives::Kill);
                 self.fail(self.death(pid, exitcode, Some(broken)));
             }
+            Over::Panicked => self.fail_by_panic(),
         }
+    }
+
+    /// Ends the actor and its child after a panic. What was read and not settled fails too: it may be
+    /// what cannot be settled.
+    pub(super) fn fail_by_panic(&mut self) {
+        let mut outbound = self.link.close_outbound();
+        let read = std::mem::take(&mut self.events);
+        let read = read.into_iter().flat_map(Event::into_cells);
+        let sent = outbound.iter_mut().flat_map(Outbound::take_all);
+        let taken = read.chain(sent).map(with_start).collect();
+        self.host.fail_by_panic(taken);
+        // By which the child learns that it is to end.
+        drop(outbound);
+        self.reap(IfItLives::Kill);
     }
 
     fn death(&self, pid: u32, exitcode: Option<i32>, broken: Option<Broken>) -> Fault {
@@ -120,16 +140,7 @@ impl IoThread<'_> {
     /// ends when the caller drops what is returned, which closes its request pipe.
     fn fail(&self, fault: Fault) -> Option<Outbound> {
         let mut outbound = self.link.close_outbound()?;
-        let in_flight = outbound.in_flight.take_all().map(|sent| sent.cell);
-        let rest = outbound
-            .returned
-            .drain(..)
-            .chain(outbound.revoked.drain(..));
-        let taken = in_flight.chain(rest).map(|cell| {
-            let started = has_started(&cell);
-            (cell, started)
-        });
-        let taken = taken.collect();
+        let taken = outbound.take_all().into_iter().map(with_start).collect();
         self.host.fail(fault, taken);
         Some(outbound)
     }
@@ -160,10 +171,11 @@ enum IfItLives {
     Kill,
 }
 
-fn has_started(cell: &ActorCell) -> Started {
-    if cell.phase() == cell::Phase::Running {
-        Started::Yes
-    } else {
-        Started::No
-    }
+/// A message, and whether it has begun.
+fn with_start(cell: Arc<ActorCell>) -> (Arc<ActorCell>, Started) {
+    let started = match cell.phase() {
+        cell::Phase::Running => Started::Yes,
+        _ => Started::No,
+    };
+    (cell, started)
 }

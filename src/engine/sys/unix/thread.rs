@@ -14,6 +14,11 @@ pub fn spawn<T: Send + 'static>(
 ) -> Result<JoinHandle<T>> {
     attempt(Call::Spawn, || {
         let thread = Builder::new().name(name).stack_size(stack_bytes);
+        #[cfg(any(test, feature = "faults"))]
+        let run = || {
+            crate::engine::sys::faults::may_panic_here();
+            run()
+        };
         let started = thread.spawn(run);
         started.map_err(|error| error.raw_os_error().map_or(Error::INVALID, Error))
     })

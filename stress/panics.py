@@ -1,0 +1,118 @@
+"""A thread of the core panics at its n-th moment, for n from 1 on, in the parent and in the child.
+
+Every future ends, with its answer or with an error that says so. An actor that has failed messages
+is broken, its child ends, and nothing is left.
+"""
+
+import contextlib
+import os
+from concurrent import futures
+
+import actors
+import loggers
+import tasks
+from faults import available, quiet
+from futures_actors import BrokenActor, _core
+from residents import PATIENCE, leaks_since, snapshot
+
+__all__ = ["available", "run"]
+
+#: Enough of each kind that each thread has to do with several at once.
+MESSAGES = [
+    *((tasks.echo, number) for number in range(6)),
+    (loggers.log, "stress", "debug", "text"),
+    *((tasks.echo, number) for number in range(6, 12)),
+]
+KINDS = {"thread": actors.ThreadDo, "process": actors.ProcessDo}
+
+
+class Figures:
+    def __init__(self):
+        self.runs = self.panics = self.answers = self.failed = 0
+
+    def __str__(self):
+        return (
+            f"{self.panics} panics in {self.runs} runs: {self.answers} right answers, "
+            f"{self.failed} clear errors; lost 0, leaks 0"
+        )
+
+
+def run(*, step=1):
+    figures = Figures()
+    with quiet():
+        for kind in KINDS:
+            walk(figures, kind, step, planned_here)
+        walk(figures, "process", step, planned_for_child)
+    return figures
+
+
+def walk(figures, kind, step, planned):
+    # What the first actor of a program starts stays.
+    live(figures, kind, "no panic")
+    nth = 1
+    while True:
+        before = snapshot()
+        with planned(nth) as plan:
+            told = live(figures, kind, f"moment {nth} of {kind}, {planned.__name__}")
+        figures.runs += 1
+        assert not (left := leaks_since(before)), f"moment {nth} of {kind}: left {left}"
+        # A child that cannot tell has ended by it.
+        _, struck = plan if plan is not None else told or (0, 1)
+        figures.panics += struck
+        if not struck:
+            return
+        nth += step
+
+
+@contextlib.contextmanager
+def planned_here(nth):
+    plan = []
+    _core.plan_fault(nth, _core.PLANNED_PANIC)
+    try:
+        yield plan
+    finally:
+        plan += _core.end_fault_plan()
+
+
+@contextlib.contextmanager
+def planned_for_child(nth):
+    os.environ["FUTURES_ACTORS_FAULT"] = f"{nth}:{_core.PLANNED_PANIC}"
+    try:
+        yield None
+    finally:
+        del os.environ["FUTURES_ACTORS_FAULT"]
+
+
+def live(figures, kind, what):
+    """Start an actor, use it, end it; return what the child says of its plan, if it can."""
+    executor = KINDS[kind].executor()
+    posted = []
+    for message in MESSAGES:
+        with contextlib.suppress(BrokenActor):
+            posted.append((executor.post(message), message))
+    # One by one, which goes another way.
+    for number in range(12):
+        with contextlib.suppress(BrokenActor):
+            future = executor.post((tasks.echo, number))
+            posted.append((future, (tasks.echo, number)))
+            futures.wait([future], PATIENCE)
+    broken = 0
+    for future, message in posted:
+        done, _ = futures.wait([future], PATIENCE)
+        assert done, f"{what}: a future never ends"
+        error = future.exception()
+        assert error is None or isinstance(error, BrokenActor), f"{what}: {error!r}"
+        if error is None:
+            assert message[0] is not tasks.echo or future.result() == message[-1], what
+            figures.answers += 1
+        else:
+            figures.failed += 1
+            broken += 1
+    told = None
+    try:
+        told = executor.submit(_core.end_fault_plan if kind == "process" else int).result(PATIENCE)
+        assert not broken, f"{what}: it goes on although messages have failed"
+    except BrokenActor:
+        pass
+    executor.shutdown()
+    return told
