@@ -1,6 +1,6 @@
-"""Pickling by value, with cloudpickle, for what the other process cannot import.
+"""Pickles by value, with cloudpickle, what the other process cannot import.
 
-It is loaded only when a message needs it. What it makes is loaded by plain pickle.
+It is imported only when a message needs it. Plain pickle loads what it makes.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 def dumps(
     message: object, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None
 ) -> bytes:
-    """Pickle `message`, taking classes and functions by value where they have no module."""
+    """Pickle `message`, with classes and functions by value if no module has them."""
     file = io.BytesIO()
     Pickler(file, pickle.HIGHEST_PROTOCOL, buffer_callback).dump(message)
     return file.getvalue()
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
-    """Does what cloudpickle does, and what it cannot do or does otherwise than is needed here."""
+    """Extends cloudpickle by what it cannot pickle, or pickles in another way than needed here."""
 
-    #: How to pickle what has a descriptor: see `descriptors`.
+    #: Finds how to pickle objects that have a descriptor: see `descriptors`.
     find_descriptor_reducer = staticmethod(descriptors.find_reducer)
 
     def __init__(
@@ -50,12 +50,12 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
     ) -> None:
         """Pickle into `file`."""
         super().__init__(file, protocol, buffer_callback)
-        #: Of the types that have been met. No method of this object: it would keep itself, and
-        #: with it what it has pickled.
+        #: The reducers of types found so far. They are not methods of this object, because such a
+        #: reference cycle would keep alive what was pickled.
         self._reducers: dict[type, Reducer | None] = {}
 
     def reducer_override(self, value: Any) -> Any:  # noqa: ANN401 - as pickle has it
-        """Say how to pickle an object that is not of a basic type."""
+        """Return how to pickle an object whose type is not a basic one."""
         kind = type(value)
         try:
             reducer = self._reducers[kind]
@@ -67,7 +67,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
 def _find_reducer(
     kind: type, find_descriptor_reducer: Callable[[type], Callable[[Any], Any] | None]
 ) -> Reducer | None:
-    """Return what pickles instances of `kind`; None: what pickle does by itself."""
+    """Return the function that reduces instances of `kind`; None if pickle needs no help."""
     if issubclass(kind, type):
         return _reduce_class
     for base in kind.__mro__:
@@ -89,7 +89,7 @@ def _reduce_class(pickler: Pickler, cls: type) -> Any:  # noqa: ANN401 - as pick
     return classes.reduce_class(cls, reduced) if by_value else reduced
 
 
-#: What cloudpickle says of a class by value, beside what makes it: what sets its attributes.
+#: How many items cloudpickle returns for a class by value. The last one sets its attributes.
 _BY_VALUE_LEN = 6
 
 
@@ -101,9 +101,9 @@ def _reduce_member(_pickler: Pickler, value: Enum) -> Any:  # noqa: ANN401 - as 
 
 
 def _reduce_code(_pickler: Pickler, code: types.CodeType) -> Any:  # noqa: ANN401 - as pickle has it
-    """Keep the file's name, which tracebacks, debuggers and coverage need.
+    """Keep the file name, which tracebacks, debuggers and coverage need.
 
-    cloudpickle 3.1.3 leaves it out. Where there is no such file, the source goes along.
+    cloudpickle 3.1.3 omits it. If there is no such file, the source crosses as well.
     """
     make, args = _cloudpickle._code_reduce(code)  # noqa: SLF001
     args = (*args[:_FILE_NAME], code.co_filename, *args[_FILE_NAME + 1 :])
@@ -111,15 +111,15 @@ def _reduce_code(_pickler: Pickler, code: types.CodeType) -> Any:  # noqa: ANN40
     return (make, args) if source is None else (_make_code, (source, args))
 
 
-#: Which of the arguments of `types.CodeType` it is, in every Python so far.
+#: The index of the file name among the arguments of `types.CodeType`, in every Python so far.
 _FILE_NAME = 10
 
 
 def _source_in_memory(file_name: str) -> list[str] | None:
-    """Return the lines that only this process has: of a notebook's cell, say."""
+    """Return source lines that only this process has, for example those of a notebook's cell."""
     linecache = sys.modules.get("linecache")
     entry: Any = () if linecache is None else linecache.cache.get(file_name, ())
-    # Size, time of the file, lines, full name; no time means no file.
+    # An entry is size, modification time, lines, full name. Without a time there is no file.
     return entry[2] if len(entry) == 4 and entry[1] is None else None  # noqa: PLR2004
 
 
@@ -131,7 +131,7 @@ def _make_code(source: list[str], args: tuple[Any, ...]) -> types.CodeType:
     return types.CodeType(*args)
 
 
-# What `functools` makes of functions.
+# Objects that `functools` makes from functions.
 
 
 def _is_importable(function: Any) -> bool:  # noqa: ANN401 - something like a function
@@ -140,7 +140,7 @@ def _is_importable(function: Any) -> bool:  # noqa: ANN401 - something like a fu
 
 
 def _reduce_cached(_pickler: Pickler, cached: Any) -> Any:  # noqa: ANN401 - as pickle has it
-    """Send the function of a `functools.lru_cache`: the other process has a cache of its own."""
+    """Send only the function of a `functools.lru_cache`; the other process starts a new cache."""
     if _is_importable(cached):
         return NotImplemented
     made = ("__wrapped__", "cache_parameters")
@@ -173,7 +173,7 @@ def _reduce_function(pickler: Pickler, function: Any) -> Any:  # noqa: ANN401 - 
     return make, (function.registry[object],), state, None, None, _set_dispatcher
 
 
-#: A function of `functools.singledispatch`, and what each of them has.
+#: A function of `functools.singledispatch`, and the attributes that every such function has.
 _DISPATCHER: Any = functools.singledispatch(len)
 _DISPATCHERS = frozenset(vars(_DISPATCHER))
 
@@ -198,7 +198,7 @@ def _set_dispatched_method(method: Any, registry: dict[type, Any]) -> None:  # n
 
 
 def _reduce_text_file(_pickler: Pickler, file: io.TextIOWrapper) -> Any:  # noqa: ANN401
-    """Refuse a file as pickle refuses those of bytes: cloudpickle would send a copy of its text."""
+    """Refuse a text file, as pickle refuses a binary one. cloudpickle would copy its text."""
     for name in ("stdout", "stderr"):
         if file is getattr(sys, name):
             return getattr, (sys, name)
@@ -206,7 +206,7 @@ def _reduce_text_file(_pickler: Pickler, file: io.TextIOWrapper) -> Any:  # noqa
 
 
 def _reduce_view(_pickler: Pickler, view: memoryview) -> Any:  # noqa: ANN401 - as pickle has it
-    """Send a view of bytes as such, and other views as cloudpickle does, as bytes."""
+    """Send a view of bytes as a view. Others are sent as bytes, as cloudpickle does."""
     if view.ndim != 1 or view.format != "B" or not view.contiguous:
         return NotImplemented
     return memoryview, (pickle.PickleBuffer(view),)
@@ -224,7 +224,7 @@ _REDUCERS: dict[type, Reducer] = {
 
 
 def explain_refusal(what: str, error: BaseException) -> BaseException:
-    """Say what it was that could not be pickled, in an exception of the same standard class."""
+    """Return an exception of the same standard class that says what could not be pickled."""
     way_out = "send something that pickle or cloudpickle can take"
     if _is_of_multiprocessing(error):
         way_out = "send one of a multiprocessing.Manager(), whose proxies can be sent"
@@ -240,7 +240,7 @@ def explain_refusal(what: str, error: BaseException) -> BaseException:
 
 
 def _is_of_multiprocessing(error: BaseException) -> bool:
-    """Whether one of its locks, queues or values refused, which only children of it can have."""
+    """Whether `multiprocessing` refused, whose locks and queues only its own children can get."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

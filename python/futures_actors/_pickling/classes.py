@@ -1,9 +1,9 @@
-"""Classes by value: the same class on either side, and what has changed of it since it was sent.
+"""Pickles classes by value: a process makes a class only once, and later gets only its changes.
 
-A class belongs to the process that made it, and only that process changes it elsewhere. A process
-that has the class already leaves it as it is, but for attributes that its owner has changed since.
-cloudpickle would assign every attribute anew: methods would become copies, and attributes that this
-process has changed would be lost.
+A class belongs to the process that made it, and only the changes of that process are sent. A
+process that already has the class updates only the attributes that the owner has changed since.
+cloudpickle would assign every attribute again: methods would become copies, and changes that the
+receiving process has made would be lost.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-#: For each class of this process that was sent: a mark of each attribute, and its version.
+#: For each class of this process that was sent, the mark and the version of each attribute.
 _sent: weakref.WeakKeyDictionary[type, dict[str, tuple[Any, int]]] = weakref.WeakKeyDictionary()
-#: For each class of another process: the last version of it that has come. `_EMPTY`: it was made,
-#: and its attributes have not come yet.
+#: For each class of another process, the last version received. `_EMPTY` means that the class was
+#: made, but its attributes have not been received yet.
 _received: weakref.WeakKeyDictionary[type, int] = weakref.WeakKeyDictionary()
 _versions = itertools.count(1)
 
 _EMPTY = -1
 
-#: Types whose objects are quicker to compare than to pickle.
+#: Types whose objects are compared by hash, which is quicker than to pickle them.
 _ATOMS = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def reduce_class(cls: type, reduced: Any) -> Any:  # noqa: ANN401 - as pickle has it
-    """Return how to pickle `cls` by value, given what cloudpickle would do."""
+    """Return how to pickle `cls` by value, given how cloudpickle would do it."""
     make, args, state, _, _, set_state = reduced
     attributes = state[0]
     if cls in _received:
@@ -62,7 +62,7 @@ def _set_class(cls: type, news: tuple[Any, ...]) -> None:
     state, set_state, changes, version = news
     have = _received.get(cls)
     if have is None:
-        # This process's own.
+        # The class belongs to this process.
         return
     if have == _EMPTY:
         set_state(cls, state)
@@ -80,7 +80,7 @@ def _set_class(cls: type, news: tuple[Any, ...]) -> None:
 def _note_changes(cls: type, attributes: dict[str, Any]) -> dict[str, int]:
     """Return the versions of the attributes that have changed since the class was first sent.
 
-    Threads that do this at the same time may count a change twice, which sends it twice.
+    If two threads call this at the same time, they may count a change twice, and it is sent twice.
     """
     marks = {name: _mark(value) for name, value in attributes.items() if name != "_abc_impl"}
     noted = _sent.get(cls)
@@ -96,9 +96,9 @@ def _note_changes(cls: type, attributes: dict[str, Any]) -> dict[str, int]:
 
 
 def _mark(value: object) -> list[Any]:
-    """Return what will be another mark once `value` is another one, or has another content.
+    """Return a mark that differs once the value is another object or has another content.
 
-    It must not keep the value, which may keep the class.
+    It must hold no reference to the value, because the value may refer to the class.
     """
     if isinstance(value, property):
         parts: tuple[object, ...] = (value.fget, value.fset, value.fdel)
@@ -122,27 +122,26 @@ def _mark_one(value: object) -> Any:  # noqa: ANN401 - a reference or a number
 def _is_same(before: list[Any] | None, now: list[Any] | None) -> bool:
     if before is None or now is None or len(before) != len(now):
         return before is now
-    # No `==` of references: that is the `==` of what they refer to.
+    # `==` of two weak references would call the `==` of their objects.
     return all(
         one is other or (type(one) is type(other) is int and one == other)
         for one, other in zip(before, now, strict=True)
     )
 
 
-# Enums. cloudpickle calls their metaclass with the values, and so loses aliases, names of flags
-# that are combined, and whatever `__new__` and `__init__` have done to a member. Here the members
-# are made bare, before anything can refer to them, and get what they had with the class's
-# attributes.
+# Enums. cloudpickle calls their metaclass with the values. That loses aliases, names of combined
+# flags, and what `__new__` and `__init__` have done to a member. Here the members are made empty,
+# before anything can refer to them. Their contents come with the attributes of the class.
 
 
 def is_member(value: object) -> bool:
-    """Whether an instance of an enum is one that its class has by name."""
+    """Whether an instance of an enum is a member that its class has under a name."""
     members: dict[str, Any] = getattr(type(value), "_member_map_", {})
     return members.get(getattr(value, "_name_", None) or "") is value
 
 
 def reduce_member(value: enum.Enum) -> Any:  # noqa: ANN401 - as pickle has it
-    """Return how to pickle a member of an enum that crosses by value: by its name."""
+    """Return how to pickle a member, by its name, of an enum that crosses by value."""
     return _get_member, (type(value), value._name_)
 
 
@@ -151,7 +150,7 @@ def _get_member(cls: type[enum.Enum], name: str) -> enum.Enum:
 
 
 def reduce_enum(cls: type[enum.Enum]) -> tuple[Any, ...] | None:
-    """Return what cloudpickle would return of a class; None: a member cannot be made bare."""
+    """Return what cloudpickle would return for a class; None if a member cannot be made empty."""
     members = {}
     for name, member in cls._member_map_.items():
         if member._name_ == name:
@@ -162,7 +161,7 @@ def reduce_enum(cls: type[enum.Enum]) -> tuple[Any, ...] | None:
     bare = {name: how for name, (how, _, _) in members.items()}
     named = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
     attributes = cloudpickle._class_getstate(cls)[0]  # noqa: SLF001
-    # Without what was made when somebody asked for it: combinations of flags.
+    # Leave out combinations of flags: they are made on demand.
     by_value = attributes["_value2member_map_"]
     by_value = {value: member for value, member in by_value.items() if is_member(member)}
     attributes["_value2member_map_"] = by_value
@@ -172,15 +171,15 @@ def reduce_enum(cls: type[enum.Enum]) -> tuple[Any, ...] | None:
 
 
 def _how_to_make(member: enum.Enum) -> tuple[type, tuple[Any, ...]] | None:
-    """Return a class and arguments for its `__new__`, which needs a class of members besides."""
+    """Return a class and arguments for its `__new__`, which also takes the class of the member."""
     data: Any = type(member)._member_type_  # type: ignore[attr-defined]
-    # Not the enum's own way, which asks the class for the member of a value.
+    # Not the reduction of the enum itself, which looks a member up by its value.
     make, args, *_ = data.__reduce_ex__(member, 2)
     if make is type(member):
         return data, args
     if make is not copyreg.__newobj__:  # type: ignore[attr-defined]
         return None
-    # A `__new__` in Python wants what the class was written with.
+    # A `__new__` written in Python expects the arguments of the class definition.
     news = (base for base in data.__mro__ if "__new__" in vars(base))
     return next(base for base in news if not isinstance(vars(base)["__new__"], staticmethod)), args[
         1:
@@ -190,7 +189,7 @@ def _how_to_make(member: enum.Enum) -> tuple[type, tuple[Any, ...]] | None:
 def _fields(member: enum.Enum) -> dict[str, Any]:
     fields = dict(vars(member))
     if "_inverted_" in fields:
-        # A combination of flags that somebody has asked for; it is made again.
+        # A cached combination of flags. The other process makes it again.
         fields["_inverted_"] = None
     return fields
 
@@ -211,11 +210,11 @@ def _make_enum(
     cls: Any = type.__new__(metaclass, name, bases, {**named, "_member_map_": made})
     if issubclass(metaclass, abc.ABCMeta):
         abc._abc_init(cls)  # type: ignore[attr-defined] # noqa: SLF001
-        # Its methods are still to come.
+        # Its methods come later.
         cls.__abstractmethods__ = frozenset()
     for member_name, (data, args) in members.items():
         made[member_name] = data.__new__(cls, *args)
-        # It is what a member's hash is made of.
+        # The hash of a member is computed from it.
         made[member_name]._name_ = member_name
     return cls  # type: ignore[no-any-return]
 
@@ -229,7 +228,7 @@ def _set_enum(cls: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:  
             object.__setattr__(member, slot, value)
     for other in attributes.pop("_abc_impl", ()):
         cls.register(other)
-    # Python deletes the number of the first line when another attribute is set.
+    # Python deletes `__firstlineno__` when another attribute is set, so set it last.
     for name in sorted(attributes, key="__firstlineno__".__eq__):
-        # The metaclass refuses to set what it believes to be a member.
+        # The metaclass would refuse to set an attribute that it takes for a member.
         type.__setattr__(cls, name, attributes[name])

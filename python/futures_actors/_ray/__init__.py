@@ -1,1 +1,1 @@
-"""Actors on a Ray cluster: what `futures_actors.ray` is made of. Imports nothing by itself."""
+"""The parts of `futures_actors.ray`, actors on a Ray cluster. It imports nothing by itself."""

@@ -1,4 +1,4 @@
-"""What carries messages to a Ray actor and answers back."""
+"""Carries messages to a Ray actor, and its answers back."""
 
 import math
 import pickle
@@ -22,10 +22,10 @@ from .options import RayOptions
 from .parcel import Parcel, pack, unpack
 from .server import Reply, Server
 
-#: How long an actor may wait for a place, in seconds, unless option start_timeout says so.
+#: For how many seconds an actor may wait for a place by default (option `start_timeout`).
 _START_S = 60.0
 
-#: How often a thread that waits for Ray looks whether there still is one, in seconds.
+#: How many seconds pass between checks, in a thread that waits for Ray, that Ray still runs.
 _LOOK_S = 0.2
 
 _starting = threading.Lock()
@@ -34,8 +34,8 @@ _starting = threading.Lock()
 class Carrier:
     """Carries messages to a Ray actor and answers back: see `src/py/remote.rs`.
 
-    Ray's own futures are never waited for: their callbacks put events into a queue, and no more,
-    since they run on the thread that Ray receives with.
+    It never waits for Ray's own futures. Their callbacks only put events into a queue, because they
+    run on the thread by which Ray receives.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Carrier:
         return pack((kind, parts), f"{what} for actor {self._name}", self._store)
 
     def start(self) -> int:
-        """Have the object constructed, once the actor has a place; return its process's id."""
+        """Wait until the actor has a place, construct its object, and return its process's id."""
         self._deadline = time.monotonic() + self._start_s
         pid: int = self._ask("pid")
         self._pid = pid
@@ -81,7 +81,7 @@ class Carrier:
         return pid
 
     def send(self, number: int, packed: Parcel, method: str = "receive") -> None:
-        """Send a message, which is what `method` of the server takes, and wait for nothing."""
+        """Send a message to `method` of the server, without waiting."""
         self._check()
         try:
             call = getattr(self._actor, method)
@@ -91,13 +91,13 @@ class Carrier:
         except Exception:
             self._check()
             raise
-        # Kept until it is done: Ray may abort if it is dropped under its own callback.
+        # Keep the reference until the call ends: Ray may abort if its own callback drops it.
         self._refs[number] = ref
         events = self._events
         ref._on_completed(lambda reply: events.put((number, reply)))  # noqa: SLF001 - as ref.future does
 
     def receive(self) -> tuple[int, Any] | None:
-        """Return the next reply and its message's number; None if there may be something to do."""
+        """Return the next reply and the number of its message; None to let the caller check."""
         try:
             event = self._events.get(timeout=_LOOK_S if self._refs else None)
         except queue.Empty:
@@ -107,15 +107,15 @@ class Carrier:
             return None
         number, reply = event
         self._refs.pop(number, None)
-        # A task's error is one of Ray's about this message alone: the server raises none.
+        # A `RayTaskError` concerns only this message. The server itself never raises.
         if isinstance(reply, BaseException) and not isinstance(reply, RayTaskError):
-            # Also one that may come back: what became of the message nobody can tell.
+            # Even if the actor may come back, what became of the message cannot be known.
             self._kill()
             raise self._ray_says(reply)
         return number, reply
 
     def open(self, reply: Reply) -> Any:  # noqa: ANN401 - whatever handle returned
-        """Return or raise what `handle` did."""
+        """Return or raise what `handle` has returned or raised."""
         if isinstance(reply, BaseException):
             raise reply
         is_answer, *parcel = reply
@@ -124,17 +124,17 @@ class Carrier:
         raise load_error(*parcel)
 
     def stop(self) -> None:
-        """End an actor that has handled all."""
+        """End an actor that has handled all its messages."""
         try:
             is_answer, *parcel = self._ask("stop")
             if not is_answer:
                 log_failure(self._name, "on_stop", load_error(*parcel))
             self._ask("__ray_terminate__")
         except ActorLost:
-            return  # as it was to be
+            return  # it has ended, as intended
 
     def rouse(self) -> None:
-        """Have `receive` return, whatever thread calls this."""
+        """Make `receive` return. Any thread may call this."""
         if self._events.empty():
             self._events.put(None)
 
@@ -150,11 +150,11 @@ class Carrier:
         return _without_init(ray.put)(buffers)
 
     def _ask(self, method: str, args: Parcel = ()) -> Any:  # noqa: ANN401
-        """Call a method that is not for a message, and wait for what it returns."""
+        """Call a method of the server that handles no message, and return its result."""
         self.send(0, args, method)
         while (event := self.receive()) is None:
             self._check()
-        # Whoever was roused meanwhile looks again.
+        # This loop may have taken another caller's wake-up: pass it on.
         self.rouse()
         _, reply = event
         if isinstance(reply, BaseException):
@@ -165,7 +165,7 @@ class Carrier:
         return ray.is_initialized() and _session() is self._session
 
     def _check(self) -> None:
-        """Raise if there is nothing to wait for."""
+        """Raise if waiting is in vain: Ray was shut down, or the deadline has passed."""
         if not self._is_connected():
             raise self._lost("Ray was shut down")
         if time.monotonic() > self._deadline:
@@ -179,7 +179,7 @@ class Carrier:
             _without_init(ray.kill)(self._actor)
 
     def _ray_says(self, error: BaseException) -> ActorLost:
-        # What comes between is a traceback.
+        # The lines between the first and the last are a traceback.
         lines = str(error).strip().splitlines() or [""]
         text = " ... ".join(dict.fromkeys([lines[0], lines[-1].strip()]))
         return self._lost(f"Ray says {type(error).__name__}: {text}")
@@ -202,10 +202,10 @@ class Carrier:
 
 
 def _session() -> object:
-    """Return what tells one connection to a cluster from another, and costs next to nothing."""
-    return ray._private.worker._global_node  # noqa: SLF001 - the public ways take 20 us
+    """Return an object that identifies the connection to a cluster, at next to no cost."""
+    return ray._private.worker._global_node  # noqa: SLF001 - the public functions take 20 us
 
 
 def _without_init(api: Any) -> Any:  # noqa: ANN401 - any function of Ray's
-    """Return a function of Ray's without what starts a cluster if there is none."""
+    """Return a function of Ray's without its wrapper, which would start a missing cluster."""
     return getattr(api, "__wrapped__", api)

@@ -18,7 +18,7 @@ _OWN = {
     "zero_copy": Option(_flag),
 }
 
-#: What Ray has and an actor of this package cannot have, and why.
+#: Options of Ray that an actor of this package cannot have, and why.
 _REFUSED = {
     "max_restarts": "Ray would start the actor again without the state that it had",
     "max_task_retries": "Ray would handle a message twice",
@@ -32,9 +32,9 @@ _REFUSED = {
 
 
 class RayOptions(Options[P, Started]):
-    """A Ray actor class, and how its actors are to be started; None stands for the default.
+    """A Ray actor class, and the options to start its actors with; None stands for the default.
 
-    `name`, `mailbox_size`: as in `Options`; `name` is for errors and the log, not for Ray.
+    `name`, `mailbox_size`: as in `Options`. The name is used in errors and the log, not by Ray.
     `window`: how many messages Ray may have at a time, 1 unless it is given. What Ray has counts as
     running and cannot be cancelled.
     `start_timeout`: for how many seconds the actor may wait for a place in the cluster, 60 unless
@@ -49,7 +49,7 @@ class RayOptions(Options[P, Started]):
     zero_copy: bool | None
 
     def __init__(self, actor_class: Any, given: dict[str, Any]) -> None:  # noqa: ANN401 - a class
-        """Check what was given; what is wrong is an error that names option and value."""
+        """Check the options; an error names the option and its value."""
         for name in given:
             if name in _REFUSED:
                 raise TypeError(

@@ -1,8 +1,8 @@
-"""Parcels: what crosses between an executor and an actor that Ray has.
+"""Packs what crosses between an executor and its Ray actor into parcels.
 
-A parcel is `(pickle,)`, or `(pickle, buffers, references)`. Big buffers are left out of the pickle,
-so that they cross without being copied into it; so are references to Ray's objects and actors,
-which Ray counts only where it meets them itself.
+A parcel is `(pickle,)`, or `(pickle, buffers, references)`. Big buffers are not part of the pickle,
+which saves a copy. Neither are references to Ray's objects and actors, because Ray counts only
+references that it can see.
 """
 
 import contextlib
@@ -19,19 +19,19 @@ from .._pickling import by_value, descriptors
 
 Parcel = tuple[Any, ...]
 
-#: From here on, in bytes, Ray's shared memory is quicker than a pickle. Ray's own limit is as high.
+#: From this size on, in bytes, Ray's shared memory is quicker than a pickle, as Ray itself assumes.
 BIG = 100 << 10
 
 
 def pack(value: object, what: str, store: Callable[[list[pickle.PickleBuffer]], Any]) -> Parcel:
-    """Make a parcel; `store` has the buffers to keep until it is opened.
+    """Make a parcel. `store` keeps the buffers until the parcel is opened.
 
-    An error says what it was (`what`) and what refused.
+    An error says what could not be packed (`what`), and why.
     """
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
 
-    # No method of the pickler's: it would keep itself, and what it has pickled.
+    # Not a method of the pickler: such a cycle would keep alive what was pickled.
     def goes_in(buffer: pickle.PickleBuffer) -> bool:
         view = memoryview(buffer)
         if view.nbytes < BIG or not view.contiguous:
@@ -52,7 +52,7 @@ def pack(value: object, what: str, store: Callable[[list[pickle.PickleBuffer]], 
 def unpack(
     pickled: bytes, buffers: Sequence[Any] = (), references: Sequence[Any] = (), *, zero_copy: bool
 ) -> Any:  # noqa: ANN401 - whatever it was
-    """Open a parcel. Buffers can be written to, unless they are views of what many may read."""
+    """Open a parcel. Its buffers are writable copies, or with `zero_copy` read-only views."""
     if not zero_copy:
         buffers = [_copy(buffer) for buffer in buffers]
     return _Unpickler(pickled, buffers, references).load()
@@ -70,7 +70,7 @@ def _copy(buffer: Any) -> mmap.mmap:  # noqa: ANN401 - whatever Ray's view is
 
 
 class _Pickler(by_value.Pickler):
-    """Leaves out references, and the buffers that `goes_in` is false of."""
+    """Leaves out references, and buffers for which `goes_in` returns false."""
 
     # The actor may be on another machine.
     find_descriptor_reducer = staticmethod(descriptors.find_refusal)
@@ -87,7 +87,7 @@ class _Pickler(by_value.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Puts back what was left out."""
+    """Puts the references and buffers back."""
 
     def __init__(self, pickled: bytes, buffers: Sequence[Any], references: Sequence[Any]) -> None:
         super().__init__(io.BytesIO(pickled), buffers=list(buffers))
