@@ -58,8 +58,6 @@ def pytest_collection_modifyitems(config, items):
     others = [item for item in items if not on_ray.wants(item, with_ray)]
     items[:] = [item for item in items if on_ray.wants(item, with_ray)]
     config.hook.pytest_deselected(items=others)
-    if with_ray:
-        on_ray.skip_what_differs(items)
     config.stash[_not_run] = len(others)
 
 

@@ -48,6 +48,7 @@ def test_executor_does_not_wait_for_the_constructor(kind, gate):
         assert future.result(PATIENCE) == "early"
 
 
+@pytest.mark.not_on_ray("its process gets its environment from its node, not from this program")
 def test_an_actor_without_arguments_is_constructed_before_anything_is_posted(
     kind, tmp_path, monkeypatch
 ):

@@ -11,6 +11,7 @@ import tasks
 from gates import PATIENCE
 
 
+@pytest.mark.not_on_ray("which process it has is not known at once")
 def test_the_stats_of_a_fresh_actor(kind):
     with kind.start(actors.Do) as executor:
         stats = executor.stats()

@@ -15,14 +15,6 @@ import pytest
 
 SUPPORT = Path(__file__).parent
 
-#: Tests of the contract that are not for an actor in a cluster, and why.
-ELSEWHERE = "its process is started by its node, and has the node's environment"
-NOT_ON_RAY = {
-    "test_an_actor_without_arguments_is_constructed_before_anything_is_posted[ray]": ELSEWHERE,
-    "test_a_bad_option_is_an_error_that_names_it[ray-unknown]": "what is unknown goes to Ray",
-    "test_the_stats_of_a_fresh_actor[ray]": "its process is known when it has one",
-}
-
 
 def wants(item, with_ray):
     """Whether a test is to run with, or without, a cluster."""
@@ -32,13 +24,6 @@ def wants(item, with_ray):
     if with_ray and item.get_closest_marker("not_on_ray") is not None:
         return False
     return is_on_ray == with_ray
-
-
-def skip_what_differs(items):
-    for item in items:
-        reason = NOT_ON_RAY.get(item.name)
-        if reason is not None:
-            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def leave_the_network():
