@@ -1,4 +1,4 @@
-# Every target sets up what it needs on a machine that has Python >= 3.10 and Rust, and no more.
+# Each target sets up what it needs. The machine only needs Python >= 3.10 and Rust.
 PYTHON ?= python3
 VENV ?= .venv
 VENV_PEERS ?= .venv-peers
@@ -43,10 +43,10 @@ demo: $(VENV)/.built ## Index the standard library with one actor per core, and 
 test: test-rust test-python ## Build and run every test
 
 .PHONY: test-rust
-test-rust: loom ## The engine's tests, without Python
+test-rust: loom ## The tests of the engine, without Python
 	cargo test --locked --no-default-features --quiet
 
-# Optimized, for the models' sake, but not at the link's cost of half a minute.
+# The models need optimized code, but not LTO, which takes half a minute.
 .PHONY: loom
 loom: export RUSTFLAGS = --cfg loom
 loom: export CARGO_TARGET_DIR = target/loom
@@ -56,21 +56,21 @@ loom: ## Model-check the engine's atomic protocols
 	cargo test --locked --no-default-features --quiet --release --lib loom
 
 .PHONY: test-python
-test-python: $(VENV)/.built ## The package's tests; those of the contract and of processes with either start method
+test-python: $(VENV)/.built ## The package's tests; the contract and process tests with both start methods
 	$(BIN)/python -m pytest --start-method spawn tests/contract tests/process $(ARGS)
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-found
-test-found: $(VENV)/.built ## The scenarios of faults that were found, in FOUND, if it is there; ARGS names some
+test-found: $(VENV)/.built ## Scenarios of bugs found earlier, from the folder FOUND if it exists; ARGS selects some
 	$(BIN)/python .ci/found.py $(FOUND) $(BIN)/python $(ARGS)
 
 .PHONY: test-free-threaded
-test-free-threaded: ## The package's tests without the GIL, on 3.14t, or 3.13t where there is none
+test-free-threaded: ## The package's tests without the GIL, on 3.14t, or on 3.13t if that is missing
 	GET_PYTHON=$(GET_PYTHON) ARGS="$(ARGS)" .ci/test-on 3.14t
 
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14 3.15 3.14t
 .PHONY: test-all
-test-all: ## The package's tests on each of PYTHONS, and which of them there were
+test-all: ## The package's tests on each of PYTHONS; says which of them were available
 	GET_PYTHON=$(GET_PYTHON) ARGS="$(ARGS)" .ci/test-on $(PYTHONS)
 
 # Makes an environment with one of the dependency groups.
@@ -85,12 +85,12 @@ $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,test-examples)
 
 .PHONY: test-examples
-test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples and the surroundings, with all the libraries that they use
+test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, and the tests of where it runs, with the libraries that they use
 	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group test-examples
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/package/test_examples.py \
 	    tests/package/test_where_it_runs.py $(ARGS)
 
-# Puts what was built for $(VENV) into another environment of the same Python, without building anew.
+# Installs what was built for $(VENV) into another environment of the same Python, without a rebuild.
 define install
 	rm -rf $(@D)/wheel
 	$(BIN)/maturin build --release --locked --quiet --interpreter $(BIN)/python --out $(@D)/wheel
@@ -104,8 +104,8 @@ $(VENV_RAY)/.tools: pyproject.toml | $(VENV)/.tools
 $(VENV_RAY)/.built: $(VENV_RAY)/.tools $(VENV)/.built
 	$(install)
 
-# The half of engine/sys that is not for Linux, chosen on Linux. Where that has no kqueue, a process
-# descriptor stands in for it.
+# Builds the half of engine/sys that is not for Linux, on Linux. Linux has no kqueue, so a process
+# descriptor takes its place.
 $(VENV_PORTABLE)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,test)
 	$(@D)/bin/pip install -q --disable-pip-version-check 'cloudpickle>=3.0'
@@ -117,15 +117,15 @@ $(VENV_PORTABLE)/.built: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
 $(VENV_PORTABLE)/.built: $(VENV_PORTABLE)/.tools $(SOURCES)
 	$(install)
 
-# Not run there, since macOS has none of it: blocks of shared memory for big buffers,
+# These tests do not run there, because macOS lacks what they test: blocks of shared memory for big buffers,
 NOT_PORTABLE := buffers forked_arrays
 NOT_PORTABLE_TESTS := test_by_value.py::test_enums_of_a_script_are_the_same_in_the_child
 # a signal that asks a process for its traceback,
 NOT_PORTABLE += traceback
 # the actor's name as that of its process,
 NOT_PORTABLE_TESTS += test_inheritance.py::test_a_process_has_the_name_of_its_actor
-# a bell that is one descriptor, and a poll that tells an idle child of its pipe's end, for which it
-# has to look twice a second there.
+# a bell that is one descriptor, and a poll by which an idle child learns of the end of its pipe. There
+# it looks twice a second instead.
 NOT_PORTABLE_TESTS += test_process.py::test_a_process_actor_costs_its_parent_five_descriptors
 
 .PHONY: test-portable
@@ -137,9 +137,9 @@ test-portable: $(VENV_PORTABLE)/.built ## The half of the core that macOS runs, 
 	    --deselect 'tests/future/test_idle.py::test_an_idle_actor_uses_no_cpu[process]' \
 	    tests/contract tests/future tests/process $(ARGS)
 
-# A timeout must not end the session, which has a cluster to stop.
+# A timeout must not end the whole session, because that has a cluster to stop.
 .PHONY: test-ray
-test-ray: $(VENV_RAY)/.built ## The contract, and more, on a real Ray cluster in a namespace without network
+test-ray: $(VENV_RAY)/.built ## The contract and more tests on a real Ray cluster, in a namespace without network
 	$(VENV_RAY)/bin/python -m pytest --ray -o timeout_method=signal tests/contract tests/cluster $(ARGS)
 
 $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
@@ -154,7 +154,7 @@ $(VENV_WHEEL)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,wheel)
 
 .PHONY: wheel
-wheel: $(VENV_WHEEL)/.tools ## A portable wheel and an sdist in dist/, each installed and tried
+wheel: $(VENV_WHEEL)/.tools ## Build a portable wheel and an sdist in dist/, install and try each
 	PATH="$(abspath $(VENV_WHEEL)/bin):$$PATH" PYTHON=$(abspath $(BIN)/python) .ci/wheel
 
 target/tools/bin/cargo-fuzz:
@@ -163,7 +163,7 @@ target/tools/bin/cargo-fuzz:
 FUZZ := --manifest-path fuzz/Cargo.toml
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
-fuzz: target/tools/bin/cargo-fuzz ## Fuzz what frames are read from for FUZZ_SECONDS, and show what was reached
+fuzz: target/tools/bin/cargo-fuzz ## Fuzz the code that reads frames for FUZZ_SECONDS, and show which lines were reached
 	PATH="$(abspath target/tools/bin):$$PATH" PYTHON="$(PYTHON)" fuzz/run $(FUZZ_SECONDS)
 
 .PHONY: lint
@@ -198,12 +198,12 @@ $(VENV_STRESS)/.built: $(VENV)/.tools $(SOURCES)
 	touch $@
 
 .PHONY: stress
-stress: $(VENV_STRESS)/.built ## Faults, random histories, signals and a soak: minutes; ARGS=--short: seconds
+stress: $(VENV_STRESS)/.built ## Faults, random histories, signals and a soak, in minutes; with ARGS=--short in seconds
 	$(VENV_STRESS)/bin/python -X faulthandler stress/run.py $(ARGS)
 
-# It knows what CPython 3.11 to 3.13 do, and the last of them without a word.
+# valgrind supports CPython 3.11 to 3.13, and reports nothing of its own on 3.13.
 .PHONY: valgrind
-valgrind: ## A little of the stress suite under valgrind's memcheck, on Python 3.13 if it is there
+valgrind: ## A part of the stress suite under valgrind's memcheck, on Python 3.13 if available
 	@set -eu; python=$$($(GET_PYTHON) 3.13 2>/dev/null || command -v python3.13 || echo $(PYTHON)); \
 	$(MAKE) VENV_STRESS=$(VENV_VALGRIND) PYTHON_STRESS="$$python" $(VENV_VALGRIND)/.built; \
 	$(VENV_VALGRIND)/bin/python stress/memcheck.py $(ARGS)
@@ -215,7 +215,7 @@ $(RUST_PIPE): bench/limit.rs
 	@mkdir -p $(@D)
 	rustc --edition 2024 -C opt-level=3 -o $@ $<
 
-# Each on its own, so that one which cannot be had leaves the others; the reason is kept.
+# Install each on its own: if one fails, the others are still there. The reason is kept.
 $(VENV_PEERS)/.tools: | $(VENV)/.tools
 	$(BIN)/python -m venv --clear $(VENV_PEERS)
 	$(VENV_PEERS)/bin/pip install -q --disable-pip-version-check 'cloudpickle>=3.0' 'numpy>=1.24'
@@ -235,11 +235,11 @@ bench: $(VENV_PEERS)/.built $(RUST_PIPE)
 	@cat $(VENV_PEERS)/.missing 2>/dev/null || true
 	$(VENV_PEERS)/bin/python bench/run.py --peers $(LIMITS) $(ARGS)
 else
-bench: $(VENV)/.built $(RUST_PIPE) ## Measure against the standard library, in one run; PEERS=1: and peers
+bench: $(VENV)/.built $(RUST_PIPE) ## Measure against the standard library; with PEERS=1 against peers, too
 	$(BIN)/python bench/run.py $(LIMITS) $(ARGS)
 endif
 
-# The commit is the next word: make bench-against v1.0. It is no target, so it gets an empty recipe.
+# The commit is the next word: make bench-against v1.0. As a target it gets an empty recipe.
 ifeq (bench-against,$(firstword $(MAKECMDGOALS)))
 REF ?= $(word 2,$(MAKECMDGOALS))
 ifneq (,$(word 2,$(MAKECMDGOALS)))
@@ -249,11 +249,11 @@ endif
 endif
 
 .PHONY: bench-against
-bench-against: $(VENV)/.tools ## bench-against REF: fails if a row is slower than at that commit
+bench-against: $(VENV)/.tools ## bench-against REF: compare with that commit; fails if a row is slower
 	@test -n "$(REF)" || { echo "which commit? make bench-against REF" >&2; exit 2; }
 	$(BIN)/python bench/against.py $(REF) $(ARGS)
 
-# To measure anew, on a quiet machine: make bench ARGS="--json bench/measured.json"
+# To measure again, on a quiet machine: make bench ARGS="--json bench/measured.json"
 .PHONY: bench-plots
 bench-plots: $(VENV)/.tools ## Draw bench/measured.json for README and docs, light and dark
 	$(BIN)/python bench/plots.py
