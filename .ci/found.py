@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the scenarios of faults that were found, and compare them with the list of expected failures.
+"""Run the scenarios of bugs found earlier, and compare with the list of expected failures.
 
     .ci/found.py FOLDER PYTHON [NAME...]
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: What does not pass yet, and what it needs.
+#: Scenarios that do not pass yet, and what they need.
 EXPECTED_TO_FAIL = {
     "await_full_mailbox": "async handlers, which wait for room without blocking",
 }
@@ -22,7 +22,7 @@ VERDICT = re.compile(r"^([a-z]\w*) +(PASS|FAIL|HANG|SKIP)\b")
 
 
 def main(folder: str, python: str, *names: str) -> int:
-    """Run the scenarios and say what is not as it should be."""
+    """Run the scenarios and print what differs from the expectation."""
     run = Path(folder) / "run.py"
     if not run.is_file():
         print(f"no scenarios in {folder}: none ran")

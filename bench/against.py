@@ -1,4 +1,4 @@
-"""`make bench-against REF`: what has become slower since another commit, and what quicker.
+"""`make bench-against REF`: what has become slower or quicker since another commit.
 
 Both wheels are built with the release profile, each is installed in an environment of its own, and
 both run today's bench, A B, B A, A B ... It fails if a row has become slower. Must not know what a
@@ -34,7 +34,7 @@ ROWS = (
     "array-64-kib",
     "array-1-mib",
 )
-#: A row has become slower if three quarters of its rounds say so, by more than this.
+#: A row has become slower if three quarters of its rounds show a larger ratio than this.
 BOUND = 1.05
 ROUNDS = 21
 #: Then each side gets a new process: how quick one is depends on where its memory happens to lie.
@@ -44,12 +44,12 @@ COLUMNS = "  {:<20} {:<8} {:>10} {:>10} {:>8}  {:<17} {:>9} {:>9}  {}"
 
 
 class SideFailedError(Exception):
-    """A side raised where it should have answered."""
+    """A side raised an exception instead of answering."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared, and what runs its worker."""
+    """One of the two sides that are compared, and the interpreter of its worker."""
 
     name: str
     command: tuple[str, ...]
@@ -57,7 +57,7 @@ class Side:
 
 @dataclass
 class Compared:
-    """A row in one placement: nanoseconds of both sides, and who shared a CPU, round by round."""
+    """A row in one placement: by round, the nanoseconds of both sides, and who shared a CPU."""
 
     row: str
     placement: str
@@ -199,10 +199,10 @@ def commit_of(ref):
 
 
 def build(tree, place):
-    """The wheel of the tree, in `place`."""
+    """Build the wheel of the tree into `place`."""
     wheels = place / "wheel"
     shutil.rmtree(wheels, ignore_errors=True)
-    # As it is released, whatever makes builds quick here.
+    # Build as for a release, even if the environment sets options for quick builds.
     quick = ("CARGO_PROFILE_RELEASE_", "CARGO_INCREMENTAL", "CARGO_TARGET_DIR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(quick)}
     maturin = [str(Path(sys.executable).parent / "maturin"), "build", "--release", "--locked"]
@@ -214,7 +214,7 @@ def build(tree, place):
 
 
 def install(wheel, place):
-    """An environment with the wheel; its interpreter."""
+    """Make an environment with the wheel; return its interpreter."""
     python = place / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     if not python.exists():
@@ -231,7 +231,7 @@ def side(name, tree, place):
 
 
 def side_of_commit(ref, commit):
-    """In a worktree of its own; built once."""
+    """Build the wheel of a commit, once, in a worktree of its own."""
     place = PLACE / commit
     done = place / "done"
     python = place / "venv" / "bin" / "python"

@@ -1,4 +1,4 @@
-"""One side of `make bench-against`: a process that runs a sample whenever it is asked to.
+"""One side of `make bench-against`: a process that runs a sample on request.
 
 It runs today's workloads on whatever futures_actors its interpreter has, so it uses nothing but
 what every version has. `against_worker.py FD CPUS` reads requests from standard input, a line
@@ -38,7 +38,7 @@ def answer(known, row, is_fast):
 
 
 def sample(row, size):
-    """A round: its actor is a new one, so that the system places it anew."""
+    """Run one round with a new actor, so that the system chooses its place again."""
     contender = row.contenders[0]
     if not row.kept_open:
         return {"ns": row.sample(contender, size), "shares_cpu": None}

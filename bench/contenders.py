@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 
 class NotYetError(Exception):
-    """The contender cannot do this row; the text is the reason that the table prints."""
+    """The contender cannot do this row; the table prints the text as the reason."""
 
 
 class Contender:
@@ -47,7 +47,7 @@ class Contender:
         self.close()
 
     def probe(self):
-        """Raise NotYetError if it is known, without starting anything, that it cannot be done."""
+        """Raise NotYetError if the row cannot be done and that is known before anything starts."""
 
     def shares_cpu(self):
         """Whether the two sides ran on one CPU just now, by what each of them says; None: it is
@@ -84,7 +84,7 @@ class ThreadPool(Pooled):
 
 
 class ProcessPool(Pooled):
-    """Spawns unless told otherwise: nothing is forked from a process that has threads."""
+    """Spawns by default, because a process with threads must not be forked."""
 
     name = "ProcessPoolExecutor(1)"
 

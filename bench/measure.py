@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from contenders import NotYetError
 from workloads import WrongAnswerError
 
-ROW_LIMIT_S = 240  # after which a row ends with the rounds that it has
+ROW_LIMIT_S = 240  # then a row ends with the rounds that it has
 GRACE_S = 60  # more, and a contender that will not even end ends the run, with every thread's stack
 
 
 class ContenderFailedError(Exception):
-    """A contender raised where it should have answered."""
+    """A contender raised an exception instead of answering."""
 
 
 class TimeIsUpError(BaseException):

@@ -14,7 +14,7 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
 
 def leave():
-    """Go to a network namespace of its own. OSError, with the reason, where that is not allowed."""
+    """Enter a network namespace of its own. Raises OSError if that is not allowed."""
     unshare = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)
     if unshare is None:
         raise OSError("this system has no network namespaces")

@@ -67,7 +67,7 @@ class Pykka(Peer):
 
 
 class Ray(Peer):
-    """Its processes listen on every interface and ask for the way out: only where there is none."""
+    """Its processes listen on every interface and look for a route out, so it needs a namespace."""
 
     name = "Ray actor"
     object_store_bytes = 100 << 20
@@ -80,7 +80,7 @@ class Ray(Peer):
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
         import ray
 
-        if not ray.is_initialized():  # another contender may have
+        if not ray.is_initialized():  # another contender may have initialised it
             self.init(ray)
         self.start(ray)
 

@@ -7,7 +7,7 @@ PAGE_ITEMS = 512  # 64-bit items in a page of 4,096 bytes
 
 
 class Counter:
-    """The answer depends on every message before it: losing state, order or a message shows."""
+    """Its answer depends on every message before, so lost state, order or messages show."""
 
     def __init__(self):
         self.count = 0
@@ -47,11 +47,11 @@ class Gate(Counter):
 
 
 def read_pages(array):
-    """Read an item of every page: data that was mapped and not copied is paid for here."""
+    """Read an item of every page, so that mapped memory that was not copied costs time here."""
     return int(array[::PAGE_ITEMS].max())
 
 
-#: What the system says of the thread that opens it.
+#: The state of the thread that opens it, as the kernel tells it.
 THREAD_STATUS = "/proc/thread-self/stat"
 
 

@@ -21,7 +21,7 @@ BURST = 20  # messages before each sample, unmeasured: the contender before has 
 
 
 class WrongAnswerError(Exception):
-    """A contender computed something else: its figures would mean nothing."""
+    """A contender gave a wrong answer, so its figures would mean nothing."""
 
 
 def timed(call, *args):
@@ -150,7 +150,7 @@ def expect_copy(contender, array, answer):
 
 
 def start_to_first_answer(contender, size):
-    """Nanoseconds from nothing to the first answer; ending it again is not counted."""
+    """Nanoseconds from the start to the first answer. The end is not counted."""
     total_ns = 0
     for _ in range(size):
         ns, answer = timed(first_answer, contender)

@@ -16,7 +16,7 @@ from residents import PATIENCE, leaks_since, snapshot
 START_FAULTS = (OSError, RuntimeError, MemoryError)
 #: NotImplementedError: there was no descriptor of the child to be had, for tracebacks.
 FAULTS = (BrokenActor, OSError, MemoryError, NotImplementedError, futures.CancelledError)
-#: Why a log record may not arrive is not looked into.
+#: A log record may be missing for any reason.
 MESSAGES = [
     *((tasks.echo, number) for number in range(12)),
     (tasks.echo, "x" * 300_000),
@@ -94,7 +94,7 @@ def walk_child(figures, life, start_method, step):
             what = f"call {nth} of the child in {life.__name__}, error {which}"
             with planned_for_child(nth, which), quiet():
                 told = held(figures, life, start_method, what)
-            # A child that cannot tell has died of it.
+            # A child that cannot answer has died of the fault.
             _, struck = told or (calls, 1)
             figures.injected += struck
             if not struck:
@@ -112,7 +112,7 @@ def planned_for_child(nth, which):
 
 @contextlib.contextmanager
 def quiet():
-    """Have what a child says of its end go nowhere."""
+    """Discard what a child prints when it ends."""
     mine, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -124,7 +124,7 @@ def quiet():
 
 
 def held(figures, life, start_method, what):
-    """Have an actor live, hold it to what it promises, and return what `life` does."""
+    """Run an actor through `life`, check its promises, and return what `life` returns."""
     before = snapshot()
     failed = figures.failed
     try:
@@ -149,7 +149,7 @@ def one_life(figures, start_method):
     try:
         for message in MESSAGES:
             posted.append(executor.post(message))
-        # One by one, which goes another way.
+        # One by one: these messages take another path.
         for number in range(12):
             future = executor.post((tasks.echo, number))
             posted.append(future)

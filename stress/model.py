@@ -48,7 +48,7 @@ ENDS = ["terminate", "kill", "terminate_workers", "kill_workers"]
 
 
 class Modelled:
-    """An actor, and what is known of it."""
+    """An actor, and what the model knows about it."""
 
     def __init__(self, kind, method, size, restarts):
         self.restarts = kind == "Process" and restarts
@@ -95,7 +95,7 @@ class Modelled:
             self.add(told=1)
 
     def accepted(self, send, message, timeout):
-        """Return the future, or True where there is none; None if it was refused."""
+        """Return the future, or True for a told message; None if the message was refused."""
         try:
             future = send(message, timeout=timeout)
         except MailboxFull:
@@ -351,7 +351,7 @@ class Machine(stateful.RuleBasedStateMachine):
 
     def do(self, one, number, deed):
         if deed == "post":
-            # Of each thread of each race the order is known.
+            # The order is known for each thread of each race.
             one.post(150, thread=(len(one.posted), number))
         elif deed == "tell":
             one.tell(100, PATIENCE)

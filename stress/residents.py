@@ -30,7 +30,7 @@ def snapshot():
 
 
 def leaks_since(before):
-    """Return what is there and was not in `before`, once what is ending has ended."""
+    """Wait until what is ending has ended, then return what was not in `before`."""
     deadline = time.monotonic() + PATIENCE
     gc.collect()
     while (left := snapshot() - before) and time.monotonic() < deadline:

@@ -33,7 +33,7 @@ class Figures:
 
 
 def run(folder, *, rounds=400, seed=None):
-    """Let an actor write down what it begins, and end it at some moment."""
+    """Let an actor record which messages it begins, and end it at a random moment."""
     seed = random.randrange(2**32) if seed is None else seed
     print(f"  seed {seed}")
     figures = Figures()
@@ -124,7 +124,7 @@ def disturb(figures, dice, pid):
 
 
 def check(figures, posted, begun):
-    """Compare what each future says with what the actor has written down."""
+    """Compare each future with what the actor has recorded."""
     begun = {int(line) for line in begun if line}
     for number, future in enumerate(posted):
         error = future.exception()
@@ -134,7 +134,7 @@ def check(figures, posted, begun):
             continue
         assert isinstance(error, ActorDied), error
         assert error.exitcode == -signal.SIGKILL, error
-        # It may have begun and not have come to write that down; the other way is a lie.
+        # A message may have begun just before it was recorded, but a recorded one has begun.
         assert error.started or number not in begun, f"{number} had begun"
         figures.died += 1
         figures.begun += error.started

@@ -8,7 +8,7 @@ import actors
 from residents import PATIENCE, leaks_since, mapped_bytes, resident_bytes, snapshot
 
 BATCH = 2000
-#: How much more resident memory the second half may end with than the first did.
+#: How much the resident memory may grow in the second half.
 GROWTH_BYTES = 16 << 20
 
 
@@ -28,7 +28,7 @@ class Figures:
 
 
 def run(*, starts=2000, messages=5_000_000, threads=4, warm=8):
-    """Do half of it, look, do the other half, and look again."""
+    """Do half of the work, measure, do the other half, and measure again."""
     figures = Figures()
     start = time.monotonic()
     work(figures, warm, BATCH * 8, threads)  # what is made once is made

@@ -43,7 +43,7 @@ def run(*, seconds):
 
 
 def travel(seconds):
-    """Return how many trips there were; `None`: one did not end."""
+    """Return the number of trips, or `None` if one did not end."""
     trips = 0
 
     def body():
