@@ -16,7 +16,7 @@ from residents import PATIENCE, leaks_since, snapshot
 START_FAULTS = (OSError, RuntimeError, MemoryError)
 #: NotImplementedError: there was no descriptor of the child to be had, for tracebacks.
 FAULTS = (BrokenActor, OSError, MemoryError, NotImplementedError, futures.CancelledError)
-#: A log record may be missing for any reason.
+#: Whether log records arrive is not checked.
 MESSAGES = [
     *((tasks.echo, number) for number in range(12)),
     (tasks.echo, "x" * 300_000),
