@@ -86,7 +86,9 @@ impl ExitCodes {
             }
             state.is_being_read = true;
             drop(state);
+            let reads = Reads(self);
             let read = self.read(left);
+            drop(reads);
             state = self.state();
             state.is_being_read = false;
             self.changed.notify_all();
@@ -137,6 +139,18 @@ pub struct Child {
     /// What `sys::watch_process` gave for it.
     pub watch: Option<Arc<Handle>>,
     pub exit_source: ExitSource,
+}
+
+/// For the thread that reads for all: if it panics, another can go on.
+struct Reads<'a>(&'a ExitCodes);
+
+impl Drop for Reads<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state().is_being_read = false;
+            self.0.changed.notify_all();
+        }
+    }
 }
 
 impl Child {

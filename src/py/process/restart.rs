@@ -152,11 +152,13 @@ impl IoThread {
     /// Waits for the child's end and closes the link. `Kill` is for a child whose link is broken: it
     /// would never learn that it must end.
     fn reap(&mut self, if_it_lives: IfItLives) -> Option<i32> {
-        let child = self.child.take()?;
+        // It stays until it is reaped, so that a panic on the way does not lose it.
+        let child = self.child.clone()?;
         let reaped = child.reap((if_it_lives == IfItLives::Kill).then_some(GRACE));
         // The child has ended, so no thread that reads in this one's place blocks this for long.
         self.link.close_inbound();
         self.link.forget_process();
+        self.child = None;
         reaped.unwrap_or_else(|error| {
             let name = &self.host.name;
             log::error!(target: "futures_actors", "actor {name}: cannot reap its child: {error}");
