@@ -541,6 +541,17 @@ def test_shared_memory_that_an_actor_creates_outlives_it_and_not_the_program(wit
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_parent_that_has_loaded_the_tracker_and_not_used_it_starts_it_for_its_actor(with_tracker):
+    ended = with_tracker("""
+    import multiprocessing.resource_tracker
+    with actors.ProcessDo.executor() as executor:
+        name = executor.post((create,)).result(30)
+    print(attach(None, name), trackers())
+    """)
+    assert ended.out == "b'abc' 1\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_a_program_may_close_all_descriptors_before_it_starts_an_actor(with_tracker):
     """As programs do that become daemons."""
     out = with_tracker("""

@@ -43,6 +43,9 @@ def descriptors() -> list[int]:
         pipe = _shared.setdefault("pipe", (made, _identities(made)))
         if pipe[0] is made:
             when_loaded(_MODULE, _share)
+            if "pipe" not in _shared:
+                # The module was loaded, without a tracker: now there is one.
+                return descriptors()
         else:
             _close(made)
     return pipe[0]
