@@ -299,7 +299,7 @@ def test_told_messages_that_have_not_begun_run_on_the_new_instance(gate, caplog)
 
 
 def test_big_buffers_that_have_not_begun_are_there_for_the_new_instance(gate):
-    """Where shared memory would have gone down with the process that had it."""
+    """Although their memory is shared with the process that died."""
     with start() as executor:
         executor.post((tasks.pause, gate))
         executor.post(DIE)

@@ -104,6 +104,10 @@ impl Memory {
         drop(self.open.lock().take());
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.open.lock().is_none()
+    }
+
     pub(super) fn file(&self) -> Result<Arc<Handle>, Error> {
         let open = self.open.lock();
         open.as_ref()

@@ -95,6 +95,11 @@ impl Arena {
         self.memory.has_memory()
     }
 
+    /// Whether the other process is gone.
+    pub fn is_closed(&self) -> bool {
+        self.memory.is_closed()
+    }
+
     /// How many bytes the blocks of both sides take: those in use, and those that are free.
     pub fn usage_bytes(&self) -> (u64, u64) {
         self.memory.usage_bytes()
@@ -259,6 +264,10 @@ impl Block {
         self.len_bytes
     }
 
+    pub fn is_in(&self, arena: &Arc<Arena>) -> bool {
+        Arc::ptr_eq(&self.arena, arena)
+    }
+
     /// Copies `source` into a new block.
     pub fn fill(&mut self, source: &[u8]) {
         self.bytes.fill(source);
@@ -393,6 +402,11 @@ impl Drop for Block {
             Sharing::Prepared(_) | Sharing::Lent(_) | Sharing::Own => return,
         }
         let bytes = std::mem::take(&mut self.bytes);
+        if self.on_drop == OnDrop::Discard && self.arena.memory.is_closed() {
+            // Other blocks may keep the file for long, but nobody reads this part of it any more.
+            bytes.give_back();
+            return;
+        }
         self.arena.memory.keep_map(self.slot, bytes);
         match self.on_drop {
             OnDrop::Discard => self.arena.memory.discard(self.slot),

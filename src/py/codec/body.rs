@@ -50,6 +50,8 @@ pub(in crate::py) fn pack(
     if buffers.is_empty() && pickle.len() < THRESHOLD_BYTES {
         return Ok(Packed::small(kind, pickle));
     }
+    // After a child has died, and until the next has started, there is no particular child.
+    let arena = arena.filter(|arena| !arena.is_closed());
     let packer = Packer {
         py,
         arena,

@@ -13,6 +13,7 @@ use super::buffer::THRESHOLD_BYTES;
 use crate::engine::arena::{Arena, Block, Refusal};
 use crate::engine::ipc::body::{self, Builder, Reference};
 use crate::engine::ipc::frame::{Encoded, HEADER_BYTES, Kind, renumber};
+use crate::engine::sys::Error;
 
 /// A frame, and the blocks that it refers to, which it owns.
 pub(in crate::py) struct Packed {
@@ -89,6 +90,17 @@ impl Packed {
         Some(Box::new(blocks.iter().map(Block::reference).collect()))
     }
 
+    /// Whether it can be sent to the child that `arena` is shared with. Otherwise [`for_child`] makes
+    /// a message that can be.
+    ///
+    /// [`for_child`]: Self::for_child
+    pub(in crate::py) fn is_for(&self, arena: &Arc<Arena>) -> bool {
+        let Some(blocks) = &self.blocks else {
+            return true;
+        };
+        blocks.first().is_some_and(|block| block.is_in(arena))
+    }
+
     pub(in crate::py) fn has_blocks(&self) -> bool {
         self.blocks.is_some()
     }
@@ -97,6 +109,16 @@ impl Packed {
     /// frame is still being sent.
     pub(in crate::py) fn renumber(&mut self, sequence: u64) {
         renumber(self.frame.bytes_mut(), self.kind, sequence);
+    }
+
+    /// Another one that shares the frame, and takes the blocks. This one can still be sent: then the
+    /// new one decides whether the blocks belong to the child.
+    pub(in crate::py) fn split(&mut self) -> Self {
+        Self {
+            kind: self.kind,
+            frame: self.frame.share(),
+            blocks: self.blocks.take(),
+        }
     }
 
     /// Another one that shares the frame and the blocks. It is quick, because it is called under
@@ -233,7 +255,9 @@ pub(super) fn or_none(
 /// Warns, once for an actor, that its big buffers go through the pipe.
 pub(super) fn warn(arena: &Arena, what: &dyn Display, refusal: Refusal) {
     // If blocks are turned off, that is no reason to warn, now or later.
-    if refusal == Refusal::Off || !arena.is_first_refusal() {
+    // Nor if the child has died while this message was packed for it.
+    let is_normal = matches!(refusal, Refusal::Off | Refusal::System(Error::CLOSED));
+    if is_normal || !arena.is_first_refusal() {
         return;
     }
     let why = match refusal {

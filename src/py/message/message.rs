@@ -69,6 +69,25 @@ impl Message {
         }
     }
 
+    /// Another one that shares the packed message, if it has not been sent.
+    pub(in crate::py) fn share_packed(&mut self) -> Option<Packed> {
+        match self {
+            Self::Frame(packed) => Some(packed.share()),
+            Self::Bounded(message, _) => message.share_packed(),
+            _ => None,
+        }
+    }
+
+    /// Puts `packed` in the place of the packed message, which it returns.
+    pub(in crate::py) fn replace_packed(&mut self, packed: Packed) -> Packed {
+        match self {
+            Self::Frame(old) => std::mem::replace(old, packed),
+            Self::Bounded(message, _) => message.replace_packed(packed),
+            // It has been sent.
+            _ => packed,
+        }
+    }
+
     /// Turns the ticket of a message that a dead child had not begun into the kept message, and
     /// returns true. Returns false, and the message as it was, if it had begun or was not kept.
     pub(in crate::py) fn into_unsent(self) -> (Self, bool) {

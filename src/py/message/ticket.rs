@@ -52,7 +52,8 @@ pub(in crate::py) struct Ticket {
     /// message.
     references: Few<Reference>,
     is_withdrawn: AtomicBool,
-    /// The message, so that it can be sent to the next child, if the actor may be started again.
+    /// The message, so that it can be sent to the next child, if the actor may be started again. Then
+    /// it has the blocks, and `references` is `None`.
     pub(in crate::py) kept: Option<Box<Packed>>,
 }
 
@@ -89,7 +90,8 @@ impl Ticket {
     }
 
     pub(in crate::py) fn has_references(&self) -> bool {
-        self.references.is_some()
+        let has_blocks = |kept: &Packed| kept.has_blocks();
+        self.references.is_some() || self.kept.as_deref().is_some_and(has_blocks)
     }
 
     pub(in crate::py) fn has_begun(&self) -> bool {
@@ -107,10 +109,13 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(references) = &self.references
-            && self.is_withdrawn.load(Ordering::SeqCst)
-        {
-            self.carrier.free(references);
+        if self.is_withdrawn.load(Ordering::SeqCst) {
+            // What is kept frees its blocks when it is dropped.
+            if let Some(references) = &self.references {
+                self.carrier.free(references);
+            }
+        } else if let Some(kept) = self.kept.take() {
+            drop(kept.into_frame());
         }
     }
 }

@@ -6,16 +6,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pyo3::prelude::*;
+
 use super::inbound::{Event, Events, Over};
-use super::link::Link;
+use super::link::{Link, SentBy};
 use super::start::Restarts;
+use crate::engine::cell::Begin;
 use crate::engine::convoy;
 use crate::engine::ending::Child;
 use crate::engine::ipc::pipe::{Broken, Fill};
+use crate::engine::ipc::window::WINDOW_MESSAGES;
 use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
-use crate::py::future::callbacks;
+use crate::py::codec::pickle::What;
+use crate::py::future::{ActorCell, callbacks};
 use crate::py::host::host::Host;
 use crate::py::host::run::Serve;
+use crate::py::message::message::Message;
 
 /// How often the I/O thread checks that a waiting thread reads, while it leaves the reading to those.
 const READER_CHECK_INTERVAL: Duration = Duration::from_millis(5);
@@ -88,7 +94,7 @@ impl Serve for IoThread {
 impl IoThread {
     /// Serves the current child until nothing more can be read from it.
     fn serve_child(&mut self) -> Over {
-        self.link.refill();
+        self.refill();
         let mut next = Next::Wait;
         loop {
             let turned = self.turn(next);
@@ -129,7 +135,7 @@ impl IoThread {
         }
         let serves = self.convoy.turn(&self.link.convoy, Instant::now);
         if serves || bell.is_ready() || room.is_ready() {
-            self.link.refill();
+            self.refill();
         }
         if waiter_reads {
             self.check_reader();
@@ -172,6 +178,32 @@ impl IoThread {
             return Err(Over::Ended);
         }
         Ok(Next::Wait)
+    }
+
+    /// Fills the window. Copies the blocks of messages that were packed for another child, or for
+    /// none, into the arena of this one.
+    fn refill(&self) {
+        while let Some(cell) = self.link.pump(WINDOW_MESSAGES, SentBy::IoThread) {
+            let Some(Some(mut packed)) = cell.message(Message::share_packed) else {
+                continue;
+            };
+            let name = &self.host.name;
+            match packed.for_child(&self.link.arena(), &What::Message(name)) {
+                // The old one is dropped without the cell's lock. If the message was cancelled
+                // meanwhile, so is the new one.
+                Ok(copied) => drop(cell.message(|message| message.replace_packed(copied))),
+                Err(error) => self.fail_one(&cell, error),
+            }
+        }
+    }
+
+    /// Fails a message that cannot be sent.
+    fn fail_one(&self, cell: &Arc<ActorCell>, error: PyErr) {
+        if let Begin::Message(message) = cell.begin() {
+            let is_told = message.is_told();
+            drop(message);
+            Python::attach(|py| self.host.finish(py, cell, is_told, Err(error)));
+        }
     }
 
     /// Gives back shared memory that was not used for a while. Returns when to look again, as a

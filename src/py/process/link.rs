@@ -47,6 +47,7 @@ pub(super) const IN_FLIGHT_BY_POSTING: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum SentBy {
     Poster,
+    IoThread,
     /// The thread that reads the answers: the I/O thread, or one in `result()`.
     Reader,
 }
@@ -98,7 +99,8 @@ impl Link {
         endpoints: Endpoints,
     ) -> Self {
         let inbound = Inbound::new(endpoints.reader);
-        let outbound = Outbound::new(Connection::new(endpoints.writer, &endpoints.region), bell);
+        let connection = Connection::new(endpoints.writer, &endpoints.region, &endpoints.arena);
+        let outbound = Outbound::new(connection, bell);
         Self {
             logs: Logs::new(name.clone()),
             has_tracebacks: endpoints.tracebacks.is_some(),
@@ -157,6 +159,7 @@ impl Link {
         *self.inbound.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Inbound::new(endpoints.reader));
         *self.tracebacks() = endpoints.tracebacks;
+        let arena = Arc::clone(&endpoints.arena);
         *self.arena.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.arena;
         *self.region.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&region);
         *self.process() = Some(endpoints.process);
@@ -164,7 +167,7 @@ impl Link {
         if let Some(outbound) = outbound.as_mut() {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
             region.set_notify_begun(has_waiters);
-            outbound.connection = Some(Connection::new(endpoints.writer, &region));
+            outbound.connection = Some(Connection::new(endpoints.writer, &region, &arena));
             outbound.sending = Sending::Open;
         }
         self.is_restarting.store(false, Ordering::SeqCst);
@@ -306,24 +309,26 @@ impl Link {
     }
 
     /// Sends from the mailbox while fewer than `limit` messages are in flight. If the pipe does not
-    /// take everything, a posting thread leaves the rest to the I/O thread.
-    pub(super) fn pump(self: &Arc<Self>, limit: usize, by: SentBy) {
+    /// take everything, a posting thread leaves the rest to the I/O thread. So does any other thread
+    /// with a message whose blocks must be copied, since it may hold a lock or have a deadline. The
+    /// I/O thread gets that message.
+    pub(super) fn pump(self: &Arc<Self>, limit: usize, by: SentBy) -> Option<Arc<ActorCell>> {
         let mut guard = self.outbound();
-        let Some(outbound) = guard.as_mut() else {
-            return;
-        };
-        let flushed = outbound.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
+        let outbound = guard.as_mut()?;
+        let pumped = outbound.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
         self.messages_in_flight
             .store(outbound.in_flight.len(), Ordering::SeqCst);
         drop(guard);
-        if flushed == Flush::Blocked && by == SentBy::Poster {
+        let is_blocked = pumped.flushed == Flush::Blocked && by == SentBy::Poster;
+        if is_blocked || (pumped.to_copy.is_some() && by != SentBy::IoThread) {
             self.ring();
         }
+        pumped.to_copy
     }
 
     /// Fills the window. For a thread that has just read answers, or has seen room in the pipe.
     pub(in crate::py) fn refill(self: &Arc<Self>) {
-        self.pump(WINDOW_MESSAGES, SentBy::Reader);
+        _ = self.pump(WINDOW_MESSAGES, SentBy::Reader);
     }
 
     /// Wakes the I/O thread so that it looks at the link. An error is logged after `outbound` is

@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::pipe::{Flush, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::window::Window;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys::{self, Bell};
+use crate::py::codec::packed::Packed;
 use crate::py::future::ActorCell;
 use crate::py::message::message::Message;
 use crate::py::message::ticket::{Carrier, Ticket};
@@ -44,6 +46,8 @@ pub(in crate::py) struct Outbound {
 pub(in crate::py) struct Connection {
     pub(in crate::py) writer: Writer,
     pub(in crate::py) region: Arc<Region>,
+    /// Where the blocks of messages for this child are.
+    arena: Arc<Arena>,
     /// The child does not read any more: it has ended, or is about to.
     pub(in crate::py) has_hung_up: bool,
     /// The stop frame has been queued.
@@ -51,14 +55,23 @@ pub(in crate::py) struct Connection {
 }
 
 impl Connection {
-    pub(in crate::py) fn new(writer: Writer, region: &Arc<Region>) -> Self {
+    pub(in crate::py) fn new(writer: Writer, region: &Arc<Region>, arena: &Arc<Arena>) -> Self {
         Self {
             writer,
             region: Arc::clone(region),
+            arena: Arc::clone(arena),
             has_hung_up: false,
             is_told: false,
         }
     }
+}
+
+/// What `Outbound::pump` has done.
+pub(in crate::py) struct Pumped {
+    pub(in crate::py) flushed: Flush,
+    /// The next message, if it is packed for no particular child or for an earlier one: it cannot be
+    /// sent before its blocks have been copied.
+    pub(in crate::py) to_copy: Option<Arc<ActorCell>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +79,15 @@ pub(in crate::py) enum Sending {
     Open,
     /// No more messages are sent. The stop frame has been queued, or is about to be.
     Stopping,
+}
+
+/// What there is to send of a message.
+enum ToSend {
+    Now(Packed),
+    /// Its blocks must be copied first.
+    Later,
+    /// It was ended or sent before.
+    Nothing,
 }
 
 impl Outbound {
@@ -99,7 +121,8 @@ impl Outbound {
         carrier: &Arc<dyn Carrier>,
         keeps: bool,
         limit: usize,
-    ) -> Flush {
+    ) -> Pumped {
+        let mut to_copy = None;
         while self.sending == Sending::Open
             && self.connection.is_some()
             && self.in_flight.has_room(limit)
@@ -114,9 +137,12 @@ impl Outbound {
                     Take::Empty => break,
                 }
             }
-            self.send_next(carrier, keeps);
+            if !self.send_next(carrier, keeps) {
+                to_copy = self.returned.front().cloned();
+                break;
+            }
         }
-        match &mut self.connection {
+        let flushed = match &mut self.connection {
             // On an error the child is gone, or the system lacks some resource. The I/O thread
             // tries again and finds out.
             Some(connection) if !connection.has_hung_up => {
@@ -128,14 +154,15 @@ impl Outbound {
                 flushed
             }
             _ => Flush::Done,
-        }
+        };
+        Pumped { flushed, to_copy }
     }
 
     /// Sends the first of `returned`, where it stays until it is in flight: a panic on the way does not
-    /// lose it.
-    fn send_next(&mut self, carrier: &Arc<dyn Carrier>, keeps: bool) {
+    /// lose it. Returns false if its blocks must be copied first.
+    fn send_next(&mut self, carrier: &Arc<dyn Carrier>, keeps: bool) -> bool {
         let (Some(connection), Some(cell)) = (&mut self.connection, self.returned.front()) else {
-            return;
+            return true;
         };
         sys::moment();
         let sequence = self.in_flight.next_sequence();
@@ -147,17 +174,24 @@ impl Outbound {
                 message => (message, None),
             };
             let Message::Frame(mut packed) = message else {
-                return (message.bounded(permit), None);
+                return (message.bounded(permit), ToSend::Nothing);
             };
+            if !packed.is_for(&connection.arena) {
+                return (Message::Frame(packed).bounded(permit), ToSend::Later);
+            }
             packed.renumber(sequence);
-            let kept = keeps.then(|| packed.share());
+            let kept = keeps.then(|| packed.split());
             let ticket = Ticket::new(carrier, &connection.region, sequence, &packed, permit, kept);
-            (Message::Ticket(ticket), Some(packed))
+            (Message::Ticket(ticket), ToSend::Now(packed))
         });
-        let Some(Some(packed)) = sent else {
-            // It was cancelled.
-            self.returned.pop_front();
-            return;
+        let packed = match sent {
+            Some(ToSend::Now(packed)) => packed,
+            Some(ToSend::Later) => return false,
+            Some(ToSend::Nothing) | None => {
+                // It was cancelled.
+                self.returned.pop_front();
+                return true;
+            }
         };
         sys::moment();
         let is_told = packed.kind == Kind::Told;
@@ -167,6 +201,7 @@ impl Outbound {
                 .enter(frame.len(), InFlight { cell, is_told });
         }
         connection.writer.push(frame);
+        true
     }
 
     /// Takes out every message that has left the mailbox and has not ended.

@@ -27,10 +27,9 @@ use crate::py::message::ticket::Carrier;
 impl Link {
     fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
         let what = What::Message(&self.name);
-        // A message that may be sent again to another child is packed for no particular child.
-        let arena = (!self.keeps).then(|| self.arena());
+        let arena = self.arena();
         let object = object.clone();
-        let packed = body::pack(arena.as_ref(), kind, object, &what, Source::Borrowed)?;
+        let packed = body::pack(Some(&arena), kind, object, &what, Source::Borrowed)?;
         Ok(Message::Frame(packed))
     }
 }
@@ -76,7 +75,7 @@ impl Transport for Arc<Link> {
             return;
         }
         let sent = py.detach(|| {
-            self.pump(IN_FLIGHT_BY_POSTING, SentBy::Poster);
+            _ = self.pump(IN_FLIGHT_BY_POSTING, SentBy::Poster);
             if self.convoy.is_there() {
                 self.serve_convoy();
             }

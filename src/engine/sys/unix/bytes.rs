@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::handle::Handle;
-use super::native::{MAP_FLAGS, move_mapping};
+use super::native::{MAP_FLAGS, give_back_mapped, move_mapping};
 use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
@@ -127,6 +127,12 @@ impl SharedBytes {
             let found = byte.load(Ordering::Relaxed);
             _ = byte.compare_exchange(found, found, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+
+    /// Gives the memory back to the system, where that can be done without the file. Nothing may read
+    /// these bytes any more, in any process.
+    pub(in crate::engine) fn give_back(&self) {
+        give_back_mapped(self.address(), self.len_bytes);
     }
 
     /// Writes one byte, as numpy would.

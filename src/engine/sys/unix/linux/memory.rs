@@ -56,6 +56,19 @@ pub(in crate::engine) fn give_back(file: &Handle, offset: u64, len_bytes: u64) -
     retry(|| attempt(Call::Control, give))
 }
 
+/// As `give_back`, of a mapping of the file. For `SharedBytes`, which has it.
+pub(in crate::engine::sys::unix) fn give_back_mapped(start: *mut c_void, len_bytes: usize) {
+    let given = attempt(Call::Control, || {
+        // SAFETY: a whole mapping, and nothing refers to its content any more.
+        #[expect(unsafe_code)]
+        unsafe {
+            rustix::mm::madvise(start, len_bytes, rustix::mm::Advice::LinuxRemove)
+        }
+    });
+    // If the system refuses, the memory goes with the file.
+    _ = given;
+}
+
 /// How much memory could be had without driving others out, where the system tells: on this
 /// machine, and in this process's control group if that has a limit.
 pub(in crate::engine) fn available_bytes() -> Option<u64> {

@@ -57,6 +57,9 @@ pub(in crate::engine) fn give_back(_file: &Handle, _offset: u64, _len_bytes: u64
     Err(Error::UNSUPPORTED)
 }
 
+/// As `give_back`: the memory goes with the file.
+pub(in crate::engine::sys::unix) fn give_back_mapped(_start: *mut c_void, _len_bytes: usize) {}
+
 /// How much memory could be had without driving others out: the system does not tell.
 pub(in crate::engine) fn available_bytes() -> Option<u64> {
     None

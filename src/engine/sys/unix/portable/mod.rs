@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub(super) use bell::bell_ends;
 pub use memory::unshare_pages;
-pub(super) use memory::{MAP_FLAGS, anonymous_file, move_mapping};
+pub(super) use memory::{MAP_FLAGS, anonymous_file, give_back_mapped, move_mapping};
 pub(in crate::engine) use memory::{available_bytes, give_back, make_sparse, reserve};
 pub use parker::{Parker, current_cpu, is_main_thread};
 pub(super) use pipe::make_pipe;
