@@ -233,6 +233,7 @@ FALLS_BACK = """if True:
     import logging
     logging.basicConfig(format="%(levelname)s %(message)s")
     import actors, futures_actors, tasks
+    futures_actors.set_start_method("forkserver")
     for number in range(3):
         with actors.ProcessDo.executor() as executor:
             print(executor.post((tasks.echo, number)).result(30))
