@@ -245,7 +245,8 @@ def test_a_thread_of_every_interpreter_is_no_obstacle(script, tmp_path, module):
     """As agents start one, in sitecustomize or by a .pth file. It would not be in a fork."""
     start = {
         "threading": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
-        "_thread": "_thread.start_new_thread(time.sleep, (60,)); time.sleep(0.1)",
+        "_thread": "_thread.start_new_thread(time.sleep, (60,))\n"
+        "while not _thread._count(): time.sleep(0.001)",
     }
     (tmp_path / "sitecustomize.py").write_text(f"import {module}, time\n{start[module]}\n")
     path = os.pathsep.join([str(tmp_path), *sys.path])

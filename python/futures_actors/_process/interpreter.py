@@ -3,6 +3,7 @@
 # A program that only starts actors need not load pathlib.
 # ruff: noqa: PTH100, PTH109, PTH117, PTH118, PTH120
 
+import fcntl
 import functools
 import importlib.util
 import os
@@ -43,6 +44,10 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
             "a process actor needs a Python interpreter to start, and sys.executable is empty; "
             "set it, or use a ThreadActor"
         )
+    # If this process has closed standard streams, its descriptors may have their numbers, at which
+    # the new interpreter finds streams of its own.
+    moved = {one: fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 3) for one in descriptors if one < 3}  # noqa: PLR2004
+    descriptors = [moved.get(one, one) for one in descriptors]
     # This process may have found the package in a folder that only its own sys.path has. The folder
     # is on the new interpreter's path only while it imports the package, so that it finds no other
     # module there.
@@ -64,6 +69,8 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
         return process
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for one in moved.values():
+            os.close(one)
 
 
 def plain_subprocess() -> Any:  # noqa: ANN401 - a module
