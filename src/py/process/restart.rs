@@ -27,6 +27,8 @@ impl IoThread {
         }
         self.link.read_spilled(&mut self.events);
         self.link.settle(&mut self.events);
+        // Also without an answer: what fails next must not be known before the last records are.
+        self.link.logs.wait();
         let could_not_start = self.is_first && matches!(over, Over::InitFailed(_));
         let is_told_to_end = self.host.force.get().is_some() || self.link.has_stopped();
         if self.restarts.is_none() || could_not_start || is_told_to_end {
