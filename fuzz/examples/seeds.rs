@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use futures_actors::engine::ipc::body::{Reference, pack};
-use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode};
+use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, encode_done};
 use futures_actors::engine::ipc::spill::SPILL_BYTES;
 use fuzz::{Piece, RESERVE_BYTES, blocks, script};
 
@@ -38,7 +38,8 @@ fn to_parent() -> Vec<u8> {
         encode(Kind::Answer, 1, MESSAGE),
         encode(Kind::Error, 2, ERROR),
         encode(Kind::Skipped, 3, b""),
-        encode(Kind::Done, 5, b""),
+        encode_done(&[5, LAST_SEQUENCE]),
+        encode(Kind::Done, 0, b"ends inside a number"),
         encode(Kind::Answer, LAST_SEQUENCE, b"x"),
     ]
     .concat()
@@ -153,7 +154,7 @@ fn spills() -> Seeds {
         encode(Kind::Error, 2, ERROR),
         encode(Kind::Skipped, 3, b""),
         encode(Kind::Begun, 4, b""),
-        encode(Kind::Done, 5, b""),
+        encode_done(&[5]),
         encode(Kind::Answer, LAST_SEQUENCE, b"12345678"),
     ]);
     let len = answers.len();

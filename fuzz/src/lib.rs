@@ -11,7 +11,8 @@
 
 use futures_actors::engine::ipc::body::Reference;
 use futures_actors::engine::ipc::frame::{
-    Decoder, Frame, FrameError, HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, renumber,
+    Decoder, Frame, FrameError, HEADER_BYTES, Kind, MAX_BODY_BYTES, done_sequences, encode,
+    encode_done, renumber,
 };
 
 /// What a decoder may reserve before anything has come. That a frame is large from here on is no
@@ -130,6 +131,11 @@ fn assert_encodes_to(frame: &Frame, bytes: &[u8]) {
     let mut late = encode(Kind::Stop, 0, &frame.body);
     renumber(&mut late, frame.kind, frame.sequence);
     assert!(late == bytes);
+    // Whatever kind it is: a body is a list of messages if it is one of whole numbers.
+    match done_sequences(&frame.body) {
+        Ok(listed) => assert!(encode_done(&listed) == encode(Kind::Done, 0, &frame.body)),
+        Err(error) => assert!(error == FrameError::CutList && !frame.body.len().is_multiple_of(8)),
+    }
 }
 
 fn claimed_bytes(header: &[u8; HEADER_BYTES]) -> u64 {
@@ -158,7 +164,9 @@ fn assert_is_right(error: FrameError, bytes: &[u8]) {
             len.to_string()
         }
         FrameError::NoMemory(_) => panic!("a slice needs no memory beyond its own length"),
-        FrameError::BadReferences => panic!("what is in a body is not the decoder's business"),
+        FrameError::BadReferences | FrameError::CutList => {
+            panic!("what is in a body is not the decoder's business")
+        }
     };
     assert!(error.to_string().contains(&named));
 }

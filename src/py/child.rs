@@ -24,7 +24,7 @@ use super::message::fault::{log_failure, log_told};
 use super::thread::on_stop;
 use crate::engine::arena::Arena;
 use crate::engine::handoff::{LastCpu, Patience};
-use crate::engine::ipc::frame::{Frame, Kind, encode, renumber};
+use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done, renumber};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::pipe::{Broken, Fill, Reader, Writer};
 use crate::engine::ipc::region::Region;
@@ -49,7 +49,7 @@ pub(super) fn log_to_parent(py: Python<'_>, record: &[u8]) -> PyResult<()> {
     let Some(answers) = OUTBOX.get() else {
         return Err(PyRuntimeError::new_err("this process has no parent yet"));
     };
-    send(py, answers, encode(Kind::Log, 0, record), Haste::Now)
+    send(py, answers, [encode(Kind::Log, 0, record)], Haste::Now)
 }
 
 /// Copy the memory that this process shares with the one that forked it, before it is used.
@@ -100,7 +100,7 @@ pub(super) fn serve(
         region,
         prepare,
         dump_error,
-        undone: 0,
+        done: Vec::new(),
     };
     child.serve(py)
 }
@@ -169,15 +169,15 @@ struct ChildLoop<'py> {
     prepare: Bound<'py, PyAny>,
     arena: Arc<Arena>,
     dump_error: Bound<'py, PyAny>,
-    /// How many messages sent by `tell` have been handled and not reported to the parent yet.
-    undone: u32,
+    /// The messages sent by `tell` that have been handled and not reported to the parent yet.
+    done: Vec<u64>,
 }
 
 /// The inbound side of the child: reads the frames of the parent.
 struct Requests {
     reader: Reader,
     region: Arc<Region>,
-    /// The last message that has been read.
+    /// How many messages have been read.
     received: u64,
     patience: Patience,
 }
@@ -186,9 +186,8 @@ impl Requests {
     /// A frame that has been read already.
     fn next_frame(&mut self) -> Result<Option<Frame>, Broken> {
         let frame = self.reader.next_frame()?;
-        if let Some(frame) = &frame {
-            self.received = frame.sequence;
-        }
+        let is_message = frame.as_ref().is_some_and(|frame| frame.sequence != 0);
+        self.received += u64::from(is_message);
         Ok(frame)
     }
 
@@ -275,7 +274,6 @@ impl<'py> ChildLoop<'py> {
                 next = self.requests.next_frame().map_err(broken)?;
             }
             if let Some(answer) = answer {
-                self.undone = 0;
                 let haste = haste(next.as_ref());
                 self.send(py, answer, haste)?;
                 if haste == Haste::Now {
@@ -319,7 +317,7 @@ impl<'py> ChildLoop<'py> {
     }
 
     /// Tells the parent why the actor could not start. After that, this process ends.
-    fn fail(&self, py: Python<'py>, error: PyErr, loaded: Loaded) -> PyResult<()> {
+    fn fail(&mut self, py: Python<'py>, error: PyErr, loaded: Loaded) -> PyResult<()> {
         let is_loaded = matches!(loaded, Loaded::Yes);
         let body = self.dump_error.call1((error.into_value(py), is_loaded))?;
         let body = body.cast_into::<PyBytes>()?;
@@ -329,15 +327,21 @@ impl<'py> ChildLoop<'py> {
     /// For when message `sequence`, which was sent by `tell`, has been handled. The parent must learn
     /// of it in time to send more, but not of each one.
     fn done(&mut self, py: Python<'py>, sequence: u64, next: Option<&Frame>) -> PyResult<()> {
-        const AT_MOST: u32 = 32;
-        self.region.done().store(sequence, Ordering::SeqCst);
-        self.undone += 1;
+        const AT_MOST: usize = 32;
+        self.region.claims().finish(sequence);
+        self.done.push(sequence);
         let goes_on = next.is_some_and(|next| next.kind != Kind::Stop);
-        if goes_on && self.undone < AT_MOST {
+        if goes_on && self.done.len() < AT_MOST {
             return Ok(());
         }
-        self.undone = 0;
-        self.send(py, encode(Kind::Done, sequence, b""), Haste::Soon)
+        let done = self.take_done();
+        send(py, self.answers, done, Haste::Soon)
+    }
+
+    fn take_done(&mut self) -> Option<Vec<u8>> {
+        let frame = (!self.done.is_empty()).then(|| encode_done(&self.done));
+        self.done.clear();
+        frame
     }
 
     /// Lets the object handle the message, and encodes the answer. `None` if it was sent by `tell`.
@@ -427,8 +431,10 @@ impl<'py> ChildLoop<'py> {
         }
     }
 
-    fn send(&self, py: Python<'py>, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
-        send(py, self.answers, frame, haste)
+    /// Sends `frame`, after a report of the told messages that were handled before.
+    fn send(&mut self, py: Python<'py>, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
+        let done = self.take_done();
+        send(py, self.answers, done.into_iter().chain([frame]), haste)
     }
 }
 
@@ -440,8 +446,13 @@ fn haste(next: Option<&Frame>) -> Haste {
     }
 }
 
-fn send(py: Python<'_>, answers: &Outbox, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
-    let sent = py.detach(|| answers.send(frame, haste));
+fn send(
+    py: Python<'_>,
+    answers: &Outbox,
+    frames: impl IntoIterator<Item = Vec<u8>> + Send,
+    haste: Haste,
+) -> PyResult<()> {
+    let sent = py.detach(|| answers.send(frames, haste));
     sent.map_err(|error| std::io::Error::from(error).into())
 }
 

@@ -4,6 +4,7 @@ such an actor says what happened, and nothing hangs or is left behind."""
 import os
 import pickle
 import signal
+import struct
 import threading
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
@@ -288,6 +289,79 @@ def test_a_frame_that_makes_no_sense_breaks_the_actor_with_an_error(process, non
             error = future.exception(PATIENCE)
             assert isinstance(error, BrokenProcessPool) or future.result() == answer
         assert "link broke" in str(refusal(executor))
+
+
+ANSWER, ERROR, SKIPPED, BEGUN, DONE = 17, 18, 19, 21, 22
+#: The numbers of an actor's first messages, one by one: each has the slot that is free again.
+FIRST, SECOND = 1 << 16, 2 << 16
+
+
+def frame(kind, sequence, body=b""):
+    return struct.pack("<QQ", len(body), kind << 56 | sequence) + body
+
+
+def answer(sequence, value):
+    return frame(ANSWER, sequence, pickle.dumps(value) + b"\0")
+
+
+def done(*sequences):
+    return frame(DONE, 0, struct.pack(f"<{len(sequences)}Q", *sequences))
+
+
+UNTRUE = {
+    **{
+        f"{name} {number:#x}": frame(kind, number)
+        for name, kind in (("error", ERROR), ("skipped", SKIPPED), ("begun", BEGUN))
+        for number in (1, FIRST, FIRST + 1, SECOND - 1, (1 << 56) - 1)
+    },
+    "answered again": answer(FIRST, "again"),
+    "done, to one that was not told": done(SECOND),
+    "done, to one that has left": done(FIRST),
+    "done, to none": done(0, (1 << 64) - 1),
+    "done, cut": frame(DONE, 0, b"1234567"),
+    "skipped, and then answered": frame(SKIPPED, SECOND),
+}
+
+
+@pytest.mark.parametrize("untrue", UNTRUE.values(), ids=UNTRUE)
+def test_a_frame_of_which_nothing_is_true_breaks_the_actor_with_an_error(process, untrue):
+    with process.start(actors.Do) as executor:
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
+        running = executor.post((tasks.write_nonsense, untrue))
+        error = running.exception(PATIENCE)
+        assert isinstance(error, BrokenProcessPool) or running.result() == "written"
+        assert "link broke" in str(refusal(executor))
+
+
+def test_a_message_that_has_not_begun_cannot_be_said_to_have(process, gate):
+    """It would make room in a bounded mailbox."""
+    with process.start(actors.Do) as executor:
+        executor.post((tasks.write_when_open, gate, frame(BEGUN, FIRST + 2)))
+        gate.reached()
+        # Waits until the actor is no more, since the gate opens once.
+        running = executor.post((tasks.pause, gate))
+        waiting = executor.post((tasks.echo, 1))
+        gate.open()
+        assert [one.exception(PATIENCE).started for one in (running, waiting)] == [True, False]
+        assert "link broke" in str(waiting.exception())
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 1)], ids=str)
+def test_answers_are_taken_in_whatever_order_they_come(process, gate, order):
+    """From a handle that answers the messages behind its own, and dies."""
+    with process.start(actors.Do) as executor:
+        answers = b"".join(answer(FIRST + slot, f"to {slot}") for slot in order)
+        running = executor.post((tasks.write_when_open, gate, answers, 3))
+        gate.reached()
+        waiting = [executor.post((tasks.echo, slot)) for slot in (1, 2, 3)]
+        gate.open()
+        error = running.exception(PATIENCE)
+        assert (type(error), error.started) == (futures_actors.ActorDied, True)
+        for slot, future in enumerate(waiting, 1):
+            if slot in order:
+                assert future.result(PATIENCE) == f"to {slot}"
+            else:
+                assert future.exception(PATIENCE).started is False
 
 
 def test_an_answer_cut_in_half_by_death(program, gate):

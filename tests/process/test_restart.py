@@ -298,6 +298,26 @@ def test_told_messages_that_have_not_begun_run_on_the_new_instance(gate, caplog)
     assert "started again" in restarted[0].getMessage()
 
 
+def test_told_messages_that_were_handled_are_not_handled_again(gate, tmp_path, caplog):
+    """So few of them that the process had not spoken of any when it died."""
+    path = tmp_path / "handled"
+    with start() as executor:
+        executor.post((tasks.pause, gate))
+        for number in range(20):
+            executor.tell((tasks.append_to, path, f"{number}\n"))
+        died = executor.post(DIE)
+        for number in range(20, 40):
+            executor.tell((tasks.append_to, path, f"{number}\n"))
+        gate.reached()
+        gate.open()
+        assert died.exception(PATIENCE).started
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
+        stats = executor.stats()
+        assert (stats.handled, stats.failed, stats.depth) == (42, 1, 0)
+    assert words(path) == [str(number) for number in range(40)]
+    assert not [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
 def test_big_buffers_that_have_not_begun_are_there_for_the_new_instance(gate):
     """Although their memory is shared with the process that died."""
     with start() as executor:

@@ -143,6 +143,12 @@ def write_nonsense(actor, nonsense, status=None):
     return "written"
 
 
+def write_when_open(actor, gate, nonsense, status=None):
+    """As `write_nonsense`, once the gate is open."""
+    gate.wait()
+    return write_nonsense(actor, nonsense, status)
+
+
 def out_of_here():
     """Return this process's writable pipes and sockets beyond the three standard ones."""
     import fcntl

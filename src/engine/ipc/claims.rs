@@ -3,17 +3,20 @@
 //!
 //! A table in memory that both share has one word for each message in the window. Invariant: for
 //! each sequence number the word leaves `QUEUED` once, by one compare-exchange, so there is one
-//! winner. It then stays as it is until the slot is offered for another message.
+//! winner. Only the winner changes it then, until the slot is offered for another message.
 //!
 //! ```text
-//!           offer (parent)            claim (child)
-//!  (other) ───────────────▶ QUEUED ──────────────────▶ STARTED
+//!           offer (parent)            claim (child)            finish (child)
+//!  (other) ───────────────▶ QUEUED ──────────────────▶ STARTED ───────────────▶ HANDLED
 //!                              └──────────────────────▶ CANCELLED
 //!                                    withdraw (parent)
 //! ```
 //!
-//! The word holds the sequence number too, so a slot that has gone to a later message cannot be
-//! mistaken for this one's.
+//! # Sequence numbers
+//! The low bits of a number say which slot is the message's, the others how often the slot has been
+//! used: its generation. Messages may be answered in any order, and a slot is free as soon as its
+//! message has been. The word holds the whole number, so a slot that has gone to a later message
+//! cannot be mistaken for this one's.
 
 use std::ops::Deref;
 
@@ -22,19 +25,50 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 #[cfg(not(loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many messages may be in the window.
+/// How long a sequence number is, in a frame too.
+pub(super) const SEQUENCE_BITS: u32 = 56;
+
 #[cfg(not(loom))]
-pub const CLAIMS: usize = 512;
+const SLOT_BITS: u32 = 16;
 /// Few under loom, which limits the number of atomics.
 #[cfg(loom)]
-pub const CLAIMS: usize = 2;
+const SLOT_BITS: u32 = 1;
+
+/// How many slots there are: more messages cannot be in a window. Slots that are not used take no
+/// memory, but for the rest of the last page.
+pub const CLAIMS: usize = 1 << SLOT_BITS;
+
+/// Generations begin again after the last. By then nobody knows a message of so long ago.
+const LAST_GENERATION: u64 = (1 << (SEQUENCE_BITS - SLOT_BITS)) - 1;
 
 const QUEUED: u64 = 1;
 const STARTED: u64 = 2;
 const CANCELLED: u64 = 3;
+const HANDLED: u64 = 4;
+
+const STATE_BITS: u32 = 3;
 
 fn word(sequence: u64, state: u64) -> u64 {
-    sequence << 2 | state
+    sequence << STATE_BITS | state
+}
+
+/// The number of the first message that has this slot. It is not 0, which is no message's.
+pub(super) fn first_of(slot: usize) -> u64 {
+    1 << SLOT_BITS | slot as u64
+}
+
+/// The number of the message that has the slot after this one.
+pub(super) fn next_of(sequence: u64) -> u64 {
+    if sequence >> SLOT_BITS == LAST_GENERATION {
+        first_of(slot_of(sequence))
+    } else {
+        sequence + (1 << SLOT_BITS)
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)]
+pub(super) fn slot_of(sequence: u64) -> usize {
+    sequence as usize & (CLAIMS - 1)
 }
 
 /// The table, over any memory that holds the words.
@@ -49,9 +83,12 @@ impl<W: Deref<Target = [AtomicU64]>> Claims<W> {
     }
 
     fn slot(&self, sequence: u64) -> &AtomicU64 {
-        #[allow(clippy::cast_possible_truncation)]
-        let slot = (sequence % CLAIMS as u64) as usize;
-        &self.0[slot]
+        &self.0[slot_of(sequence)]
+    }
+
+    fn is_in(&self, sequence: u64, states: &[u64]) -> bool {
+        let found = self.slot(sequence).load(Ordering::SeqCst);
+        states.iter().any(|state| found == word(sequence, *state))
     }
 
     /// QUEUED -> `state`. Returns whether this call did it.
@@ -82,9 +119,20 @@ impl<W: Deref<Target = [AtomicU64]>> Claims<W> {
         self.take(sequence, CANCELLED)
     }
 
+    /// The child calls it after `handle`, for a message whose answer nobody awaits.
+    pub fn finish(&self, sequence: u64) {
+        self.slot(sequence)
+            .store(word(sequence, HANDLED), Ordering::SeqCst);
+    }
+
     /// Whether the child has begun it. This is exact even after the child's death.
     pub fn has_started(&self, sequence: u64) -> bool {
-        self.slot(sequence).load(Ordering::SeqCst) == word(sequence, STARTED)
+        self.is_in(sequence, &[STARTED, HANDLED])
+    }
+
+    /// Whether the child has called `finish`. This is exact even after the child's death.
+    pub fn has_handled(&self, sequence: u64) -> bool {
+        self.is_in(sequence, &[HANDLED])
     }
 }
 
@@ -108,6 +156,11 @@ mod tests {
         assert!(claims.has_started(7));
         assert!(!claims.claim(7));
         assert!(!claims.withdraw(7));
+        assert!(!claims.has_handled(7));
+        claims.finish(7);
+        assert!(claims.has_handled(7) && claims.has_started(7));
+        assert!(!claims.claim(7));
+        assert!(!claims.withdraw(7));
         claims.offer(8);
         assert!(claims.withdraw(8));
         assert!(!claims.has_started(8));
@@ -118,19 +171,40 @@ mod tests {
     #[test]
     fn a_slot_with_a_later_message_is_not_mistaken_for_an_earlier_one() {
         let claims = claims();
-        let later = 7 + CLAIMS as u64;
+        let later = next_of(7);
         claims.offer(7);
         assert!(claims.claim(7));
+        claims.finish(7);
         claims.offer(later);
-        assert!(!claims.has_started(7));
+        assert!(!claims.has_started(7) && !claims.has_handled(7));
         assert!(!claims.withdraw(7));
         assert!(!claims.claim(7));
         assert!(claims.claim(later));
     }
 
     #[test]
+    fn a_number_fits_a_frame_and_names_its_slot_in_every_generation() {
+        for slot in [0, 1, 511, CLAIMS - 1] {
+            let first = first_of(slot);
+            let last = LAST_GENERATION << SLOT_BITS | slot as u64;
+            assert!(first > 0 && last >> SEQUENCE_BITS == 0);
+            assert!(word(last, HANDLED) >> STATE_BITS == last);
+            for number in [first, next_of(first), last] {
+                assert_eq!(slot_of(number), slot);
+            }
+            assert_eq!(next_of(last), first);
+        }
+    }
+
+    #[test]
     fn either_claim_or_withdraw_wins_each_message() {
         const MESSAGES: u64 = 100_000;
+        const IN_FLIGHT: u64 = 256;
+        // A few slots, over and over.
+        let number = |n: u64| {
+            let first = first_of(slot_of(n % (2 * IN_FLIGHT)));
+            first + n / (2 * IN_FLIGHT) * CLAIMS as u64
+        };
         let claims = claims();
         let wins = AtomicUsize::new(0);
         let offered = AtomicU64::new(0);
@@ -139,7 +213,7 @@ mod tests {
                 while offered.load(Ordering::SeqCst) < sequence {
                     std::thread::yield_now();
                 }
-                wins.fetch_add(usize::from(take(sequence)), Ordering::SeqCst);
+                wins.fetch_add(usize::from(take(number(sequence))), Ordering::SeqCst);
             }
         };
         std::thread::scope(|scope| {
@@ -147,10 +221,10 @@ mod tests {
             scope.spawn(|| race(&|sequence| claims.withdraw(sequence)));
             for sequence in 1..=MESSAGES {
                 // As in the window: a slot is offered again only when its message has gone.
-                while sequence > wins.load(Ordering::SeqCst) as u64 + CLAIMS as u64 / 2 {
+                while sequence > wins.load(Ordering::SeqCst) as u64 + IN_FLIGHT {
                     std::thread::yield_now();
                 }
-                claims.offer(sequence);
+                claims.offer(number(sequence));
                 offered.store(sequence, Ordering::SeqCst);
             }
         });
@@ -184,6 +258,44 @@ mod loom_tests {
             assert!(claimed != withdrawn);
             assert_eq!(claims.has_started(1), claimed);
             assert!(claimed || !started_before);
+        });
+    }
+
+    /// The slot goes to a later message as soon as the parent has heard that this one is handled,
+    /// while others still hold this one's number.
+    #[test]
+    fn loom_a_slot_that_is_used_again_is_never_taken_for_the_message_before() {
+        loom::model(|| {
+            let words: Vec<AtomicU64> = (0..CLAIMS).map(|_| AtomicU64::new(0)).collect();
+            let claims = Arc::new(Claims::new(words));
+            let (before, after) = (first_of(1), next_of(first_of(1)));
+            claims.offer(before);
+            let child = {
+                let claims = Arc::clone(&claims);
+                thread::spawn(move || {
+                    if claims.claim(before) {
+                        assert!(claims.has_started(before) && !claims.has_handled(before));
+                        claims.finish(before);
+                    }
+                    claims.claim(after)
+                })
+            };
+            let canceller = {
+                let claims = Arc::clone(&claims);
+                // Which it may only do while the message is known not to have left.
+                thread::spawn(move || claims.withdraw(before) && !claims.has_started(before))
+            };
+            let handled = claims.has_handled(before);
+            if handled {
+                assert!(claims.has_started(before));
+                claims.offer(after);
+                assert!(!claims.has_started(before) && !claims.has_handled(before));
+            }
+            let claimed_after = child.join().unwrap();
+            let withdrawn = canceller.join().unwrap();
+            assert!(!(withdrawn && handled));
+            assert_eq!(claims.has_started(after), claimed_after);
+            assert!(handled || !claimed_after);
         });
     }
 }

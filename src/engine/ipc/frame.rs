@@ -12,6 +12,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::claims::SEQUENCE_BITS;
+
 pub const HEADER_BYTES: usize = 16;
 
 /// The longest body that a length may state: far more than any machine's memory, and far less than a
@@ -20,8 +22,6 @@ pub const MAX_BODY_BYTES: u64 = 1 << 42;
 
 /// A body of at least this many bytes is read into its own memory, not copied out of the buffer.
 const LARGE_BYTES: usize = 64 * 1024;
-
-const SEQUENCE_BITS: u32 = 56;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -49,7 +49,8 @@ pub enum Kind {
     Log = 20,
     /// To the parent, if it has asked for such notices: the message has begun.
     Begun = 21,
-    /// To the parent, now and then: the messages of `tell` up to this one have been handled.
+    /// To the parent, now and then: these messages of `tell` have been handled. The body lists their
+    /// numbers; the frame's own is 0. See [`encode_done`].
     Done = 22,
 }
 
@@ -78,7 +79,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     pub kind: Kind,
-    /// Counts messages from 1 for each actor; an answer has its message's.
+    /// Which message it is about, or 0: see `claims`. An answer has its message's.
     pub sequence: u64,
     pub len_bytes: usize,
 }
@@ -104,6 +105,8 @@ pub enum FrameError {
     NoMemory(usize),
     /// A body's references to shared memory are cut, or refer to no block.
     BadReferences,
+    /// A list of messages that ends inside a number.
+    CutList,
 }
 
 impl fmt::Display for FrameError {
@@ -113,6 +116,7 @@ impl fmt::Display for FrameError {
             Self::TooLong(len) => write!(f, "a frame that claims to be {len} bytes long"),
             Self::NoMemory(len) => write!(f, "no memory for a frame of {len} bytes"),
             Self::BadReferences => write!(f, "a frame that refers to no block of shared memory"),
+            Self::CutList => write!(f, "a list of messages that ends inside a number"),
         }
     }
 }
@@ -148,6 +152,21 @@ pub fn begin(kind: Kind, len_bytes: usize) -> Vec<u8> {
 pub fn finish(frame: &mut [u8]) {
     let len = (frame.len() - HEADER_BYTES) as u64;
     frame[..8].copy_from_slice(&len.to_le_bytes());
+}
+
+/// A frame of kind [`Kind::Done`], about these messages.
+pub fn encode_done(sequences: &[u64]) -> Vec<u8> {
+    let body: Vec<u8> = sequences.iter().flat_map(|n| n.to_le_bytes()).collect();
+    encode(Kind::Done, 0, &body)
+}
+
+/// The messages that the body of a frame of kind [`Kind::Done`] lists.
+pub fn done_sequences(body: &[u8]) -> Result<Vec<u64>, FrameError> {
+    let (numbers, rest) = body.as_chunks();
+    if !rest.is_empty() {
+        return Err(FrameError::CutList);
+    }
+    Ok(numbers.iter().map(|n| u64::from_le_bytes(*n)).collect())
 }
 
 /// Writes the sequence number into a frame that was encoded before its number was known.
@@ -447,5 +466,17 @@ mod tests {
         renumber(kept.bytes_mut(), Kind::Message, 2);
         assert_eq!(kept.as_ptr(), address);
         assert_eq!(kept.into_vec(), encode(Kind::Message, 2, b"body"));
+    }
+
+    #[test]
+    fn a_list_of_messages_comes_back_and_a_cut_one_is_refused() {
+        for listed in [&[][..], &[1], &[1 << 16, u64::MAX, 0]] {
+            let frame = Decoder::decode_one(&encode_done(listed)).expect("valid");
+            let body = frame.expect("whole").body;
+            assert_eq!(done_sequences(&body), Ok(listed.to_vec()));
+            for cut in (1..body.len()).filter(|cut| cut % 8 != 0) {
+                assert_eq!(done_sequences(&body[..cut]), Err(FrameError::CutList));
+            }
+        }
     }
 }

@@ -85,14 +85,21 @@ impl Outbox {
         }))
     }
 
-    /// Sends `frame`. Blocks while the pipe is full and the parent does not read.
-    pub fn send(&self, frame: Vec<u8>, haste: Haste) -> Result<(), Error> {
+    /// Sends `frames` together. Blocks while the pipe is full and the parent does not read.
+    pub fn send(
+        &self,
+        frames: impl IntoIterator<Item = Vec<u8>>,
+        haste: Haste,
+    ) -> Result<(), Error> {
         let mut due = self.0.due();
-        let spills = haste == Haste::Soon && due.region.spill().has_room(frame.len());
-        if spills {
-            due.region.spill().push(&frame);
+        let mut spills = haste == Haste::Soon;
+        for frame in frames {
+            spills = spills && due.region.spill().has_room(frame.len());
+            if spills {
+                due.region.spill().push(&frame);
+            }
+            due.writer.push(frame);
         }
-        due.writer.push(frame);
         if !spills {
             return due.flush();
         }
@@ -154,7 +161,7 @@ mod tests {
         let (mut reader, answers) = answers();
         for sequence in 1..=3 {
             let frame = encode(Kind::Answer, sequence, b"x");
-            answers.send(frame, Haste::Soon).expect("open");
+            answers.send([frame], Haste::Soon).expect("open");
             // Blocks until the other thread has flushed.
             assert_eq!(reader.fill(), Ok(Fill::Some));
             let frame = reader.next_frame().expect("valid").expect("whole");
@@ -172,7 +179,7 @@ mod tests {
                 Haste::Now
             };
             let frame = encode(Kind::Answer, sequence, b"x");
-            answers.send(frame, haste).expect("open");
+            answers.send([frame], haste).expect("open");
         }
         let (mut seen, mut reads) = (0, 0);
         while seen < 100 {
@@ -190,7 +197,7 @@ mod tests {
     fn much_is_not_held_back() {
         let (mut reader, answers) = answers();
         let frame = encode(Kind::Answer, 1, &vec![0; SPILL_BYTES]);
-        answers.send(frame, Haste::Soon).expect("open");
+        answers.send([frame], Haste::Soon).expect("open");
         assert_eq!(reader.fill(), Ok(Fill::Some));
     }
 }

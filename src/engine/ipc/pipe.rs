@@ -16,8 +16,8 @@ pub enum Broken {
     Frame(FrameError),
     /// A frame of a kind that this side does not expect.
     Unexpected(Kind),
-    /// An answer to a message that was not the next to be answered.
-    OutOfOrder(u64),
+    /// A frame about a message that is not there, or of which it cannot be true.
+    NoSuchMessage(u64),
     Io(Error),
 }
 
@@ -27,8 +27,11 @@ impl fmt::Display for Broken {
             Self::Cut => write!(f, "the stream ended inside a frame"),
             Self::Frame(error) => error.fmt(f),
             Self::Unexpected(kind) => write!(f, "an unexpected frame of kind {kind:?}"),
-            Self::OutOfOrder(sequence) => {
-                write!(f, "an answer out of order, to message {sequence}")
+            Self::NoSuchMessage(sequence) => {
+                write!(
+                    f,
+                    "a frame about message {sequence}, of which it cannot be true"
+                )
             }
             Self::Io(error) => write!(f, "a system call failed: {error}"),
         }

@@ -3,7 +3,7 @@
 //! words, among them a count for `traceback`, whose text follows at the end of the file.
 //!
 //! ```text
-//! words: ├─ claims: 512 ─┼─ len ─┼─ spilled frames: 4096 ─┼─ slots: 2 × 1024 ─┼─ the rest ─┤
+//! words: ├─ claims: 65,536 ─┼─ len ─┼─ spilled frames: 4096 ─┼─ slots: 2 × 1024 ─┼─ the rest ─┤
 //! then, from 1 TiB on: the arena's slots
 //! ```
 
@@ -35,7 +35,6 @@ pub(in crate::engine) enum Setting {
     /// Whether the parent wants a notice of each message that begins.
     NotifyBegun,
     Since,
-    Done,
     Failed,
     /// Whether the child has mapped this memory.
     Begun,
@@ -108,19 +107,14 @@ impl Region {
         self.setting(Setting::Since)
     }
 
-    /// The last message of `tell` that has been handled.
-    pub fn done(&self) -> &AtomicU64 {
-        self.setting(Setting::Done)
-    }
-
-    /// The last message that is whole in the request pipe. It tells a child that polls when there
-    /// is something to read; relaxed, since it reads the pipe then, and sleeps there in any case.
+    /// How many messages are whole in the request pipe, of all that were ever sent to this child. It
+    /// tells a child that polls when there is something to read; relaxed, since it reads the pipe then, and sleeps there in any case.
     pub fn sent(&self) -> &AtomicU64 {
         self.setting(Setting::Sent)
     }
 
-    /// The last message whose answer is whole in the answer pipe, unless others were held back with
-    /// it. For a parent that polls, as `sent` is for the child.
+    /// The message whose answer has last been put whole into the answer pipe by itself. For a parent
+    /// that polls for that answer, as `sent` is for the child.
     pub fn answered(&self) -> &AtomicU64 {
         self.setting(Setting::Answered)
     }

@@ -1,100 +1,170 @@
-//! The window: which messages the child has and has not answered, oldest first.
+//! The window: which messages the child has and has not answered.
 //!
-//! Invariant: the sequence numbers inside are consecutive and end before `next`; there are at most
-//! `CLAIMS`, so that each has a claim of its own; `len_bytes` is the sum of their lengths.
+//! A message that enters takes a free slot, and gets a number that names it: see `claims`. It leaves
+//! whenever it is answered, before or after others, and its slot is free for the next.
+//!
+//! Invariant: no two inside have the same slot, and a number is given out once; `len_bytes` is the
+//! sum of their lengths; `entered` lists them in the order in which they entered.
 
 use std::collections::VecDeque;
 
-use super::claims::CLAIMS;
+use super::claims::{CLAIMS, first_of, next_of, slot_of};
 use super::pipe::Broken;
 
-/// How many messages may be inside at most.
-pub const WINDOW_MESSAGES: usize = CLAIMS;
 /// How many bytes of messages may be inside, unless it is one message.
 pub const WINDOW_BYTES: usize = 1 << 20;
 
-#[derive(Debug)]
-pub struct Window<T> {
-    messages: VecDeque<(usize, T)>,
-    len_bytes: usize,
-    next: u64,
+/// So many that have left may be listed before a sweep is worth it.
+const SWEEP_AT_LEAST: usize = 64;
+
+/// How many messages may be inside a window at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity(usize);
+
+impl Capacity {
+    /// A child that handles one after the other needs no more to be kept busy.
+    pub const LEAST: Self = Self(512);
+    const MOST: usize = CLAIMS;
+
+    /// A capacity for a child that handles so many at a time; `None`: there are not so many slots.
+    pub fn for_concurrency(messages: usize) -> Option<Self> {
+        (messages <= Self::MOST).then(|| Self(messages.max(Self::LEAST.0)))
+    }
 }
 
-impl<T> Default for Window<T> {
-    fn default() -> Self {
-        Self {
-            messages: VecDeque::new(),
-            len_bytes: 0,
-            next: 1,
-        }
-    }
+#[derive(Debug)]
+struct Slot<T> {
+    /// Of the message inside, or else of the next.
+    sequence: u64,
+    /// With its length in bytes.
+    message: Option<(usize, T)>,
+}
+
+#[derive(Debug)]
+pub struct Window<T> {
+    capacity: usize,
+    /// Those that have been used. They are used again before another is, the last to become free
+    /// first: so of the claims' table no more is touched than is needed.
+    slots: Vec<Slot<T>>,
+    free: Vec<usize>,
+    /// The numbers of those inside, oldest first, and of some that have left; at its ends are none
+    /// of these.
+    entered: VecDeque<u64>,
+    len: usize,
+    len_bytes: usize,
+    count: u64,
 }
 
 impl<T> Window<T> {
-    /// The sequence number of the next message that enters. The first is 1.
+    pub fn new(capacity: Capacity) -> Self {
+        Self {
+            capacity: capacity.0,
+            slots: Vec::new(),
+            free: Vec::new(),
+            entered: VecDeque::new(),
+            len: 0,
+            len_bytes: 0,
+            count: 0,
+        }
+    }
+
+    /// The sequence number of the next message that enters.
     pub fn next_sequence(&self) -> u64 {
-        self.next
+        let free = self.free.last().and_then(|slot| self.slots.get(*slot));
+        free.map_or_else(|| first_of(self.slots.len()), |slot| slot.sequence)
     }
 
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.len
     }
 
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.len == 0
+    }
+
+    /// How many have entered so far.
+    pub fn count(&self) -> u64 {
+        self.count
     }
 
     /// Whether another may enter, if at most `limit` may be inside. Its length does not matter: the
     /// last one may exceed the limit of bytes.
     pub fn has_room(&self, limit: usize) -> bool {
-        self.len() < limit.min(WINDOW_MESSAGES)
-            && (self.len_bytes < WINDOW_BYTES || self.is_empty())
+        self.len < limit.min(self.capacity) && (self.len_bytes < WINDOW_BYTES || self.is_empty())
     }
 
     /// A message of `len_bytes` enters, with the number `next_sequence`. There must be room.
     pub fn enter(&mut self, len_bytes: usize, message: T) {
-        debug_assert!(self.len() < WINDOW_MESSAGES);
-        self.messages.push_back((len_bytes, message));
+        debug_assert!(self.len < self.capacity);
+        let sequence = self.next_sequence();
+        let message = Some((len_bytes, message));
+        match self.free.pop().and_then(|slot| self.slots.get_mut(slot)) {
+            Some(slot) => slot.message = message,
+            None => self.slots.push(Slot { sequence, message }),
+        }
+        self.entered.push_back(sequence);
+        self.len += 1;
         self.len_bytes += len_bytes;
-        self.next += 1;
+        self.count += 1;
     }
 
-    /// The oldest inside, and its sequence number.
-    pub fn oldest(&self) -> Option<(u64, &T)> {
-        let (_, message) = self.messages.front()?;
-        Some((self.next - self.len() as u64, message))
+    /// The message with this number, if it is inside.
+    pub fn get(&self, sequence: u64) -> Option<&T> {
+        let slot = self.slots.get(slot_of(sequence));
+        let (_, message) = slot?.message.as_ref()?;
+        (slot?.sequence == sequence).then_some(message)
     }
 
-    /// Whether a message with this number is inside.
     pub fn contains(&self, sequence: u64) -> bool {
-        self.oldest()
-            .is_some_and(|oldest| (oldest.0..self.next).contains(&sequence))
+        self.get(sequence).is_some()
     }
 
-    /// The oldest leaves, because it was answered or skipped. Any other number is an error, after
-    /// which the window is as it was.
+    /// A message leaves, because it was answered or skipped. A number that is not inside is an error,
+    /// after which the window is as it was.
     pub fn leave(&mut self, sequence: u64) -> Result<T, Broken> {
-        let is_oldest = self.oldest().is_some_and(|oldest| oldest.0 == sequence);
-        match is_oldest.then(|| self.messages.pop_front()).flatten() {
-            Some((len_bytes, message)) => {
-                self.len_bytes -= len_bytes;
-                Ok(message)
-            }
-            None => Err(Broken::OutOfOrder(sequence)),
+        let index = slot_of(sequence);
+        let slot = self.slots.get_mut(index);
+        let slot = slot.filter(|slot| slot.sequence == sequence);
+        let left = slot.and_then(|slot| {
+            let left = slot.message.take()?;
+            slot.sequence = next_of(sequence);
+            Some(left)
+        });
+        let (len_bytes, message) = left.ok_or(Broken::NoSuchMessage(sequence))?;
+        self.free.push(index);
+        self.len -= 1;
+        self.len_bytes -= len_bytes;
+        self.sweep();
+        Ok(message)
+    }
+
+    /// Strikes those that have left off the list: at its ends, and in the midst once they may be more
+    /// than half. So each costs a constant time, and the list is at most about twice as long as it
+    /// need be although one message stays for ever.
+    fn sweep(&mut self) {
+        while self.entered.front().is_some_and(|n| !self.contains(*n)) {
+            self.entered.pop_front();
+        }
+        while self.entered.back().is_some_and(|n| !self.contains(*n)) {
+            self.entered.pop_back();
+        }
+        if self.entered.len() > 2 * self.len + SWEEP_AT_LEAST {
+            let mut entered = std::mem::take(&mut self.entered);
+            entered.retain(|n| self.contains(*n));
+            self.entered = entered;
         }
     }
 
-    /// Those inside, oldest first.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.messages.iter().map(|(_, message)| message)
+    /// Those inside with their numbers, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &T)> {
+        let numbers = self.entered.iter();
+        numbers.filter_map(|n| self.get(*n).map(|message| (*n, message)))
     }
 
     /// Takes out all that are inside, oldest first; the numbers go on.
-    pub fn take_all(&mut self) -> impl Iterator<Item = T> + use<T> {
-        self.len_bytes = 0;
-        std::mem::take(&mut self.messages)
-            .into_iter()
-            .map(|(_, message)| message)
+    pub fn take_all(&mut self) -> Vec<T> {
+        let numbers = std::mem::take(&mut self.entered).into_iter();
+        numbers.filter_map(|n| self.leave(n).ok()).collect()
     }
 }
 
@@ -109,74 +179,160 @@ mod tests {
         Send(usize, usize),
         /// So many of the oldest are answered.
         Answer(usize),
-        /// An answer that is not the next, so far off.
-        WrongAnswer(u64),
+        /// So many are answered, each time the one in this place of a thousand.
+        AnswerAt(usize, usize),
+        /// All but this many of the oldest are answered, the latest first.
+        AnswerAllBut(usize),
+        /// An answer to a message that has left, so long ago.
+        Repeat(usize),
+        /// An answer to a number that was never given out.
+        Nonsense(u64),
         TakeAll,
     }
 
     fn events() -> impl Strategy<Value = Vec<Event>> {
         let len_bytes = prop_oneof![8 => 16..200_usize, 2 => 1_000..50_000_usize,
             1 => WINDOW_BYTES - 100..2 * WINDOW_BYTES];
-        let limit = prop_oneof![Just(16_usize), Just(WINDOW_MESSAGES), Just(usize::MAX)];
+        let limit = prop_oneof![Just(16_usize), Just(512_usize), Just(usize::MAX)];
         let event = prop_oneof![
             6 => (len_bytes, limit).prop_map(|(len, limit)| Event::Send(len, limit)),
-            6 => (0..600_usize).prop_map(Event::Answer),
-            1 => (1..1_000_u64).prop_map(Event::WrongAnswer),
+            3 => (0..600_usize).prop_map(Event::Answer),
+            3 => (0..600_usize, 0..1_000_usize).prop_map(|(n, at)| Event::AnswerAt(n, at)),
+            1 => (0..3_usize).prop_map(Event::AnswerAllBut),
+            1 => (0..600_usize).prop_map(Event::Repeat),
+            1 => any::<u64>().prop_map(Event::Nonsense),
             1 => Just(Event::TakeAll),
         ];
         proptest::collection::vec(event, 1..60)
     }
 
+    /// The model: number and length of each, oldest first; and those that have left.
+    #[derive(Default)]
+    struct Model {
+        inside: Vec<(u64, usize)>,
+        left: Vec<u64>,
+    }
+
+    impl Model {
+        fn contains(&self, sequence: u64) -> bool {
+            self.inside.iter().any(|(number, _)| *number == sequence)
+        }
+
+        /// The message in this place is answered.
+        fn answer(&mut self, at: usize, window: &mut Window<u64>) -> Result<(), TestCaseError> {
+            let (sequence, _) = self.inside.remove(at);
+            self.left.push(sequence);
+            prop_assert_eq!(window.leave(sequence), Ok(sequence));
+            Ok(())
+        }
+    }
+
     proptest! {
         #[test]
-        fn whatever_comes_it_agrees_with_a_list(events in events()) {
-            let mut window = Window::default();
-            // The model: the number and length of each message, oldest first.
-            let mut model: VecDeque<(u64, usize)> = VecDeque::new();
-            let mut next = 1;
+        fn whatever_comes_it_agrees_with_a_list(events in events(), most in 1..2_000_usize) {
+            let capacity = Capacity::for_concurrency(most).expect("not so many");
+            let mut window = Window::new(capacity);
+            let mut model = Model::default();
+            let mut given = std::collections::HashSet::new();
             for event in events {
                 match event {
                     Event::Send(len_bytes, limit) => {
                         while window.has_room(limit) {
-                            prop_assert_eq!(window.next_sequence(), next);
-                            window.enter(len_bytes, next);
-                            model.push_back((next, len_bytes));
-                            next += 1;
+                            let sequence = window.next_sequence();
+                            prop_assert!(sequence != 0 && given.insert(sequence), "given twice");
+                            window.enter(len_bytes, sequence);
+                            model.inside.push((sequence, len_bytes));
                         }
                     }
                     Event::Answer(count) => {
-                        for _ in 0..count.min(model.len()) {
-                            let (sequence, _) = model.pop_front().expect("counted");
-                            prop_assert_eq!(window.leave(sequence), Ok(sequence));
+                        for _ in 0..count.min(model.inside.len()) {
+                            model.answer(0, &mut window)?;
                         }
                     }
-                    Event::WrongAnswer(off) => {
-                        let wrong = model.front().map_or(next, |first| first.0) + off;
-                        prop_assert_eq!(window.leave(wrong), Err(Broken::OutOfOrder(wrong)));
+                    Event::AnswerAt(count, at) => {
+                        for _ in 0..count.min(model.inside.len()) {
+                            model.answer(at * model.inside.len() / 1_000, &mut window)?;
+                        }
+                    }
+                    Event::AnswerAllBut(count) => {
+                        while model.inside.len() > count {
+                            model.answer(model.inside.len() - 1, &mut window)?;
+                        }
+                    }
+                    Event::Repeat(ago) => {
+                        if let Some(&sequence) = model.left.iter().rev().nth(ago) {
+                            let refused = Err(Broken::NoSuchMessage(sequence));
+                            prop_assert_eq!(window.leave(sequence), refused);
+                        }
+                    }
+                    Event::Nonsense(sequence) => {
+                        if !model.contains(sequence) {
+                            let refused = Err(Broken::NoSuchMessage(sequence));
+                            prop_assert_eq!(window.leave(sequence), refused);
+                        }
                     }
                     Event::TakeAll => {
-                        let taken: Vec<u64> = window.take_all().collect();
-                        prop_assert_eq!(taken, model.drain(..).map(|(n, _)| n).collect::<Vec<_>>());
+                        let numbers: Vec<u64> = model.inside.drain(..).map(|(n, _)| n).collect();
+                        prop_assert_eq!(window.take_all(), numbers.clone());
+                        model.left.extend(numbers);
                     }
                 }
-                let numbers: Vec<u64> = model.iter().map(|(number, _)| *number).collect();
-                prop_assert_eq!(window.iter().copied().collect::<Vec<_>>(), numbers);
-                prop_assert_eq!(window.oldest().map(|oldest| oldest.0), model.front().map(|m| m.0));
-                // No two messages inside share a slot, and all but the last fit the limit of bytes.
-                prop_assert!(window.len() <= CLAIMS);
-                let but_last = model.iter().rev().skip(1).map(|(_, len)| len).sum::<usize>();
-                prop_assert!(but_last < WINDOW_BYTES || model.len() <= 1);
-                prop_assert_eq!(window.len_bytes, model.iter().map(|(_, len)| len).sum::<usize>());
+                let numbers: Vec<u64> = model.inside.iter().map(|(number, _)| *number).collect();
+                prop_assert!(window.iter().all(|(number, message)| number == *message));
+                prop_assert_eq!(window.iter().map(|(n, _)| n).collect::<Vec<_>>(), numbers.clone());
+                prop_assert!(window.iter().rev().map(|(n, _)| n).eq(numbers.iter().copied().rev()));
+                prop_assert!(numbers.iter().all(|n| window.get(*n) == Some(n)));
+                prop_assert_eq!((window.len(), window.count()), (numbers.len(), given.len() as u64));
+                // No two inside share a slot, and all but the last fit the bytes.
+                let slots: std::collections::HashSet<_> = numbers.iter().map(|n| slot_of(*n)).collect();
+                prop_assert_eq!(slots.len(), numbers.len());
+                prop_assert!(slots.iter().all(|slot| *slot < most.max(512)));
+                let but_last = model.inside.iter().rev().skip(1).map(|(_, len)| len).sum::<usize>();
+                prop_assert!(but_last < WINDOW_BYTES || numbers.len() <= 1);
+                prop_assert_eq!(window.len_bytes, model.inside.iter().map(|(_, len)| len).sum::<usize>());
+                prop_assert!(window.entered.len() <= 2 * numbers.len() + SWEEP_AT_LEAST);
             }
         }
     }
 
     #[test]
     fn one_message_larger_than_the_window_enters_alone() {
-        let mut window = Window::default();
+        let mut window = Window::new(Capacity::LEAST);
+        let sequence = window.next_sequence();
         window.enter(5 * WINDOW_BYTES, "large");
-        assert!(!window.has_room(WINDOW_MESSAGES));
-        assert_eq!(window.leave(1), Ok("large"));
-        assert!(window.has_room(WINDOW_MESSAGES));
+        assert!(!window.has_room(512));
+        assert_eq!(window.leave(sequence), Ok("large"));
+        assert!(window.has_room(512));
+    }
+
+    #[test]
+    fn one_that_stays_does_not_keep_others_out_nor_the_list_growing() {
+        let mut window = Window::new(Capacity::LEAST);
+        let slow = window.next_sequence();
+        window.enter(1, 0);
+        for number in 1..100_000 {
+            let sequence = window.next_sequence();
+            window.enter(1, number);
+            assert_eq!(window.leave(sequence), Ok(number));
+        }
+        assert_eq!(window.slots.len(), 2);
+        assert!(window.entered.len() <= 2);
+        assert_eq!(window.leave(slow), Ok(0));
+        assert!(window.is_empty() && window.entered.is_empty());
+    }
+
+    #[test]
+    fn a_window_has_512_slots_or_more_but_no_more_than_there_are() {
+        for (messages, slots) in [(1, 512), (512, 512), (513, 513), (65_536, 65_536)] {
+            let capacity = Capacity::for_concurrency(messages).expect("not too many");
+            let mut window = Window::new(capacity);
+            while window.has_room(usize::MAX) {
+                window.enter(1, ());
+            }
+            assert_eq!(window.len(), slots);
+            let numbers: Vec<u64> = window.iter().map(|(number, ())| number).collect();
+            assert!(numbers.iter().all(|number| slot_of(*number) < slots));
+        }
+        assert_eq!(Capacity::for_concurrency(65_537), None);
     }
 }

@@ -15,7 +15,6 @@ use crate::engine::cell::Begin;
 use crate::engine::convoy;
 use crate::engine::ending::Child;
 use crate::engine::ipc::pipe::{Broken, Fill};
-use crate::engine::ipc::window::WINDOW_MESSAGES;
 use crate::engine::sys::{self, Bell, Handle, Interest, Ready};
 use crate::py::codec::pickle::What;
 use crate::py::future::{ActorCell, callbacks};
@@ -183,7 +182,7 @@ impl IoThread {
     /// Fills the window. Copies the blocks of messages that were packed for another child, or for
     /// none, into the arena of this one.
     fn refill(&self) {
-        while let Some(cell) = self.link.pump(WINDOW_MESSAGES, SentBy::IoThread) {
+        while let Some(cell) = self.link.pump(usize::MAX, SentBy::IoThread) {
             let Some(Some(mut packed)) = cell.message(Message::share_packed) else {
                 continue;
             };

@@ -29,7 +29,6 @@ use crate::engine::handoff::Patience;
 use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
-use crate::engine::ipc::window::WINDOW_MESSAGES;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys::{Bell, Handle};
 use crate::py::future::ActorCell;
@@ -243,8 +242,8 @@ impl Link {
             return Vec::new();
         };
         // The latest first: otherwise the child could skip an early one and begin the next.
-        let cells = outbound.in_flight.iter().rev();
-        let revoked = cells.filter_map(|sent| sent.cell.revoke(Message::Revoked));
+        let latest_first = outbound.in_flight.iter().rev();
+        let revoked = latest_first.filter_map(|(_, sent)| sent.cell.revoke(Message::Revoked));
         let revoked: Vec<Message> = revoked.collect();
         // Nothing is sent from now on.
         outbound.sending = Sending::Stopping;
@@ -274,11 +273,11 @@ impl Link {
         self.messages_in_flight.load(Ordering::SeqCst)
     }
 
-    /// The number of the next message to send, which grows with each one sent.
+    /// How many messages have been sent so far.
     pub(in crate::py) fn sent(&self) -> u64 {
         self.outbound()
             .as_ref()
-            .map_or(0, |outbound| outbound.in_flight.next_sequence())
+            .map_or(0, |outbound| outbound.in_flight.count())
     }
 
     pub(in crate::py) fn waiter_reads(&self) -> bool {
@@ -328,7 +327,7 @@ impl Link {
 
     /// Fills the window. For a thread that has just read answers, or has seen room in the pipe.
     pub(in crate::py) fn refill(self: &Arc<Self>) {
-        _ = self.pump(WINDOW_MESSAGES, SentBy::Reader);
+        _ = self.pump(usize::MAX, SentBy::Reader);
     }
 
     /// Wakes the I/O thread so that it looks at the link. An error is logged after `outbound` is

@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 
 use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Kind, encode};
-use crate::engine::ipc::pipe::{Flush, Writer};
+use crate::engine::ipc::pipe::{Broken, Flush, Writer};
 use crate::engine::ipc::region::Region;
-use crate::engine::ipc::window::Window;
+use crate::engine::ipc::window::{Capacity, Window};
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys::{self, Bell};
 use crate::py::codec::packed::Packed;
@@ -50,6 +50,8 @@ pub(in crate::py) struct Connection {
     arena: Arc<Arena>,
     /// The child does not read any more: it has ended, or is about to.
     pub(in crate::py) has_hung_up: bool,
+    /// How many messages have been queued.
+    queued: u64,
     /// The stop frame has been queued.
     is_told: bool,
 }
@@ -61,6 +63,7 @@ impl Connection {
             region: Arc::clone(region),
             arena: Arc::clone(arena),
             has_hung_up: false,
+            queued: 0,
             is_told: false,
         }
     }
@@ -95,7 +98,7 @@ impl Outbound {
         Self {
             connection: Some(connection),
             bell,
-            in_flight: Window::default(),
+            in_flight: Window::new(Capacity::LEAST),
             returned: VecDeque::new(),
             sending: Sending::Open,
             revoked: Vec::new(),
@@ -148,8 +151,8 @@ impl Outbound {
             Some(connection) if !connection.has_hung_up => {
                 let flushed = connection.writer.flush().unwrap_or(Flush::Blocked);
                 if flushed == Flush::Done {
-                    let last = self.in_flight.next_sequence().saturating_sub(1);
-                    connection.region.sent().store(last, Ordering::Relaxed);
+                    let sent = connection.region.sent();
+                    sent.store(connection.queued, Ordering::Relaxed);
                 }
                 flushed
             }
@@ -201,26 +204,42 @@ impl Outbound {
                 .enter(frame.len(), InFlight { cell, is_told });
         }
         connection.writer.push(frame);
+        connection.queued += 1;
         true
     }
 
     /// Takes out every message that has left the mailbox and has not ended.
     pub(in crate::py) fn take_all(&mut self) -> Vec<Arc<ActorCell>> {
-        let in_flight = self.in_flight.take_all().map(|sent| sent.cell);
+        let in_flight = self.in_flight.take_all().into_iter();
+        let in_flight = in_flight.map(|sent| sent.cell);
         let rest = self.returned.drain(..).chain(self.revoked.drain(..));
         in_flight.chain(rest).collect()
     }
 
-    /// The child has reached message `sequence`, so it has handled the messages of `tell` before that.
-    /// Takes these out.
-    pub(in crate::py) fn pass_told(&mut self, sequence: u64) -> Vec<Arc<ActorCell>> {
-        let mut passed = Vec::new();
-        while let Some((oldest, sent)) = self.in_flight.oldest()
-            && sent.is_told
-            && oldest < sequence
-        {
-            passed.extend(self.in_flight.leave(oldest).ok().map(|sent| sent.cell));
+    /// Takes out a message of `tell` that the child has handled, as its claim word must say.
+    pub(in crate::py) fn pass_told(&mut self, sequence: u64) -> Result<Arc<ActorCell>, Broken> {
+        if self.is_passed(sequence) {
+            Ok(self.in_flight.leave(sequence)?.cell)
+        } else {
+            Err(Broken::NoSuchMessage(sequence))
         }
-        passed
+    }
+
+    fn is_passed(&self, sequence: u64) -> bool {
+        let sent = self.in_flight.get(sequence);
+        let region = self
+            .connection
+            .as_ref()
+            .map(|connection| &connection.region);
+        sent.is_some_and(|sent| sent.is_told)
+            && region.is_some_and(|region| region.claims().has_handled(sequence))
+    }
+
+    /// The messages of `tell` that the child has handled, whether or not it has reported them.
+    pub(in crate::py) fn passed(&self) -> Vec<u64> {
+        let numbers = self.in_flight.iter().map(|(sequence, _)| sequence);
+        numbers
+            .filter(|sequence| self.is_passed(*sequence))
+            .collect()
     }
 }

@@ -11,10 +11,10 @@ use pyo3::prelude::*;
 use super::inbound::{Event, Events, Inbound, Left, Over};
 use super::link::Link;
 use super::outbound::Outbound;
-use crate::engine::cell::Begin;
+use crate::engine::cell::{Begin, Phase};
 use crate::engine::handoff::LastCpu;
 use crate::engine::ipc::body::Reference;
-use crate::engine::ipc::frame::{Frame, Kind};
+use crate::engine::ipc::frame::{Frame, Kind, done_sequences};
 use crate::engine::ipc::pipe::{Broken, Fill, Reader};
 use crate::engine::latch::Latch;
 use crate::engine::sys::{self, Bell, Interest, Ready};
@@ -203,7 +203,7 @@ impl Link {
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         let region = self.region();
         let cpus = [LastCpu(region.parent_cpu()), LastCpu(region.child_cpu())];
-        let has_come = || region.answered().load(Ordering::Relaxed) >= sequence;
+        let has_come = || region.answered().load(Ordering::Relaxed) == sequence;
         // While it polls it does not check the bell, which can wait that long.
         let found = self.patience.wait(
             cpus,
@@ -240,36 +240,37 @@ impl Link {
     fn receive(&self, frame: Frame, events: &mut Events) -> Result<(), Over> {
         sys::moment();
         let (body, sequence) = (frame.body, frame.sequence);
-        let outcome = match frame.kind {
+        let news = match frame.kind {
             Kind::Error if sequence == 0 => return Err(Over::InitFailed(body)),
+            Kind::Error => News::Ended(Sealed::Error(Arc::new(body))),
             Kind::Answer => {
                 let body = Body::receive(&self.arena(), body).map_err(Broken::Frame)?;
-                Some(Sealed::Answer(Arc::new(body)))
+                News::Ended(Sealed::Answer(Arc::new(body)))
             }
-            Kind::Error => Some(Sealed::Error(Arc::new(body))),
-            _ => None,
+            Kind::Begun => News::Begun,
+            Kind::Skipped => News::Skipped,
+            Kind::Done => News::Done(done_sequences(&body).map_err(Broken::Frame)?),
+            kind => return Err(Broken::Unexpected(kind).into()),
         };
         let mut outbound = self.outbound();
         // The I/O thread takes it away, but only after the last read.
         let outbound = outbound.as_mut().ok_or(Over::Ended)?;
-        let reached = sequence + u64::from(frame.kind == Kind::Done);
-        self.pass_told(outbound, reached, events);
-        let event = match (frame.kind, outcome) {
-            (_, Some(outcome)) => Some(self.receive_end(outbound, sequence, outcome)?),
-            (Kind::Done, _) => None,
-            (Kind::Begun, _) => Some(self.receive_begun(outbound, sequence)?),
-            (Kind::Skipped, _) => {
+        match news {
+            News::Ended(outcome) => {
+                events.push_back(self.receive_end(outbound, sequence, outcome)?);
+            }
+            News::Begun => events.push_back(self.receive_begun(outbound, sequence)?),
+            News::Skipped => {
                 let cell = outbound.in_flight.leave(sequence)?.cell;
                 if !cell.phase().is_done() {
                     outbound.revoked.push(Arc::clone(&cell));
                 }
-                Some(Event::Skipped(cell))
+                events.push_back(Event::Skipped(cell));
             }
-            (kind, _) => return Err(Broken::Unexpected(kind).into()),
-        };
+            News::Done(sequences) => self.pass_told(outbound, sequences, events)?,
+        }
         self.messages_in_flight
             .store(outbound.in_flight.len(), Ordering::SeqCst);
-        events.extend(event);
         Ok(())
     }
 
@@ -294,22 +295,31 @@ impl Link {
         Ok(Event::Ended(cell, Some(outcome), ticket))
     }
 
-    /// The child has reached message `reached`, so it has handled the messages of `tell` before that.
-    /// Counts and reports these.
-    fn pass_told(&self, outbound: &mut Outbound, reached: u64, events: &mut Events) {
-        let passed = outbound.pass_told(reached);
-        for _ in &passed {
+    /// Counts and reports messages of `tell` that the child has handled. If that is not true of one,
+    /// the ones before it are reported, and the others stay.
+    fn pass_told(
+        &self,
+        outbound: &mut Outbound,
+        sequences: Vec<u64>,
+        events: &mut Events,
+    ) -> Result<(), Broken> {
+        let mut cells = Vec::with_capacity(sequences.len());
+        let passed = sequences.into_iter().try_for_each(|sequence| {
+            cells.push(outbound.pass_told(sequence)?);
             self.tally.end(Completion::Handled);
+            Ok(())
+        });
+        if !cells.is_empty() {
+            events.push_back(Event::Done(cells));
         }
-        if !passed.is_empty() {
-            events.push_back(Event::Done(passed));
-        }
+        passed
     }
 
     fn receive_begun(&self, outbound: &Outbound, sequence: u64) -> Result<Event, Broken> {
-        let oldest = outbound.in_flight.oldest();
-        let Some((_, sent)) = oldest.filter(|oldest| oldest.0 == sequence) else {
-            return Err(Broken::OutOfOrder(sequence));
+        let sent = outbound.in_flight.get(sequence);
+        // The claim word says whether it has begun. A future that was ended by hand is done.
+        let Some(sent) = sent.filter(|sent| sent.cell.phase() != Phase::Pending) else {
+            return Err(Broken::NoSuchMessage(sequence));
         };
         let permit = sent.cell.message(Message::take_permit).flatten();
         // A thread that begins to wait later sets this again, also with `outbound` locked.
@@ -323,29 +333,32 @@ impl Link {
 
     /// Processes the answers that the child had given when it died but had not written to the pipe.
     pub(in crate::py) fn read_spilled(&self, events: &mut Events) {
-        let region = self.region();
-        for frame in region.spill().frames() {
-            // Some may have been written before it died. Then another message is the next.
-            if self.is_next(&frame) {
+        if let Some(outbound) = self.outbound().as_mut() {
+            let passed = outbound.passed();
+            // It cannot fail: the claim words have just said that these were handled.
+            _ = self.pass_told(outbound, passed, events);
+        }
+        for frame in self.region().spill().frames() {
+            // Some may have been written before it died. Then their messages are not in flight.
+            if self.is_in_flight(frame.sequence) {
                 // An error means nonsense: then nothing more can be known.
                 _ = self.receive(frame, events);
             }
         }
-        let done = region.done().load(Ordering::SeqCst);
-        if let Some(outbound) = self.outbound().as_mut() {
-            self.pass_told(outbound, done + 1, events);
-        }
     }
 
-    /// Whether a frame is about the next message that must be answered.
-    fn is_next(&self, frame: &Frame) -> bool {
+    fn is_in_flight(&self, sequence: u64) -> bool {
         let outbound = self.outbound();
-        let Some(outbound) = outbound.as_ref() else {
-            return false;
-        };
-        let oldest = outbound.in_flight.oldest().map_or(0, |(oldest, _)| oldest);
-        let mut in_flight = (oldest..).zip(outbound.in_flight.iter());
-        let next = in_flight.find(|(number, sent)| !sent.is_told || *number >= frame.sequence);
-        next.is_some_and(|(number, _)| number == frame.sequence)
+        outbound
+            .as_ref()
+            .is_some_and(|outbound| outbound.in_flight.contains(sequence))
     }
+}
+
+/// What a frame reports, of the message that it names or of those that it lists.
+enum News {
+    Ended(Sealed),
+    Begun,
+    Skipped,
+    Done(Vec<u64>),
 }

@@ -89,7 +89,7 @@ impl Transport for Arc<Link> {
         let Some(outbound) = outbound.as_ref() else {
             return Vec::new();
         };
-        let in_flight = outbound.in_flight.iter().map(|sent| &sent.cell);
+        let in_flight = outbound.in_flight.iter().map(|(_, sent)| &sent.cell);
         in_flight
             .chain(&outbound.returned)
             .map(Arc::clone)
@@ -109,7 +109,8 @@ impl Transport for Arc<Link> {
             connection.region.set_notify_begun(true);
         }
         let mut begun = Vec::new();
-        for sent in outbound.in_flight.iter() {
+        // They begin in the order in which they were sent, in whatever order they end.
+        for (_, sent) in outbound.in_flight.iter() {
             // The phase first: the child may begin the message at any moment.
             match sent.cell.phase() {
                 cell::Phase::Pending => break,
