@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::latch::Wait;
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
 type TestCell = Cell<u8, u8, u8>;
@@ -113,6 +113,38 @@ fn loom_a_watch_is_served_once_or_refused() {
         };
         let added = cell.watch(|_, watch| *watch = Some(Box::new(1))).is_some();
         assert_eq!(actor.join().unwrap(), added);
+    });
+}
+
+#[test]
+fn loom_a_watcher_is_called_once_whoever_ends_the_cell_and_whenever_it_comes() {
+    loom::model(|| {
+        let cell = posted();
+        let told = Arc::new(AtomicUsize::new(0));
+        let watcher = |told: &Arc<AtomicUsize>| {
+            let told = Arc::clone(told);
+            move |cell: &TestCell| {
+                // What it looks at is what the cell came to.
+                assert!(cell.phase().is_done());
+                told.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let actor = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                let _ = cell.settle(5, Hold::Nothing);
+            })
+        };
+        let canceller = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || {
+                let _ = cell.cancel(Hold::Nothing);
+            })
+        };
+        cell.on_end(watcher(&told));
+        actor.join().unwrap();
+        canceller.join().unwrap();
+        assert_eq!(told.load(Ordering::SeqCst), 1);
     });
 }
 

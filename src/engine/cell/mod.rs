@@ -3,7 +3,8 @@
 //! Posting makes a cell, which the poster's future and the actor's engine share. Every transition is
 //! one function below, under the cell's only lock. No Python is called and nothing is dropped under
 //! that lock: dropping a message may run Python code. The type parameters keep Python out: `M` is the
-//! message, `R` the outcome, `W` what else watches the cell (callbacks and their future).
+//! message, `R` the outcome, `W` what else watches the cell (callbacks and their future). `W` is
+//! served attached to Python; code that needs no Python watches by [`Cell::on_end`].
 
 use std::sync::PoisonError;
 
@@ -75,6 +76,11 @@ impl<M: Claimable, R> State<M, R> {
     }
 }
 
+/// What [`Cell::on_end`] is given.
+type Watcher<M, R, W> = Box<dyn FnOnce(&Cell<M, R, W>) + Send>;
+
+struct Watchers<M, R, W>(Vec<Watcher<M, R, W>>);
+
 struct Inner<M, R, W> {
     state: State<M, R>,
     /// An engine has it and will end it. Otherwise the code that made the future must end it.
@@ -83,6 +89,9 @@ struct Inner<M, R, W> {
     /// held: see [`Hold`]. Once set it stays.
     condition_exposed: bool,
     watch: Option<Box<W>>,
+    /// Taken by the transition that makes the cell done, so each is called once. Boxed once more,
+    /// since hardly any cell has some.
+    watchers: Option<Box<Watchers<M, R, W>>>,
 }
 
 impl<M, R, W> Inner<M, R, W> {
@@ -179,6 +188,7 @@ impl<M, R, W> Default for Cell<M, R, W> {
                 posted: false,
                 condition_exposed: false,
                 watch: None,
+                watchers: None,
             }),
             done: Latch::default(),
             served: Latch::default(),
@@ -215,11 +225,14 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
 
     /// Says that the state is done. `served` comes first, so that a thread that finds `done` set
     /// also finds `served` set if there was no watch.
-    fn announce(&self, watch: Option<&W>) {
+    fn announce(&self, watch: Option<&W>, watchers: Option<Box<Watchers<M, R, W>>>) {
         if watch.is_none() {
             self.served.set();
         }
         self.done.set();
+        for watcher in watchers.into_iter().flat_map(|watchers| watchers.0) {
+            watcher(self);
+        }
     }
 
     /// Pending -> Running, by the engine that takes the message.
@@ -273,9 +286,9 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
             return Settle::NeedsCondition(outcome);
         }
         let before = std::mem::replace(&mut inner.state, State::Finished(outcome));
-        let watch = inner.watch.take();
+        let (watch, watchers) = (inner.watch.take(), inner.watchers.take());
         drop(inner);
-        self.announce(watch.as_deref());
+        self.announce(watch.as_deref(), watchers);
         drop(before);
         Settle::Settled(watch)
     }
@@ -296,9 +309,9 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         } else {
             State::Cancelled
         };
-        let watch = inner.watch.take();
+        let (watch, watchers) = (inner.watch.take(), inner.watchers.take());
         drop(inner);
-        self.announce(watch.as_deref());
+        self.announce(watch.as_deref(), watchers);
         Cancel::Cancelled { message, watch }
     }
 
@@ -361,6 +374,25 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         (!inner.state.phase().is_done()).then(|| edit(inner.origin(), &mut inner.watch))
     }
 
+    /// Calls `watcher` when the cell is done: once, however it ends, by the thread that ends it and
+    /// without the lock; or now, if it is done already. Needs nothing of Python's, so a thread that
+    /// is not attached can end a cell that only watchers watch.
+    ///
+    /// That thread may be attached, and may hold the future's condition. So `watcher` must not call
+    /// Python, and must be quick. Callbacks run after it. It may find the outcome cleared if the
+    /// cell has a future, which may be gone by then.
+    pub fn on_end(&self, watcher: impl FnOnce(&Self) + Send + 'static) {
+        let mut inner = self.lock();
+        if inner.state.phase().is_done() {
+            drop(inner);
+            watcher(self);
+            return;
+        }
+        let empty = || Box::new(Watchers(Vec::new()));
+        let watchers = inner.watchers.get_or_insert_with(empty);
+        watchers.0.push(Box::new(watcher));
+    }
+
     /// Takes out the outcome and the watch, for a future that is dropped.
     pub fn clear(&self, nothing: R) -> (Option<R>, Option<Box<W>>) {
         let mut inner = self.lock();
@@ -394,9 +426,10 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         };
         let mut inner = self.lock();
         let before = std::mem::replace(&mut inner.state, next);
+        let watchers = inner.watchers.take_if(|_| phase.is_done());
         drop(inner);
         if phase.is_done() {
-            self.announce(None);
+            self.announce(None, watchers);
         }
         match before {
             State::Finished(outcome) => Some(outcome),

@@ -163,6 +163,98 @@ fn a_bare_cell_is_cancelled_in_two_steps() {
     assert_eq!(cell.phase(), Phase::Notified);
 }
 
+/// Has `told` count the calls of a watcher, which uses the cell: so it has no lock.
+fn count_ends(cell: &TestCell, told: &Arc<AtomicUsize>) {
+    let told = Arc::clone(told);
+    cell.on_end(move |cell| {
+        assert!(cell.phase().is_done());
+        told.fetch_add(1, Ordering::SeqCst);
+    });
+}
+
+#[test]
+fn a_watcher_is_called_once_however_the_cell_ends_and_whenever_it_came() {
+    type End = fn(&TestCell);
+    let ends: [End; 5] = [
+        |cell| assert_eq!(cell.settle(1, Hold::Nothing), Settle::Settled(None)),
+        |cell| {
+            assert!(matches!(
+                cell.cancel(Hold::Nothing),
+                Cancel::Cancelled { .. }
+            ));
+        },
+        |cell| assert_eq!(cell.force(Phase::Finished, || 7), None),
+        |cell| assert_eq!(cell.force(Phase::Cancelled, || 7), None),
+        |cell| {
+            assert_eq!(cell.begin(), Begin::Message("message"));
+            assert_eq!(cell.force(Phase::Running, || 7), None);
+            assert_eq!(cell.settle(1, Hold::Nothing), Settle::Settled(None));
+        },
+    ];
+    for end in ends {
+        let told = Arc::default();
+        let cell = cell_in(Phase::Pending);
+        count_ends(&cell, &told);
+        count_ends(&cell, &told);
+        assert_eq!(told.load(Ordering::SeqCst), 0);
+        end(&cell);
+        assert_eq!(told.load(Ordering::SeqCst), 2);
+        assert!(cell.served().is_set());
+        count_ends(&cell, &told);
+        assert_eq!(cell.settle(2, Hold::Nothing), Settle::TooLate(2));
+        assert!(!matches!(
+            cell.cancel(Hold::Nothing),
+            Cancel::Cancelled { .. }
+        ));
+        cell.advance();
+        cell.force(Phase::Finished, || 8);
+        assert_eq!(told.load(Ordering::SeqCst), 3);
+    }
+}
+
+#[test]
+fn a_watch_needs_python_and_a_watcher_does_not() {
+    let told = Arc::default();
+    let cell = cell_in(Phase::Pending);
+    count_ends(&cell, &told);
+    assert!(!cell.needs_python());
+    cell.watch(|_, watch| *watch = Some(Box::new("w")));
+    assert!(cell.needs_python());
+    assert_eq!(cell.settle(1, Hold::Nothing), Settle::NeedsAttached(1));
+    cell.expose_condition(|| (), |_, _| ());
+    assert_eq!(cell.settle(1, Hold::Attached), Settle::NeedsCondition(1));
+    assert_eq!(cell.cancel(Hold::Attached), Cancel::NeedsCondition);
+    assert_eq!(told.load(Ordering::SeqCst), 0);
+    let watch = Some(Box::new("w"));
+    assert_eq!(cell.settle(1, Hold::Condition), Settle::Settled(watch));
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_future_that_is_no_more_leaves_the_watchers() {
+    let told = Arc::default();
+    let cell = cell_in(Phase::Pending);
+    count_ends(&cell, &told);
+    assert_eq!(cell.clear(0), (None, None));
+    assert_eq!(cell.settle(1, Hold::Nothing), Settle::Settled(None));
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_watcher_may_watch_again_and_read_the_outcome() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let cell = cell_in(Phase::Pending);
+    let inner = Arc::clone(&seen);
+    cell.on_end(|cell| {
+        cell.on_end(move |cell| {
+            let outcome = cell.outcome(|outcome| *outcome as usize);
+            inner.store(outcome.unwrap_or_default(), Ordering::SeqCst);
+        });
+    });
+    assert_eq!(cell.settle(5, Hold::Nothing), Settle::Settled(None));
+    assert_eq!(seen.load(Ordering::SeqCst), 5);
+}
+
 #[test]
 fn either_begin_or_cancel_wins() {
     let begun = AtomicUsize::new(0);
