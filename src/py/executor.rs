@@ -35,7 +35,8 @@ impl ExecutorCore {
 impl Drop for ExecutorCore {
     /// Refuses new messages. The actor handles those that it has, and ends.
     fn drop(&mut self) {
-        if self.host.generation == lifecycle::generation() {
+        // One that has ended needs no call, and what it would call may be cleared by the collector.
+        if self.host.generation == lifecycle::generation() && !self.host.ended.is_set() {
             Python::attach(|py| self.host.close(py));
         }
     }

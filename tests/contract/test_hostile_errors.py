@@ -16,6 +16,9 @@ from gates import PATIENCE
 RAISED = [SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError]
 PARENT = os.getpid()
 
+# A worker of Ray takes a SystemExit that comes out of a result for its own, and ends.
+pytestmark = pytest.mark.not_on_ray("such an exception can end an actor on a cluster")
+
 
 def burst(kind):
     raise kind("hostile")

@@ -46,7 +46,8 @@ class Cluster:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # it holds sockets: a short path
         # A worker imports the actors, and the test modules that have functions for them.
-        paths = [str(SUPPORT), str(SUPPORT.parent / "contract"), os.environ.get("PYTHONPATH")]
+        folders = SUPPORT, SUPPORT.parent / "contract", SUPPORT.parent / "cluster"
+        paths = [*map(str, folders), os.environ.get("PYTHONPATH")]
         os.environ.update(
             RAY_TMPDIR=self.folder,
             PYTHONPATH=os.pathsep.join(filter(None, paths)),
