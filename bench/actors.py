@@ -1,6 +1,6 @@
 """The objects of `work.py` as actors. The only file that imports futures_actors.
 
-Process actors import it in their child. Nothing but the base class may be added here.
+The child of a process actor imports it, so these classes may add nothing but their base class.
 """
 
 import work

@@ -1,8 +1,8 @@
-"""`make bench-against REF`: what has become slower or quicker since another commit.
+"""`make bench-against REF`: shows which rows have become slower or quicker since another commit.
 
-Both wheels are built with the release profile, each is installed in an environment of its own, and
-both run today's bench, A B, B A, A B ... It fails if a row has become slower. Must not know what a
-row's work is: `against_worker.py` does it.
+It builds a wheel of each commit with the release profile and installs each in an environment of its
+own. Both run the bench of this tree, in the order A B, B A, A B ... The run fails if a row has
+become slower. This file must not know what work a row does: `against_worker.py` does the work.
 """
 
 import argparse
@@ -37,7 +37,8 @@ ROWS = (
 #: A row has become slower if three quarters of its rounds show a larger ratio than this.
 BOUND = 1.05
 ROUNDS = 21
-#: Then each side gets a new process: how quick one is depends on where its memory happens to lie.
+#: After so many rounds each side gets a new process, because the speed of a process depends on
+#: where the system has put its memory.
 ROUNDS_OF_A_PROCESS = 3
 LEAST_ROUNDS = 15
 COLUMNS = "  {:<20} {:<8} {:>10} {:>10} {:>8}  {:<17} {:>9} {:>9}  {}"
@@ -49,7 +50,7 @@ class SideFailedError(Exception):
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two sides that are compared, and the interpreter of its worker."""
+    """One of the two commits compared, and the interpreter that runs its worker."""
 
     name: str
     command: tuple[str, ...]
@@ -57,7 +58,7 @@ class Side:
 
 @dataclass
 class Compared:
-    """A row in one placement: by round, the nanoseconds of both sides, and who shared a CPU."""
+    """A row in one placement: for each round, both times in nanoseconds, and which shared a CPU."""
 
     row: str
     placement: str
@@ -71,7 +72,7 @@ class Compared:
             self.shared.setdefault(name, []).append(told["shares_cpu"])
 
     def ratios(self):
-        """Today's time by the other's, round by round."""
+        """Divide the time of this tree by that of the other commit, round by round."""
         today, other = self.ns.values()
         return [mine / theirs for mine, theirs in zip(today, other, strict=True)]
 
@@ -80,11 +81,11 @@ class Compared:
 
 
 class Worker:
-    """A side's process, in one placement."""
+    """The process that measures one side in one placement."""
 
     def __init__(self, side, cpus):
         self.side = side
-        # Its children keep its standard output, so this is a pipe of its own.
+        # The answers use a separate pipe: the worker's children inherit its standard output.
         reading, writing = os.pipe()
         command = [*side.command, str(writing), ",".join(map(str, cpus))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writing])
@@ -110,7 +111,7 @@ class Worker:
 
 
 def placements():
-    """Where both ends of a conversation may run, by name."""
+    """Return, by name, the CPUs on which both ends of a conversation may run."""
     if not hasattr(os, "sched_getaffinity"):
         return {"free": ()}
     usable = sorted(os.sched_getaffinity(0))
@@ -118,7 +119,7 @@ def placements():
 
 
 def compare(sides, rows=ROWS, rounds=ROUNDS, *, is_fast=False):
-    """Every row in each placement."""
+    """Compare every row in each placement."""
     places = placements()
     compared = [Compared(row, place) for row in rows for place in places]
     for first in range(0, rounds, ROUNDS_OF_A_PROCESS):
@@ -128,7 +129,7 @@ def compare(sides, rows=ROWS, rounds=ROUNDS, *, is_fast=False):
 
 
 def run_some(sides, places, compared, rounds, *, is_fast):
-    """A few rounds of every row, by processes that are started for them."""
+    """Run a few rounds of every row in newly started processes."""
     with contextlib.ExitStack() as opened:
         workers = {
             place: [opened.enter_context(contextlib.closing(Worker(side, cpus))) for side in sides]
@@ -184,7 +185,7 @@ def share(shared):
 
 
 def judge(all_compared):
-    """The exit code."""
+    """Return the exit code."""
     slower = [f"{one.row} ({one.placement})" for one in all_compared if one.is_slower()]
     print(f"\nSLOWER: {', '.join(slower)}" if slower else "\nno row is slower")
     return 1 if slower else 0
@@ -214,7 +215,7 @@ def build(tree, place):
 
 
 def install(wheel, place):
-    """Make an environment with the wheel; return its interpreter."""
+    """Install the wheel in a new environment and return the interpreter of that environment."""
     python = place / "venv" / "bin" / "python"
     pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     if not python.exists():
@@ -231,7 +232,7 @@ def side(name, tree, place):
 
 
 def side_of_commit(ref, commit):
-    """Build the wheel of a commit, once, in a worktree of its own."""
+    """Build the wheel of a commit in a separate worktree, unless it was built before."""
     place = PLACE / commit
     done = place / "done"
     python = place / "venv" / "bin" / "python"

@@ -1,4 +1,7 @@
-"""The command line: which rows, how much, where to. Must not measure or format anything itself."""
+"""The command line: which rows to run, how long, and where to write the results.
+
+This file must not measure or format anything itself.
+"""
 
 import argparse
 import importlib.util
@@ -68,7 +71,7 @@ def main(argv=None):
             network.leave()
         except OSError as error:
             print(f"the network cannot be left: {error}", file=sys.stderr)
-    # Python 3.12 warns of the fork that the pool with fork is asked for.
+    # Since Python 3.12 the pool that forks warns that this process has threads.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
     try:
         results = run(arguments)
@@ -79,10 +82,10 @@ def main(argv=None):
 
 
 def compile_modules():
-    """Write bytecode, as an installer does, and Python at an import unless it is told not to.
+    """Write bytecode, as an installer does.
 
-    Else each child that is measured would compile what it imports. In a process of its own, so that
-    no contender forks what this loads.
+    Otherwise, with `PYTHONDONTWRITEBYTECODE` set, each measured child would compile what it
+    imports. A separate process does it, so that no contender forks what compiling loads.
     """
     package = importlib.util.find_spec("futures_actors")
     folders = [Path(__file__).parent, *(package.submodule_search_locations if package else ())]
@@ -101,7 +104,7 @@ def run(arguments):
         results.append(measure(row, row.fast if arguments.fast else row.full))
         report.print_row(results[-1])
         if arguments.json:
-            # After each: a later row that hangs for good ends the run.
+            # Write the file after each row: a later row may hang, which ends the run.
             told = report.as_json(described, results, is_fast=arguments.fast)
             arguments.json.parent.mkdir(parents=True, exist_ok=True)
             arguments.json.write_text(json.dumps(told, indent=1) + "\n")

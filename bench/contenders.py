@@ -1,9 +1,10 @@
-"""Who is measured: one class per contender, all with the same five verbs.
+"""The contenders: one class for each, all with the same five methods.
 
-`open` starts it around an object of `work.py`, `post(message)` gives a ticket, `take(ticket)`
-blocks for the answer, `echo(array)` is both, `close` ends it. `post` and `take` are the contender's
-own bound methods wherever possible: no wrapper is timed that a user would not write. No contender
-may do less than the work, and none may measure or check.
+`open` starts the contender around an object of `work.py`, `post(message)` returns a ticket,
+`take(ticket)` blocks until the answer is there, `echo(array)` does both, and `close` ends the
+contender. `post` and `take` are the contender's own bound methods wherever possible, so that no
+wrapper is timed that a user would not write. Each contender must do all of the work, and none may
+measure or check.
 """
 
 import functools
@@ -29,17 +30,17 @@ class NotYetError(Exception):
 
 class Contender:
     name = ""
-    width = 1  # objects that take its messages in turn
-    limit_s = None  # seconds for all its rounds of a row
+    width = 1  # how many objects take its messages in turn
+    limit_s = None  # how many seconds its rounds of a row may take together
 
     def __init__(self, job="Counter", label=None):
         self.job = job
         self.name = label or self.name
-        self.handled = 0  # messages, kept by the workload that sends them
-        self.answer = None  # the array that it answered last, kept alike
+        self.handled = 0  # how many messages; the workload that sends them counts
+        self.answer = None  # the last array that it answered; the workload keeps it
 
     def __enter__(self):
-        self.handled = 0  # a new object counts from nothing
+        self.handled = 0  # a new object counts from zero
         self.open()
         return self
 
@@ -47,11 +48,11 @@ class Contender:
         self.close()
 
     def probe(self):
-        """Raise NotYetError if the row cannot be done and that is known before anything starts."""
+        """Raise NotYetError if it is clear before the start that the row cannot be done."""
 
     def shares_cpu(self):
-        """Whether the two sides ran on one CPU just now, by what each of them says; None: it is
-        not known."""
+        """Return whether both sides report the same CPU just now, or None if they cannot
+        tell."""
         return
 
     def echo(self, array):
@@ -61,7 +62,7 @@ class Contender:
 
 
 class Pooled(Contender):
-    """Everything that is a `concurrent.futures.Executor`."""
+    """A contender that is a `concurrent.futures.Executor`."""
 
     take = staticmethod(operator.methodcaller("result"))
 
@@ -84,7 +85,7 @@ class ThreadPool(Pooled):
 
 
 class ProcessPool(Pooled):
-    """Spawns by default, because a process with threads must not be forked."""
+    """A process pool, which spawns by default: a process with threads must not be forked."""
 
     name = "ProcessPoolExecutor(1)"
 
@@ -110,7 +111,7 @@ class ActorContender(Pooled):
             raise NotYetError(f"NotImplementedError: {error}") from error
         self.post = self.executor.post
         if hasattr(os, "sched_setaffinity"):
-            # A fork server of another placement may have started the child.
+            # The child may come from a fork server that was started in another placement.
             self.executor.submit(os.sched_setaffinity, 0, os.sched_getaffinity(0)).result()
 
     def probe(self):
@@ -133,7 +134,7 @@ class ProcessActor(ActorContender):
 
 
 class ProcessActorBy(ProcessActor):
-    """A process actor started by a named method."""
+    """A process actor started by the named start method."""
 
     def __init__(self, method):
         super().__init__()
@@ -150,7 +151,7 @@ class ProcessActorBy(ProcessActor):
 
 
 class Crew(Contender):
-    """Actors of one kind, all at once: each message goes to the next of them."""
+    """Several actors of one kind, which take messages in turn."""
 
     take = Pooled.take
 
@@ -165,7 +166,7 @@ class Crew(Contender):
         for _ in range(self.width):
             self.executors.append(starter.executor())
         posts = itertools.cycle([executor.post for executor in self.executors])
-        self.post = lambda message: next(posts)(message)  # noqa: PLW0108 - another one each time
+        self.post = lambda message: next(posts)(message)  # noqa: PLW0108 - another method each time
 
     def close(self):
         for executor in self.executors:
@@ -194,9 +195,10 @@ class PipeLoop(Contender):
 
 
 class SharedMemoryByHand(PipeLoop):
-    """What one writes today to copy an array once: a named block for it, a pipe to say when.
+    """What a programmer writes by hand to copy an array only once.
 
-    The answer is a view of the block, which the next message overwrites.
+    A named block holds the array, and a pipe says when it is there. The answer is a view of the
+    block, which the next message overwrites.
     """
 
     name = "shared_memory by hand"
@@ -235,7 +237,7 @@ class SharedMemoryByHand(PipeLoop):
 
 
 class BarePipe(Contender):
-    """The limit for Python at both ends: no pickle, no future, one write and one read a message."""
+    """The limit with Python at both ends: one write and one read per message, without pickle."""
 
     name = "bare os.pipe echo"
 
@@ -262,9 +264,10 @@ class BarePipe(Contender):
 
 
 class OwnClock(Contender):
-    """A program that measures itself, for limits without Python: `PROGRAM N` makes N round trips of
-    8 bytes between two processes and prints the nanoseconds that they took together. PROGRAM may
-    have arguments of its own.
+    """A program that measures itself, which shows a limit without Python.
+
+    `PROGRAM N` makes N round trips of 8 bytes between two processes and prints how many nanoseconds
+    they took together. PROGRAM may have arguments of its own.
     """
 
     def __init__(self, program):
@@ -284,7 +287,7 @@ class OwnClock(Contender):
 
 
 class WarmCopy(Contender):
-    """The limit for arrays: one copy into memory that is already there."""
+    """The limit for arrays: one copy into memory that already exists."""
 
     name = "warm memory copy"
 
@@ -305,7 +308,7 @@ class WarmCopy(Contender):
 
 
 class BareInterpreter(Contender):
-    """The limit for a fresh interpreter: start and end of one that does nothing."""
+    """The limit for a fresh interpreter: an interpreter that starts, does nothing and ends."""
 
     name = "python -c pass"
 

@@ -1,7 +1,7 @@
-"""The far end of the bare pipe: 8-byte little-endian integers in at stdin, answers out at stdout.
+"""The far end of the bare pipe: reads 8-byte little-endian integers and writes the answers.
 
-A program of its own that `contenders.BarePipe` starts. Nothing but two system calls and the work
-may be in its loop.
+`contenders.BarePipe` starts this program, which reads from stdin and writes to stdout. Its loop may
+contain only the work and two system calls.
 """
 
 import os

@@ -1,5 +1,7 @@
-"""How it is measured: interleaved rounds A, B, C, A, B, C ..., so that a drift of the machine meets
-every contender alike, and the figures drawn from them. Must not know what a row's work is.
+"""Runs the rounds, and computes the figures from them.
+
+The rounds are interleaved, A, B, C, A, B, C ..., so that a drift of the machine affects all
+contenders alike. This file must not know what work a row does.
 """
 
 import contextlib
@@ -13,8 +15,8 @@ from dataclasses import dataclass, field
 from contenders import NotYetError
 from workloads import WrongAnswerError
 
-ROW_LIMIT_S = 240  # then a row ends with the rounds that it has
-GRACE_S = 60  # more, and a contender that will not even end ends the run, with every thread's stack
+ROW_LIMIT_S = 240  # after this a row ends, with the rounds that it has
+GRACE_S = 60  # to close a contender after that; then the run ends with the stacks of all threads
 
 
 class ContenderFailedError(Exception):
@@ -22,30 +24,30 @@ class ContenderFailedError(Exception):
 
 
 class TimeIsUpError(BaseException):
-    """A contender with limited time, or the row, has used it. Not for its `except Exception`."""
+    """A contender's or a row's time is up. No `except Exception` in a contender catches it."""
 
 
 @dataclass
 class Result:
-    """A row's samples by contender, in its unit, one per round; or why there are none."""
+    """A row's samples by contender, one per round, in the row's unit, or why there are none."""
 
     row: object
     amount: object
     samples: dict[str, list[float]] = field(default_factory=dict)
-    shared: dict[str, list[bool]] = field(default_factory=dict)  # whether on one CPU, by round
+    shared: dict[str, list[bool]] = field(default_factory=dict)  # by round: was it one CPU?
     not_yet: dict[str, str] = field(default_factory=dict)
-    stopped: set[str] = field(default_factory=set)  # their time was up: fewer rounds than the rest
-    left_s: dict[str, float] = field(default_factory=dict)  # of those whose time is limited
+    stopped: set[str] = field(default_factory=set)  # ran out of time: fewer rounds than the rest
+    left_s: dict[str, float] = field(default_factory=dict)  # for contenders whose time is limited
     limit_s: float = math.inf  # for the row
     start_s: float = field(default_factory=time.monotonic)
-    over: str = ""  # the contender in whose turn the row's time was up
+    over: str = ""  # the contender that was running when the row's time was up
 
     @property
     def subject(self):
         return self.row.contenders[0].name
 
     def ratios(self, name):
-        """The subject's figure by the contender's, round by round, or the other way round."""
+        """Divide the subject's figure by the contender's for each round, or the other way round."""
         # A contender whose time ran out has fewer rounds.
         pairs = zip(self.samples[self.subject], self.samples[name], strict=False)
         if self.row.is_growth:
@@ -53,7 +55,7 @@ class Result:
         return [mine / theirs for mine, theirs in pairs]
 
     def figure(self, target):
-        """What the target is about, or None if it could not be measured."""
+        """Return the figure that the target bounds, or None if it could not be measured."""
         names = {self.subject, target.reference or self.subject}
         if not names <= self.samples.keys():
             return None
@@ -62,7 +64,7 @@ class Result:
 
 
 def measure(row, amount):
-    """Run a row. Raises WrongAnswerError or ContenderFailedError, naming row and contender."""
+    """Run a row. Raises WrongAnswerError or ContenderFailedError, which name row and contender."""
     limits = [contender.limit_s for contender in row.contenders if contender.limit_s]
     result = Result(row, amount, limit_s=ROW_LIMIT_S + 3 * sum(limits))
     faulthandler.dump_traceback_later(result.limit_s + GRACE_S, exit=True)
@@ -85,7 +87,7 @@ def open_contender(result, contender, opened):
     if result.row.kept_open and not result.over:
         with time_limited(result, contender):
             attempt(result, contender, opened.enter_context, contender)
-    result.left_s.pop(contender.name, None)  # starting is not counted
+    result.left_s.pop(contender.name, None)  # the start does not count
 
 
 def run_round(result, *, is_kept):
@@ -110,8 +112,10 @@ def note_cpus(result, contender):
 
 @contextlib.contextmanager
 def time_limited(result, contender):
-    """Interrupt a contender when its time is up: it takes no further part; or the row's: nobody
-    does."""
+    """Interrupt a contender when its time or the row's time is up.
+
+    If only its own time is up, the other contenders go on without it; otherwise the row ends.
+    """
     name, start = contender.name, time.monotonic()
     left_s = result.left_s.setdefault(name, contender.limit_s or math.inf)
     row_left_s = result.start_s + result.limit_s - start
@@ -142,7 +146,7 @@ def give_up(result, contender, reason):
 
 
 def attempt(result, contender, call, *args):
-    """`call(*args)`; None, with the reason kept, if the contender cannot do it."""
+    """Return `call(*args)`, or None if the contender cannot do it, and keep the reason."""
     where = f"{contender.name}, row {result.row.key}"
     try:
         return call(*args)

@@ -1,6 +1,7 @@
-"""Leaves every network but loopback, on Linux: some peers listen, and look, wherever they can.
+"""On Linux, moves the process to a network namespace that has only loopback.
 
-Must be called before the process has threads, and is for the whole run.
+Some peers listen on every interface and look for a route out. `leave` must be called before the
+process has threads; it holds for the whole run.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
 
 def leave():
-    """Enter a network namespace of its own. Raises OSError if that is not allowed."""
+    """Enter a new network namespace. Raises OSError if that is not allowed."""
     unshare = getattr(ctypes.CDLL(None, use_errno=True), "unshare", None)
     if unshare is None:
         raise OSError("this system has no network namespaces")

@@ -1,7 +1,7 @@
 """Contenders from outside the standard library, for `make bench PEERS=1`. Each may be missing.
 
-The same five verbs as in `contenders.py`. Third-party packages are imported where they are started
-and nowhere else, and nothing here may be needed by a run without `--peers`.
+They have the same five methods as in `contenders.py`. A third-party package is imported only where
+its peer is started, and a run without `--peers` must not need anything in this file.
 """
 
 import contextlib
@@ -15,11 +15,11 @@ import work
 from contenders import Contender, NotYetError, Pooled
 
 PACKAGES = ("loky", "pykka", "ray", "dask", "distributed")
-LIMIT_S = 45  # for the start of a peer in a row, and again for all its rounds
+LIMIT_S = 45  # for starting a peer in a row, and again for all its rounds
 
 
 class Peer(Contender):
-    """Has a limited time for its rounds, and what it cannot do does not end the run."""
+    """A contender with limited time, whose failures do not end the run."""
 
     limit_s = LIMIT_S
 
@@ -67,7 +67,7 @@ class Pykka(Peer):
 
 
 class Ray(Peer):
-    """Its processes listen on every interface and look for a route out, so it needs a namespace."""
+    """Ray listens on every interface and looks for a route out, so it needs a namespace."""
 
     name = "Ray actor"
     object_store_bytes = 100 << 20
@@ -76,7 +76,7 @@ class Ray(Peer):
     def open(self):
         if not network.is_alone():
             raise NotYetError("only started in a network namespace of its own")
-        # Before the import, which reads them.
+        # The import reads these variables.
         os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
         import ray
 
@@ -105,7 +105,7 @@ class Ray(Peer):
 
 
 class OnRay(Ray):
-    """Our actor in the place of Ray's own."""
+    """An actor of ours that runs on Ray, in place of an actor of Ray."""
 
     name = "futures_actors RayActor"
     take = Pooled.take
@@ -121,8 +121,10 @@ class OnRay(Ray):
 
 
 class RayArrays(Ray):
-    """What it answers with is a read-only view of its own memory, and what `handle` gets too: both
-    are copied, as a user must who wants to write to them.
+    """Ray with arrays.
+
+    `handle` gets a read-only view of Ray's memory, and so does the caller. Both are copied here, as
+    a user must do before writing to them.
     """
 
     object_store_bytes = 5 << 30

@@ -1,6 +1,7 @@
-"""Where a row's contenders run: round trips depend on that more than on who makes them.
+"""On which CPUs the contenders of a row run.
 
-A placement holds while the contenders of a row are up. Must not know who they are.
+The time of a round trip depends more on this than on the contender. A placement holds while the
+contenders of a row are running. This file must not know which contenders they are.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ BUSY_LOOPS = 2
 
 
 class Placement(NamedTuple):
-    """`suffix` is what it adds to a row's key, `title` to its title."""
+    """`suffix` is added to the key of a row, and `title` to its title."""
 
     suffix: str
     title: str
@@ -23,7 +24,7 @@ class Placement(NamedTuple):
 
 @contextlib.contextmanager
 def one_core():
-    """Keep this process, and what it starts meanwhile, on one core."""
+    """Keep this process, and whatever it starts in the meantime, on one core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -34,7 +35,7 @@ def one_core():
 
 @contextlib.contextmanager
 def busy():
-    """Have two other processes compute."""
+    """Let two other processes compute in the meantime."""
     command = [sys.executable, "-c", "while True: pass"]
     loops = [subprocess.Popen(command) for _ in range(BUSY_LOOPS)]
     try:
@@ -49,5 +50,5 @@ ANYWHERE = Placement("", "", contextlib.nullcontext)
 IDLE = Placement("", ", cores idle", contextlib.nullcontext)
 ONE_CORE = Placement("-one-core", ", one core", one_core)
 BUSY = Placement("-busy", ", beside two busy loops", busy)
-#: Of round trips.
+#: The placements in which round trips are measured.
 ALL = (IDLE, ONE_CORE, BUSY) if hasattr(os, "sched_setaffinity") else (IDLE, BUSY)

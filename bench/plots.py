@@ -1,12 +1,14 @@
-"""Draws what was measured: `plots.py bench/measured.json bench/measured-peers.json` writes the
-pictures of docs/plots/, each for a light and for a dark page, and has `tables` write the tables of
-README.md and docs/speed.md. Must not measure anything.
+"""Draws the committed measurements.
 
-A picture has a panel for each row of the bench, with a bar for each contender; the array rows make
-a curve over size, if there are enough of them. `make bench-plots` calls it.
+`plots.py bench/measured.json bench/measured-peers.json` writes the pictures of docs/plots/, each
+for a light and for a dark page, and calls `tables` to write the tables of README.md and
+docs/speed.md. `make bench-plots` runs it. This file must not measure anything.
 
-The same measurement gives the same bytes, so that a test can compare: text stays text, names in the
-SVG come from a fixed salt, and no date is written.
+A picture has a panel for each row of the bench, with a bar for each contender. The array rows
+become a curve over the size, if there are enough of them.
+
+The same measurements always give the same bytes, so that a test can compare them: text stays text,
+the names in the SVG come from a fixed salt, and no date is written.
 """
 
 import argparse
@@ -27,7 +29,7 @@ from tables import TABLE, TABLE_OF_PEERS, insert, medians
 ROOT = Path(__file__).parent.parent
 SUBJECT = "futures_actors"
 INCHES_WIDE, INCHES_BAR = 10, 0.3
-WORDS = 84  # letters of a reason that fit beside a name
+WORDS = 84  # how many letters of a reason fit beside a name
 
 
 class Palette(NamedTuple):
@@ -88,7 +90,7 @@ PICTURES = (
     Picture("arrays", "Arrays to a process and back", re.compile(r"array-\d")),
 )
 
-#: Of the run with peers, which all others disturb.
+#: These show the run with peers: their servers disturb the other contenders.
 PICTURES_OF_PEERS = tuple(
     Picture(f"peers-{name}", f"{title}, beside peers", wants)
     for name, title, wants in PICTURES
@@ -104,7 +106,7 @@ def spread(samples):
 
 
 def bars(title, rows, palette):
-    """A picture with a panel for each row."""
+    """Draw a picture with a panel for each row."""
     counts = [len(row["samples"]) + len(row["not_yet"]) for row in rows]
     height = INCHES_BAR * (sum(counts) + 2.2 * len(rows) + 1)
     figure = Figure(figsize=(INCHES_WIDE, height), layout="constrained")
@@ -147,7 +149,7 @@ def panel(axes, row, palette):
 
 
 def curves(title, rows, palette):
-    """Rates over the size of an array, both on logarithmic axes."""
+    """Draw the rate over the size of an array, both on logarithmic axes."""
     figure = Figure(figsize=(INCHES_WIDE, 5), layout="constrained")
     axes = figure.subplots()
     axes.set_title(
@@ -196,7 +198,7 @@ def spell(size):
 
 
 def svg(figure, title):
-    """The picture as text, which is the same at each call."""
+    """Return the picture as text, which is the same at each call."""
     file = io.StringIO()
     metadata = {"Title": title, "Date": None, "Creator": None}
     figure.savefig(file, format="svg", transparent=True, metadata=metadata)

@@ -1,7 +1,7 @@
-"""`python queued.py CONTENDER COUNT`: what COUNT waiting messages cost this process, as JSON.
+"""`python queued.py CONTENDER COUNT` prints how much memory COUNT waiting messages take, as JSON.
 
-A program of its own, so that no contender finds memory that another one left behind. The message is
-a small integer, which exists once: what grows is the contender's own. Nothing is timed here.
+This is a separate program, so that no contender reuses memory that another one has freed. Every
+message is the same small integer, so only the contender's own memory grows. Nothing is timed here.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 import contenders
 
 WARM_COUNT = (
-    1_000  # messages before the first reading: queues and allocators have their first pages
+    1_000  # messages before the first reading, so that queues and allocators have their first pages
 )
 SETTLE_S = 0.2  # a contender's own threads may still be moving the last messages
 

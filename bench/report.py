@@ -1,5 +1,7 @@
-"""What is printed and what the JSON holds. Takes results as they are; must not measure or judge
-beyond comparing a figure with its target.
+"""Prints the results and converts them to JSON.
+
+This file takes the results as they are. It must not measure anything, and may only compare a figure
+with its target.
 """
 
 import datetime as dt
@@ -17,7 +19,7 @@ PACKAGES = ("futures_actors", "cloudpickle", "numpy")
 
 
 def machine(peers=()):
-    """The interpreter's build, versions, machine and date, as printed first."""
+    """Return the interpreter's build, the versions, the machine and the date, printed first."""
     return {
         "python": f"{platform.python_implementation()} {sys.version}".replace("\n", " "),
         "build": build(),
@@ -117,7 +119,7 @@ def line(result, name):
 
 
 def verdict(result, name):
-    """Why this contender has fewer rounds, if it has, and the targets whose place is its line."""
+    """Return the notes in a contender's line: shared CPUs, missing rounds, and its targets."""
     rounds = len(result.samples.get(name, ()))
     told = [
         f"{bound(target, result.row.unit)}: {outcome(target, result.figure(target))}"
@@ -151,7 +153,7 @@ def three_quartiles(values):
 
 
 def number(value):
-    """Three significant digits, without an exponent."""
+    """Format with three significant digits and without an exponent."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{2 if abs(value) < 10 else 1}f}" if abs(value) >= 1 else f"{value:.3g}"

@@ -1,7 +1,7 @@
-"""The rows of the table: who does which work, how often, and what the project has set itself to
-reach. Data only: the work is in `workloads.py`, the contenders are in `contenders.py`.
+"""The rows of the table: which contenders do which work, how often, and the targets of the project.
 
-The first contender of a row is its subject. Ratios are the subject's figure divided by the other's.
+This file is only data: the work is in `workloads.py`, the contenders are in `contenders.py`. The
+first contender of a row is its subject. A ratio is the subject's figure divided by the other's.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ import placements
 import workloads as work
 
 MIB = 1 << 20
-UPSTREAM_OF_POOL = 1_855 / 1_989  # bytes a queued message, measured in one run
+UPSTREAM_OF_POOL = 1_855 / 1_989  # bytes per queued message, measured in one run
 
 
 class Unit(NamedTuple):
-    """How a sample is shown, and which direction is good."""
+    """How a sample is shown, and whether higher or lower is better."""
 
     label: str
     better: str
@@ -26,7 +26,7 @@ class Unit(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The subject's figure, divided by the reference's if there is one, against a bound."""
+    """A bound on the subject's figure, divided by the reference's figure if there is one."""
 
     relation: str
     bound: float
@@ -38,7 +38,7 @@ class Target(NamedTuple):
 
 
 class Amount(NamedTuple):
-    """Rounds, the first of which may be thrown away, and the size of each sample."""
+    """The number of rounds, how many are thrown away first, and the size of each sample."""
 
     repeats: int
     size: int
@@ -55,9 +55,9 @@ class Row:
     full: Amount
     fast: Amount
     targets: tuple[Target, ...] = ()
-    kept_open: bool = True  # else each sample starts the contender itself
+    kept_open: bool = True  # otherwise each sample starts the contender itself
     placement: placements.Placement = placements.ANYWHERE
-    shows_cpus: bool = False  # in how many rounds the two sides were on one CPU
+    shows_cpus: bool = False  # show in how many rounds the two sides were on one CPU
     is_growth: bool = False  # ratios are the other's figure divided by the subject's
 
 
@@ -75,12 +75,12 @@ FORK, FORKSERVER, SPAWN = (f"{PROCESS_POOL} {method}" for method in ("fork", "fo
 
 
 def gigabytes_per_second(length_bytes):
-    """Each byte counts once an echo, although it travels both ways."""
+    """Return a unit that counts each byte once per echo, although it travels both ways."""
     return Unit("GB/s", "higher", lambda ns: length_bytes / ns)
 
 
 def round_trip_rows(kind, contenders, *, full, fast, targets):
-    """A row in each placement: on which CPUs the two sides run decides more than anything else."""
+    """Return a row for each placement: the CPUs that the two sides run on matter most."""
     return [
         Row(
             key=f"{kind}-round-trip{placement.suffix}",
@@ -179,7 +179,7 @@ def process_rows(limits=(), others=()):
 
 
 def turn_rows(kind, actor, *, is_fast):
-    """How the cost of a message grows with the actors that live."""
+    """Return rows that show how the cost of a message grows with the number of actors."""
     widths = (1, 10) if is_fast else (1, 10, 100)
     crews = tuple(who.Crew(actor, width) for width in widths)
     return (
@@ -207,7 +207,7 @@ def turn_rows(kind, actor, *, is_fast):
 
 
 KIB, GIB = 1 << 10, 1 << 30
-#: The lengths of arrays, and how often each is echoed in a sample.
+#: The lengths of arrays, and how often a sample echoes each.
 ECHOES = (
     (4 * KIB, 100),
     (16 * KIB, 100),
@@ -224,7 +224,7 @@ ECHO_TARGETS = {
     MIB: (Target(">=", 10, PROCESS_POOL),),
     64 * MIB: (Target(">=", 25, PROCESS_POOL), Target(">=", 0.4, COPY)),
 }
-#: Of these a copy through a pipe takes seconds.
+#: A copy of so many bytes through a pipe takes seconds.
 HUGE_BYTES = 256 * MIB
 
 
@@ -275,7 +275,7 @@ def one_way_row(length_bytes):
 
 
 def array_contenders(job):
-    """Those that take an array to another process, ours first."""
+    """Return the contenders that pass an array to another process, ours first."""
     kinds = (who.ProcessActor, who.ProcessPool, who.PipeLoop, who.SharedMemoryByHand)
     return tuple(kind(job) for kind in kinds)
 
@@ -349,7 +349,7 @@ def memory_row(kind, contenders, *targets):
 
 
 def all_rows(limits=(), *, with_peers=False, is_fast=False):
-    """In this order: nothing forks after numpy is imported, nor while a thread of ours lives."""
+    """Return all rows, ordered so that nothing forks once numpy is imported or a thread runs."""
     others = (peers.Loky, peers.Ray, peers.OnRay, peers.Dask) if with_peers else ()
     return (
         *start_rows(),

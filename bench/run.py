@@ -1,5 +1,7 @@
-"""`make bench`: the entry, and nothing else. Children of the pools import this file again as their
-main module, so it must import nothing that they do not need; the work is in `cli.py`.
+"""The entry point of `make bench`.
+
+Children of the pools import this file again as their main module, so it must not import anything
+that they do not need. `cli.py` does the work.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The tables of README.md and docs/speed.md, made from what was measured. `plots.py` calls it."""
+"""Makes the tables of README.md and docs/speed.md from the measurements, called by `plots.py`."""
 
 import re
 import statistics
@@ -8,7 +8,7 @@ from report import number
 
 
 class Table(NamedTuple):
-    """Between two marks of a page: `compared` are its columns, whom a row is compared with."""
+    """A table between two marks of a page. `compared` are its columns: the other contenders."""
 
     mark: str
     wants: re.Pattern
@@ -34,12 +34,12 @@ def medians(row):
 
 
 def table(measured, wanted):
-    """A table as Markdown."""
+    """Return a table as Markdown."""
     lines = [
         "| | futures_actors | " + " | ".join(f"`{name}`" for name in wanted.compared) + " |",
         "|---|---|" + "---|" * len(wanted.compared),
     ]
-    # What begins once comes last.
+    # The times of a start come last: a program pays them once.
     for row in sorted(measured["rows"], key=lambda row: row["row"].startswith("start")):
         if not wanted.wants.match(row["row"]):
             continue
@@ -55,7 +55,7 @@ def table(measured, wanted):
 
 
 def times(row, ours, name, values):
-    """How many times as fast the subject was: several start methods of a pool have one each."""
+    """Return how many times as fast the subject was, for each start method if there are several."""
     if name in row["not_yet"]:
         return "wrong answers" if "WrongAnswer" in row["not_yet"][name] else "not measured"
     found = {other: value for other, value in values.items() if other.startswith(name)}
@@ -73,7 +73,7 @@ def described(measured):
     versions = ", ".join(
         f"{name} {version}"
         for name, version in machine["versions"].items()
-        if name not in ("futures_actors", "dask")  # it is `distributed` that has actors
+        if name not in ("futures_actors", "dask")  # the actors are in `distributed`
     )
     return (
         f"{machine['python'].partition(' (')[0]} ({machine['build']}), {versions}, "
@@ -83,7 +83,7 @@ def described(measured):
 
 
 def insert(page, measured, wanted):
-    """Put the table between its marks of a page, if that has them."""
+    """Put the table between its marks, if the page has them."""
     begin = f"<!-- {wanted.mark}: made by make bench-plots -->\n"
     end = f"<!-- {wanted.mark}: end -->"
     before, found, rest = page.partition(begin)

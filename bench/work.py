@@ -1,13 +1,14 @@
-"""The objects that every contender keeps, and how the child of a pool reaches its own.
+"""The objects that do the work, and the functions by which the child of a pool reaches its object.
 
-Every child imports this file, so it must import nothing. Nothing here may know who is measured.
+Every child imports this file, so it must not import anything. It must not know which contender is
+measured.
 """
 
 PAGE_ITEMS = 512  # 64-bit items in a page of 4,096 bytes
 
 
 class Counter:
-    """Its answer depends on every message before, so lost state, order or messages show."""
+    """Counts messages: the answer shows whether a message, the order or the state was lost."""
 
     def __init__(self):
         self.count = 0
@@ -18,7 +19,7 @@ class Counter:
 
 
 class Signer(Counter):
-    """Echoes a 64-bit array, having read each page and put the count into its first item."""
+    """Reads each page of a 64-bit array, puts the count into its first item, and echoes it."""
 
     def handle(self, array):
         self.count += 1
@@ -28,7 +29,7 @@ class Signer(Counter):
 
 
 class Reader(Counter):
-    """Reads each page of an array and answers with the count alone."""
+    """Reads each page of an array and answers only with the count."""
 
     def handle(self, array):
         self.count += 1
@@ -37,7 +38,7 @@ class Reader(Counter):
 
 
 class Gate(Counter):
-    """A Counter that a message naming a FIFO holds up until its writing end is closed."""
+    """A Counter that waits when a message names a FIFO, until the FIFO's writing end is closed."""
 
     def handle(self, message):
         if isinstance(message, str):
@@ -47,18 +48,18 @@ class Gate(Counter):
 
 
 def read_pages(array):
-    """Read an item of every page, so that mapped memory that was not copied costs time here."""
+    """Read one item of every page, so that the time to map untouched memory counts too."""
     return int(array[::PAGE_ITEMS].max())
 
 
-#: The state of the thread that opens it, as the kernel tells it.
+#: The kernel reports here the state of the thread that opens the file.
 THREAD_STATUS = "/proc/thread-self/stat"
 
 
 def cpu():
-    """The CPU that the calling thread runs on."""
+    """Return the number of the CPU that the calling thread runs on."""
     with open(THREAD_STATUS) as file:  # noqa: PTH123 - no import here
-        # Fields are counted from the one after the name, which may have any character.
+        # Count the fields after the name, because the name may contain spaces and parentheses.
         return int(file.read().rpartition(")")[2].split()[36])
 
 
@@ -79,7 +80,7 @@ _kept = []
 
 
 def keep(job):
-    """Initializer of a pool's process: make the object that its later calls share."""
+    """Create the object that later calls share. This is the initializer of a pool's process."""
     _kept[:] = [JOBS[job]()]
 
 
@@ -88,7 +89,7 @@ def handle(message):
 
 
 def serve(connection, job):
-    """The hand-written loop: what one writes today with `multiprocessing.Pipe`."""
+    """The loop that a programmer writes by hand with `multiprocessing.Pipe`."""
     kept = JOBS[job]()
     try:
         while True:
@@ -98,7 +99,7 @@ def serve(connection, job):
 
 
 def serve_shared(connection, job):
-    """The same with `multiprocessing.shared_memory`: a name, then shapes of what is in it."""
+    """The same with `multiprocessing.shared_memory`: gets a name, then the shapes of its arrays."""
     from multiprocessing import shared_memory
 
     kept = JOBS[job]()

@@ -1,7 +1,8 @@
-"""What is timed: each workload takes a contender and a size, checks every answer, gives one sample.
+"""The workloads: each takes a contender and a size, checks every answer, and returns one sample.
 
-The only file that reads the clock. Nothing but the work may stand between two readings; answers are
-checked after the second. A sample is nanoseconds (or bytes) per message; `rows.py` gives it a unit.
+Only this file times the contenders. Only the work may happen between two readings of the clock:
+answers are checked after the second one. A sample is nanoseconds (or bytes) per message, and
+`rows.py` gives it a unit.
 """
 
 import gc
@@ -17,7 +18,7 @@ from contenders import NotYetError, OwnClock
 HERE = Path(__file__).parent
 DEPTH = 64
 QUEUED_LIMIT_S = 120
-BURST = 20  # messages before each sample, unmeasured: the contender before has used the caches
+BURST = 20  # unmeasured messages before each sample: the last contender has filled the caches
 
 
 class WrongAnswerError(Exception):
@@ -25,7 +26,7 @@ class WrongAnswerError(Exception):
 
 
 def timed(call, *args):
-    """Nanoseconds of `call(*args)` and what it returned, with the collector off as in timeit."""
+    """Return the nanoseconds of `call(*args)`, and its result. As in timeit, `gc` is off."""
     gc.collect()
     gc.disable()
     try:
@@ -56,7 +57,7 @@ def sliding_window(post, take, messages):
 
 
 def messages(pattern):
-    """A sample that sends `size` integers in the given pattern: nanoseconds per message."""
+    """Return a sample that sends `size` integers in this pattern: nanoseconds per message."""
 
     def sample(contender, size):
         if isinstance(contender, OwnClock):
@@ -93,7 +94,7 @@ def expect(contender, answers, expected):
 
 
 def arrays(length_bytes):
-    """A sample that echoes an array of that length `size` times: nanoseconds per echo."""
+    """Return a sample that echoes an array of this length `size` times: nanoseconds per echo."""
 
     def sample(contender, size):
         import numpy as np
@@ -101,7 +102,7 @@ def arrays(length_bytes):
         array = np.arange(length_bytes // 8, dtype=np.int64)
         array[0], array[-1] = -1, contender.handled  # no two samples send the same array
         echo_often(contender, array, 1)  # unmeasured, as with messages
-        contender.answer = None  # else the first echo would need memory beside that: cold
+        contender.answer = None  # release it, so that the first echo reuses its memory
         first = contender.handled + 2
         ns, counts = timed(echo_often, contender, array, size)
         contender.handled += 1 + size
@@ -113,8 +114,8 @@ def arrays(length_bytes):
 
 
 def arrays_one_way(length_bytes):
-    """A sample that sends an array of that length `size` times, one after the other, and gets an
-    integer for each: nanoseconds per message."""
+    """Return a sample that sends an array of this length `size` times, one after the other, and
+    gets an integer for each: nanoseconds per message."""
 
     def sample(contender, size):
         import numpy as np
@@ -131,8 +132,8 @@ def arrays_one_way(length_bytes):
 
 
 def echo_often(contender, array, size):
-    """Each answer replaces the one before, so that each echo but the first pays for releasing
-    one."""
+    """Echo the array `size` times. Each answer replaces the last one, so that the time to release
+    it counts too."""
     counts = []
     for _ in range(size):
         contender.answer = contender.echo(array)
@@ -150,7 +151,7 @@ def expect_copy(contender, array, answer):
 
 
 def start_to_first_answer(contender, size):
-    """Nanoseconds from the start to the first answer. The end is not counted."""
+    """Return the nanoseconds from the start to the first answer. The shutdown does not count."""
     total_ns = 0
     for _ in range(size):
         ns, answer = timed(first_answer, contender)
@@ -166,10 +167,10 @@ def first_answer(contender):
 
 
 def bytes_per_queued_message(contender, size):
-    """Bytes that each of `size` waiting messages and its future add to a process of its own."""
+    """Return how many bytes each of `size` waiting messages and its future adds to a process."""
     if not Path("/proc/self/statm").exists():
         raise NotYetError("needs /proc/self/statm")
-    contender.probe()  # here, so that what fails only over there is a failure
+    contender.probe()  # check here, so that an error in the new process is a real failure
     done = subprocess.run(
         [sys.executable, HERE / "queued.py", type(contender).__name__, str(size)],
         stdout=subprocess.PIPE,
