@@ -261,20 +261,20 @@ impl Server {
         }
     }
 
-    /// Ends the message that it has begun on, whose cell needed nothing of Python's a moment ago. Says
-    /// whether a thread waited for that.
+    /// Settles the current message, detached. A moment ago its cell needed no Python. Says whether a
+    /// thread waited for that.
     ///
-    /// The actor looks first whether there is another message. Only if there is none it detaches, and
-    /// then ends this one: a caller that waits finds the GIL free, where it would else have to wait for
-    /// that anew, asleep. It never begins another message before.
+    /// The actor first looks for another message. Only if there is none it detaches, and then settles
+    /// this one, so that a waiting caller finds the GIL free and need not sleep for it. The next
+    /// message begins only after this.
     fn settle_detached(&mut self, outcome: Outcome) -> Awaited {
         let Some(cell) = &self.begun else {
             return Awaited::No;
         };
         let awaited = Awaited::by(cell.done());
         settle::settle(cell, outcome);
-        // Where the future is gone already, the answer goes with the cell. Else it goes with the
-        // future, which a thread drops that is attached.
+        // If the future is gone, the answer is dropped here, attached. Otherwise it is dropped with
+        // the future, by a thread that is attached.
         if Arc::strong_count(cell) == 1 {
             Python::attach(|_| self.begun = None);
         }

@@ -29,7 +29,8 @@ pub(in crate::py) enum Fault {
         broken: Option<Broken>,
         /// Whether `terminate()` or `kill()` was called.
         force: Option<Force>,
-        /// Whether it was ever a process that serves: else what was started may be no Python.
+        /// Whether the child ever served messages. If not, the program that was started may not be
+        /// Python.
         has_begun: bool,
     },
     /// `terminate()` or `kill()` was called, but the actor cannot be ended from outside.

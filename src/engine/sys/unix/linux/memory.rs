@@ -21,7 +21,8 @@ pub(in crate::engine::sys::unix) fn anonymous_file() -> Result<Handle> {
 }
 
 /// Moves a mapping over another of the same length. The kernel does it in one step for every other
-/// thread: whoever touches the memory meanwhile waits. For `SharedBytes`, which has both.
+/// thread: one that touches the memory meanwhile waits. Only `SharedBytes` calls it, which owns both
+/// mappings.
 pub(in crate::engine::sys::unix) fn move_mapping(
     from: *mut c_void,
     len_bytes: usize,
@@ -88,8 +89,8 @@ pub(in crate::engine) fn available_bytes() -> Option<u64> {
 }
 
 /// Copies the pages that a fork has left shared with the process that forked, as writing to each
-/// would: all at once is several times as fast as one by one when they are needed. Larger mappings
-/// than an interpreter has of itself are left alone: they are worth sharing, or a thread's stack.
+/// would: all at once is several times as fast as one by one when they are needed. It skips mappings
+/// that are larger than an interpreter's own: they are better shared, or are stacks of threads.
 pub fn unshare_pages() {
     for mapping in std::fs::read_to_string("/proc/self/maps")
         .unwrap_or_default()

@@ -64,8 +64,8 @@ impl Witness {
         Ok(Armed { start })
     }
 
-    /// Whether it is not armed, and every process that was forked while it was is gone. Once it
-    /// says so it cannot be armed again.
+    /// True if it is disarmed, and all processes that were forked while it was armed have ended. It
+    /// cannot be armed again after that.
     pub(in crate::engine) fn is_gone(&self) -> bool {
         let seal = || rustix::fs::fcntl_add_seals(&self.file.0, SealFlags::WRITE);
         attempt(Call::Control, seal).is_ok()

@@ -51,8 +51,8 @@ pub(in crate::engine::sys::unix) fn watch(pid: Pid) -> Result<OwnedFd> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
 }
 
-/// By its number, which is free for another process once this one has been reaped: so first a look
-/// whether it has ended.
+/// Signals by pid. The pid of a reaped process may be another's, so this first checks that the
+/// process has not ended.
 pub(in crate::engine::sys::unix) fn signal_watched(
     watch: &Handle,
     pid: Pid,

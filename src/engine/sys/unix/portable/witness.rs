@@ -1,4 +1,4 @@
-//! Whether forked processes are there cannot be told: they have no blocks that they need.
+//! This system cannot watch forked processes. It does not have to: it has no blocks that they share.
 
 use crate::engine::sys::error::{Error, Result};
 
