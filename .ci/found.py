@@ -3,9 +3,9 @@
 
     .ci/found.py FOLDER PYTHON [NAME...]
 
-FOLDER has a `run.py` that runs them and prints a line for each, `NAME PASS|FAIL|HANG|SKIP (more)`;
-PYTHON has the package. The exit code is 1 if a scenario fails that is not in the list below, or if
-one in the list passes: then it must leave the list.
+FOLDER has a `run.py` that runs them and prints a line for each, `NAME PASS|FAIL|HANG|SKIP (more)`.
+The package is installed in PYTHON. The exit code is 1 if a scenario fails that is not in the list
+below, or if one in the list passes: then it must be removed from the list.
 """
 
 import os
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-#: Scenarios that do not pass yet, and what they need.
+#: Scenarios that do not pass yet, each with the reason.
 EXPECTED_TO_FAIL = {
     "await_full_mailbox": "async handlers, which wait for room without blocking",
 }
@@ -22,7 +22,7 @@ VERDICT = re.compile(r"^([a-z]\w*) +(PASS|FAIL|HANG|SKIP)\b")
 
 
 def main(folder: str, python: str, *names: str) -> int:
-    """Run the scenarios and print what differs from the expectation."""
+    """Run the scenarios and print each result that is not as expected."""
     run = Path(folder) / "run.py"
     if not run.is_file():
         print(f"no scenarios in {folder}: none ran")

@@ -1,8 +1,9 @@
-"""Which file imports which: no two in a circle, and none upward through the floors below.
+"""Checks which file imports which: no circles, and no imports upward through the floors below.
 
-For Rust it reads `use` declarations and the paths that begin with `crate::` or `super::`, tests
-included; for Python the imports, those inside functions included, but not those that only a type
-checker sees. An import of a name counts for the file that defines it, not for one that hands it on.
+In Rust it reads `use` declarations and the paths that begin with `crate::` or `super::`, including
+those in tests. In Python it reads all imports, including those inside functions, except those that
+only a type checker sees. An import counts for the file that defines the name, not for a file that
+re-exports it.
 """
 
 import ast
@@ -12,8 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-# From the top: a file or folder may import what stands on a lower floor, and nothing of its own
-# floor but itself. A tree without floors is searched for circles only.
+# The floors, from the top: a file or folder may only import from lower floors, or from itself. A
+# tree without floors is only searched for circles.
 FLOORS = {
     "src": ("py", "engine"),
     "src/py": (
@@ -46,7 +47,7 @@ FLOORS = {
 
 
 class Import(NamedTuple):
-    """A line of one file that imports another. Files are named by their parts, without suffix."""
+    """A line that imports another file. A file is named by its path's parts, without suffix."""
 
     source: tuple[str, ...]
     target: tuple[str, ...]
@@ -57,7 +58,7 @@ class Tree:
     """The files of one language under a folder."""
 
     def __init__(self, repository, folder, suffix, tops):
-        """Find the files; one that is named as one of `tops` stands for its folder."""
+        """Find the files. A file with a name in `tops` stands for its folder."""
         self.repository = Path(repository)
         self.folder = Path(folder)
         self.files = {}
@@ -79,7 +80,7 @@ class Tree:
         return None, parts
 
     def resolve(self, parts, seen=frozenset()):
-        """Return the files that define what a path of names leads to: one for each condition."""
+        """Return the files that define the end of a path of names: one for each condition."""
         module, rest = self.module_of(parts)
         if not rest or (module, rest[0]) in seen:
             return {module} - {None}
@@ -107,7 +108,7 @@ RUST = re.compile(
 
 
 def rust_imports(tree):
-    """Return the imports of a tree of Rust."""
+    """Return the imports of a Rust tree."""
     found = []
     for module, path in tree.files.items():
         text = COMMENT_OR_STRING.sub(
@@ -125,7 +126,7 @@ def rust_imports(tree):
 
 
 def in_modules(text, module):
-    """Yield each `use` and each path of a file, with the module that it is in."""
+    """Yield each `use` and each path of a file, with the module around it."""
     scopes = []
     for match in RUST.finditer(text):
         if match["open"]:
@@ -139,7 +140,7 @@ def in_modules(text, module):
 
 
 def leaves(use):
-    """Yield each path of a `use`, and the name that it gets."""
+    """Yield each path of a `use`, and the name that the file gives it."""
     use = use.strip()
     if "{" in use:
         prefix, _, inner = use.partition("{")
@@ -153,7 +154,7 @@ def leaves(use):
 
 
 def split_at_commas(text):
-    """Split the inside of a brace where no inner brace is open."""
+    """Split the inside of a brace at the commas that are not inside an inner brace."""
     depth, part = 0, ""
     for letter in text:
         depth += (letter == "{") - (letter == "}")
@@ -166,7 +167,7 @@ def split_at_commas(text):
 
 
 def absolute(tree, here, path):
-    """Return the names from the crate's root that a path leads by; None: to another crate."""
+    """Return a path's names from the root of the crate, or None if it is of another crate."""
     first, *rest = path.split("::")
     if first == "crate":
         return tuple(rest)
@@ -181,7 +182,7 @@ def absolute(tree, here, path):
 
 
 def python_imports(tree, package):
-    """Return the imports of a package of Python."""
+    """Return the imports of a Python package."""
     found = []
     for module, path in tree.files.items():
         is_package = path.name == "__init__.py"
@@ -196,7 +197,7 @@ def python_imports(tree, package):
 
 
 def import_statements(node):
-    """Yield each import below a node that is made at run time, and its names."""
+    """Yield each import below a node that is executed at run time, and its names."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.Import, ast.ImportFrom)):
             yield child, [(alias.name, alias.asname or alias.name) for alias in child.names]
@@ -208,7 +209,7 @@ def import_statements(node):
 
 
 def imported(node, name, module, package, *, is_package):
-    """Return the names from the package's root that an import leads by; None: elsewhere."""
+    """Return an import's names from the root of the package, or None if it is of another one."""
     if isinstance(node, ast.Import):
         path = name.split(".")
     elif node.level:
@@ -221,7 +222,7 @@ def imported(node, name, module, package, *, is_package):
 
 
 def imports_between_files(tree, found):
-    """Return what of the imports found is of one file by another."""
+    """Return those of the imports by which one file imports another file of the tree."""
     return sorted(
         {
             Import(source, file, line)
@@ -252,7 +253,7 @@ def circles(imports):
 
 
 def floor_of(parts, floors):
-    """Return the number of the floor that a file stands on; None: on none."""
+    """Return the number of a file's floor, or None if it has no floor."""
     if parts:
         for number, rooms in enumerate(floors):
             if parts[0] in rooms.split():
@@ -261,7 +262,7 @@ def floor_of(parts, floors):
 
 
 def named_circles(tree, imports):
-    """Yield lines about each circle."""
+    """Yield lines that describe each circle."""
     for circle in circles(imports):
         yield "a circle of files: " + ", ".join(sorted(map(tree.name, circle)))
         for each in imports:
@@ -270,7 +271,7 @@ def named_circles(tree, imports):
 
 
 def upward(tree, imports, folder, rooms):
-    """Yield a line for each file in a folder without a floor, and for each import upward."""
+    """Yield a line for each file of a folder that has no floor, and for each import upward."""
     prefix = Path(folder).relative_to(tree.folder).parts
     length = len(prefix)
     inside = {
@@ -292,7 +293,7 @@ def upward(tree, imports, folder, rooms):
 
 
 def check(repository, floors=FLOORS):
-    """Return what is wrong with the imports of a repository."""
+    """Return a line for each fault in the imports of a repository."""
     rust = Tree(repository, "src", ".rs", ("lib", "mod"))
     trees = [(rust, rust_imports(rust))]
     for package in sorted(Path(repository, "python").glob("*/__init__.py")):

@@ -1,17 +1,17 @@
-"""Functions that actors of the stress suite are asked to run, and objects that they are sent."""
+"""Functions that actors of the stress suite run, and objects that they receive."""
 
 import os
 import pickle
 
 
 def remember(actor, thread):
-    """Return which process this is, and how many messages it has remembered."""
+    """Return the id of this process, and how many messages the actor has remembered."""
     actor.log.append(thread)
     return os.getpid(), len(actor.log)
 
 
 class View:
-    """Has memory as it has come, which is a block's where it has come in one."""
+    """Keeps the memory in which it arrived: if that is a shared block, this refers to the block."""
 
     def __init__(self, data):
         self.data = data

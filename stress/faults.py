@@ -1,5 +1,8 @@
-"""The n-th system call fails, for n from 1 on, in the parent and in the child, with each error that
-such a call can have: every future ends, with its answer or a clear error, and nothing is left."""
+"""Makes the n-th system call fail, for n = 1, 2, ..., in the parent and in the child.
+
+Each call fails with every error that it can have. Every future must end, with its answer or a clear
+error, and nothing may be left behind.
+"""
 
 import contextlib
 import os
@@ -12,23 +15,23 @@ from deeds import View
 from futures_actors import BrokenActor, _core
 from residents import PATIENCE, leaks_since, snapshot
 
-#: What an executor that cannot be started raises, and what a future may end with.
+#: Errors that may be raised if an actor cannot be started, and errors that a future may end with.
 START_FAULTS = (OSError, RuntimeError, MemoryError)
-#: NotImplementedError: there was no descriptor of the child to be had, for tracebacks.
+#: `dump_traceback` raises NotImplementedError if no descriptor of the child could be opened.
 FAULTS = (BrokenActor, OSError, MemoryError, NotImplementedError, futures.CancelledError)
-#: Whether log records arrive is not checked.
+#: The suite does not check whether the log records arrive.
 MESSAGES = [
     *((tasks.echo, number) for number in range(12)),
     (tasks.echo, "x" * 300_000),
     (tasks.echo, bytearray(b"y" * 100_000)),
     (tasks.echo, [bytearray(b"z" * 20_000)] * 3),
-    # Both of them go back in the block that they have come in.
+    # Both of them go back in the block in which they came.
     (tasks.echo, View(b"v" * 50_000)),
     (tasks.echo, View(b"w" * 2_000_000)),
     (loggers.log, "stress", "debug", "text"),
     *((tasks.echo, number) for number in range(12)),
 ]
-#: What the actor that is started again is asked; at the first of these its process ends.
+#: `AGAIN` is sent to an actor that is started again: its process ends at `DEATH`.
 DEATH = (tasks.exit_at_once, 3)
 AGAIN = [
     *((tasks.echo, number) for number in range(5)),
@@ -57,10 +60,10 @@ def available():
 
 
 def run(*, step=1, start_methods=("forkserver", "spawn")):
-    """Walk through the calls of the parent, then of the child; every `step`-th call."""
+    """Make every `step`-th call of the parent fail, and then every `step`-th call of the child."""
     figures = Figures()
     for start_method in start_methods:
-        # By another method the calls are nearly the same, and take their time.
+        # The other start methods make nearly the same calls and are slow, so try fewer of them.
         factor = 1 if start_method == start_methods[0] else 5
         for life in (one_life, two_lives):
             walk_parent(figures, life, start_method, step * factor)
@@ -94,7 +97,7 @@ def walk_child(figures, life, start_method, step):
             what = f"call {nth} of the child in {life.__name__}, error {which}"
             with planned_for_child(nth, which), quiet():
                 told = held(figures, life, start_method, what)
-            # A child that cannot answer has died of the fault.
+            # If the child cannot answer, the fault has killed it.
             _, struck = told or (calls, 1)
             figures.injected += struck
             if not struck:
@@ -139,7 +142,7 @@ def held(figures, life, start_method, what):
 
 
 def one_life(figures, start_method):
-    """Start an actor, use it, end it; return what the child says of its plan, if it can."""
+    """Start an actor, use it and end it. Return the child's plan, or None if it cannot answer."""
     try:
         executor = actors.ProcessDo.options(start_method=start_method).executor()
     except START_FAULTS:
@@ -149,7 +152,7 @@ def one_life(figures, start_method):
     try:
         for message in MESSAGES:
             posted.append(executor.post(message))
-        # One by one: these messages take another path.
+        # Messages that are sent one by one take another path.
         for number in range(12):
             future = executor.post((tasks.echo, number))
             posted.append(future)
@@ -170,7 +173,7 @@ def one_life(figures, start_method):
 
 
 def two_lives(figures, start_method):
-    """As `one_life`, of an actor that dies and is started again; the plan is the second child's."""
+    """Like `one_life`, but the actor dies and is restarted. Return the plan of the second child."""
     options = {"start_method": start_method, "max_restarts": 3}
     try:
         executor = actors.ProcessDo.options(**options).executor()

@@ -1,5 +1,7 @@
-"""`make valgrind`: the stress suite, as little of it as there is, under valgrind's memcheck. Every
-process that takes part is checked."""
+"""`make valgrind`: runs the stress suite in its shortest form under valgrind's memcheck.
+
+It checks every process that takes part.
+"""
 
 import os
 import subprocess
@@ -7,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-#: What valgrind says when it meets a system call of later years: not a fault.
+#: valgrind prints these when it does not know a newer system call. They are not errors.
 NOT_FAULTS = (
     "WARNING: unhandled",
     "You may be able",
@@ -24,7 +26,7 @@ def main():
         command = [
             *("valgrind", "--quiet", "--trace-children=yes", f"--log-file={folder}/%p"),
             f"--suppressions={Path(__file__).with_name('libc.supp')}",
-            # valgrind knows no pidfd, which the fork server needs.
+            # valgrind does not support pidfd, which the fork server needs, so children are spawned.
             *(sys.executable, str(Path(__file__).with_name("run.py"))),
             *("--tiny", "--start-method", "spawn", *sys.argv[1:]),
         ]

@@ -1,6 +1,9 @@
-"""Random actors, posts, cancels, ends of every kind, from several threads, against a simple model:
-whatever comes, every future ends, cancelled messages are never handled, the others are handled once
-each and in the order that their thread posted them, and nothing is left."""
+"""Compares random histories of actors with a simple model.
+
+Several threads start actors, post, cancel, and end actors in every way. Whatever happens, every
+future must end, cancelled messages must never be handled, and the others must be handled once each,
+in the order in which their thread posted them. Nothing may be left behind.
+"""
 
 import contextlib
 import gc
@@ -42,7 +45,7 @@ class Figures:
 
 
 FIGURES = Figures()
-#: A future's states, in the order in which it may have them.
+#: The states of a future: it may only move to a state with a higher number.
 ORDER = {"PENDING": 0, "RUNNING": 1, "CANCELLED": 2, "CANCELLED_AND_NOTIFIED": 2, "FINISHED": 2}
 ENDS = ["terminate", "kill", "terminate_workers", "kill_workers"]
 
@@ -59,7 +62,7 @@ class Modelled:
         self.bounded = size is not None
         self.executor = actors.actor_class(actors.Do, kind).options(**options).executor()
         self.is_process = kind == "Process"
-        # By posting thread, in its order.
+        # The futures of each posting thread, in the order of its posts.
         self.posted = {}
         self.cancelled = set()
         self.states = {}
@@ -128,7 +131,7 @@ class Modelled:
                 assert self.states[future] != "PENDING", "it is pending, and cancel() was False"
 
     def see(self, future):
-        """Look at a future's state, which never goes back, and never changes once it is done."""
+        """Check that a future's state never goes back, and never changes once it is done."""
         before = self.states.get(future, "PENDING")
         now = future._state
         assert ORDER[now] >= ORDER[before], f"{before}, then {now}"
@@ -148,7 +151,7 @@ class Modelled:
         pid = self.executor.stats().pid
         if pid is None:
             return
-        with contextlib.suppress(ProcessLookupError):  # it is dead already
+        with contextlib.suppress(ProcessLookupError):  # the process is dead already
             os.kill(pid, signal.SIGKILL)
             self.add(kills=1)
             FIGURES.add(killed=1)
@@ -160,7 +163,7 @@ class Modelled:
 
     def close(self, *, wait, cancel):
         self.closed = True
-        # What `handle` has not begun is cancelled; which that is, the futures will say.
+        # Messages that have not begun are cancelled; only their futures show which ones these are.
         self.cancels_all = cancel or getattr(self, "cancels_all", False)
         self.executor.shutdown(wait=wait, cancel_futures=cancel)
 
@@ -172,7 +175,7 @@ class Modelled:
         for future in self.bad:
             error = future.exception()
             assert isinstance(error, TypeError | pickle.PicklingError | ActorDied), error
-        # By process, since each starts anew.
+        # Collect the answers by process, because each new process counts from zero.
         answers = {}
         started = 0
         for posted in self.posted.values():
@@ -183,7 +186,7 @@ class Modelled:
                 assert numbers == sorted(numbers), "out of order"
                 answers.setdefault(pid, []).extend(numbers)
             started += sum(getattr(answer, "started", False) for answer in mine)
-        # Each was handled once, and nothing else was handled in between.
+        # Each message was handled once, and no other message in between.
         for numbers in answers.values():
             assert sorted(numbers) == list(range(1, len(numbers) + 1)), sorted(numbers)
         assert len(answers) <= 1 + self.kills
@@ -196,7 +199,7 @@ class Modelled:
         FIGURES.add(restarts=stats.restarts)
 
     def answer(self, future):
-        """Return the answer, an `ActorDied`, or None for one that was cancelled."""
+        """Return the answer or the `ActorDied` of a future, or None if it was cancelled."""
         if future.cancelled():
             assert future in self.cancelled or self.cancels_all
             FIGURES.add(cancelled=1)
@@ -230,7 +233,7 @@ class Machine(stateful.RuleBasedStateMachine):
         restarts=strategies.booleans(),
     )
     def start(self, kind, method, size, restarts):
-        if get_start_method() == "spawn":  # there is no other
+        if get_start_method() == "spawn":  # this platform has no other method
             method = "spawn"
         self.every.append(Modelled(kind, method, size, restarts))
         return self.every[-1]
@@ -286,7 +289,7 @@ class Machine(stateful.RuleBasedStateMachine):
     def look(self, one):
         try:
             assert one.executor.dump_traceback(timeout=PATIENCE)
-        except NotImplementedError:  # under valgrind
+        except NotImplementedError:  # valgrind does not support it
             pass
         except BrokenActor:
             assert one.killed
@@ -323,7 +326,7 @@ class Machine(stateful.RuleBasedStateMachine):
         ),
     )
     def race(self, one, deeds):
-        """Do several things at once."""
+        """Do several things at once, each in a thread of its own."""
         failures = []
 
         def body(number, deed):
@@ -351,7 +354,7 @@ class Machine(stateful.RuleBasedStateMachine):
 
     def do(self, one, number, deed):
         if deed == "post":
-            # The order is known for each thread of each race.
+            # The order of messages is only known within one thread of one race.
             one.post(150, thread=(len(one.posted), number))
         elif deed == "tell":
             one.tell(100, PATIENCE)
@@ -374,7 +377,7 @@ class Machine(stateful.RuleBasedStateMachine):
             one.executor.shutdown()
             one.check()
         self.every.clear()
-        # Rules hold what they were given until the machine is gone.
+        # hypothesis keeps the arguments of rules alive as long as the machine.
         self.bundles.clear()
         self.names_to_values.clear()
         gc.collect()
@@ -392,7 +395,7 @@ def run(*, histories=200, steps=30):
         deadline=None,
         database=None,
         print_blob=True,
-        # A failure depends on the moment: looking for a smaller one would find none.
+        # A failure depends on timing, so hypothesis could not shrink the history that caused it.
         phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )

@@ -1,7 +1,7 @@
-"""A thread of the core panics at its n-th moment, for n from 1 on, in the parent and in the child.
+"""Makes a thread of the core panic at its n-th step, for n = 1, 2, ..., in parent and child.
 
-Every future ends, with its answer or with an error that says so. An actor that has failed messages
-is broken, its child ends, and nothing is left.
+Every future must end, with its answer or with an error that names the panic. An actor whose
+messages failed must be broken, its child must end, and nothing may be left behind.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from residents import PATIENCE, leaks_since, snapshot
 
 __all__ = ["available", "run"]
 
-#: Enough of each kind that each thread has to do with several at once.
+#: Enough messages of each kind that each thread handles several at once.
 MESSAGES = [
     *((tasks.echo, number) for number in range(6)),
     (loggers.log, "stress", "debug", "text"),
@@ -47,7 +47,7 @@ def run(*, step=1):
 
 
 def walk(figures, kind, step, planned):
-    # What the first actor of a program starts stays.
+    # The first actor of a program starts processes and threads that stay alive.
     live(figures, kind, "no panic")
     nth = 1
     while True:
@@ -56,7 +56,7 @@ def walk(figures, kind, step, planned):
             told = live(figures, kind, f"moment {nth} of {kind}, {planned.__name__}")
         figures.runs += 1
         assert not (left := leaks_since(before)), f"moment {nth} of {kind}: left {left}"
-        # A child that cannot tell has ended by it.
+        # If the child cannot answer, the panic has ended it.
         _, struck = plan if plan is not None else told or (0, 1)
         figures.panics += struck
         if not struck:
@@ -84,13 +84,13 @@ def planned_for_child(nth):
 
 
 def live(figures, kind, what):
-    """Start an actor, use it, end it; return what the child says of its plan, if it can."""
+    """Start an actor, use it and end it. Return the child's plan, or None if it cannot answer."""
     executor = KINDS[kind].executor()
     posted = []
     for message in MESSAGES:
         with contextlib.suppress(BrokenActor):
             posted.append((executor.post(message), message))
-    # One by one, which goes another way.
+    # Messages that are sent one by one take another path.
     for number in range(12):
         with contextlib.suppress(BrokenActor):
             future = executor.post((tasks.echo, number))

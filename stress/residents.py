@@ -1,5 +1,7 @@
-"""What this process has: descriptors, threads, children, shared memory, resident memory. A suite
-that leaves more of it behind than it found has a leak."""
+"""Counts what this process holds: descriptors, threads, children, shared and resident memory.
+
+A suite has a leak if it leaves more behind than it found.
+"""
 
 import gc
 import os
@@ -11,26 +13,26 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests/support"))
 
 import programs
 
-#: Seconds that anything may take before it counts as hung.
+#: After so many seconds an operation counts as hung.
 PATIENCE = int(os.environ.get("STRESS_PATIENCE", "60"))
 
 
 def snapshot():
     """Return descriptors, threads and children as a set."""
     me = os.getpid()
-    spares = programs.spares_of(me)  # each start takes one, and another one comes
+    spares = programs.spares_of(me)  # each start uses up one, and a new one is forked
     found = {("child", pid) for pid, _ in programs.descendants_of(me) if pid not in spares}
     found |= {("thread", task.name) for task in Path("/proc/self/task").iterdir()}
     for entry in Path("/proc/self/fd").iterdir():
         try:
             found.add(("descriptor", entry.name, str(entry.readlink())))
-        except OSError:  # the listing's own
+        except OSError:  # the descriptor of the listing itself
             continue
     return found
 
 
 def leaks_since(before):
-    """Wait until what is ending has ended, then return what was not in `before`."""
+    """Return what was not in `before`, after waiting for it to go away."""
     deadline = time.monotonic() + PATIENCE
     gc.collect()
     while (left := snapshot() - before) and time.monotonic() < deadline:
@@ -40,7 +42,7 @@ def leaks_since(before):
 
 
 def mapped_bytes():
-    """Return how much memory is mapped from files without a name, as ours is shared."""
+    """Return how many bytes of this package's shared memory are mapped."""
     total = 0
     for line in Path("/proc/self/maps").read_text().splitlines():
         if "/memfd:futures_actors" in line:

@@ -1,6 +1,6 @@
-"""`make stress`: everything that is random or long, with its figures at the end.
+"""`make stress`: runs the random and the long tests, and prints their figures at the end.
 
-`--short` is what `make test` does of it, `--tiny` is for valgrind. Parts can be named.
+`make test` runs the parts in the form of `--short`; `--tiny` is for valgrind. Arguments name parts.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def main():
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     size = arguments.size or "long"
     futures_actors.set_start_method(arguments.start_method)
-    # Deaths, and what they take along, are said there.
+    # Deaths of actors and lost messages are logged there; do not print them.
     logging.getLogger("futures_actors").addHandler(logging.NullHandler())
     lines = []
     for name in arguments.parts or PARTS:

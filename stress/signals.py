@@ -1,5 +1,7 @@
-"""SIGKILL, and SIGSTOP with SIGCONT, at random moments: every future ends, what was answered is
-right, `started` is never a lie, and nothing is left."""
+"""Sends SIGKILL, and SIGSTOP with SIGCONT, at random moments.
+
+Every future must end, answers and `started` must always be right, and nothing may be left behind.
+"""
 
 import contextlib
 import os
@@ -70,7 +72,7 @@ def one_round(figures, dice, begun):
 
 
 def one_round_with_restarts(figures, dice, begun):
-    """However often its process is killed, a message is lost only if it had begun."""
+    """Kill the process of an actor with restarts: a message may only be lost if it had begun."""
     begun.touch()
     with actors.ProcessDo.options(max_restarts=1000).executor() as executor:
         killer = threading.Thread(target=keep_killing, args=(figures, dice, executor))
@@ -124,7 +126,7 @@ def disturb(figures, dice, pid):
 
 
 def check(figures, posted, begun):
-    """Compare each future with what the actor has recorded."""
+    """Compare each future with the actor's record of begun messages."""
     begun = {int(line) for line in begun if line}
     for number, future in enumerate(posted):
         error = future.exception()
@@ -134,7 +136,7 @@ def check(figures, posted, begun):
             continue
         assert isinstance(error, ActorDied), error
         assert error.exitcode == -signal.SIGKILL, error
-        # A message may have begun just before it was recorded, but a recorded one has begun.
+        # A message that has begun may not be recorded yet, but a recorded one has certainly begun.
         assert error.started or number not in begun, f"{number} had begun"
         figures.died += 1
         figures.begun += error.started

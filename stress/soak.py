@@ -1,5 +1,7 @@
-"""Starts and stops many actors and sends many messages: what the process has stays flat, and every
-answer is right."""
+"""Starts and stops many actors and sends many messages.
+
+Every answer must be right, and the process must not hold more and more.
+"""
 
 import threading
 import time
@@ -31,7 +33,7 @@ def run(*, starts=2000, messages=5_000_000, threads=4, warm=8):
     """Do half of the work, measure, do the other half, and measure again."""
     figures = Figures()
     start = time.monotonic()
-    work(figures, warm, BATCH * 8, threads)  # what is made once is made
+    work(figures, warm, BATCH * 8, threads)  # so that whatever is created only once exists
     before, mapped = snapshot(), mapped_bytes()
     for _ in range(2):
         resident = resident_bytes()
@@ -46,7 +48,7 @@ def run(*, starts=2000, messages=5_000_000, threads=4, warm=8):
 
 
 def work(figures, starts, messages, threads):
-    """Share it between threads; every fourth actor is a thread's."""
+    """Split the work between threads. Every fourth actor is a thread actor."""
     failures = []
 
     def body(number):
@@ -67,7 +69,7 @@ def work(figures, starts, messages, threads):
 
 
 def one_actor(figures, kind, count):
-    """Have it add ones; its last answer counts them all."""
+    """Start an actor that adds ones: its last answer must be the number of messages."""
     sent = 0
     with kind.executor() as executor:
         while sent < count:

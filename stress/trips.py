@@ -1,6 +1,9 @@
-"""Messages go to and fro one by one, in several processes that share one processor: whatever gets
-between two steps of who waits and of the I/O thread, none waits for an answer that the other has
-read. A thread that is not the main one waits, since nothing ever wakes it but the answer."""
+"""Sends messages to and fro one by one, in several processes that share one processor.
+
+The waiting thread and the I/O thread may be interrupted between any two steps, but neither may wait
+for an answer that the other has read. The waiting thread is not the main thread, because only the
+answer ever wakes it.
+"""
 
 import os
 import subprocess
@@ -13,7 +16,7 @@ import actors
 import tasks
 
 PROCESSES = 3
-#: How long a process may take on top of its trips, on a machine that does other things.
+#: How many seconds longer than its trips a process may take, on a busy machine.
 PATIENCE = 40
 
 
@@ -43,7 +46,7 @@ def run(*, seconds):
 
 
 def travel(seconds):
-    """Return the number of trips, or `None` if one did not end."""
+    """Return the number of trips, or None if one did not end."""
     trips = 0
 
     def body():
