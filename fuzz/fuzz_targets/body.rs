@@ -1,6 +1,10 @@
-//! What a body may claim to refer to in shared memory. Checked: no panic; a reference is taken if and
-//! only if it is to a part of a block that has been sent, and then shows that; what is refused frees
-//! nothing; what is unpacked packs to the same bytes; memory grows with the body.
+//! Unpacks bodies with arbitrary references to shared memory. Checks that:
+//! - nothing panics;
+//! - a reference is accepted exactly when it lies in a block that has been sent, and then shows
+//!   that part of the block;
+//! - a refused reference frees nothing;
+//! - an unpacked body packs to the same bytes;
+//! - memory grows only with the body.
 //!
 //! An input is the body of a frame.
 
@@ -16,7 +20,7 @@ use futures_actors::engine::sys;
 use fuzz::blocks;
 use libfuzzer_sys::fuzz_target;
 
-/// The child's side of an arena in which the parent has filled blocks and sent them.
+/// The child's side of an arena: the parent has filled its blocks and sent them.
 static ARENA: LazyLock<Arc<Arena>> = LazyLock::new(|| {
     let (here, file) = Region::create().expect("memory");
     let theirs = sys::duplicate(&file).expect("a handle");
@@ -32,7 +36,7 @@ static ARENA: LazyLock<Arc<Arena>> = LazyLock::new(|| {
     Arc::new(Arena::join(Arc::new(there), Arc::new(theirs)))
 });
 
-/// What is sent has whole pages of memory, of which the end is zeros.
+/// A block that is sent takes whole pages, and the rest of its last page is zeros.
 const PAGE_BYTES: u64 = 16 * 1024;
 
 fn receive(reference: Reference) {
@@ -48,7 +52,7 @@ fn receive(reference: Reference) {
             assert_eq!(shown.len() as u64, reference.len_bytes);
             let is_filled = reference.at < sent.len_bytes;
             assert_eq!(shown[0], if is_filled { byte } else { 0 });
-            // It is sent again, as it were.
+            // Act as if the block were sent again, so that the next input can receive it.
             block.into_sole().expect("nobody else has it").leave();
         }
         (Err(NotReceived::Nonsense), None) => {}

@@ -1,6 +1,8 @@
-//! A hostile stream, read in arbitrary pieces. Checked: no panic; what decodes encodes to the same
-//! bytes; the pieces make no difference; memory grows with the bytes that came and not with what
-//! they claim.
+//! Decodes a hostile stream that is read in arbitrary pieces. Checks that:
+//! - nothing panics;
+//! - decoded frames encode to the same bytes;
+//! - the pieces make no difference;
+//! - memory grows with the bytes that came, not with the lengths that they claim.
 
 #![no_main]
 
@@ -8,7 +10,7 @@ use futures_actors::engine::ipc::frame::{Decoder, Frame, FrameError};
 use fuzz::{End, RESERVE_BYTES, Reads, decode_whole};
 use libfuzzer_sys::fuzz_target;
 
-/// A decoder, and what it has still to give.
+/// A decoder, and the frames that it must still return.
 struct Stream<'a> {
     decoder: Decoder,
     expected: &'a [Frame],
@@ -24,7 +26,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Reads it all, in pieces, and says how it ends.
+    /// Reads the whole stream in pieces, and returns how it ends.
     fn read(&mut self, stream: &[u8], pieces: &[(usize, bool)]) -> End {
         let read = self.try_read(stream, pieces);
         let end = match read {
@@ -53,7 +55,7 @@ impl<'a> Stream<'a> {
         self.drain()
     }
 
-    /// One read, of as much as there is room for.
+    /// Reads once, as many bytes as there is room for.
     fn fill(&mut self, bytes: &[u8]) -> Result<usize, FrameError> {
         let space = self.decoder.space()?;
         assert!(space.capacity() <= 2 * self.fed_bytes + 2 * RESERVE_BYTES);
@@ -85,7 +87,7 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(reader.read(&stream, pieces), end);
             fed_bytes = reader.fed_bytes;
         });
-        // Twice over for the inbox, twice for a large body, and that again while it moves.
+        // The inbox may take twice the bytes, and so may a large body, once more while it moves.
         let limit = 6 * (fed_bytes + RESERVE_BYTES) as u64;
         assert!(memory.bytes_max <= limit, "{fed_bytes}: {memory:?}");
     }

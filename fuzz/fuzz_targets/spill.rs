@@ -1,8 +1,10 @@
-//! What a dead child may have left in the memory that it shared. Checked: no panic; what decodes
-//! encodes to the same bytes, up to the first nonsense; memory grows with the length that is there
-//! and not with what is claimed; what is pushed comes back.
+//! Reads what a dead child may have left in the memory that it shared. Checks that:
+//! - nothing panics;
+//! - up to the first invalid byte, decoded frames encode to the same bytes;
+//! - memory grows with the bytes that are there, not with the lengths that they claim;
+//! - frames that are pushed are read again.
 //!
-//! An input is the length word and what follows it; the rest is zeros.
+//! An input is the length word and the bytes after it; the rest of the memory is zeros.
 
 #![no_main]
 
@@ -24,7 +26,7 @@ static MEMORY: LazyLock<(Region, File)> = LazyLock::new(|| {
     (shared, File::from(file))
 });
 
-/// The memory from the length word on, for this input.
+/// Returns the memory from the length word on, for this input.
 fn image(input: &[u8]) -> Vec<u8> {
     let mut image = vec![0; WORD_BYTES + SPILL_BYTES];
     let len = input.len().min(image.len());
@@ -32,7 +34,7 @@ fn image(input: &[u8]) -> Vec<u8> {
     image
 }
 
-/// The whole words that the length word covers.
+/// Returns the whole words that the length word covers.
 fn spilled(image: &[u8]) -> &[u8] {
     let (len, bytes) = image.split_first_chunk().expect("a length word");
     let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
@@ -50,7 +52,7 @@ fuzz_target!(|input: &[u8]| {
     let mut frames = Vec::new();
     let memory = allocation_counter::measure(|| frames = spill.frames());
     assert!(frames == expected);
-    // The shortest frame is 16 bytes there and 40 here, in a vector that doubles as it grows.
+    // The shortest frame has 16 bytes in the memory, and 40 in a vector that doubles as it grows.
     assert!(memory.bytes_max <= 10 * spilled(&image).len() as u64 + 1024);
 
     spill.clear();

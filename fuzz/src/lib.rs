@@ -1,13 +1,14 @@
-//! What the fuzz targets and the maker of their seeds share: how an input says what is read and in
-//! which pieces, and what a stream must decode to.
+//! Shared by the fuzz targets and the program that makes their seeds: how an input describes a
+//! stream and the pieces in which it is read, and what a stream must decode to.
 //!
 //! ```text
 //! 0        1                            1 + 3 × count
 //! ├ count ─┼─ pieces: (u16, u8) each ───┼─ bytes of the stream ──┤     little endian
 //! ```
 //!
-//! A piece takes that many bytes of the stream and adds KiB of zeros, so that a small input makes a
-//! large frame. What the pieces leave over comes last, as one more.
+//! A piece takes a number of bytes (the `u16`) from the stream and appends a number of KiB of zeros
+//! (the `u8`), so that a small input can make a large frame. Bytes that no piece takes form a last
+//! piece.
 
 use futures_actors::engine::ipc::body::Reference;
 use futures_actors::engine::ipc::frame::{
@@ -15,27 +16,28 @@ use futures_actors::engine::ipc::frame::{
     encode_done, renumber,
 };
 
-/// What a decoder may reserve before anything has come. That a frame is large from here on is no
-/// promise of its, but seeds lie on both sides of it.
+/// How much memory a decoder may reserve before any bytes have come. The decoder does not promise
+/// that frames count as large from this size on, but there are seeds on both sides of it.
 pub const RESERVE_BYTES: usize = 64 * 1024;
 
-/// What an input's stream is cut off at: room for a large frame's memory to grow a few times.
+/// A longer stream is cut off here. This is enough for the memory of a large frame to grow a few
+/// times.
 const LONGEST_STREAM_BYTES: usize = 512 * 1024;
 
 const PIECE_BYTES: usize = 3;
 const LAZY: u8 = 1 << 7;
 
-/// What comes in one go.
+/// Bytes that arrive together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub taken_bytes: u16,
     /// Below 128.
     pub zeros_kib: u8,
-    /// Whether the first read of it is followed by another before anything is decoded.
+    /// Whether the decoder reads once more after the first read of this piece, before it decodes.
     pub lazy: bool,
 }
 
-/// The bytes of an input for `pieces` of `stream`.
+/// Returns the bytes of an input that reads `stream` in `pieces`.
 pub fn script(pieces: &[Piece], stream: &[u8]) -> Vec<u8> {
     let count = u8::try_from(pieces.len()).expect("at most 255 pieces");
     let mut bytes = vec![count];
@@ -47,7 +49,7 @@ pub fn script(pieces: &[Piece], stream: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What an input says is read.
+/// A stream and its pieces, as an input describes them.
 #[derive(Debug, Default)]
 pub struct Reads {
     pub stream: Vec<u8>,
@@ -93,9 +95,9 @@ pub enum End {
     Error(FrameError),
 }
 
-/// What a stream in one piece decodes to: its frames, of which each begins at a multiple of
-/// `align_bytes`, and its end. Holds every frame against the bytes that it came from, and the end
-/// against those that are left.
+/// Decodes a stream that is read in one piece, and returns its frames and its end. Each frame begins
+/// at a multiple of `align_bytes`. Checks every frame against the bytes that it came from, and the
+/// end against the bytes that are left.
 pub fn decode_whole(stream: &[u8], align_bytes: usize) -> (Vec<Frame>, End) {
     let mut frames = Vec::new();
     let mut rest = stream;
@@ -125,13 +127,14 @@ pub fn decode_whole(stream: &[u8], align_bytes: usize) -> (Vec<Frame>, End) {
     }
 }
 
-/// Both when its number is known from the start and when that comes late.
+/// Checks that a frame encodes to these bytes, whether its number is known from the start or set
+/// later.
 fn assert_encodes_to(frame: &Frame, bytes: &[u8]) {
     assert!(encode(frame.kind, frame.sequence, &frame.body) == bytes);
     let mut late = encode(Kind::Stop, 0, &frame.body);
     renumber(&mut late, frame.kind, frame.sequence);
     assert!(late == bytes);
-    // Whatever kind it is: a body is a list of messages if it is one of whole numbers.
+    // For every kind of frame: a body is a list of messages if it consists of whole numbers.
     match done_sequences(&frame.body) {
         Ok(listed) => assert!(encode_done(&listed) == encode(Kind::Done, 0, &frame.body)),
         Err(error) => assert!(error == FrameError::CutList && !frame.body.len().is_multiple_of(8)),
@@ -150,7 +153,7 @@ fn is_less_than_a_frame(bytes: &[u8]) -> bool {
     claimed_bytes <= MAX_BODY_BYTES && claimed_bytes > body.len() as u64
 }
 
-/// What a error names, and says, is what the bytes say.
+/// Checks that an error is right for these bytes, and that its text names the value in them.
 fn assert_is_right(error: FrameError, bytes: &[u8]) {
     let header = bytes.first_chunk().expect("no error without a header");
     let named = match error {
@@ -171,7 +174,7 @@ fn assert_is_right(error: FrameError, bytes: &[u8]) {
     assert!(error.to_string().contains(&named));
 }
 
-/// The blocks that the other process has sent: what each is filled with, and where it is.
+/// The blocks that the other process has sent: the byte that fills each, and a reference to it.
 pub fn blocks() -> impl Iterator<Item = (u8, Reference)> {
     (0..4).map(|number: u8| {
         let reference = Reference {
