@@ -94,7 +94,7 @@ impl Actor {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = cls.py();
         let given = options.map_or_else(|| PyDict::new(py), Clone::clone);
-        outlasting(|| imports::options(py)?.call1((cls, given)))
+        outlasting(imports::options(py)?, (cls, given), None)
     }
 
     /// For `options(...)`: start an actor of this class with them.
@@ -223,5 +223,5 @@ fn start<'py>(
         .into_pyobject(py)?
         .add(args)?
         .cast_into::<PyTuple>()?;
-    outlasting(|| executor(py)?.call(all, kwargs))
+    outlasting(executor(py)?, all, kwargs)
 }

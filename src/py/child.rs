@@ -452,7 +452,16 @@ fn send(
     frames: impl IntoIterator<Item = Vec<u8>> + Send,
     haste: Haste,
 ) -> PyResult<()> {
-    let sent = py.detach(|| answers.send(frames, haste));
+    /// How long it takes at most until the watch thread ends this process after its parent's end.
+    const WATCH: Duration = Duration::from_secs(1);
+    let sent = py.detach(|| {
+        let sent = answers.send(frames, haste);
+        if sent == Err(sys::Error::BROKEN_PIPE) {
+            // The parent has most likely gone. Then this process ends now, without a traceback.
+            std::thread::sleep(WATCH);
+        }
+        sent
+    });
     sent.map_err(|error| std::io::Error::from(error).into())
 }
 

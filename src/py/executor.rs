@@ -117,7 +117,7 @@ impl ExecutorCore {
     /// `AttributeError`. Annotate the proxy with a protocol to have calls type-checked.
     fn proxy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        outlasting(|| imports::proxy(py)?.call1((slf, &slf.get().class)))
+        outlasting(imports::proxy(py)?, (slf, &slf.get().class), None)
     }
 
     /// For proxies: call the actor's method `name`, in mailbox order, and return the future.

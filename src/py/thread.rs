@@ -80,7 +80,7 @@ impl Transport for SameProcess {
     }
 
     fn dump_traceback(&self, py: Python<'_>, _deadline: Option<Instant>) -> PyResult<Dump> {
-        let dump = outlasting(|| imports::dump_thread(py)?.call1((self.ident.get(),)))?;
+        let dump = outlasting(imports::dump_thread(py)?, (self.ident.get(),), None)?;
         Ok(Dump::Text(dump.extract()?))
     }
 

@@ -110,7 +110,7 @@ fn dump<'py>(
     });
     let kwargs = kwargs.transpose()?;
     let dumps = imports::pickle_dumps(py)?;
-    let plain = outlasting(|| dumps.call((object, PROTOCOL), kwargs.as_ref()));
+    let plain = outlasting(dumps, (object, PROTOCOL), kwargs.as_ref());
     match plain {
         Ok(pickle) => {
             let pickle = pickle.cast_into::<PyBytes>()?;
@@ -125,7 +125,7 @@ fn dump<'py>(
         // They will be offered again when the object is pickled by value.
         drop(collector.get().take());
     }
-    let by_value = outlasting(|| imports::dump_by_value(py)?.call((object,), kwargs.as_ref()));
+    let by_value = outlasting(imports::dump_by_value(py)?, (object,), kwargs.as_ref());
     match by_value {
         Ok(pickle) => Ok(pickle.cast_into()?),
         Err(error) if is_refusal(py, &error)? => {
@@ -216,9 +216,9 @@ pub(in crate::py) fn loads_from<'py>(
     let py = object.py();
     let load = imports::pickle_loads(py)?;
     let Some(buffers) = buffers else {
-        return outlasting(|| load.call1((object,)));
+        return outlasting(load, (object,), None);
     };
     let kwargs = PyDict::new(py);
     kwargs.set_item(intern!(py, "buffers"), buffers)?;
-    outlasting(|| load.call((object,), Some(&kwargs)))
+    outlasting(load, (object,), Some(&kwargs))
 }

@@ -106,7 +106,7 @@ pub(super) fn run_callbacks(
         if let Some(attached) = &mut attached {
             attached.give_way(py);
         }
-        let Err(error) = outlasting(|| callback.call1(py, (future,))) else {
+        let Err(error) = outlasting(callback.bind(py), (future,), None) else {
             continue;
         };
         let to_log = if error.is_instance_of::<PyException>(py) {

@@ -70,7 +70,11 @@ impl Condition {
     }
 
     fn acquire(&self, py: Python<'_>) -> PyResult<()> {
-        let acquired = outlasting(|| self.object.call_method0(py, intern!(py, "acquire")));
+        let acquired = self
+            .object
+            .bind(py)
+            .getattr(intern!(py, "acquire"))
+            .and_then(|acquire| outlasting(&acquire, (), None));
         acquired.map(drop)
     }
 
@@ -89,10 +93,11 @@ impl Condition {
     /// `timeout` has passed. An error is what a signal handler raised.
     pub(super) fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
         let seconds = timeout.map(|timeout| timeout.as_secs_f64().min(MOST_SECONDS));
-        let waited = outlasting(|| {
-            self.object
-                .call_method1(py, intern!(py, "wait"), (seconds,))
-        });
+        let waited = self
+            .object
+            .bind(py)
+            .getattr(intern!(py, "wait"))
+            .and_then(|wait| outlasting(&wait, (seconds,), None));
         waited.map(drop)
     }
 
@@ -109,7 +114,9 @@ impl Condition {
         let py = future.py();
         let mut told = Ok(());
         for waiter in self.waiters.bind(py) {
-            let one = outlasting(|| waiter.call_method1(event, (future,)));
+            let one = waiter
+                .getattr(event)
+                .and_then(|tell| outlasting(&tell, (future,), None));
             told = told.and(one.map(drop));
         }
         told.and(self.notify(py))

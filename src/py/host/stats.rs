@@ -81,6 +81,6 @@ impl Host {
             counts.told,
             counts.restarts,
         );
-        outlasting(|| make.call1(fields))
+        outlasting(make, fields, None)
     }
 }

@@ -1,5 +1,6 @@
 //! What the core needs from Python. Each name is looked up once, when it is first needed.
 
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
@@ -10,6 +11,12 @@ pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
 pyo3::import_exception!(futures_actors._errors, ActorLost);
 
+/// Imports a module, as a thread does that may be a daemon thread.
+fn load(py: Python<'_>, module: &str) -> PyResult<()> {
+    let import = py.import("builtins")?.getattr(intern!(py, "__import__"))?;
+    outlasting(&import, (module,), None).map(drop)
+}
+
 /// Defines a function that gives `module.attribute`.
 macro_rules! lazy {
     ($($name:ident: $type:ty = $module:literal, $attribute:literal;)*) => {
@@ -19,7 +26,10 @@ macro_rules! lazy {
                 match CACHE.get(py) {
                     Some(found) => Ok(found.bind(py)),
                     // A daemon thread may be the first to need it: see `outlasting`.
-                    None => outlasting(|| CACHE.import(py, $module, $attribute)),
+                    None => {
+                        load(py, $module)?;
+                        CACHE.import(py, $module, $attribute)
+                    }
                 }
             }
         )*

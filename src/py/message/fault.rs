@@ -111,7 +111,7 @@ pub(in crate::py) fn to_error(
     fault: &Fault,
     started: Started,
 ) -> PyErr {
-    match outlasting(|| build_error(py, name, fault, started)) {
+    match build_error(py, name, fault, started) {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,
     }
@@ -124,12 +124,11 @@ fn build_error<'py>(
     started: Started,
 ) -> PyResult<Bound<'py, PyAny>> {
     match fault {
-        Fault::InitRaised(cause) => {
-            imports::init_error(py).and_then(|make| make.call1((name, cause.clone_ref(py))))
-        }
+        Fault::InitRaised(cause) => imports::init_error(py)
+            .and_then(|make| outlasting(make, (name, cause.clone_ref(py)), None)),
         Fault::InitSent(body) => {
             let body = PyBytes::new(py, body);
-            imports::load_init_error(py).and_then(|load| load.call1((name, body)))
+            imports::load_init_error(py).and_then(|load| outlasting(load, (name, body), None))
         }
         Fault::Died {
             pid,
@@ -142,7 +141,11 @@ fn build_error<'py>(
             let broken = broken.map(|broken| format!("its link broke ({broken})"));
             let forced = force.map(|force| format!("{}() was called", force.method()));
             let reason = broken.or(forced);
-            make.call1((name, *pid, *exitcode, started, reason, *has_begun))
+            outlasting(
+                make,
+                (name, *pid, *exitcode, started, reason, *has_begun),
+                None,
+            )
         }),
         Fault::Forced(force) => {
             let method = force.method();
@@ -151,7 +154,7 @@ fn build_error<'py>(
         }
         Fault::Lost(lost) => imports::lost_error(py).and_then(|make| {
             let started = matches!(started, Started::Yes);
-            make.call1((name, lost.clone_ref(py), started))
+            outlasting(make, (name, lost.clone_ref(py), started), None)
         }),
         Fault::Panicked => {
             let text =
@@ -163,13 +166,13 @@ fn build_error<'py>(
 
 /// Decodes the exception that a child has encoded.
 pub(in crate::py) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-    outlasting(|| imports::load_error(py)?.call1((PyBytes::new(py, bytes),)))
+    outlasting(imports::load_error(py)?, (PyBytes::new(py, bytes),), None)
 }
 
 /// Logs an exception of an actor that goes to no future.
 pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
     let log = imports::log_failure(py);
-    let logged = log.and_then(|log| outlasting(|| log.call1((name, what, error.into_value(py)))));
+    let logged = log.and_then(|log| outlasting(log, (name, what, error.into_value(py)), None));
     if let Some(error) = logged.err().and_then(keep) {
         error.write_unraisable(py, None);
     }
