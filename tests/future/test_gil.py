@@ -25,6 +25,20 @@ def states_seen(state, is_over):
     return len(seen)
 
 
+def started(function):
+    """Return a thread that calls `function`. The caller runs on until that asks for the GIL."""
+    goes = threading.Event()
+
+    def wait_and_call():
+        goes.wait()
+        function()
+
+    thread = threading.Thread(target=wait_and_call)
+    thread.start()
+    goes.set()
+    return thread
+
+
 def long_in_c(future):
     """Return a callback that runs in C."""
     return ([0] * 300_000 + [future]).count
@@ -52,10 +66,7 @@ def test_other_threads_run_between_the_callbacks_of_many_futures(kind, gate):
         every = [executor.post((tasks.echo, number)) for number in range(TIMES)]
         for future in every:
             future.add_done_callback(long_in_c(future))
-        ends = threading.Thread(
-            target=executor.shutdown, args=(False,), kwargs={"cancel_futures": True}
-        )
-        ends.start()
+        ends = started(lambda: executor.shutdown(wait=False, cancel_futures=True))
         # The latest is cancelled first.
         seen = states_seen(lambda: sum(future.done() for future in every), every[0].done)
         ends.join()
@@ -83,8 +94,7 @@ def test_other_threads_run_while_many_messages_end(thread, gate, end, count):
         messages = 400_000
         futures = [executor.post(None) for _ in range(messages)]
         kwargs = {"wait": False, "cancel_futures": True} if end == "shutdown" else {}
-        ends = threading.Thread(target=getattr(executor, end), kwargs=kwargs)
-        ends.start()
+        ends = started(lambda: getattr(executor, end)(**kwargs))
         seen = states_seen(
             lambda: getattr(executor.stats(), count),
             lambda: futures[0].done() and futures[-1].done(),

@@ -173,6 +173,12 @@ def _reduce_function(pickler: Pickler, function: Any) -> Any:  # noqa: ANN401 - 
     return make, (function.registry[object],), state, None, None, _set_dispatcher
 
 
+def _reduce_partial_method(_pickler: Pickler, method: Any) -> Any:  # noqa: ANN401 - as above
+    """Make it anew: pickle cannot, in Python 3.14."""
+    kind: Callable[..., Any] = type(method)
+    return functools.partial(kind, method.func, *method.args, **method.keywords), ()
+
+
 #: A function of `functools.singledispatch`, and the attributes that every such function has.
 _DISPATCHER: Any = functools.singledispatch(len)
 _DISPATCHERS = frozenset(vars(_DISPATCHER))
@@ -213,6 +219,7 @@ def _reduce_view(_pickler: Pickler, view: memoryview) -> Any:  # noqa: ANN401 - 
 
 
 _REDUCERS: dict[type, Reducer] = {
+    functools.partialmethod: _reduce_partial_method,
     types.FunctionType: _reduce_function,
     types.CodeType: _reduce_code,
     type(functools.lru_cache(len)): _reduce_cached,
