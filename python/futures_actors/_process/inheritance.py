@@ -5,16 +5,19 @@ If anything else has changed since, another server must be started.
 """
 
 import os
+import re
 import resource
 import sys
 from dataclasses import dataclass
 
 #: Lines of /proc/.../status: user and groups, session, privileges and processors. They are those of
 #: the calling thread, from which a fresh process would inherit them.
-_FIELDS = frozenset({
-    b"Uid", b"Gid", b"Groups", b"NSpgid", b"NSsid", b"CapInh", b"CapPrm", b"CapEff", b"CapBnd",
-    b"CapAmb", b"NoNewPrivs", b"Seccomp", b"Seccomp_filters", b"Cpus_allowed", b"Mems_allowed",
-})  # fmt: skip
+_FIXED = re.compile(
+    rb"^(?:Uid|Gid|Groups|NSpgid|NSsid|Cap(?:Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp|"
+    rb"Seccomp_filters|Cpus_allowed|Mems_allowed):.*",
+    re.MULTILINE,
+)
+_UMASK_AND_IGNORED = re.compile(rb"^Umask:\s*(\w+)$.*^SigIgn:\s*(\w+)$", re.MULTILINE | re.DOTALL)
 
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
@@ -40,20 +43,17 @@ def look() -> Inheritance:
 
     Raises `OSError` if the kernel does not tell, for example without /proc.
     """
-    fixed: list[object] = []
-    found: dict[bytes, bytes] = {}
-    with open("/proc/thread-self/status", "rb") as status:  # noqa: PTH123 - a kernel's file
-        for line in status:
-            name, _, value = line.partition(b":")
-            if name in _FIELDS:
-                fixed.append(line)
-            elif name in (b"Umask", b"SigIgn"):
-                found[name] = value
-    if len(found) < 2:  # noqa: PLR2004 - the two above
+    with open("/proc/thread-self/status", "rb") as file:  # noqa: PTH123 - a kernel's file
+        status = file.read()
+    found = _UMASK_AND_IGNORED.search(status)
+    if found is None:
         raise OSError("/proc/thread-self/status does not tell the umask and the ignored signals")
-    environ = dict(os.environb)
+    umask, ignored = found.groups()
+    fixed: list[object] = _FIXED.findall(status)
+    # The same as dict(os.environb), at a tenth of its time.
+    environ = dict(os.environb._data)  # type: ignore[attr-defined] # noqa: SLF001
     fixed += [item for item in environ.items() if item[0].startswith(_READ_ONCE)]
     fixed += map(resource.getrlimit, _LIMITS)
     root = os.stat("/")  # noqa: PTH116 - what os.chroot changes
     fixed += [root.st_dev, root.st_ino, os.getpriority(os.PRIO_PROCESS, 0), sys.executable]
-    return Inheritance(environ, int(found[b"Umask"], 8), int(found[b"SigIgn"], 16), tuple(fixed))
+    return Inheritance(environ, int(umask, 8), int(ignored, 16), tuple(fixed))
