@@ -6,9 +6,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PySuper, PyTuple, PyType};
 
+use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::imports;
-use super::interpreter::lifecycle::Start;
-use super::interpreter::main_only::outlasting;
 
 /// Make an instance of an actor class, which may have other bases too.
 ///
@@ -217,7 +216,6 @@ fn start<'py>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let _start = Start::begin()?;
     let py = actor.py();
     let all = (actor,)
         .into_pyobject(py)?

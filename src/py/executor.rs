@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::host::room::RoomSeat;
+use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
-use super::interpreter::main_only::outlasting;
 use super::interpreter::{imports, lifecycle, wait};
 use super::message::fault::Force;
 use crate::py::host::host::Host;

@@ -38,7 +38,7 @@ use pyo3::prelude::*;
 /// The Rust core of `futures_actors`; import its names from `futures_actors`.
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    interpreter::main_only::refuse_sub_interpreters(module.py())?;
+    interpreter::sub_interpreters::refuse_sub_interpreters(module.py())?;
     module.add_class::<actor::Actor>()?;
     module.add_class::<actor::ThreadActor>()?;
     module.add_class::<actor::ProcessActor>()?;

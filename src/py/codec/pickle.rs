@@ -15,8 +15,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyType};
 
 use super::buffer::Collector;
+use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
-use crate::py::interpreter::main_only::outlasting;
 
 // `_pickle`, the C half of `pickle`, is imported directly: the Python half imports `re`, which a
 // child does not need.

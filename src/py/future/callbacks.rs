@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::core::{ActorCell, FutureCore, Watch};
+use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
-use crate::py::interpreter::main_only::outlasting;
 use crate::py::interpreter::wait::{Attached, keep, wait_for};
 
 /// How long a thread that waits in `result()` lets callbacks run before it goes on: as long as a

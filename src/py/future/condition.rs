@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::engine::cell::Phase;
+use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
-use crate::py::interpreter::main_only::outlasting;
 
 /// The longest wait: Python's locks refuse a timeout that is much longer.
 const MOST_SECONDS: f64 = 1e6;

@@ -4,8 +4,8 @@ use pyo3::prelude::*;
 
 use super::host::Host;
 use crate::engine::sys;
+use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
-use crate::py::interpreter::main_only::outlasting;
 use crate::py::message::tally::Progress;
 
 /// The states of an actor, from its start to its end.

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
-use super::main_only::outlasting;
+use super::daemon_threads::outlasting;
 
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);

@@ -2,7 +2,8 @@
 //! core needs from it.
 
 pub(super) mod cooperative;
+pub(super) mod daemon_threads;
 pub(super) mod imports;
 pub(super) mod lifecycle;
-pub(super) mod main_only;
+pub(super) mod sub_interpreters;
 pub(super) mod wait;

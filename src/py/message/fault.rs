@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::engine::ipc::pipe::Broken;
+use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports::BrokenActor;
-use crate::py::interpreter::main_only::outlasting;
 use crate::py::interpreter::wait::keep;
 use crate::py::interpreter::{imports, lifecycle};
 
