@@ -6,7 +6,8 @@
 
 #![no_main]
 
-use futures_actors::engine::ipc::frame::{Decoder, Frame, FrameError};
+use futures_actors::engine::ipc::decoder::Decoder;
+use futures_actors::engine::ipc::frame::{Frame, FrameError};
 use fuzz::{End, RESERVE_BYTES, Reads, decode_whole};
 use libfuzzer_sys::fuzz_target;
 

@@ -11,9 +11,10 @@
 //! piece.
 
 use futures_actors::engine::ipc::body::Reference;
+use futures_actors::engine::ipc::decoder::Decoder;
 use futures_actors::engine::ipc::frame::{
-    Decoder, Frame, FrameError, HEADER_BYTES, Kind, MAX_BODY_BYTES, done_sequences, encode,
-    encode_done, renumber,
+    Frame, FrameError, HEADER_BYTES, Kind, MAX_BODY_BYTES, done_sequences, encode, encode_done,
+    renumber,
 };
 
 /// How much memory a decoder may reserve before any bytes have come. The decoder does not promise

@@ -180,7 +180,7 @@ fn split(body: &[u8]) -> Result<(usize, Vec<Reference>), FrameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::ipc::frame::Decoder;
+    use crate::engine::ipc::decoder::Decoder;
     use proptest::prelude::*;
 
     fn references() -> impl Strategy<Value = Vec<Reference>> {

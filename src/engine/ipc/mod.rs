@@ -6,6 +6,8 @@ pub mod slots;
 
 #[cfg(not(loom))]
 pub mod body;
+#[cfg(not(loom))]
+pub mod decoder;
 #[cfg(all(test, not(loom), not(feature = "faults")))]
 mod fault_tests;
 #[cfg(not(loom))]

@@ -5,7 +5,8 @@ use std::fmt;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use super::frame::{Decoder, Encoded, Frame, FrameError, Kind};
+use super::decoder::Decoder;
+use super::frame::{Encoded, Frame, FrameError, Kind};
 use crate::engine::sys::{self, Error, Handle, retry};
 
 /// Why a link is broken. An end of the stream between two frames is none of these.

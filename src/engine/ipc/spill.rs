@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::frame::{Decoder, Frame};
+use super::decoder::Decoder;
+use super::frame::Frame;
 
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 pub const SPILL_BYTES: usize = 32 * 1024;

@@ -1,7 +1,7 @@
 //! `FutureCore`, the base of `ActorFuture` that holds a cell: its data, what a process that `os.fork`
 //! made may do with it, and how a sealed outcome is opened.
 //!
-//! `settle.rs` has how a future ends, `methods.rs` what Python sees of it.
+//! `settle.rs` has how a future ends, `waiting.rs` waits for it, `methods.rs` is what Python sees of it.
 
 use std::sync::Arc;
 

@@ -2,7 +2,6 @@
 //! attributes that the standard library uses (`_condition`, `_waiters`, `_state`, ...).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -10,13 +9,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString, PyType};
 
-use super::callbacks::{Runner, let_callbacks_go_first, run_callbacks};
-use super::condition::{Condition, phase_named, state_name};
+use super::callbacks::{Runner, run_callbacks};
+use super::condition::{phase_named, state_name};
 use super::core::{FutureCore, Watch};
 use crate::engine::cell::{Origin, Phase};
-use crate::py::interpreter::wait::{wait_for, wait_for_answer};
-use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
-use crate::py::message::message::Message;
+use crate::py::interpreter::imports;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
 
 type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
@@ -35,81 +32,6 @@ impl FutureCore {
             imports::invalid_state_error(slf.py())?.clone(),
             text,
         ))
-    }
-
-    /// Waits until the future is done and its callbacks have had their head start. An error is a
-    /// `TimeoutError`, or on the main thread what a signal handler raised.
-    fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<()> {
-        let cell = &slf.get().cell;
-        if cell.served().is_set() {
-            return Ok(());
-        }
-        let deadline = wait::deadline(timeout)?;
-        if !cell.done().is_set() {
-            Self::wait_until_done(slf, deadline)?;
-        }
-        let_callbacks_go_first(slf.py(), cell, deadline)
-    }
-
-    fn wait_until_done(slf: &Bound<'_, Self>, deadline: Option<Instant>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        if this.is_forked() {
-            return Err(lifecycle::forked_error());
-        }
-        if let Some(condition) = this.condition.get()
-            && condition.is_own(py)?
-        {
-            // While this thread holds the condition, no other thread can end the future.
-            return Self::wait_by_condition(slf, condition, deadline);
-        }
-        let is_cooperative = cooperative::is_needed(py)?;
-        if is_cooperative {
-            // The I/O thread reads: this one must not sleep in the pipe.
-            this.resume_io_thread(py);
-        } else if let Some((carrier, sequence)) = this.cell.message(Message::carrier).flatten() {
-            carrier.read_for(py, this.cell.done(), sequence, deadline)?;
-        }
-        let done = this.cell.done();
-        let is_done = match this.tally() {
-            Some(tally) if !is_cooperative => wait_for_answer(py, done, &tally.handoff, deadline)?,
-            _ => wait_for(py, done, deadline)?,
-        };
-        if !is_done {
-            return Err(Self::timeout_error(py)?);
-        }
-        if this.condition.get().is_some() {
-            // Code that assigns `_state` holds the condition until it has assigned the rest.
-            Self::with_condition(slf, |_| Ok(()))?;
-        }
-        Ok(())
-    }
-
-    /// For a thread that holds the condition: waits as the standard library's futures do.
-    fn wait_by_condition(
-        slf: &Bound<'_, Self>,
-        condition: &Condition,
-        deadline: Option<Instant>,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        while !slf.get().cell.done().is_set() {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Err(Self::timeout_error(py)?);
-            }
-            condition.wait(py, left)?;
-        }
-        Ok(())
-    }
-
-    fn timeout_error(py: Python<'_>) -> PyResult<PyErr> {
-        let error = imports::timeout_error(py)?.clone();
-        Ok(PyErr::from_type(error, ()))
-    }
-
-    fn cancelled_error(py: Python<'_>) -> PyResult<PyErr> {
-        let error = imports::cancelled_error(py)?.clone();
-        Ok(PyErr::from_type(error, ()))
     }
 
     /// Replaces the outcome by what `outcome` makes of `value`.

@@ -1,11 +1,13 @@
-//! A future: its cell, what the standard library accesses inside it, its callbacks, its end, and its
-//! methods. From the bottom up: `condition`, `core`, `callbacks`, `settle`, `methods`.
+//! A future: its cell, what the standard library accesses inside it, its callbacks, its end, waiting
+//! for it, and its methods. From the bottom up: `condition`, `core`, `callbacks`, `settle`, `waiting`,
+//! `methods`.
 
 pub(super) mod callbacks;
 mod condition;
 mod core;
 mod methods;
 pub(super) mod settle;
+mod waiting;
 
 pub(super) use super::future::core::ActorCell;
 pub(super) use super::future::core::FutureCore;
