@@ -26,6 +26,8 @@ fn to_child() -> Vec<u8> {
         encode(Kind::Call, 3, MESSAGE),
         encode(Kind::Method, 4, MESSAGE),
         encode(Kind::Told, 5, MESSAGE),
+        encode(Kind::ToldCall, 6, MESSAGE),
+        encode(Kind::ToldMethod, 7, MESSAGE),
         encode(Kind::Stop, 0, b""),
     ]
     .concat()

@@ -353,7 +353,7 @@ impl<'py> ChildLoop<'py> {
     ) -> PyResult<Option<Vec<u8>>> {
         let py = actor.py();
         let sequence = frame.sequence;
-        if frame.kind == Kind::Told {
+        if frame.kind.is_told() {
             if let Err(error) = self.handle(actor, name, frame) {
                 self.region.failed().fetch_add(1, Ordering::Relaxed);
                 log_told(py, name, error);
@@ -390,12 +390,12 @@ impl<'py> ChildLoop<'py> {
         let body = Body::receive_attached(py, &self.arena, frame.body);
         let message = body.map_err(|error| broken(error.into()))?.load(py)?;
         match frame.kind {
-            Kind::Call => {
+            Kind::Call | Kind::ToldCall => {
                 let (function, args, kwargs): CallParts<'_> = message.extract()?;
                 let answer = give_control(|| function.call(args, kwargs.as_ref()))?;
                 answer::check(name, &Called::Function, answer)
             }
-            Kind::Method => {
+            Kind::Method | Kind::ToldMethod => {
                 let (method, args, kwargs): CallParts<'_> = message.extract()?;
                 let method = method.cast_into::<PyString>()?;
                 let answer = give_control(|| actor.call_method(&method, args, kwargs.as_ref()))?;

@@ -12,6 +12,7 @@ use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
 use super::interpreter::{imports, lifecycle, wait};
 use super::message::fault::Force;
+use super::message::request::Asked;
 use crate::py::host::host::Host;
 
 /// The core of an executor: one actor and its mailbox.
@@ -57,9 +58,7 @@ impl ExecutorCore {
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let deadline = wait::deadline(timeout)?;
-        let transport = &self.host.transport;
-        self.host
-            .accept(message.py(), deadline, || transport.post(message))
+        self.host.accept(Asked::Handle(message), deadline)
     }
 
     /// Send a message without a future: its answer is dropped, and it cannot be cancelled.
@@ -70,7 +69,8 @@ impl ExecutorCore {
     /// is logged.
     #[pyo3(signature = (message, *, timeout=None))]
     fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
-        self.host.tell(message, wait::deadline(timeout)?)
+        self.host
+            .tell(Asked::Handle(message), wait::deadline(timeout)?)
     }
 
     /// Return the state and the counts of the actor, without asking the actor.
@@ -90,9 +90,7 @@ impl ExecutorCore {
         message: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let permit = Some(seat.get().permit()?);
-        let transport = &self.host.transport;
-        self.host
-            .accept_with(message.py(), permit, || transport.post(message))
+        self.host.accept_with(Asked::Handle(message), permit)
     }
 
     /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
@@ -105,9 +103,7 @@ impl ExecutorCore {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let transport = &self.host.transport;
-        self.host
-            .accept(r#fn.py(), None, || transport.call(r#fn, args, kwargs))
+        self.host.accept(Asked::Call(r#fn, args, kwargs), None)
     }
 
     /// Return an object whose method calls are messages: `proxy.name(...)` returns a future.
@@ -128,10 +124,7 @@ impl ExecutorCore {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let transport = &self.host.transport;
-        self.host.accept(name.py(), None, || {
-            transport.call_method(name, args, kwargs)
-        })
+        self.host.accept(Asked::Method(name, args, kwargs), None)
     }
 
     /// Accept no more messages, and let the actor end when it has handled those it has.

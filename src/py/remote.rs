@@ -19,12 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use pyo3::BoundObject;
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::executor::ExecutorCore;
 use super::future::{ActorCell, settle};
@@ -33,6 +31,7 @@ use super::interpreter::imports::ActorLost;
 use super::interpreter::lifecycle::Start;
 use super::message::fault::{Fault, Force, Started, log_failure, log_lost};
 use super::message::message::Message;
+use super::message::request::{Asked, Wants};
 use super::options::Options;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
@@ -48,48 +47,22 @@ struct Remote {
     pid: Arc<AtomicU32>,
 }
 
-impl Remote {
-    fn pack<'py>(
-        &self,
-        py: Python<'py>,
-        kind: &str,
-        parts: impl IntoPyObject<'py, Target = PyTuple>,
-    ) -> PyResult<Py<PyAny>> {
-        let parts = parts.into_pyobject(py).map_err(Into::into)?.into_bound();
-        self.carrier
-            .call_method1(py, intern!(py, "pack"), (kind, parts))
-    }
-}
-
 impl Transport for Remote {
-    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        let packed = self.pack(object.py(), "message", (object,))?;
-        Ok(Message::Object(packed))
-    }
-
-    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        let packed = self.pack(object.py(), "message", (object,))?;
-        Ok(Message::Told(packed))
-    }
-
-    fn call(
-        &self,
-        function: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message> {
-        let packed = self.pack(function.py(), "call", (function, args, kwargs))?;
-        Ok(Message::Object(packed))
-    }
-
-    fn call_method(
-        &self,
-        name: &Bound<'_, PyString>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message> {
-        let packed = self.pack(name.py(), "method", (name, args, kwargs))?;
-        Ok(Message::Object(packed))
+    fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
+        let py = asked.py();
+        let (kind, parts) = match asked {
+            Asked::Handle(object) => ("message", (object,).into_pyobject(py)?),
+            Asked::Call(function, args, kwargs) => {
+                ("call", (function, args, kwargs).into_pyobject(py)?)
+            }
+            Asked::Method(name, args, kwargs) => {
+                ("method", (name, args, kwargs).into_pyobject(py)?)
+            }
+        };
+        let packed = self
+            .carrier
+            .call_method1(py, intern!(py, "pack"), (kind, parts))?;
+        Ok(Message::Carried(packed, wants))
     }
 
     fn rouse(&self, py: Python<'_>) {
@@ -170,8 +143,8 @@ impl RemoteExecutorCore {
     }
 }
 
-/// The messages that the actor may have, by number: the cell, and whether it was sent by `tell`.
-type Sent = HashMap<u64, (Arc<ActorCell>, bool)>;
+/// The messages that the actor may have, by number: the cell, and what its caller wants.
+type Sent = HashMap<u64, (Arc<ActorCell>, Wants)>;
 
 /// What the actor's thread here does.
 struct Server {
@@ -233,7 +206,10 @@ fn run(
             log_failure(py, &host.name, "its carrier", error.clone_ref(py));
         }
         let fault = Fault::Lost(Arc::new(error.into_value(py).into_any()));
-        let told = sent.values().filter(|(_, is_told)| *is_told).count();
+        let told = sent
+            .values()
+            .filter(|(_, wants)| *wants == Wants::Nothing)
+            .count();
         let sent = sent.drain().map(|(_, (cell, _))| (cell, Started::Yes));
         host.fail_attached(py, fault.clone(), sent.collect());
         if told > 0 {
@@ -273,7 +249,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         let (number, reply): (u64, Bound<'_, PyAny>) = event.extract()?;
         // It holds the reply's memory, which the next message may need.
         drop(event);
-        let Some((cell, is_told)) = sent.get(&number) else {
+        let Some((cell, wants)) = sent.get(&number) else {
             continue;
         };
         let opened = carrier.call_method1(intern!(py, "open"), (reply,));
@@ -282,7 +258,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         } else {
             host.tally.begin(sys::now_nanos());
         }
-        host.finish(py, cell, *is_told, opened);
+        host.finish(py, cell, *wants, opened);
         sent.remove(&number);
     }
 }
@@ -298,18 +274,12 @@ fn send(
     let py = carrier.py();
     let is_first = sent.is_empty();
     // Before it begins, so that a panic on the way does not lose it.
-    let (cell, is_told) = sent.entry(number).or_insert((cell, false));
-    let packed = match settle::begin(cell) {
-        Some(Message::Object(packed)) => packed,
-        Some(Message::Told(packed)) => {
-            *is_told = true;
-            packed
-        }
-        _ => {
-            sent.remove(&number);
-            return Ok(());
-        }
+    let (cell, wanted) = sent.entry(number).or_insert((cell, Wants::Answer));
+    let Some(Message::Carried(packed, wants)) = settle::begin(cell) else {
+        sent.remove(&number);
+        return Ok(());
     };
+    *wanted = wants;
     if is_first {
         host.tally.begin(sys::now_nanos());
     }
@@ -317,7 +287,7 @@ fn send(
         Ok(_) => {}
         Err(error) if error.is_instance_of::<ActorLost>(py) => return Err(error),
         Err(error) => {
-            host.finish(py, cell, *is_told, Err(error));
+            host.finish(py, cell, wants, Err(error));
             sent.remove(&number);
         }
     }

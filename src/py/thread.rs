@@ -10,7 +10,7 @@ use std::time::Instant;
 use once_cell::sync::OnceCell;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::answer;
 use super::answer::Called;
@@ -23,6 +23,7 @@ use super::interpreter::wait::Attached;
 use super::message::fault::{Fault, Force, Started, log_failure};
 use super::message::message::Message;
 use super::message::outcome::Outcome;
+use super::message::request::{Asked, Call, Wants};
 use super::options::Options;
 use crate::engine::handoff::Awaited;
 use crate::engine::latch::Latch;
@@ -39,38 +40,8 @@ struct SameProcess {
 }
 
 impl Transport for SameProcess {
-    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        Ok(Message::Object(object.clone().unbind()))
-    }
-
-    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        Ok(Message::Told(object.clone().unbind()))
-    }
-
-    fn call(
-        &self,
-        function: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message> {
-        Ok(Message::Call(
-            function.clone().unbind(),
-            args.clone().unbind(),
-            kwargs.map(|kwargs| kwargs.clone().unbind()),
-        ))
-    }
-
-    fn call_method(
-        &self,
-        name: &Bound<'_, PyString>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message> {
-        Ok(Message::Method(
-            name.clone().unbind(),
-            args.clone().unbind(),
-            kwargs.map(|kwargs| kwargs.clone().unbind()),
-        ))
+    fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
+        Ok(Message::Call(asked.to_call(), wants))
     }
 
     fn rouse(&self, _py: Python<'_>) {}
@@ -237,13 +208,12 @@ impl Server {
             }
             self.begun = self.next.take();
             let Some(cell) = &self.begun else { return };
-            if let Some(message) = settle::begin(cell) {
+            if let Some(Message::Call(asked, wants)) = settle::begin(cell) {
                 host.tally.begin(attached.now());
-                let is_told = message.is_told();
                 // The message is gone before its future ends, and the answer goes with it.
-                let ended = handle(actor, &host.name, message);
+                let ended = call(actor, &host.name, asked);
                 host.tally.idle();
-                given = Some(host.outcome(py, is_told, ended));
+                given = Some(host.outcome(py, wants, ended));
             } else {
                 self.begun = None;
             }
@@ -302,31 +272,25 @@ pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-fn handle<'py>(
-    actor: &Bound<'py, PyAny>,
-    name: &str,
-    message: Message,
-) -> PyResult<Bound<'py, PyAny>> {
+/// Calls what a message asks for.
+fn call<'py>(actor: &Bound<'py, PyAny>, name: &str, call: Call) -> PyResult<Bound<'py, PyAny>> {
     let py = actor.py();
-    match message {
-        Message::Object(object) | Message::Told(object) => {
+    match call {
+        Call::Handle(object) => {
             let answer = actor.call_method1(intern!(py, "handle"), (object.into_bound(py),))?;
             answer::check(name, &Called::Handle, answer)
         }
-        Message::Call(function, args, kwargs) => {
+        Call::Function(function, args, kwargs) => {
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
             let function = function.into_bound(py);
             let answer = function.call(args.into_bound(py), kwargs.as_ref())?;
             answer::check(name, &Called::Function, answer)
         }
-        Message::Method(method, args, kwargs) => {
+        Call::Method(method, args, kwargs) => {
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
             let method = method.bind(py);
             let answer = actor.call_method(method, args.into_bound(py), kwargs.as_ref())?;
             answer::check(name, &Called::Method(method), answer)
-        }
-        Message::Frame(..) | Message::Ticket(_) | Message::Revoked | Message::Bounded(..) => {
-            unreachable!("frames are for children, and `begin` unwraps")
         }
     }
 }

@@ -35,6 +35,10 @@ pub enum Kind {
     Method = 5,
     /// To the child: a message for `handle` that was sent by `tell`, so its answer is dropped.
     Told = 6,
+    /// Like `Call`, sent by `tell`.
+    ToldCall = 7,
+    /// Like `Method`, sent by `tell`.
+    ToldMethod = 8,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled and has not begun.
@@ -51,13 +55,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Start,
         Self::Message,
         Self::Call,
         Self::Stop,
         Self::Method,
         Self::Told,
+        Self::ToldCall,
+        Self::ToldMethod,
         Self::Answer,
         Self::Error,
         Self::Skipped,
@@ -65,6 +71,11 @@ impl Kind {
         Self::Begun,
         Self::Done,
     ];
+
+    /// Whether it is a message that was sent by `tell`.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Told | Self::ToldCall | Self::ToldMethod)
+    }
 
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == byte)

@@ -12,8 +12,8 @@ use crate::py::future;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::lifecycle;
 use crate::py::message::fault::{Started, log_told, shut_down, to_error};
-use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
+use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Completion;
 
 use super::host::Host;
@@ -22,24 +22,24 @@ impl Host {
     /// Puts a message into the mailbox and returns its future. Waits for room until `deadline`.
     pub(in crate::py) fn accept<'py>(
         &self,
-        py: Python<'py>,
+        asked: Asked<'_, 'py>,
         deadline: Option<Instant>,
-        message: impl FnOnce() -> PyResult<Message>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let py = asked.py();
         self.admit(py)?;
         let permit = self.acquire(py, deadline)?;
-        self.accept_with(py, permit, message)
+        self.accept_with(asked, permit)
     }
 
     /// Like `accept`, but the caller has acquired the place in the mailbox, if that has a bound.
     pub(in crate::py) fn accept_with<'py>(
         &self,
-        py: Python<'py>,
+        asked: Asked<'_, 'py>,
         permit: Option<Permit>,
-        message: impl FnOnce() -> PyResult<Message>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let py = asked.py();
         let (future, cell) = future::new_posted(py, &self.tally)?;
-        match message() {
+        match self.transport.pack(asked, Wants::Answer) {
             Ok(message) => {
                 cell.post(message.bounded(permit));
                 if self.put(cell).is_err() {
@@ -66,13 +66,13 @@ impl Host {
     /// Puts a message that has no future into the mailbox. Waits for room until `deadline`.
     pub(in crate::py) fn tell(
         &self,
-        object: &Bound<'_, PyAny>,
+        asked: Asked<'_, '_>,
         deadline: Option<Instant>,
     ) -> PyResult<()> {
-        let py = object.py();
+        let py = asked.py();
         self.admit(py)?;
         let permit = self.acquire(py, deadline)?;
-        let message = self.transport.tell(object)?;
+        let message = self.transport.pack(asked, Wants::Nothing)?;
         let cell = Arc::new(ActorCell::default());
         cell.post(message.bounded(permit));
         if self.put(cell).is_err() {
@@ -92,30 +92,31 @@ impl Host {
         self.mailbox.put(cell)
     }
 
-    /// Ends a message with what `handle` returned or raised. `is_told` is what `begin` returned.
+    /// Ends a message with what `handle` returned or raised. `wants` is what its caller wants.
     pub(in crate::py) fn finish(
         &self,
         py: Python<'_>,
         cell: &ActorCell,
-        is_told: bool,
+        wants: Wants,
         ended: PyResult<Bound<'_, PyAny>>,
     ) {
-        let outcome = self.outcome(py, is_told, ended);
+        let outcome = self.outcome(py, wants, ended);
         settle::settle_attached(py, cell, outcome);
     }
 
     /// Counts a message that ends with what `handle` returned or raised, and returns what to settle
-    /// it with. `is_told` is what `begin` returned.
+    /// it with. `wants` is what its caller wants.
     pub(in crate::py) fn outcome(
         &self,
         py: Python<'_>,
-        is_told: bool,
+        wants: Wants,
         ended: PyResult<Bound<'_, PyAny>>,
     ) -> Outcome {
         let completion = match &ended {
             Ok(_) => Completion::Handled,
             Err(_) => Completion::Failed,
         };
+        let is_told = wants == Wants::Nothing;
         let outcome = match ended {
             Ok(_) if is_told => Outcome::Nothing,
             Ok(answer) => Outcome::Value(answer.unbind()),

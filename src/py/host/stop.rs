@@ -13,6 +13,7 @@ use crate::py::interpreter::lifecycle::{CancelFutures, Ended, Live};
 use crate::py::interpreter::wait::{Attached, raising, wait_for};
 use crate::py::message::fault::{Fault, Force, Started, log_lost};
 use crate::py::message::outcome::{Outcome, Sealed};
+use crate::py::message::request::Wants;
 use crate::py::message::tally::Completion;
 
 impl Live for Host {
@@ -135,7 +136,7 @@ impl Host {
     ) {
         let (mut lost, mut begun) = (0, 0);
         for (cell, started) in cells {
-            let is_told = cell.message(|message| message.is_told()) == Some(true);
+            let is_told = cell.message(|message| message.wants()) == Some(Wants::Nothing);
             let outcome = if is_told {
                 Outcome::Nothing
             } else {

@@ -5,38 +5,19 @@ use std::time::Instant;
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::engine::room::Permit;
 use crate::engine::sys;
 use crate::py::future::ActorCell;
 use crate::py::message::fault::Force;
 use crate::py::message::message::Message;
+use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Progress;
 
 /// How messages get from a mailbox to the actor.
 pub(in crate::py) trait Transport: Send + Sync {
-    /// Makes a message of `object`. An error fails only this message.
-    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
-
-    /// Makes a message of `object` that has no future.
-    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message>;
-
-    /// Makes a message that calls a function in the actor's thread or process.
-    fn call(
-        &self,
-        function: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message>;
-
-    /// Makes a message that calls a method of the actor.
-    fn call_method(
-        &self,
-        name: &Bound<'_, PyString>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message>;
+    /// Makes a message. An error fails only this message.
+    fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message>;
 
     /// Called when the mailbox has a new message or was closed. Must not block, and must be detached
     /// while it makes system calls.

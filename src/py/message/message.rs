@@ -3,26 +3,21 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::request::{Call, Wants};
 use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
-use crate::engine::ipc::frame::Kind;
 use crate::engine::room::Permit;
 use crate::py::codec::packed::Packed;
 
 /// A message, in whatever form the cell holds it.
 pub(in crate::py) enum Message {
-    /// For `handle`.
-    Object(Py<PyAny>),
-    /// For `submit`: a function and its arguments.
-    Call(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
-    /// For a proxy: the name of an actor's method, and its arguments.
-    Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
-    /// Any of the above, encoded for a child.
+    /// As Python objects, for a thread of this process.
+    Call(Call, Wants),
+    /// Packed by the carrier of a remote actor.
+    Carried(Py<PyAny>, Wants),
+    /// Encoded for a child.
     Frame(Packed),
-    /// For `handle`, sent by `tell`: its answer is dropped.
-    Told(Py<PyAny>),
     /// In place of a frame that has been sent to a child.
     Ticket(Ticket),
     /// In place of a message that will never begin.
@@ -58,14 +53,14 @@ impl Message {
         }
     }
 
-    /// Whether it was sent by `tell`.
-    pub(in crate::py) fn is_told(&self) -> bool {
+    /// What its caller wants to hear of it.
+    pub(in crate::py) fn wants(&self) -> Wants {
         match self {
-            Self::Told(_) => true,
-            Self::Frame(packed) => packed.kind == Kind::Told,
-            Self::Ticket(ticket) => ticket.is_told,
-            Self::Bounded(message, _) => message.is_told(),
-            _ => false,
+            Self::Call(_, wants) | Self::Carried(_, wants) => *wants,
+            Self::Frame(packed) => Wants::of(packed.kind),
+            Self::Ticket(ticket) => ticket.wants,
+            Self::Bounded(message, _) => message.wants(),
+            Self::Revoked => Wants::Answer,
         }
     }
 

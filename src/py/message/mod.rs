@@ -3,5 +3,6 @@
 pub(super) mod fault;
 pub(super) mod message;
 pub(super) mod outcome;
+pub(super) mod request;
 pub(super) mod tally;
 pub(super) mod ticket;

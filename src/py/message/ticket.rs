@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
+use super::request::Wants;
 use crate::engine::ipc::body::Reference;
-use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::region::Region;
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
@@ -45,7 +45,7 @@ pub(in crate::py) struct Ticket {
     /// Shared with the child that has the message, which need not be the link's current child.
     region: Arc<Region>,
     sequence: u64,
-    pub(in crate::py) is_told: bool,
+    pub(in crate::py) wants: Wants,
     /// Its place in a bounded mailbox, until it is known to have begun.
     pub(in crate::py) permit: Option<Permit>,
     /// The blocks that the frame refers to. They belong to this process until the child claims the
@@ -71,7 +71,7 @@ impl Ticket {
             carrier: Arc::clone(carrier),
             region: Arc::clone(region),
             sequence,
-            is_told: message.kind == Kind::Told,
+            wants: Wants::of(message.kind),
             permit,
             references: message.references(),
             is_withdrawn: AtomicBool::new(false),

@@ -199,9 +199,9 @@ impl IoThread {
     /// Fails a message that cannot be sent.
     fn fail_one(&self, cell: &Arc<ActorCell>, error: PyErr) {
         if let Begin::Message(message) = cell.begin() {
-            let is_told = message.is_told();
+            let wants = message.wants();
             drop(message);
-            Python::attach(|py| self.host.finish(py, cell, is_told, Err(error)));
+            Python::attach(|py| self.host.finish(py, cell, wants, Err(error)));
         }
     }
 

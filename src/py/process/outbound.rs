@@ -197,7 +197,7 @@ impl Outbound {
             }
         };
         sys::moment();
-        let is_told = packed.kind == Kind::Told;
+        let is_told = packed.kind.is_told();
         let frame = packed.into_frame();
         if let Some(cell) = self.returned.pop_front() {
             self.in_flight

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::link::{IN_FLIGHT_BY_POSTING, Link, SentBy};
 use crate::engine::cell;
@@ -21,46 +20,29 @@ use crate::py::future::ActorCell;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::message::fault::Force;
 use crate::py::message::message::Message;
+use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Progress;
 use crate::py::message::ticket::Carrier;
 
-impl Link {
-    fn message(&self, kind: Kind, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        let what = What::Message(&self.name);
-        let arena = self.arena();
-        let object = object.clone();
-        let packed = body::pack(Some(&arena), kind, object, &what, Source::Borrowed)?;
-        Ok(Message::Frame(packed))
-    }
-}
-
 impl Transport for Arc<Link> {
-    fn post(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        self.message(Kind::Message, object)
-    }
-
-    fn tell(&self, object: &Bound<'_, PyAny>) -> PyResult<Message> {
-        self.message(Kind::Told, object)
-    }
-
-    fn call(
-        &self,
-        function: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message> {
-        let call = (function, args, kwargs).into_pyobject(function.py())?;
-        self.message(Kind::Call, call.as_any())
-    }
-
-    fn call_method(
-        &self,
-        name: &Bound<'_, PyString>,
-        args: &Bound<'_, PyTuple>,
-        kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Message> {
-        let call = (name, args, kwargs).into_pyobject(name.py())?;
-        self.message(Kind::Method, call.as_any())
+    fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
+        let py = asked.py();
+        let is_told = wants == Wants::Nothing;
+        let (kind, told, object) = match asked {
+            Asked::Handle(object) => (Kind::Message, Kind::Told, object.clone()),
+            Asked::Call(function, args, kwargs) => {
+                let call = (function, args, kwargs).into_pyobject(py)?;
+                (Kind::Call, Kind::ToldCall, call.into_any())
+            }
+            Asked::Method(name, args, kwargs) => {
+                let call = (name, args, kwargs).into_pyobject(py)?;
+                (Kind::Method, Kind::ToldMethod, call.into_any())
+            }
+        };
+        let kind = if is_told { told } else { kind };
+        let what = What::Message(&self.name);
+        let packed = body::pack(Some(&self.arena()), kind, object, &what, Source::Borrowed)?;
+        Ok(Message::Frame(packed))
     }
 
     fn rouse(&self, py: Python<'_>) {

@@ -1,0 +1,81 @@
+//! What a caller asks of an actor: what to call there, and what the caller wants to hear of it.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::engine::ipc::frame::Kind;
+
+/// What to call for a message, as the caller gives it.
+#[derive(Clone, Copy)]
+pub(in crate::py) enum Asked<'a, 'py> {
+    /// `handle`, with this message.
+    Handle(&'a Bound<'py, PyAny>),
+    /// For `submit`: a function, with its arguments.
+    Call(
+        &'a Bound<'py, PyAny>,
+        &'a Bound<'py, PyTuple>,
+        Option<&'a Bound<'py, PyDict>>,
+    ),
+    /// For a proxy: the actor's method of this name, with its arguments.
+    Method(
+        &'a Bound<'py, PyString>,
+        &'a Bound<'py, PyTuple>,
+        Option<&'a Bound<'py, PyDict>>,
+    ),
+}
+
+/// What the caller wants to hear of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::py) enum Wants {
+    Answer,
+    /// It was sent by `tell`: the answer is dropped.
+    Nothing,
+}
+
+impl Wants {
+    /// What the caller wants of a message that was packed as a frame of this kind.
+    pub(in crate::py) fn of(kind: Kind) -> Self {
+        if kind.is_told() {
+            Self::Nothing
+        } else {
+            Self::Answer
+        }
+    }
+}
+
+impl<'py> Asked<'_, 'py> {
+    pub(in crate::py) fn py(&self) -> Python<'py> {
+        match self {
+            Self::Handle(object) | Self::Call(object, ..) => object.py(),
+            Self::Method(name, ..) => name.py(),
+        }
+    }
+
+    /// The same, for a thread of this process to call later.
+    pub(in crate::py) fn to_call(self) -> Call {
+        let kept = |args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>| {
+            (
+                args.clone().unbind(),
+                kwargs.map(|kwargs| kwargs.clone().unbind()),
+            )
+        };
+        match self {
+            Self::Handle(object) => Call::Handle(object.clone().unbind()),
+            Self::Call(function, args, kwargs) => {
+                let (args, kwargs) = kept(args, kwargs);
+                Call::Function(function.clone().unbind(), args, kwargs)
+            }
+            Self::Method(name, args, kwargs) => {
+                let (args, kwargs) = kept(args, kwargs);
+                Call::Method(name.clone().unbind(), args, kwargs)
+            }
+        }
+    }
+}
+
+/// What to call for a message, as a cell holds it.
+pub(in crate::py) enum Call {
+    Handle(Py<PyAny>),
+    Function(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
+    Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
+}
