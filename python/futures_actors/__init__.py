@@ -15,7 +15,14 @@ from ._core import Actor, ProcessActor, ThreadActor, __version__
 TYPE_CHECKING = False  # typing's own takes ten times longer to import than this package
 if TYPE_CHECKING:
     from ._base_actor import ActorExecutor
-    from ._errors import ActorDied, ActorInitError, BrokenActor, MailboxFull, RemoteError
+    from ._errors import (
+        ActorDeadlock,
+        ActorDied,
+        ActorInitError,
+        BrokenActor,
+        MailboxFull,
+        RemoteError,
+    )
     from ._future import ActorFuture
     from ._options import Options
     from ._process.forkserver_client import preload
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor",
+    "ActorDeadlock",
     "ActorDied",
     "ActorExecutor",
     "ActorFuture",
@@ -65,6 +73,7 @@ def _note_directory() -> None:
 _note_directory()
 
 _LATE = {
+    "ActorDeadlock": "_errors",
     "ActorDied": "_errors",
     "ActorExecutor": "_base_actor",
     "ActorFuture": "_future",

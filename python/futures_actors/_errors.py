@@ -8,7 +8,7 @@ import logging
 import queue
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor
 
 from ._core import loads
@@ -74,6 +74,23 @@ class MailboxFull(queue.Full):
     With the option `mailbox_size`, `post` and `tell` raise it when their `timeout` has passed. In
     the actor's own thread they raise it at once, because that would wait for itself.
     """
+
+
+class ActorDeadlock(RuntimeError):
+    """The wait would never end, because actors wait for each other in a circle.
+
+    `circle` has the names of these actors: the first waits for the second, and so on, and the last
+    for the first. An actor that waits for itself is a circle of one.
+    """
+
+    def __init__(self, text: str, circle: Iterable[str] = ()) -> None:
+        """Keep `text` as the message that `str()` shows."""
+        super().__init__(text)
+        self.circle = tuple(circle)
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """Pickle by constructor arguments."""
+        return type(self), (str(self), self.circle)
 
 
 class RemoteError(RuntimeError):

@@ -1,6 +1,7 @@
 """Exceptions of `handle` and of the constructor, how they cross from a process, and the package's
 own error classes."""
 
+import copy
 import pickle
 import queue
 import sys
@@ -270,6 +271,7 @@ def test_messages_cancelled_before_the_constructor_failed_stay_cancelled(kind, g
         ("ActorDied", ["BrokenActor", BrokenProcessPool]),
         ("MailboxFull", [queue.Full]),
         ("RemoteError", [RuntimeError]),
+        ("ActorDeadlock", [RuntimeError]),
     ],
 )
 def test_each_error_extends_what_callers_already_catch(name, bases):
@@ -279,6 +281,13 @@ def test_each_error_extends_what_callers_already_catch(name, bases):
         assert issubclass(error, base)
     assert error.__module__.partition(".")[0] == "futures_actors"
     assert error.__doc__
+
+
+def test_a_deadlock_keeps_its_circle_when_it_is_pickled_and_copied():
+    error = futures_actors.ActorDeadlock("no end", ["A", "B"])
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(again) is futures_actors.ActorDeadlock
+        assert (str(again), again.circle) == ("no end", ("A", "B"))
 
 
 def test_broken_process_pool_is_the_standard_one():

@@ -19,8 +19,8 @@ from gates import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
-    "futures_actors": """Actor ActorDied ActorExecutor ActorInitError BrokenActor MailboxFull
-        ProcessActor ProcessActorExecutor RemoteError ThreadActor ThreadActorExecutor
+    "futures_actors": """Actor ActorDeadlock ActorDied ActorExecutor ActorInitError BrokenActor
+        MailboxFull ProcessActor ProcessActorExecutor RemoteError ThreadActor ThreadActorExecutor
         __version__""",
     "futures_actors._base_actor": "Actor ActorExecutor",
     "futures_actors.thread_actor": "ThreadActor ThreadActorExecutor",
