@@ -76,7 +76,7 @@ class MailboxFull(queue.Full):
     """
 
 
-class ActorDeadlock(RuntimeError):
+class ActorDeadlock(RuntimeError):  # noqa: N818 - it says what happened, as `TimeoutError` does
     """The wait would never end, because actors wait for each other in a circle.
 
     `circle` has the names of these actors: the first waits for the second, and so on, and the last
