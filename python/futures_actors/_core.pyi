@@ -59,6 +59,21 @@ class Actor(Generic[Message, Answer]):
     Extend `ThreadActor` or `ProcessActor`.
     """
 
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        mailbox_size: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float | None = None,
+        start_method: str | None = None,
+        shared_memory: int | None = None,
+    ) -> None:
+        """Take options of the class, as in `class Fetch(ProcessActor, mailbox_size=8)`.
+
+        `Options` describes them. Subclasses inherit them one by one, and `options(...)` overrides
+        them. What is no option goes to the other bases. Raises as `options` does.
+        """
     @classmethod
     def executor(
         cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs
@@ -99,6 +114,17 @@ class Actor(Generic[Message, Answer]):
 class ThreadActor(Actor[Message, Answer]):
     """Base class of actors that live in a thread of their own."""
 
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        mailbox_size: int | None = None,
+    ) -> None:
+        """Take options of the class, as in `class Fetch(ProcessActor, mailbox_size=8)`.
+
+        `Options` describes them. Subclasses inherit them one by one, and `options(...)` overrides
+        them. What is no option goes to the other bases. Raises as `options` does.
+        """
     @classmethod
     def executor(
         cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs
@@ -129,6 +155,21 @@ class ThreadActor(Actor[Message, Answer]):
 class ProcessActor(Actor[Message, Answer]):
     """Base class of actors that live in a process of their own."""
 
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        mailbox_size: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float | None = None,
+        start_method: str | None = None,
+        shared_memory: int | None = None,
+    ) -> None:
+        """Take options of the class, as in `class Fetch(ProcessActor, mailbox_size=8)`.
+
+        `Options` describes them. Subclasses inherit them one by one, and `options(...)` overrides
+        them. What is no option goes to the other bases. Raises as `options` does.
+        """
     @classmethod
     def executor(
         cls: Callable[P, Actor[Message, Answer]], *args: P.args, **kwargs: P.kwargs

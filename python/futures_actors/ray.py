@@ -18,7 +18,7 @@ from . import _core
 from ._base_actor import ActorExecutor
 from ._core import Actor
 from ._ray.carrier import Carrier
-from ._ray.options import RayOptions
+from ._ray.options import RayOptions, keep_keywords
 from ._types import Answer, Message, P
 
 TYPE_CHECKING = False
@@ -32,6 +32,11 @@ __all__ = ["RayActor", "RayActorExecutor", "RayOptions"]
 
 class RayActor(Actor[Message, Answer]):
     """Base class of actors that live in a process of a Ray cluster."""
+
+    def __init_subclass__(cls, **options: Any) -> None:  # noqa: ANN401 - Ray's own options, too
+        """Take options of the class: `class Fetch(RayActor, num_cpus=2)`."""
+        super().__init_subclass__()
+        keep_keywords(cls, options)
 
     @classmethod
     def executor(

@@ -81,6 +81,27 @@ impl Actor {
         Err(no_kind())
     }
 
+    /// Take options of the class, as in `class Fetch(ProcessActor, mailbox_size=8)`.
+    ///
+    /// `Options` describes them. Subclasses inherit them one by one, and `options(...)` overrides
+    /// them. What is no option goes to the other bases. Raises as `options` does.
+    #[classmethod]
+    #[pyo3(signature = (**options))]
+    fn __init_subclass__(
+        cls: &Bound<'_, PyType>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let py = cls.py();
+        let next = PySuper::new(&py.get_type::<Self>(), cls)?;
+        let next = next.getattr(intern!(py, "__init_subclass__"))?;
+        match options {
+            None => next.call0().map(drop),
+            Some(options) => {
+                outlasting(imports::keep_class_options(py)?, (cls, options, next), None).map(drop)
+            }
+        }
+    }
+
     /// Return an object whose `executor(...)` starts actors of this class with options.
     ///
     /// `Options` describes the options. An unknown option raises `TypeError`, a bad value

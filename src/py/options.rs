@@ -1,10 +1,14 @@
-//! The options given to `MyActor.options(...)`, for the cores. `_options.py` has checked them.
+//! The options of an actor, for the cores: those given to `MyActor.options(...)`, and those that are
+//! keywords of its class. `_options.py` has checked them.
 
 use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyType};
+
+use super::interpreter::imports;
+use super::interpreter::main_only::outlasting;
 
 pub(super) struct Options<'py> {
     pub(super) class: Bound<'py, PyType>,
@@ -25,6 +29,13 @@ impl<'py> Options<'py> {
     pub(super) fn of(actor: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = actor.py();
         if let Ok(class) = actor.cast::<PyType>() {
+            if class
+                .getattr_opt(intern!(py, "__actor_options__"))?
+                .is_some()
+            {
+                let all = (class, PyDict::new(py));
+                return Self::of(&outlasting(imports::options(py)?, all, None)?);
+            }
             return Ok(Self {
                 class: class.clone(),
                 name: class.name()?.to_string(),

@@ -266,6 +266,30 @@ def the_base_is_typed_too(cls: type[Actor[int, str]]) -> None:
     assert_type(cls.executor(), ActorExecutor[int, str])
 
 
+class Bounded(ProcessActor[str, bytes], mailbox_size=3, max_restarts=1, name="bounded"):
+    def handle(self, message: str) -> bytes:
+        return message.encode()
+
+
+class Near(ThreadActor[int, int], max_restarts=1):  # E
+    def handle(self, message: int) -> int:
+        return message
+
+
+class Misspelt(ThreadActor[int, int], mailbox_sice=1):  # E
+    def handle(self, message: int) -> int:
+        return message
+
+
+class Worded(ThreadActor[int, int], mailbox_size="one"):  # E
+    def handle(self, message: int) -> int:
+        return message
+
+
+def the_keywords_of_a_class_are_checked() -> None:
+    assert_type(Bounded.executor(), ProcessActorExecutor[str, bytes])
+
+
 class Adder(Protocol):
     def add(self, amount: int, /) -> ActorFuture[int]: ...
 

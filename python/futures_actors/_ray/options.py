@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from .._options import OPTIONS, Option, Options, seconds, size
+from .._class_options import OPTIONS, Option, class_options, keep_own, seconds, size
+from .._options import Options
 from .._types import P, Started
 
 
@@ -50,12 +51,22 @@ class RayOptions(Options[P, Started]):
 
     def __init__(self, actor_class: Any, given: dict[str, Any]) -> None:  # noqa: ANN401 - a class
         """Check the options; an error names the option and its value."""
-        for name in given:
-            if name in _REFUSED:
-                raise TypeError(
-                    f"{actor_class.__name__}.options() has no option {name!r}: {_REFUSED[name]}"
-                )
+        _refuse(actor_class, class_options(actor_class) | given)
         table = OPTIONS | _OWN
         super().__init__(actor_class, {name: given[name] for name in given if name in table}, table)
-        self.ray = {name: value for name, value in given.items() if name not in table}
+        merged = class_options(actor_class) | given
+        self.ray = {name: value for name, value in merged.items() if name not in table}
         self._given = given
+
+
+def keep_keywords(actor_class: type[Any], options: dict[str, Any]) -> None:
+    """Check the options that are keywords of a class, and keep them in it."""
+    _refuse(actor_class, options)
+    keep_own(actor_class, options, OPTIONS | _OWN)
+
+
+def _refuse(actor_class: type[Any], given: dict[str, Any]) -> None:
+    """Raise `TypeError` if an option of Ray is given that an actor of this package cannot have."""
+    for name in given:
+        if name in _REFUSED:
+            raise TypeError(f"{actor_class.__name__} has no option {name!r}: {_REFUSED[name]}")
