@@ -134,6 +134,20 @@ def process():
     return ACTORS[1]
 
 
+@pytest.fixture
+def do(process):
+    """Have a process actor call a function: `do(function, *args)` returns its answer."""
+    with process.start(actors.Do) as executor:
+        yield lambda *message: executor.post(message).result(gates.PATIENCE)
+
+
+@pytest.fixture
+def echo(process):
+    """A process actor that returns what it is sent."""
+    with process.start(actors.Echo) as executor:
+        yield executor
+
+
 @pytest.fixture(scope="session")
 def cluster():
     """The cluster of `--ray`, to which the test process is connected."""

@@ -12,11 +12,11 @@ import pytest
 import actors
 import programs
 import tasks
+from arrays import MIB, numbers
 from futures_actors import ActorInitError, ProcessActor
 from gates import PATIENCE
 from observe import memory_files, on_linux, only_memory
 
-MIB = 1 << 20
 Sums = actors.ProcessSums
 
 
@@ -32,10 +32,6 @@ class Holds(ProcessActor):
 class Refuses(ProcessActor):
     def __init__(self, array):
         raise ValueError(array.nbytes)
-
-
-def numbers(length_bytes=MIB):
-    return np.arange(length_bytes // 8, dtype=np.int64)
 
 
 def describe(actor):

@@ -63,7 +63,7 @@ def full(number, length=LENGTH):
 
 
 @pytest.fixture
-def do(process):
+def executor(process):
     with process.start(actors.Do) as executor:
         yield executor
 
@@ -84,9 +84,9 @@ def until_done(future):
     programs.wait_until(future.done, PATIENCE)
 
 
-def test_it_does_not_see_what_its_parent_writes_afterwards(do):
+def test_it_does_not_see_what_its_parent_writes_afterwards(executor):
     for _ in range(10):
-        array = ask(do, 7).result(PATIENCE)
+        array = ask(executor, 7).result(PATIENCE)
         array += 1
         forked = Forked(lambda array=array: (array == 8).all())
         array[:] = 99
@@ -94,8 +94,8 @@ def test_it_does_not_see_what_its_parent_writes_afterwards(do):
         assert (array == 99).all()
 
 
-def test_nor_does_its_parent_see_what_it_writes(do):
-    array = ask(do, 7).result(PATIENCE)
+def test_nor_does_its_parent_see_what_it_writes(executor):
+    array = ask(executor, 7).result(PATIENCE)
     told, tell = os.pipe()
 
     def check():
@@ -111,8 +111,8 @@ def test_nor_does_its_parent_see_what_it_writes(do):
     os.close(tell)
 
 
-def test_views_of_every_kind_are_its_own(do):
-    array = ask(do, 7).result(PATIENCE)
+def test_views_of_every_kind_are_its_own(executor):
+    array = ask(executor, 7).result(PATIENCE)
     part, view = array[50_000:], memoryview(array)[10:20]
     table = array.reshape(100, -1).T
     forked = Forked(lambda: (part == 7).all() and view[5] == 7 and (table == 7).all())
@@ -121,31 +121,31 @@ def test_views_of_every_kind_are_its_own(do):
     assert forked.holds()
 
 
-def test_an_array_that_its_parent_drops_is_not_overwritten(do):
-    array = ask(do, 7).result(PATIENCE)
+def test_an_array_that_its_parent_drops_is_not_overwritten(executor):
+    array = ask(executor, 7).result(PATIENCE)
     forked = Forked(lambda keep=[array]: (keep[0] == 7).all())
     del array
     gc.collect()
-    reuse_slots(do)
+    reuse_slots(executor)
     assert forked.holds()
 
 
 @pytest.mark.parametrize(
     "value", [full(7), list(range(100_000)), "t" * MIB], ids=["array", "list", "text"]
 )
-def test_an_unopened_answer_is_in_both_after_a_fork(do, value):
-    future = do.post((tasks.echo, value))
+def test_an_unopened_answer_is_in_both_after_a_fork(executor, value):
+    future = executor.post((tasks.echo, value))
     until_done(future)
     forked = Forked(lambda: np.array_equal(future.result(PATIENCE), value))
     assert np.array_equal(future.result(PATIENCE), value)
     future = None
     gc.collect()
-    reuse_slots(do)
+    reuse_slots(executor)
     assert forked.holds()
 
 
-def test_an_answer_that_both_open_is_each_ones_own(do):
-    future = ask(do, 7)
+def test_an_answer_that_both_open_is_each_ones_own(executor):
+    future = ask(executor, 7)
     until_done(future)
     array_written, tell = os.pipe()
     may_look, key = os.pipe()
@@ -165,7 +165,7 @@ def test_an_answer_that_both_open_is_each_ones_own(do):
     array[:] = 8
     array = future = None
     gc.collect()
-    reuse_slots(do)
+    reuse_slots(executor)
     os.write(key, b"x")
     assert forked.holds()
     for descriptor in (array_written, tell, may_look, key):
@@ -194,8 +194,8 @@ def test_what_an_actor_does_with_an_array_after_it_forked_is_its_own(process, ga
         assert executor.submit(os.wait).result(PATIENCE)[1] == 0
 
 
-def test_the_fork_of_a_fork_outlives_it(do):
-    array = ask(do, 7).result(PATIENCE)
+def test_the_fork_of_a_fork_outlives_it(executor):
+    array = ask(executor, 7).result(PATIENCE)
     gate, key = os.pipe()
     told, tell = os.pipe()
 
@@ -211,15 +211,15 @@ def test_the_fork_of_a_fork_outlives_it(do):
     assert forked.holds()
     array = None
     gc.collect()
-    reuse_slots(do)
+    reuse_slots(executor)
     os.write(key, b"x")
     assert os.read(told, 1) == b"7"
     for descriptor in (gate, key, told, tell):
         os.close(descriptor)
 
 
-def test_a_daemon_that_closes_every_descriptor_keeps_its_arrays(do, gate):
-    array = ask(do, 7).result(PATIENCE)
+def test_a_daemon_that_closes_every_descriptor_keeps_its_arrays(executor, gate):
+    array = ask(executor, 7).result(PATIENCE)
     closed, tell = os.pipe()
 
     def check():
@@ -234,7 +234,7 @@ def test_a_daemon_that_closes_every_descriptor_keeps_its_arrays(do, gate):
     os.read(closed, 1)
     array = None
     gc.collect()
-    reuse_slots(do)
+    reuse_slots(executor)
     gate.open()
     assert forked.holds()
     os.close(closed)
@@ -297,28 +297,28 @@ def test_arrays_whose_actor_has_ended_are_separate_after_a_fork_too(process, end
     assert (opened == 98).all()
 
 
-def test_several_forks_have_what_was_there_at_their_time(do):
-    array = ask(do, 0).result(PATIENCE)
+def test_several_forks_have_what_was_there_at_their_time(executor):
+    array = ask(executor, 0).result(PATIENCE)
     forks = []
     for number in range(1, 6):
         array[:] = number
         forks.append(Forked(lambda number=number: (array == number).all()))
         array[:] = 99
-        others = [ask(do, 50).result(PATIENCE) for _ in range(3)]
+        others = [ask(executor, 50).result(PATIENCE) for _ in range(3)]
         del others
     kept, array = array.copy(), None
     assert (kept == 99).all()
-    reuse_slots(do)
+    reuse_slots(executor)
     # Not in their order.
     for forked in [*forks[::2], *forks[1::2]]:
         assert forked.holds()
 
 
-def test_an_array_that_a_fork_has_is_a_message_like_any_other(do):
-    array = ask(do, 7).result(PATIENCE)
+def test_an_array_that_a_fork_has_is_a_message_like_any_other(executor):
+    array = ask(executor, 7).result(PATIENCE)
     forked = Forked(lambda: int(array.sum()) == 7 * LENGTH)
     array[:] = 8
-    back = do.post((tasks.echo, array)).result(PATIENCE)
+    back = executor.post((tasks.echo, array)).result(PATIENCE)
     back[:] = 9
     assert (array == 8).all()
     assert forked.holds()
@@ -329,15 +329,15 @@ def total(array, queue, gate):
     queue.put(int(array.sum()))
 
 
-def test_a_process_of_multiprocessing_has_the_array_as_it_was(do):
+def test_a_process_of_multiprocessing_has_the_array_as_it_was(executor):
     context = multiprocessing.get_context("fork")
-    array = ask(do, 7).result(PATIENCE)
+    array = ask(executor, 7).result(PATIENCE)
     queue, gate = context.SimpleQueue(), context.Event()
     process = context.Process(target=total, args=(array, queue, gate))
     process.start()
     array += 1
     del array
-    reuse_slots(do)
+    reuse_slots(executor)
     gate.set()
     assert queue.get() == 7 * LENGTH
     process.join()
@@ -382,31 +382,31 @@ def test_a_fork_that_lives_for_long_leaves_the_actor_half_of_the_memory(process,
     assert caplog.messages == []
 
 
-def test_a_fork_without_arrays_costs_no_thread_and_no_descriptor(do):
+def test_a_fork_without_arrays_costs_no_thread_and_no_descriptor(executor):
     def residents():
         return [
             {path.name for path in Path(f"/proc/self/{kind}").iterdir()} for kind in ("task", "fd")
         ]
 
-    do.post((tasks.echo, 1)).result(PATIENCE)
+    executor.post((tasks.echo, 1)).result(PATIENCE)
     before = residents()
     _core.before_fork()
     assert residents() == before
     _core.after_fork_in_parent()
 
 
-def test_a_fork_that_fails_changes_nothing(do):
+def test_a_fork_that_fails_changes_nothing(executor):
     """Python calls the hook of the parent then, too."""
-    array = ask(do, 7).result(PATIENCE)
+    array = ask(executor, 7).result(PATIENCE)
     _core.before_fork()
     _core.after_fork_in_parent()
     array += 1
-    assert (do.post((tasks.echo, array)).result(PATIENCE) == 8).all()
-    reuse_slots(do)
+    assert (executor.post((tasks.echo, array)).result(PATIENCE) == 8).all()
+    reuse_slots(executor)
     assert (array == 8).all()
 
 
-def test_forks_while_arrays_fly_are_right_in_every_process(do):
+def test_forks_while_arrays_fly_are_right_in_every_process(executor):
     """Answers come, are opened, changed, and dropped on other threads meanwhile."""
     over = threading.Event()
     failed = []
@@ -417,7 +417,7 @@ def test_forks_while_arrays_fly_are_right_in_every_process(do):
         number = 0
         while not over.is_set():
             number += 1
-            future = ask(do, number, 20_000)
+            future = ask(executor, number, 20_000)
             held[index] = (future, number)
             array = future.result(PATIENCE)
             if not (array == number).all():
