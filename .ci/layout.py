@@ -39,7 +39,7 @@ FLOORS = {
         "__main__ __pyinstaller ray",
         "_demo _ray process_actor thread_actor",
         "_base_actor _options",
-        "_apost _class_options _pickling _process _proxy",
+        "_answers _apost _class_options _pickling _process _proxy",
         "_errors _future _start_methods _stats _types",
         "_texts",
     ),

@@ -14,6 +14,7 @@ from ._core import Actor, ProcessActor, ThreadActor, __version__
 
 TYPE_CHECKING = False  # typing's own takes ten times longer to import than this package
 if TYPE_CHECKING:
+    from ._answers import Answers
     from ._base_actor import ActorExecutor
     from ._errors import (
         ActorDeadlock,
@@ -40,6 +41,7 @@ __all__ = [
     "ActorExecutor",
     "ActorFuture",
     "ActorInitError",
+    "Answers",
     "BrokenActor",
     "MailboxFull",
     "Options",
@@ -78,6 +80,7 @@ _LATE = {
     "ActorExecutor": "_base_actor",
     "ActorFuture": "_future",
     "ActorInitError": "_errors",
+    "Answers": "_answers",
     "BrokenActor": "_errors",
     "MailboxFull": "_errors",
     "Options": "_options",

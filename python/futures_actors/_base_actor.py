@@ -1,9 +1,9 @@
 """`ActorExecutor`: what the executors of thread and process actors have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Generic
+from typing import Any, Generic
 
 from . import _core
 from ._core import Actor
@@ -12,6 +12,7 @@ from ._types import Answer, Calls, Message, P, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._answers import Answers
     from ._stats import Stats
 
 __all__ = ["Actor", "ActorExecutor"]
@@ -39,6 +40,60 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
     ) -> ActorFuture[Result]:
         """Run a function in the actor's thread or process, and return the future of its result."""
         raise NotImplementedError(_NO_ACTOR)
+
+    def map(
+        self,
+        fn: Callable[..., Result],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **options: Any,  # noqa: ANN401 - options of newer versions of Python
+    ) -> Iterator[Result]:
+        """Do what `concurrent.futures.Executor.map` does, in the actor's thread or process.
+
+        `chunksize` has no effect: calls are always sent in batches. For messages use `imap`.
+        """
+        if not callable(fn):
+            raise TypeError(
+                f"map calls a function for each item, and {type(fn).__name__!r} is not callable; "
+                "to send each item as a message, use imap(messages)"
+            )
+        return super().map(fn, *iterables, timeout=timeout, chunksize=chunksize, **options)
+
+    def imap(
+        self,
+        messages: Iterable[Message],
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+    ) -> "Answers[Answer]":
+        """Post messages and return an iterator over their answers, in the order of the messages.
+
+        It posts `buffersize` messages now, or fewer if the mailbox is full, and one more for each
+        answer that is taken from the iterator; None means 64. So `messages` may be endless. It
+        works with `for` and `async for`. What a message failed with is raised in its place, and
+        the iterator goes on. `timeout` is in seconds from this call: a step that would wait longer
+        raises `TimeoutError`. An iterator that is closed or dropped cancels what has not begun.
+        """
+        from ._answers import Answers
+
+        return Answers(self, messages, buffersize=buffersize, timeout=timeout, in_order=True)
+
+    def imap_unordered(
+        self,
+        messages: Iterable[Message],
+        *,
+        buffersize: int | None = None,
+        timeout: float | None = None,
+    ) -> "Answers[Answer]":
+        """Do what `imap` does, but return answers in the order in which they come."""
+        from ._answers import Answers
+
+        return Answers(self, messages, buffersize=buffersize, timeout=timeout, in_order=False)
+
+    def _width(self) -> int:
+        """Return how many actors handle the messages."""
+        return 1
 
     def proxy(self) -> Calls:  # type: ignore[type-var] # the context tells, or the default
         """Return an object whose method calls are messages."""

@@ -129,6 +129,15 @@ def test_map_times_out(any_kind, gate):
         gate.open()
 
 
+@pytest.mark.parametrize("arguments", [([1, 2],), ([1, 2], [3]), (None, "ab")])
+def test_map_of_messages_is_refused_and_names_imap(kind, arguments):
+    with (
+        kind.start(actors.Do) as executor,
+        pytest.raises(TypeError, match=r"is not callable.*imap\(messages\)"),
+    ):
+        executor.map(*arguments)
+
+
 def test_asyncio_runs_functions_in_an_actor(any_kind):
     async def main(executor):
         run = functools.partial(asyncio.get_running_loop().run_in_executor, executor)

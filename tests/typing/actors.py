@@ -238,6 +238,9 @@ def what_all_executors_have(executor: ActorExecutor[int, int]) -> None:
     assert_type(executor.submit(len, "abc"), ActorFuture[int])
     assert_type(executor.stats().pid, int | None)
     assert_type(executor.proxy().anything("goes").result(), Any)
+    assert_type(list(executor.imap([1, 2], buffersize=1, timeout=3)), list[int])
+    assert_type(next(executor.imap_unordered(range(3))), int)
+    executor.imap(["1"])  # E
     executor.shutdown(wait=False, cancel_futures=True)
     executor.shutdown(timeout=3)
     executor.terminate()
