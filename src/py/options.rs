@@ -7,8 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
+use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::imports;
-use super::interpreter::main_only::outlasting;
 
 pub(super) struct Options<'py> {
     pub(super) class: Bound<'py, PyType>,
