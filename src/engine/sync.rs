@@ -34,7 +34,7 @@ impl Condvar {
         Self(base::Condvar::new())
     }
 
-    /// Blocks until it is notified, or for no reason.
+    /// Blocks until it is notified. It may also return for no reason.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }

@@ -86,7 +86,7 @@ impl Forks {
     /// Called in this process after it has forked, or has failed to.
     pub fn after_in_parent(&mut self) {
         if self.under_way == 0 {
-            // The user has called the hook without a fork.
+            // User code has called the hook without a fork.
             return;
         }
         self.living().for_each(|arena| arena.leave_fork());

@@ -56,14 +56,14 @@ enum Which {
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) region: Arc<Region>,
-    /// `None` once the other process is gone. Blocks do without it.
+    /// `None` once the other process is gone. Blocks that exist do not need it.
     open: Mutex<Option<Open>>,
     /// Why the file has no room for blocks.
     no_room: Option<Error>,
     pub(super) side: Side,
 }
 
-/// What is needed for new blocks.
+/// What new blocks need.
 #[derive(Debug)]
 struct Open {
     file: Arc<Handle>,

@@ -32,8 +32,8 @@ struct Inner<M, R, W> {
     /// held: see [`Hold`]. Once set it stays.
     condition_exposed: bool,
     watch: Option<Box<W>>,
-    /// Taken by the transition that makes the cell done, so each is called once. Boxed once more,
-    /// since hardly any cell has some.
+    /// Taken by the transition that makes the cell done, so each is called once. In a box of their
+    /// own, because few cells have any.
     watchers: Option<Box<Watchers<M, R, W>>>,
 }
 
@@ -47,7 +47,7 @@ impl<M, R, W> Inner<M, R, W> {
     }
 }
 
-/// What the caller holds of Python's when it ends a cell.
+/// What of Python the caller holds when it ends a cell.
 ///
 /// Callbacks should run before the threads that wait for the result go on, so that these find the
 /// callbacks' work done. So a thread that ends a watched cell must already be attached: it then
@@ -309,8 +309,8 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     }
 
     /// Calls `watcher` when the cell is done: once, however it ends, by the thread that ends it and
-    /// without the lock; or now, if it is done already. Needs nothing of Python's, so a thread that
-    /// is not attached can end a cell that only watchers watch.
+    /// without the lock; or now, if it is done already. Needs no Python, so a thread that is not
+    /// attached can end a cell that has only such watchers.
     ///
     /// That thread may be attached, and may hold the future's condition. So `watcher` must not call
     /// Python, and must be quick. Callbacks run after it. It may find the outcome cleared if the

@@ -64,7 +64,7 @@ impl<M: Claimable, R> State<M, R> {
 /// What will end a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// An engine, whatever becomes of the future.
+    /// An engine, whatever happens to the future.
     Posted,
     /// The code that has the future.
     Bare,

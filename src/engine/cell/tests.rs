@@ -99,7 +99,7 @@ fn a_watched_cell_is_served_by_the_thread_that_ends_it() {
 }
 
 #[test]
-fn a_witnessed_cell_ends_only_under_its_condition() {
+fn a_cell_whose_condition_is_exposed_ends_only_under_it() {
     let cell = cell_in(Phase::Pending);
     cell.expose_condition(|| (), |origin, _| assert_eq!(origin, Origin::Posted));
     assert_eq!(cell.cancel(Hold::Nothing), Cancel::NeedsCondition);

@@ -38,7 +38,7 @@ const SLOT_BITS: u32 = 1;
 /// memory, but for the rest of the last page.
 pub const CLAIMS: usize = 1 << SLOT_BITS;
 
-/// Generations begin again after the last. By then nobody knows a message of so long ago.
+/// After the last generation, the first comes again. By then no message of that generation is left.
 const LAST_GENERATION: u64 = (1 << (SEQUENCE_BITS - SLOT_BITS)) - 1;
 
 const QUEUED: u64 = 1;
@@ -52,7 +52,8 @@ fn word(sequence: u64, state: u64) -> u64 {
     sequence << STATE_BITS | state
 }
 
-/// The number of the first message that has this slot. It is not 0, which is no message's.
+/// The number of the first message that has this slot. It is never 0, because 0 stands for no
+/// message.
 pub(super) fn first_of(slot: usize) -> u64 {
     1 << SLOT_BITS | slot as u64
 }
@@ -282,7 +283,7 @@ mod loom_tests {
             };
             let canceller = {
                 let claims = Arc::clone(&claims);
-                // Which it may only do while the message is known not to have left.
+                // `has_started` may only be called while the message has not left the window.
                 thread::spawn(move || claims.withdraw(before) && !claims.has_started(before))
             };
             let handled = claims.has_handled(before);

@@ -17,7 +17,8 @@ pub enum Broken {
     Frame(FrameError),
     /// A frame of a kind that this side does not expect.
     Unexpected(Kind),
-    /// A frame about a message that is not there, or of which it cannot be true.
+    /// A frame that cannot be true: its message is not in flight, or not in the state that it
+    /// implies.
     NoSuchMessage(u64),
     Io(Error),
 }
@@ -29,10 +30,7 @@ impl fmt::Display for Broken {
             Self::Frame(error) => error.fmt(f),
             Self::Unexpected(kind) => write!(f, "an unexpected frame of kind {kind:?}"),
             Self::NoSuchMessage(sequence) => {
-                write!(
-                    f,
-                    "a frame about message {sequence}, of which it cannot be true"
-                )
+                write!(f, "a frame about message {sequence} that cannot be true")
             }
             Self::Io(error) => write!(f, "a system call failed: {error}"),
         }
@@ -108,7 +106,7 @@ impl Writer {
 
     /// One system call, for as many frames as it takes.
     fn write(&self) -> Result<usize, Error> {
-        // Most often there is one frame, and to fill an array for many takes time.
+        // Usually there is one frame, and filling an array for many takes time.
         if let [frame] = self.frames.as_slices().0
             && self.frames.len() == 1
         {

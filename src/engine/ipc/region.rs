@@ -107,29 +107,30 @@ impl Region {
         self.setting(Setting::Since)
     }
 
-    /// How many messages are whole in the request pipe, of all that were ever sent to this child. It
-    /// tells a child that polls when there is something to read; relaxed, since it reads the pipe then, and sleeps there in any case.
+    /// How many messages have been written whole to the request pipe since the child started. A
+    /// child that polls sees by this that there is something to read. Relaxed: it is a hint, after
+    /// which the child reads the pipe or sleeps there.
     pub fn sent(&self) -> &AtomicU64 {
         self.setting(Setting::Sent)
     }
 
-    /// The message whose answer has last been put whole into the answer pipe by itself. For a parent
-    /// that polls for that answer, as `sent` is for the child.
+    /// The message whose answer was the last to be written to the answer pipe alone and whole. A
+    /// parent that polls for that answer looks here, as a child looks at `sent`.
     pub fn answered(&self) -> &AtomicU64 {
         self.setting(Setting::Answered)
     }
 
-    /// Where the thread of the parent runs that waits for an answer: see `handoff.rs`.
+    /// The CPU of the parent's thread that waits for an answer: see `handoff.rs`.
     pub fn parent_cpu(&self) -> &AtomicU64 {
         self.setting(Setting::ParentCpu)
     }
 
-    /// Where the child's main thread runs.
+    /// The CPU of the child's main thread.
     pub fn child_cpu(&self) -> &AtomicU64 {
         self.setting(Setting::ChildCpu)
     }
 
-    /// For how many messages of `tell` `handle` has raised.
+    /// How many messages sent by `tell` have failed because `handle` raised.
     pub fn failed(&self) -> &AtomicU64 {
         self.setting(Setting::Failed)
     }

@@ -14,7 +14,7 @@ use super::pipe::Broken;
 /// How many bytes of messages may be inside, unless it is one message.
 pub const WINDOW_BYTES: usize = 1 << 20;
 
-/// So many that have left may be listed before a sweep is worth it.
+/// How many that have left may be listed before a sweep is worth it.
 const SWEEP_AT_LEAST: usize = 64;
 
 /// How many messages may be inside a window at most.
@@ -26,7 +26,8 @@ impl Capacity {
     pub const LEAST: Self = Self(512);
     const MOST: usize = CLAIMS;
 
-    /// A capacity for a child that handles so many at a time; `None`: there are not so many slots.
+    /// The capacity for a child that handles this many messages at a time. `None` if there are not
+    /// enough slots.
     pub fn for_concurrency(messages: usize) -> Option<Self> {
         (messages <= Self::MOST).then(|| Self(messages.max(Self::LEAST.0)))
     }
@@ -34,7 +35,7 @@ impl Capacity {
 
 #[derive(Debug)]
 struct Slot<T> {
-    /// Of the message inside, or else of the next.
+    /// The number of the message inside, or else of the next one.
     sequence: u64,
     /// With its length in bytes.
     message: Option<(usize, T)>,
@@ -43,12 +44,12 @@ struct Slot<T> {
 #[derive(Debug)]
 pub struct Window<T> {
     capacity: usize,
-    /// Those that have been used. They are used again before another is, the last to become free
-    /// first: so of the claims' table no more is touched than is needed.
+    /// The slots that have been used so far. A free one is used again before a new one is, the last
+    /// to become free first, so that no more of the claims' table is touched than needed.
     slots: Vec<Slot<T>>,
     free: Vec<usize>,
-    /// The numbers of those inside, oldest first, and of some that have left; at its ends are none
-    /// of these.
+    /// The numbers of those inside, oldest first, and in between of some that have left. The first
+    /// and the last are always inside.
     entered: VecDeque<u64>,
     len: usize,
     len_bytes: usize,
@@ -138,9 +139,9 @@ impl<T> Window<T> {
         Ok(message)
     }
 
-    /// Strikes those that have left off the list: at its ends, and in the midst once they may be more
-    /// than half. So each costs a constant time, and the list is at most about twice as long as it
-    /// need be although one message stays for ever.
+    /// Removes those that have left from the list: always at its ends, and in between once they may
+    /// be more than half. So each message costs constant time, and the list is at most about twice
+    /// as long as necessary, even if one message stays for ever.
     fn sweep(&mut self) {
         while self.entered.front().is_some_and(|n| !self.contains(*n)) {
             self.entered.pop_front();

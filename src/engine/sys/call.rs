@@ -28,7 +28,7 @@ pub(super) enum Call {
 
 #[cfg(any(test, feature = "faults"))]
 impl Call {
-    /// The errors that it can have without a mistake in this package.
+    /// The errors with which it can fail although this package has no bug.
     pub(super) fn errors(self) -> &'static [Error] {
         match self {
             Self::Open => &[Error::TOO_MANY_HANDLES, Error::NO_MEMORY],

@@ -73,11 +73,11 @@ impl Plan {
 }
 
 thread_local! {
-    /// Whether a planned panic may come to this thread.
+    /// Whether this thread may panic by plan.
     static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says that a planned panic may come to the calling thread.
+/// From now on the calling thread may panic by plan.
 pub fn may_panic_here() {
     OURS.set(true);
 }
@@ -103,7 +103,7 @@ fn with_plan<T>(use_it: impl FnOnce(&Plan) -> T) -> T {
     PLAN.with(use_it)
 }
 
-/// The error with which this call must fail, if it must.
+/// The error with which this call must fail, if the plan says so.
 pub(super) fn strike(call: Call) -> Option<Error> {
     with_plan(|plan| plan.strike(call))
 }

@@ -7,7 +7,7 @@ use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
 use crate::engine::sys::types::Interest;
 
-/// Rings across threads through a descriptor, so that a thread in `poll` hears it.
+/// Wakes a thread that waits in `poll`: ringing makes a descriptor readable.
 #[derive(Debug)]
 pub struct Bell {
     read: Handle,
@@ -25,7 +25,7 @@ impl Bell {
     }
 
     pub fn ring(&self) -> Result<()> {
-        // A ring that is lost may be a thread that sleeps for ever.
+        // If a ring were lost, a thread might sleep for ever.
         const TRIES: u32 = 1000;
         let end = &self.write.as_ref().unwrap_or(&self.read).0;
         let mut rung = Ok(RING.len());
@@ -37,7 +37,7 @@ impl Bell {
             std::thread::yield_now();
         }
         match rung {
-            // Full: it has been rung and not heard yet.
+            // Full: the bell has been rung, and no thread has heard it yet.
             Ok(_) | Err(Error::WOULD_BLOCK) => Ok(()),
             Err(error) => Err(error),
         }

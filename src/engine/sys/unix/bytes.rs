@@ -39,13 +39,14 @@ impl Default for SharedBytes {
 }
 
 impl SharedBytes {
-    /// Maps a part of a file, which must be as large, and what memory it has.
+    /// Maps a part of a file, which must be at least that long. Memory that the part has already is
+    /// mapped in one go.
     pub(in crate::engine) fn map(file: &Handle, offset: u64, len_bytes: usize) -> Result<Self> {
         Self::map_with(file, offset, len_bytes, MAP_FLAGS)
     }
 
-    /// As `map`, but what is written stays in this process. What the file has in a page is seen
-    /// until the page is written to for the first time.
+    /// Like `map`, but writes stay in this process. A page shows what the file holds until this
+    /// process first writes to the page.
     pub(in crate::engine) fn map_private(
         file: &Handle,
         offset: u64,
@@ -67,7 +68,7 @@ impl SharedBytes {
         Ok(Self { start, len_bytes })
     }
 
-    /// Where the byte `at` is.
+    /// The address of the byte `at`.
     pub fn start(&self, at: usize) -> NonNull<u8> {
         assert!(at <= self.len_bytes);
         // SAFETY: inside the mapping or just behind it, as checked.
@@ -84,7 +85,7 @@ impl SharedBytes {
     /// Copies `source` to the start.
     pub(in crate::engine) fn fill(&mut self, source: &[u8]) {
         assert!(source.len() <= self.len_bytes);
-        // SAFETY: both have that many bytes, as checked. They do not overlap: nobody else has a
+        // SAFETY: both have that many bytes, as checked. They do not overlap: no other code has a
         // reference into this mapping.
         #[expect(unsafe_code)]
         unsafe {
@@ -102,35 +103,35 @@ impl SharedBytes {
         }
     }
 
-    /// Puts `twin`, another mapping of the same bytes, in the place of this one. Other threads may
-    /// read and write meanwhile: none of it is lost.
+    /// Replaces this mapping by `twin`, another mapping of the same bytes, at the same address.
+    /// Other threads may read and write meanwhile, and no write is lost.
     pub(in crate::engine) fn replace_by(&self, twin: Self) -> Result<()> {
         assert_eq!(twin.len_bytes, self.len_bytes);
         move_mapping(twin.address(), twin.len_bytes, self.address())?;
-        // It has moved.
+        // The mapping has moved, so `twin` must not unmap it.
         std::mem::forget(twin);
         Ok(())
     }
 
-    /// Has this process keep its own copy of every page, where the mapping is private. Other
-    /// threads may read and write meanwhile.
+    /// Gives this process its own copy of every page, if the mapping is private. Other threads may
+    /// read and write meanwhile.
     pub(in crate::engine) fn copy_pages(&self) {
-        /// No page is smaller.
+        /// No system has smaller pages.
         const PAGE_BYTES: usize = 4096;
         for at in (0..self.len_bytes).step_by(PAGE_BYTES) {
             // SAFETY: the byte is inside the mapping, which lives as long as `self`.
             #[expect(unsafe_code)]
             let byte = unsafe { AtomicU8::from_ptr(self.start(at).as_ptr()) };
-            // To write what is there is to write, so the kernel copies the page. Another thread's
-            // write is never undone: then the exchange fails, and that thread has written to the
-            // page. Relaxed: no other memory depends on it.
+            // Writing the value that is already there also makes the kernel copy the page. This
+            // never undoes another thread's write: after such a write the exchange fails, and the
+            // write has already copied the page. Relaxed: no other memory depends on it.
             let found = byte.load(Ordering::Relaxed);
             _ = byte.compare_exchange(found, found, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Gives the memory back to the system, where that can be done without the file. Nothing may read
-    /// these bytes any more, in any process.
+    /// Gives the memory back to the system, if that is possible without the file. From then on no
+    /// process may read these bytes.
     pub(in crate::engine) fn give_back(&self) {
         give_back_mapped(self.address(), self.len_bytes);
     }
@@ -211,7 +212,7 @@ mod tests {
                             // SAFETY: aligned, and inside the mapping.
                             #[expect(unsafe_code)]
                             let word = unsafe { AtomicU64::from_ptr(word) };
-                            // As a program would: no locked instruction.
+                            // Written as a program would, without an atomic instruction.
                             *count = word.load(Ordering::Relaxed) + 1;
                             word.store(*count, Ordering::Relaxed);
                         }

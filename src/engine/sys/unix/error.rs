@@ -10,7 +10,7 @@ impl From<rustix::io::Errno> for Error {
 
 impl Error {
     pub const ALREADY: Self = Self(libc::EALREADY);
-    /// Of a handle that has been given up.
+    /// The handle has been closed.
     pub const CLOSED: Self = Self(libc::EBADF);
     pub const BROKEN_PIPE: Self = Self(libc::EPIPE);
     pub const DEADLOCK: Self = Self(libc::EDEADLK);

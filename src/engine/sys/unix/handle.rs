@@ -8,11 +8,11 @@ use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
 
-/// What this process owns of the system's, a descriptor; it is closed when this is dropped.
+/// A descriptor that this process owns. Dropping the handle closes it.
 #[derive(Debug)]
 pub struct Handle(pub(super) OwnedFd);
 
-/// How Python, and another process that is given it, know a handle.
+/// The number by which Python, and a process that inherits it, know a handle.
 pub type HandleNumber = RawFd;
 
 impl Handle {
@@ -27,19 +27,20 @@ impl From<Handle> for File {
     }
 }
 
-/// Another handle on the same, close-on-exec too.
+/// A duplicate of this handle, also close-on-exec.
 pub fn duplicate(handle: &Handle) -> Result<Handle> {
     let duplicate = || rustix::io::fcntl_dupfd_cloexec(&handle.0, 0);
     attempt(Call::Open, duplicate).map(Handle)
 }
 
-/// As `duplicate`, where only the number is known, which stays its owner's to close.
+/// Like `duplicate`, for a descriptor of which only the number is known. Its owner must still close
+/// it.
 pub fn duplicate_number(number: HandleNumber) -> Result<Handle> {
     if number < 0 {
         return Err(Error::CLOSED);
     }
-    // SAFETY: for one call, which changes nothing of what the number stands for: its owner, if it
-    // has any, loses nothing by a duplicate.
+    // SAFETY: it is borrowed for one call, which only duplicates it; if the number is not open, the
+    // call fails.
     #[expect(unsafe_code)]
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
     let duplicate = || rustix::io::fcntl_dupfd_cloexec(borrowed, 0);

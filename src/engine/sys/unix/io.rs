@@ -56,14 +56,14 @@ fn ready(flags: PollFlags) -> Ready {
     }
 }
 
-/// One read of what is there, appended to `buffer` as far as that has spare capacity.
+/// Reads once what is there and appends it to `buffer`, up to its spare capacity.
 pub fn read(handle: &Handle, buffer: &mut Vec<u8>) -> Result<usize> {
     attempt(Call::Read, || {
         rustix::io::read(&handle.0, spare_capacity(buffer))
     })
 }
 
-/// One write, of as much as the other side takes.
+/// Writes once, as much as the other side takes.
 pub fn write(handle: &Handle, slices: &[IoSlice<'_>]) -> Result<usize> {
     attempt(Call::Write, || match slices {
         [one] => rustix::io::write(&handle.0, one),

@@ -13,8 +13,8 @@ use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
 
-/// Words of memory that this process shares with whoever maps the same descriptor; they start
-/// as zeros.
+/// Words of memory that this process shares with every process that maps the same descriptor. They
+/// start as zeros.
 #[derive(Debug)]
 pub struct SharedWords {
     start: NonNull<AtomicU64>,
@@ -29,8 +29,8 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    /// New memory, and the descriptor by which another process can map it. It has no name that
-    /// anybody could open.
+    /// New memory, and the descriptor by which another process can map it. It has no name by which
+    /// another process could open it.
     pub fn create(len_words: usize) -> Result<(Self, Handle)> {
         let file = anonymous_file()?;
         set_len(&file, (len_words * size_of::<AtomicU64>()) as u64)?;
@@ -45,7 +45,7 @@ impl SharedWords {
         }
         let start = attempt(Call::Map, || {
             // SAFETY: a new mapping at an address of the kernel's choice touches no other memory;
-            // the file is large enough, as checked above, and nobody shrinks it.
+            // the file is large enough, as checked above, and is never shortened.
             #[expect(unsafe_code)]
             unsafe {
                 rustix::mm::mmap(
@@ -67,8 +67,8 @@ impl Deref for SharedWords {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: `map` made a mapping of this length, aligned to a page, which `drop` alone ends;
-        // every bit pattern is a valid word, and both sides use it through atomics alone.
+        // SAFETY: `map` made a mapping of this length, aligned to a page, and only `drop` unmaps
+        // it; every bit pattern is a valid word, and both sides access it only through atomics.
         #[expect(unsafe_code)]
         unsafe {
             std::slice::from_raw_parts(self.start.as_ptr(), self.len_words)
@@ -93,7 +93,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     #[test]
-    fn words_are_shared_by_who_maps_the_same_descriptor() {
+    fn words_are_shared_by_all_who_map_the_same_descriptor() {
         let (here, fd) = SharedWords::create(512).expect("memory");
         let there = SharedWords::map(&fd, 512).expect("memory");
         assert_eq!(there[511].load(Ordering::SeqCst), 0);

@@ -15,7 +15,7 @@ pub(in crate::engine) fn process_id() -> u32 {
 
 /// Ends this process at once, whatever its other threads do.
 pub fn end_now() {
-    // It cannot fail for the process itself, and there is nobody left to tell.
+    // A process may always kill itself, so there is no error.
     _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
@@ -46,7 +46,7 @@ pub fn signal_process(watch: Option<&Handle>, pid: i32, signal: Signal) -> Resul
 /// Reaps a child of this process if it has ended; with `waits` it blocks until it has. `watch` is what
 /// `watch_process` gave for it; without one, `pid` must not have been reaped.
 pub fn reap(watch: Option<&Handle>, pid: i32, waits: bool) -> Result<Reaped> {
-    // Without a pid the call would be for any child.
+    // Zero would stand for any child.
     let Some(pid) = rustix::process::Pid::from_raw(pid) else {
         return Err(Error::INVALID);
     };

@@ -14,7 +14,7 @@ pub(super) fn reap_by_number(pid: Pid, waits: bool) -> Result<Reaped> {
     Ok(by_status(status.exit_status(), status.terminating_signal()))
 }
 
-/// What the exit code or the signal says that a child has ended by.
+/// How a child has ended, by its exit code or the signal that killed it.
 pub(super) fn by_status(code: Option<i32>, signal: Option<i32>) -> Reaped {
     let code = code.or(signal.map(|signal| -signal));
     code.map_or(Reaped::ByAnother, Reaped::Code)

@@ -30,8 +30,8 @@ pub fn now_nanos() -> u64 {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // Not by rustix, which looks for the kernel's own code for it where valgrind has none.
-    // SAFETY: it writes to `now` alone, and cannot fail for a clock that every system has.
+    // Not through rustix, which needs the kernel's vDSO: under valgrind there is none. SAFETY: it
+    // only writes to `now`, and cannot fail for a clock that every system has.
     #[expect(unsafe_code)]
     let got = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     debug_assert_eq!(got, 0);

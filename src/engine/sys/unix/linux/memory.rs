@@ -1,4 +1,4 @@
-//! Memory without a name, and what Linux tells of memory in `/proc`.
+//! Memory without a name, and what `/proc` says about memory.
 
 use std::ffi::c_void;
 
@@ -20,9 +20,8 @@ pub(in crate::engine::sys::unix) fn anonymous_file() -> Result<Handle> {
     attempt(Call::Open, make).map(Handle)
 }
 
-/// Moves a mapping over another of the same length. The kernel does it in one step for every other
-/// thread: one that touches the memory meanwhile waits. Only `SharedBytes` calls it, which owns both
-/// mappings.
+/// Moves a mapping over another of the same length. For other threads this is one step: a thread
+/// that touches the memory meanwhile waits. Only `SharedBytes` calls it, which owns both mappings.
 pub(in crate::engine::sys::unix) fn move_mapping(
     from: *mut c_void,
     len_bytes: usize,
@@ -39,12 +38,12 @@ pub(in crate::engine::sys::unix) fn move_mapping(
     Ok(())
 }
 
-/// Lengthens a shared file, without memory for what is added.
+/// Lengthens a shared file. The part that is added has no memory yet.
 pub(in crate::engine) fn make_sparse(file: &Handle, len_bytes: u64) -> Result<()> {
     set_len(file, len_bytes)
 }
 
-/// Gives a part of a shared file its memory, so that touching it cannot fail for want of that.
+/// Allocates the memory of a part of a shared file, so that touching it later cannot fail.
 pub(in crate::engine) fn reserve(file: &Handle, offset: u64, len_bytes: u64) -> Result<()> {
     let reserve = || rustix::fs::fallocate(&file.0, FallocateFlags::empty(), offset, len_bytes);
     retry(|| attempt(Call::Reserve, reserve))
@@ -57,7 +56,8 @@ pub(in crate::engine) fn give_back(file: &Handle, offset: u64, len_bytes: u64) -
     retry(|| attempt(Call::Control, give))
 }
 
-/// As `give_back`, of a mapping of the file. For `SharedBytes`, which has it.
+/// Like `give_back`, through a mapping of the file. Only `SharedBytes` calls it, which owns the
+/// mapping.
 pub(in crate::engine::sys::unix) fn give_back_mapped(start: *mut c_void, len_bytes: usize) {
     let given = attempt(Call::Control, || {
         // SAFETY: a whole mapping, and nothing refers to its content any more.
@@ -70,8 +70,8 @@ pub(in crate::engine::sys::unix) fn give_back_mapped(start: *mut c_void, len_byt
     _ = given;
 }
 
-/// How much memory could be had without driving others out, where the system tells: on this
-/// machine, and in this process's control group if that has a limit.
+/// How much memory is available without swapping, if the system tells: on this machine, or in this
+/// process's control group if that has a lower limit.
 pub(in crate::engine) fn available_bytes() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
@@ -88,9 +88,10 @@ pub(in crate::engine) fn available_bytes() -> Option<u64> {
     Some(group.map_or(machine, |group| group.min(machine)))
 }
 
-/// Copies the pages that a fork has left shared with the process that forked, as writing to each
-/// would: all at once is several times as fast as one by one when they are needed. It skips mappings
-/// that are larger than an interpreter's own: they are better shared, or are stacks of threads.
+/// Copies the pages that this process, which was forked, still shares with its parent, as a write
+/// to each page would. Copying them all at once is several times as fast as copying each when it is
+/// first written to. It skips mappings that are larger than those of an interpreter: those are
+/// better shared, or are the stacks of threads.
 pub fn unshare_pages() {
     for mapping in std::fs::read_to_string("/proc/self/maps")
         .unwrap_or_default()
@@ -114,7 +115,7 @@ pub fn unshare_pages() {
     }
 }
 
-/// The addresses of a line of `/proc/self/maps`, if it is of private memory that can be written.
+/// The range of addresses in a line of `/proc/self/maps`, if its memory is private and writable.
 fn writable_mapping(line: &str) -> Option<std::ops::Range<usize>> {
     let mut words = line.split(' ');
     let (start, end) = words.next()?.split_once('-')?;

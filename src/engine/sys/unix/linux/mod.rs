@@ -20,5 +20,5 @@ pub use thread::{Parker, current_cpu, is_main_thread, name_process};
 pub use traceback::{ask_for_traceback, count_tracebacks, traceback_signal};
 pub(in crate::engine) use witness::{Armed, Witness};
 
-/// How often a thread must look again whether the other end of a pipe has hung up: never here.
+/// How often a thread must look again whether the other end of a pipe has hung up: never on Linux.
 pub const HANG_UP_INTERVAL: Option<Duration> = None;

@@ -35,7 +35,7 @@ pub(in crate::engine::sys::unix) fn reap_watched(
     match rustix::process::waitid(WaitId::PidFd(watch.0.as_fd()), options) {
         Ok(None) => Ok(Reaped::Lives),
         Ok(Some(status)) => Ok(by_status(status.exit_status(), status.terminating_signal())),
-        // Linux 5.3 has such descriptors, and cannot wait by them.
+        // Linux 5.3 has process descriptors, but cannot reap through them.
         Err(Errno::INVAL) => reap_by_number(pid, waits),
         Err(error) => Err(error.into()),
     }

@@ -12,8 +12,9 @@ use crate::engine::sys::error::Result;
 /// Whether Python's signal handlers may run on this thread.
 pub fn is_main_thread() -> bool {
     thread_local! {
-        // Two system calls, once a thread. A thread that forks becomes its process's main one and
-        // is still taken for what it was, which only costs it the second look.
+        // Asked once per thread, because it takes two system calls. After a fork, the answer may be
+        // out of date for the thread that forked, which is now a main thread. That only costs it a
+        // second look.
         static IS_MAIN: bool = rustix::thread::gettid() == rustix::process::getpid();
     }
     IS_MAIN.with(|is_main| *is_main)
@@ -25,18 +26,18 @@ pub fn name_process(name: &str) {
     const MOST_BYTES: usize = 15;
     let ends = name.char_indices().map(|(at, c)| at + c.len_utf8());
     let end = ends.take_while(|end| *end <= MOST_BYTES).last();
-    // A name with a zero byte could not be shown.
+    // A name with a zero byte cannot be set.
     if let Ok(name) = std::ffi::CString::new(&name[..end.unwrap_or(0)]) {
-        // It is only shown.
+        // An error does no harm: the name is only for display.
         _ = rustix::thread::set_name(&name);
     }
 }
 
 /// The CPU that the calling thread runs on; the next moment it may be another.
 pub fn current_cpu() -> Option<u32> {
-    // Not by rustix, which makes a system call of it: the C library reads what the kernel keeps up
-    // to date in the thread's own memory.
-    // SAFETY: it takes nothing and changes nothing.
+    // Not through rustix, which makes a system call. The C library reads a number that the kernel
+    // keeps up to date in the thread's own memory. SAFETY: the call has no arguments and changes
+    // nothing.
     #[expect(unsafe_code)]
     let cpu = unsafe { libc::sched_getcpu() };
     u32::try_from(cpu).ok()
@@ -51,10 +52,11 @@ impl Parker {
         Self
     }
 
-    /// Sleeps until `word` is woken, if it has `value`; as long as `left` at most. It may wake for
-    /// no reason; `Error::INTERRUPTED`: for a signal whose handler ran on this thread.
+    /// Sleeps until `wake_all` is called for `word`, for at most `left`. Returns at once if `word`
+    /// does not have `value`, and may return for no reason. `Error::INTERRUPTED` means that a
+    /// signal's handler ran on this thread.
     pub fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Result<()> {
-        // A wait that is too long for the kernel's type is one without end.
+        // A time that does not fit the kernel's type means no limit.
         let left = left.and_then(|left| left.try_into().ok());
         attempt(Call::Sleep, || {
             futex::wait(word, futex::Flags::PRIVATE, value, left.as_ref())

@@ -23,7 +23,7 @@ pub fn traceback_signal() -> Option<i32> {
     Some(trace_signal())
 }
 
-/// Sends it to a process of one's own, by what `watch_process` gave.
+/// Sends it to a child of this process; `process` is what `watch_process` gave for it.
 pub fn ask_for_traceback(process: &Handle) -> Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     attempt(Call::Signal, || {
@@ -42,11 +42,11 @@ pub fn ask_for_traceback(process: &Handle) -> Result<()> {
     })
 }
 
-/// What the handler of the trace signal calls, and where it counts.
+/// The handler that the signal had before, and the counter.
 static TRACING: OnceLock<(extern "C" fn(i32), &'static AtomicU64)> = OnceLock::new();
 
-/// Calls the handler that was there, and counts. It runs at any moment on any thread, so it does
-/// nothing that is not safe in a signal's handler.
+/// Calls the handler that was there before, and then counts. It runs at any moment on any thread,
+/// so it only does what is safe in a signal handler.
 extern "C" fn trace(signal: i32) {
     if let Some((write, count)) = TRACING.get() {
         write(signal);
@@ -54,11 +54,12 @@ extern "C" fn trace(signal: i32) {
     }
 }
 
-/// Has `count` go up by one after each run of the handler that the trace signal has. Once.
+/// From now on `count` goes up by one after each run of the handler that the traceback signal has
+/// now. To be called once.
 pub fn count_tracebacks(count: &'static AtomicU64) -> Result<()> {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     attempt(Call::Control, || {
-        // SAFETY: it writes the action that is in force to where it is told.
+        // SAFETY: the call writes the current action to the pointer that it gets.
         #[expect(unsafe_code)]
         let got = unsafe { libc::sigaction(trace_signal(), std::ptr::null(), action.as_mut_ptr()) };
         if got == 0 { Ok(()) } else { Err(last_error()) }
@@ -70,13 +71,15 @@ pub fn count_tracebacks(count: &'static AtomicU64) -> Result<()> {
     if !plain || [libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
         return Err(Error::INVALID);
     }
-    // SAFETY: without SA_SIGINFO, and neither of the two constants, it is a handler's address.
+    // SAFETY: without SA_SIGINFO, and if it is neither SIG_DFL nor SIG_IGN, it is the address of a
+    // handler.
     #[expect(unsafe_code)]
     let write = unsafe { std::mem::transmute::<usize, extern "C" fn(i32)>(action.sa_sigaction) };
     TRACING.set((write, count)).map_err(|_| Error::ALREADY)?;
     action.sa_sigaction = trace as extern "C" fn(i32) as usize;
     attempt(Call::Control, || {
-        // SAFETY: the handler is of the kind that the flags say, and does only what one may do.
+        // SAFETY: the handler has the signature that the flags ask for, and only does what is safe
+        // in one.
         #[expect(unsafe_code)]
         let set =
             unsafe { libc::sigaction(trace_signal(), &raw const action, std::ptr::null_mut()) };

@@ -1,4 +1,4 @@
-//! Tells when the processes are gone that a fork has made.
+//! Tells when all processes that were forked at certain moments have ended.
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -11,25 +11,26 @@ use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
 use crate::engine::sys::unix::handle::Handle;
 
-/// A file without a byte. Processes that are forked while it is armed map it for as long as they
-/// and their own forked ones run, and the kernel seals a file only if nobody maps it.
+/// An empty file. A process that is forked while the witness is armed inherits a mapping of the
+/// file, and passes it on to processes that it forks itself. The kernel seals a file only if no
+/// process maps it, so when sealing succeeds, all of them have ended.
 ///
-/// A mapping, not a descriptor: programs that become daemons close every descriptor that they have.
+/// A mapping, not a descriptor: programs that become daemons close all their descriptors.
 #[derive(Debug)]
 pub(in crate::engine) struct Witness {
     file: Handle,
 }
 
-/// This process's own mapping, which processes inherit that are forked while it is there.
+/// This process's mapping. Processes that are forked while it exists inherit it.
 #[derive(Debug)]
 pub(in crate::engine) struct Armed {
     start: NonNull<c_void>,
 }
 
-/// Any length would do: nobody touches it.
+/// Any length would do: the memory is never touched.
 const LEN_BYTES: usize = 4096;
 
-// SAFETY: nobody touches the memory; the mapping lives as long as the value.
+// SAFETY: the memory is never touched; the mapping lives as long as the value.
 #[expect(unsafe_code)]
 unsafe impl Send for Armed {}
 
@@ -42,8 +43,8 @@ impl Witness {
         Ok(Self { file: Handle(file) })
     }
 
-    /// From here on every process that this one forks is watched, until what is returned is
-    /// dropped. An error if all that were watched have been found gone already.
+    /// Until the returned value is dropped, every process that this one forks is watched. An error
+    /// if `is_gone` has returned true.
     pub(in crate::engine) fn arm(&self) -> Result<Armed> {
         let start = attempt(Call::Map, || {
             // SAFETY: a new mapping at an address of the kernel's choice touches no other memory.
@@ -52,7 +53,8 @@ impl Witness {
                 rustix::mm::mmap(
                     std::ptr::null_mut(),
                     LEN_BYTES,
-                    // The kernel counts mappings that could write.
+                    // The mapping must be writable: the kernel seals a file that others map only
+                    // for reading.
                     ProtFlags::READ | ProtFlags::WRITE,
                     MapFlags::SHARED,
                     &self.file.0,
@@ -64,8 +66,8 @@ impl Witness {
         Ok(Armed { start })
     }
 
-    /// True if it is disarmed, and all processes that were forked while it was armed have ended. It
-    /// cannot be armed again after that.
+    /// Whether it is disarmed and all processes that were forked while it was armed have ended. If
+    /// so, it cannot be armed again.
     pub(in crate::engine) fn is_gone(&self) -> bool {
         let seal = || rustix::fs::fcntl_add_seals(&self.file.0, SealFlags::WRITE);
         attempt(Call::Control, seal).is_ok()
@@ -74,7 +76,7 @@ impl Witness {
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours, and nobody has a reference into it.
+        // SAFETY: the mapping is ours, and no code has a reference into it.
         #[expect(unsafe_code)]
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr(), LEN_BYTES) };
         debug_assert!(unmapped.is_ok());

@@ -15,8 +15,9 @@ use crate::engine::sys::unix::handle::Handle;
 
 pub(in crate::engine::sys::unix) const MAP_FLAGS: MapFlags = MapFlags::SHARED;
 
-/// `shm_open` sets close-on-exec by itself. The name may be that of memory which a process with
-/// this one's number has left when it crashed between the two calls: then the next is tried.
+/// `shm_open` sets close-on-exec by itself. A process that crashed between the two calls has left
+/// its memory behind. If that process had the same number as this one, the name may be taken: then
+/// the next one is tried.
 pub(in crate::engine::sys::unix) fn anonymous_file() -> Result<Handle> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
@@ -35,7 +36,7 @@ pub(in crate::engine::sys::unix) fn anonymous_file() -> Result<Handle> {
     }
 }
 
-/// For blocks, of which there are none.
+/// Only blocks need it, and this system has none.
 pub(in crate::engine::sys::unix) fn move_mapping(
     _from: *mut c_void,
     _len_bytes: usize,
@@ -57,15 +58,15 @@ pub(in crate::engine) fn give_back(_file: &Handle, _offset: u64, _len_bytes: u64
     Err(Error::UNSUPPORTED)
 }
 
-/// As `give_back`: the memory goes with the file.
+/// Like `give_back`: the memory is freed together with the file.
 pub(in crate::engine::sys::unix) fn give_back_mapped(_start: *mut c_void, _len_bytes: usize) {}
 
-/// How much memory could be had without driving others out: the system does not tell.
+/// How much memory is available: the system does not tell.
 pub(in crate::engine) fn available_bytes() -> Option<u64> {
     None
 }
 
-/// For the fork server, which is for Linux.
+/// Only the fork server needs it, and only Linux has that.
 pub fn unshare_pages() {}
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub fn current_cpu() -> Option<u32> {
     None
 }
 
-/// Whether Python's signal handlers may run on this thread. After a fork it is the one that forked.
+/// Whether Python's signal handlers may run on this thread. After a fork it is the thread that
+/// forked.
 pub fn is_main_thread() -> bool {
     #[cfg(target_os = "linux")]
     return rustix::thread::gettid() == rustix::process::getpid();
@@ -32,12 +33,12 @@ pub fn is_main_thread() -> bool {
 
 /// Where threads of this process sleep until a word changes.
 ///
-/// Invariant: a thread looks at the word under the lock, and before it lets go of the lock it is on
-/// the condition variable, or its bell is here. `wake_all` comes after the change and takes the
-/// lock, so the thread has seen the change, or is woken.
+/// Invariant: a thread checks the word under the lock. Before it releases the lock, it waits on the
+/// condition variable or has put its bell here. `wake_all` is called after the change and takes the
+/// lock, so a thread has either seen the change or is woken.
 #[derive(Debug, Default)]
 pub struct Parker {
-    /// That of the main thread, while it sleeps here.
+    /// The main thread's bell, while that thread sleeps here.
     bell: Mutex<Option<Arc<Bell>>>,
     changed: Condvar,
 }
@@ -51,12 +52,13 @@ impl Parker {
         self.bell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sleeps until `word` is woken, if it has `value`; as long as `left` at most. It may wake for
-    /// no reason; `Error::INTERRUPTED`: for a signal whose handler ran on this thread.
+    /// Sleeps until `wake_all` is called for `word`, for at most `left`. Returns at once if `word`
+    /// does not have `value`, and may return for no reason. `Error::INTERRUPTED` means that a
+    /// signal's handler ran on this thread.
     pub fn sleep(&self, word: &AtomicU32, value: u32, left: Option<Duration>) -> Result<()> {
         attempt(Call::Sleep, || Ok::<_, Error>(()))?;
-        // Without descriptors for a bell the main thread sleeps as others do. Whoever waits for
-        // signals looks for them now and then in any case.
+        // If there are no descriptors for a bell, the main thread sleeps as other threads do. A
+        // caller that must notice signals also checks for them at intervals.
         let mine = if is_main_thread() { main_bell() } else { None };
         let mut bell = self.bell();
         if word.load(Ordering::SeqCst) != value {
@@ -73,7 +75,7 @@ impl Parker {
         drop(bell);
         let polled = poll([Some(mine.rung())], left);
         drop(self.bell().take());
-        // It rings no more. What has rung so far was for this sleep.
+        // From here on the bell cannot ring. Rings so far were for this sleep.
         mine.quiet()?;
         polled.map(drop)
     }
@@ -88,8 +90,8 @@ impl Parker {
     }
 }
 
-/// The bell of this thread in this process: one that `fork` has made shares that of its parent, and
-/// must not take what rings for it.
+/// The bell of this thread in this process: a forked process shares its parent's bell, and must not
+/// take the parent's rings.
 fn main_bell() -> Option<Arc<Bell>> {
     thread_local! {
         static BELL: Cell<Option<(u32, Arc<Bell>)>> = const { Cell::new(None) };

@@ -14,7 +14,7 @@ use crate::engine::sys::unix::handle::Handle;
 use crate::engine::sys::unix::io::poll;
 use crate::engine::sys::unix::reap::reap_by_number;
 
-/// Other systems have no name of a process but its program's.
+/// These systems know a process only by the name of its program.
 pub fn name_process(_name: &str) {}
 
 /// A kqueue that becomes readable when the process has ended.
@@ -26,7 +26,7 @@ pub(in crate::engine::sys::unix) fn watch(pid: Pid) -> Result<OwnedFd> {
     let exit = Event::new(filter, EventFlags::ADD, std::ptr::null_mut());
     let queue = kqueue()?;
     rustix::io::fcntl_setfd(&queue, rustix::io::FdFlags::CLOEXEC)?;
-    // SAFETY: the event names a process, and no descriptor that would have to stay open.
+    // SAFETY: the event names a process, not a descriptor that would have to stay open.
     #[expect(unsafe_code)]
     let added = unsafe {
         kevent(
@@ -38,7 +38,7 @@ pub(in crate::engine::sys::unix) fn watch(pid: Pid) -> Result<OwnedFd> {
     };
     match added {
         Ok(_) => Ok(queue),
-        // It has ended already: the end of a pipe that nobody writes to is readable, too.
+        // The process has ended already. A pipe without a writer is readable, too.
         Err(rustix::io::Errno::SRCH) => Ok(super::pipe::make_pipe()?.0),
         Err(error) => Err(error),
     }

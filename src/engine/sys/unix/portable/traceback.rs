@@ -1,4 +1,4 @@
-//! Asking a child for its traceback needs a signal that no library uses: there is none.
+//! A child cannot be asked for its traceback: this system has no signal that no library uses.
 
 use std::sync::atomic::AtomicU64;
 

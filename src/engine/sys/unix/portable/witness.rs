@@ -1,4 +1,5 @@
-//! This system cannot watch forked processes. It does not have to: it has no blocks that they share.
+//! This system cannot watch forked processes. It does not have to, because it has no blocks that
+//! they could share.
 
 use crate::engine::sys::error::{Error, Result};
 
