@@ -75,8 +75,12 @@ pub(in crate::py) struct Attached {
 }
 
 impl Attached {
-    /// The interpreter's own switch interval.
-    const TURN_NANOS: u64 = 5_000_000;
+    /// Longer than the interpreter's switch interval of 5 ms, plus what a timed wait lasts too long.
+    ///
+    /// A thread that has waited so long asks for the interpreter, and only then does `detach` hand it
+    /// over. Without such a request, `detach` wakes the waiting thread, but this one attaches again
+    /// before that one runs, which then waits anew: with turns of 5 ms or less, again in vain.
+    const TURN_NANOS: u64 = if cfg!(windows) { 20_000_000 } else { 6_000_000 };
 
     /// For a thread that has just attached.
     pub(in crate::py) fn begin() -> Self {
@@ -84,8 +88,8 @@ impl Attached {
         Self { since: now, now }
     }
 
-    /// Lets other threads run if this one has been attached for a switch interval. Call it in each
-    /// round of the loop, without holding a lock.
+    /// Lets other threads run if this one has been attached for so long that a waiting thread has
+    /// asked. Call it in each round of the loop, without holding a lock.
     pub(in crate::py) fn give_way(&mut self, py: Python<'_>) {
         self.now = sys::now_nanos();
         if self.now - self.since >= Self::TURN_NANOS {
