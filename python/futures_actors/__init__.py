@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ._process.forkserver_client import preload
     from ._process.frozen import freeze_support
     from ._proxy import Proxy
+    from ._reference import ActorRef
     from ._start_methods import get_start_method, set_start_method
     from ._stats import Stats
     from .process_actor import ProcessActorExecutor
@@ -41,6 +42,7 @@ __all__ = [
     "ActorExecutor",
     "ActorFuture",
     "ActorInitError",
+    "ActorRef",
     "Answers",
     "BrokenActor",
     "MailboxFull",
@@ -80,6 +82,7 @@ _LATE = {
     "ActorExecutor": "_base_actor",
     "ActorFuture": "_future",
     "ActorInitError": "_errors",
+    "ActorRef": "_reference",
     "Answers": "_answers",
     "BrokenActor": "_errors",
     "MailboxFull": "_errors",

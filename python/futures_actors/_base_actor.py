@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from types import TracebackType
-from typing import Any, Generic
+from typing import Any
 
 from . import _core
 from ._core import Actor
-from ._future import ActorFuture
-from ._types import Answer, Calls, Message, P, Result
+from ._reference import ActorRef
+from ._types import Answer, Message, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,25 +20,15 @@ __all__ = ["Actor", "ActorExecutor"]
 _NO_ACTOR = "use ProcessActorExecutor or ThreadActorExecutor"
 
 
-class ActorExecutor(Executor, Generic[Message, Answer]):
+class ActorExecutor(ActorRef[Message, Answer], Executor):
     """Manages one actor: sends it messages and returns futures of its answers.
 
     Start an actor with `executor(...)` of its class. This class is the common base of the executors
     of `ThreadActor` and `ProcessActor`, and has no actor itself.
     """
 
-    def post(self, message: Message, *, timeout: float | None = None) -> ActorFuture[Answer]:
-        """Send a message to the actor and return the future of its answer."""
-        raise NotImplementedError(_NO_ACTOR)
-
-    def tell(self, message: Message, *, timeout: float | None = None) -> None:
-        """Send a message without a future of its answer."""
-        raise NotImplementedError(_NO_ACTOR)
-
-    def submit(
-        self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs
-    ) -> ActorFuture[Result]:
-        """Run a function in the actor's thread or process, and return the future of its result."""
+    def ref(self) -> ActorRef[Message, Answer]:
+        """Return a reference to the actor, which can send it messages and cannot end it."""
         raise NotImplementedError(_NO_ACTOR)
 
     def map(
@@ -95,10 +85,6 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
         """Return how many actors handle the messages."""
         return 1
 
-    def proxy(self) -> Calls:  # type: ignore[type-var] # the context tells, or the default
-        """Return an object whose method calls are messages."""
-        raise NotImplementedError(_NO_ACTOR)
-
     def stats(self) -> "Stats":
         """Return the actor's state and counts, without asking the actor."""
         raise NotImplementedError(_NO_ACTOR)
@@ -131,16 +117,6 @@ class ActorExecutor(Executor, Generic[Message, Answer]):
     def kill_workers(self) -> None:
         """Do what `kill` does, under its name in process pools."""
         self.kill()
-
-    async def apost(self, message: Message) -> ActorFuture[Answer]:
-        """Do what `post` does, but wait for room in a full mailbox without blocking the event loop.
-
-        It returns the future, so `await (await executor.apost(message))` is the answer. If the
-        waiting task is cancelled, nothing is posted. Raises as `post` does.
-        """
-        from ._apost import apost
-
-        return await apost(self, message)
 
     def __exit__(
         self,

@@ -14,6 +14,7 @@ from typing_extensions import Self, TypeVar, disjoint_base
 from ._base_actor import ActorExecutor
 from ._future import ActorFuture
 from ._options import Options
+from ._reference import ActorRef
 from ._stats import Stats
 from ._types import Answer, Calls, Message, P, Result
 from .process_actor import ProcessActorExecutor
@@ -27,6 +28,7 @@ __all__ = [
     "FutureCore",
     "ProcessActor",
     "ProcessExecutorCore",
+    "RefCore",
     "RemoteExecutorCore",
     "RoomSeat",
     "ServerExitCodes",
@@ -212,9 +214,10 @@ class RoomSeat:
         """Give up the turn, or the place if it has been granted."""
 
 @disjoint_base
-class ExecutorCore(Generic[Message, Answer]):
-    """The core of an executor: one actor and its mailbox."""
+class RefCore(Generic[Message, Answer]):
+    """The core of a reference to an actor."""
 
+    def __new__(cls) -> Self: ...
     def post(self, message: Message, *, timeout: float | None = None) -> ActorFuture[Answer]:
         """Send a message to the actor and return the future of its answer.
 
@@ -231,8 +234,6 @@ class ExecutorCore(Generic[Message, Answer]):
         raises what pickling raises. A message that was accepted and is lost because the actor died
         is logged.
         """
-    def stats(self) -> Stats:
-        """Return the state and the counts of the actor, without asking the actor."""
     def _wait_for_room(self) -> RoomSeat:
         """For `apost`: queue for room, and return the seat in that queue."""
     def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:
@@ -253,6 +254,23 @@ class ExecutorCore(Generic[Message, Answer]):
         """
     def _call_method(self, name: str, /, *args: Any, **kwargs: Any) -> ActorFuture[Any]:
         """For proxies: call the actor's method `name`, in mailbox order, and return the future."""
+    def is_alive(self) -> bool:
+        """Return whether the actor accepts messages at this moment; it may end in the next."""
+    def _name(self) -> str:
+        """For `name`: return the actor's name."""
+    def __copy__(self) -> Self:
+        """Return the reference itself."""
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Return the reference itself."""
+    def __reduce_ex__(self, _protocol: SupportsIndex, /) -> NoReturn: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+class ExecutorCore(RefCore[Message, Answer]):
+    """The core of an executor: one actor and its mailbox."""
+
+    def stats(self) -> Stats:
+        """Return the state and the counts of the actor, without asking the actor."""
     def shutdown(
         self, wait: bool = True, *, cancel_futures: bool = False, timeout: float | None = None
     ) -> None:
@@ -285,8 +303,12 @@ class ExecutorCore(Generic[Message, Answer]):
         seconds; None means no limit. Raises `TimeoutError` when it has passed, `BrokenActor` if the
         actor could not start or has died, and `RuntimeError` if it has ended.
         """
-    @classmethod
-    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def ref(self) -> ActorRef[Message, Answer]:
+        """Return a reference to the actor, which can send it messages and cannot end it.
+
+        The actor lives while its executor or a reference exists, until one of the executor's
+        methods ends it.
+        """
 
 class ThreadExecutorCore(ExecutorCore[Message, Answer]):
     """The core of a `ThreadActorExecutor`."""

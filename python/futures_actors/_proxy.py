@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ._core import Actor, ExecutorCore
+from ._core import Actor, RefCore
 from ._future import ActorFuture
 
 #: What every actor class has from its base: ways to start an actor, which are no messages.
@@ -14,15 +14,14 @@ _OF_THE_CLASS = {name for name in dir(Actor) if name != "handle"}
 class Proxy:
     """Stands for an actor: `proxy.name(...)` sends a message that calls the actor's method `name`.
 
-    `executor.proxy()` makes it. It holds a reference to the executor, by which you shut the actor
-    down.
+    `proxy()` of an executor or a reference makes it. The actor lives while the proxy exists.
     """
 
-    __slots__ = ("_actor_class", "_executor")
+    __slots__ = ("_actor_class", "_reference")
 
-    def __init__(self, executor: ExecutorCore, actor_class: type) -> None:
-        """Stand for the actor of `executor`, an instance of `actor_class`."""
-        self._executor = executor
+    def __init__(self, reference: RefCore, actor_class: type) -> None:
+        """Stand for the actor of `reference`, an instance of `actor_class`."""
+        self._reference = reference
         self._actor_class = actor_class
 
     def __getattr__(self, name: str, /) -> Callable[..., ActorFuture[Any]]:
@@ -39,7 +38,7 @@ class Proxy:
                 name=name,
                 obj=self,
             )
-        return partial(self._executor._call_method, name)  # noqa: SLF001
+        return partial(self._reference._call_method, name)  # noqa: SLF001
 
     def __dir__(self) -> list[str]:
         """List the methods that can be called."""

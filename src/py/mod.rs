@@ -10,6 +10,7 @@
 //! child                         the loop of a child process
 //! thread  process/  remote      the transports
 //! executor                      an executor's methods
+//! reference/                    what refers to an actor; an executor is a reference, too
 //! host/                         what every executor has: mailbox, room, start, end, counts
 //! future/                       cell, condition, callbacks, settling, methods
 //! message/                      a message and its outcome, as data
@@ -30,6 +31,7 @@ mod interpreter;
 mod message;
 mod options;
 mod process;
+mod reference;
 mod remote;
 mod thread;
 
@@ -43,6 +45,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<actor::ThreadActor>()?;
     module.add_class::<actor::ProcessActor>()?;
     module.add_class::<executor::ExecutorCore>()?;
+    module.add_class::<reference::core::RefCore>()?;
     module.add_class::<future::FutureCore>()?;
     module.add_class::<process::executor::ProcessExecutorCore>()?;
     module.add_class::<remote::RemoteExecutorCore>()?;

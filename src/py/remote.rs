@@ -139,7 +139,7 @@ impl RemoteExecutorCore {
         };
         host.start(actor.py(), server)?;
         let core = ExecutorCore::new(options.class, host);
-        Ok(PyClassInitializer::from(core).add_subclass(Self))
+        Ok(core.add_subclass(Self))
     }
 }
 

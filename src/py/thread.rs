@@ -103,7 +103,7 @@ impl ThreadExecutorCore {
         };
         host.start(actor.py(), server)?;
         let core = ExecutorCore::new(options.class, host);
-        Ok(PyClassInitializer::from(core).add_subclass(Self))
+        Ok(core.add_subclass(Self))
     }
 }
 

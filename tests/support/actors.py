@@ -288,6 +288,16 @@ class Writes:
             file.write(text)
 
 
+class Asks:
+    """Passes messages on to another actor, and answers with that one's answer."""
+
+    def __init__(self, other):
+        self.other = other
+
+    def handle(self, message):
+        return self.other.post(message).result(gates.PATIENCE)
+
+
 class Snapshots:
     """A message is an array and a gate: a fork of the actor looks at the array when the gate opens.
 

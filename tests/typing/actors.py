@@ -13,6 +13,7 @@ from futures_actors import (
     Actor,
     ActorExecutor,
     ActorFuture,
+    ActorRef,
     Options,
     ProcessActor,
     ProcessActorExecutor,
@@ -321,3 +322,30 @@ class Handles(Protocol):
 
 
 handler: Handles = Counter()
+
+
+class Worker(ThreadActor[str, int]):
+    """Asks an actor that it knows by a reference or by its executor."""
+
+    def __init__(self, store: ActorRef[str, bytes]) -> None:
+        self.store = store
+
+    def handle(self, message: str) -> int:
+        self.store.tell(3)  # E
+        return len(self.store.post(message).result())
+
+
+def a_reference_has_the_types_of_its_executor() -> None:
+    with Far.executor() as far, Counter.executor() as counter:
+        ref = far.ref()
+        assert_type(ref, ActorRef[str, bytes])
+        assert_type(ref.post("a"), ActorFuture[bytes])
+        assert_type(ref.submit(len, "a"), ActorFuture[int])
+        assert_type(ref.name, str)
+        assert_type(ref.is_alive(), bool)
+        Worker.executor(far)
+        Worker.executor(ref)
+        Worker.executor(counter)  # E
+        ref.shutdown()  # E
+        wider: ActorRef[str, object] = ref
+        wider.tell("a")

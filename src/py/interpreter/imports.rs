@@ -38,6 +38,7 @@ macro_rules! lazy {
 
 lazy! {
     actor_future: PyType = "futures_actors._future", "ActorFuture";
+    actor_ref: PyType = "futures_actors._reference", "ActorRef";
     thread_actor_executor: PyType = "futures_actors.thread_actor", "ThreadActorExecutor";
     process_actor_executor: PyType = "futures_actors.process_actor", "ProcessActorExecutor";
     thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";

@@ -114,6 +114,6 @@ impl ProcessExecutorCore {
             return Err(error);
         }
         let core = ExecutorCore::new(options.class, host);
-        Ok(PyClassInitializer::from(core).add_subclass(Self))
+        Ok(core.add_subclass(Self))
     }
 }

@@ -1,0 +1,29 @@
+"""`ActorRef`: what any code can do with an actor that it knows."""
+
+from . import _core
+from ._future import ActorFuture
+from ._types import Answer, Message
+
+
+class ActorRef(_core.RefCore[Message, Answer]):
+    """Refers to an actor: sends it messages, and cannot end it.
+
+    `executor.ref()` makes one, and every executor is one, so that a function whose parameter is an
+    `ActorRef` takes both. References to one actor, and its executor, are equal and have the same
+    hash; a copy of a reference is the reference itself.
+    """
+
+    @property
+    def name(self) -> str:
+        """The actor's name in threads, errors and the log."""
+        return self._name()
+
+    async def apost(self, message: Message) -> ActorFuture[Answer]:
+        """Do what `post` does, but wait for room in a full mailbox without blocking the event loop.
+
+        It returns the future, so `await (await executor.apost(message))` is the answer. If the
+        waiting task is cancelled, nothing is posted. Raises as `post` does.
+        """
+        from ._apost import apost
+
+        return await apost(self, message)

@@ -1,0 +1,238 @@
+//! `RefCore`: what Python sees of a reference to an actor, wherever the actor is.
+
+use once_cell::sync::OnceCell;
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+
+use super::target::Target;
+use crate::py::host::room::RoomSeat;
+use crate::py::interpreter::daemon_threads::outlasting;
+use crate::py::interpreter::{imports, wait};
+use crate::py::message::request::Asked;
+
+/// The core of a reference to an actor.
+#[pyclass(subclass, frozen, module = "futures_actors._core")]
+pub(in crate::py) struct RefCore {
+    /// `None` in an instance that the user made of a base class.
+    actor: OnceCell<Referred>,
+}
+
+struct Referred {
+    target: Box<dyn Target>,
+    /// The actor's class. It is not in the host, which a running thread keeps alive. So a class that
+    /// holds the executor of its own actor can be garbage-collected with it.
+    class: Py<PyType>,
+}
+
+impl RefCore {
+    pub(in crate::py) fn new(class: Bound<'_, PyType>, target: impl Target + 'static) -> Self {
+        let target = Box::new(target);
+        let class = class.unbind();
+        Self {
+            actor: OnceCell::with_value(Referred { target, class }),
+        }
+    }
+
+    /// Makes an `ActorRef` to `target`, whose class is `class`.
+    pub(in crate::py) fn make<'py>(
+        class: &Bound<'py, PyType>,
+        target: impl Target + 'static,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let reference = imports::actor_ref(class.py())?.call0()?;
+        let target = Box::new(target);
+        let class = class.clone().unbind();
+        // It is new, so `set` cannot fail.
+        _ = reference
+            .cast::<Self>()?
+            .get()
+            .actor
+            .set(Referred { target, class });
+        Ok(reference)
+    }
+
+    /// The actor; an error in an instance that the user made of a base class.
+    fn actor(&self) -> PyResult<&Referred> {
+        self.actor.get().ok_or_else(|| {
+            PyNotImplementedError::new_err("use ProcessActorExecutor or ThreadActorExecutor")
+        })
+    }
+
+    pub(in crate::py) fn target(&self) -> PyResult<&dyn Target> {
+        Ok(&*self.actor()?.target)
+    }
+
+    pub(in crate::py) fn class<'a, 'py>(
+        &'a self,
+        py: Python<'py>,
+    ) -> PyResult<&'a Bound<'py, PyType>> {
+        Ok(self.actor()?.class.bind(py))
+    }
+}
+
+#[pymethods]
+impl RefCore {
+    #[new]
+    fn of_nothing() -> Self {
+        Self {
+            actor: OnceCell::new(),
+        }
+    }
+
+    /// Send a message to the actor and return the future of its answer.
+    ///
+    /// Messages from one thread are handled in the order in which they were posted. With option
+    /// `mailbox_size`, this waits while that many messages have not begun; it raises `MailboxFull`
+    /// if that takes more than `timeout` seconds, and at once in the actor's own thread. Raises
+    /// `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
+    #[pyo3(signature = (message, *, timeout=None))]
+    fn post<'py>(
+        &self,
+        message: &Bound<'py, PyAny>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let deadline = wait::deadline(timeout)?;
+        self.target()?.ask(Asked::Handle(message), deadline)
+    }
+
+    /// Send a message without a future: its answer is dropped, and it cannot be cancelled.
+    ///
+    /// It is handled in mailbox order. What `handle` raises is logged with its traceback on logger
+    /// `futures_actors`, and counted. This waits for room and raises as `post` does, and also
+    /// raises what pickling raises. A message that was accepted and is lost because the actor died
+    /// is logged.
+    #[pyo3(signature = (message, *, timeout=None))]
+    fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+        let deadline = wait::deadline(timeout)?;
+        self.target()?.tell(Asked::Handle(message), deadline)
+    }
+
+    /// For `apost`: queue for room, and return the seat in that queue.
+    fn _wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
+        self.target()?.wait_for_room(py)
+    }
+
+    /// For `apost`: post a message into the place that `seat` was granted.
+    fn _post_into_room<'py>(
+        &self,
+        seat: &Bound<'py, RoomSeat>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let permit = seat.get().permit()?;
+        self.target()?.ask_into_room(Asked::Handle(message), permit)
+    }
+
+    /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.
+    ///
+    /// Returns the future of its result. Waits and raises as `post` does.
+    #[pyo3(signature = (r#fn, /, *args, **kwargs))]
+    fn submit<'py>(
+        &self,
+        r#fn: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.target()?.ask(Asked::Call(r#fn, args, kwargs), None)
+    }
+
+    /// Return an object whose method calls are messages: `proxy.name(...)` returns a future.
+    ///
+    /// A call runs the actor's method of that name, in mailbox order. This is for classes that have
+    /// no `handle`. A name that starts with "_" or is no method of the actor's class raises
+    /// `AttributeError`. Annotate the proxy with a protocol to have calls type-checked.
+    fn proxy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        outlasting(imports::proxy(py)?, (slf, slf.get().class(py)?), None)
+    }
+
+    /// For proxies: call the actor's method `name`, in mailbox order, and return the future.
+    #[pyo3(signature = (name, /, *args, **kwargs))]
+    fn _call_method<'py>(
+        &self,
+        name: &Bound<'py, PyString>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.target()?.ask(Asked::Method(name, args, kwargs), None)
+    }
+
+    /// Return whether the actor accepts messages at this moment; it may end in the next.
+    fn is_alive(&self) -> PyResult<bool> {
+        Ok(self.target()?.is_alive())
+    }
+
+    /// For `name`: return the actor's name.
+    fn _name(&self) -> PyResult<&str> {
+        Ok(self.target()?.name())
+    }
+
+    /// Two references are equal if they refer to the same actor; an executor is a reference, too.
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let Ok(other) = other.cast::<Self>() else {
+            return Ok(py.NotImplemented());
+        };
+        let equal = match (slf.get().actor.get(), other.get().actor.get()) {
+            (Some(one), Some(other)) => one.target.id() == other.target.id(),
+            _ => slf.is(other),
+        };
+        Ok(equal.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> u64 {
+        match slf.get().actor.get() {
+            Some(actor) => actor.target.id(),
+            None => slf.as_ptr().addr() as u64 >> 4,
+        }
+    }
+
+    /// Return the reference itself.
+    fn __copy__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    /// Return the reference itself.
+    fn __deepcopy__<'py>(slf: Bound<'py, Self>, _memo: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf
+    }
+
+    fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
+        let name = self.target()?.name();
+        Err(PyTypeError::new_err(format!(
+            "cannot pickle a reference to actor {name}: it belongs to this process"
+        )))
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::generic_alias(cls.py())?.call1((cls, item))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let kind = slf.get_type();
+        let kind = kind.name()?;
+        let Some(Referred { target, class }) = slf.get().actor.get() else {
+            return Ok(format!("<{kind} of no actor>"));
+        };
+        let class = class.bind(slf.py()).name()?;
+        Ok(match target.name() {
+            name if class == name => format!("<{kind} of {class}>"),
+            name => format!("<{kind} of {class} {name:?}>"),
+        })
+    }
+
+    /// There is no `__clear__`, because every cycle through a reference also contains a class or an
+    /// exception, which can be cleared.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(actor) = self.actor.get() else {
+            return Ok(());
+        };
+        visit.call(&actor.class)?;
+        actor.target.traverse(&visit)
+    }
+}

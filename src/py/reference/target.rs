@@ -1,0 +1,52 @@
+//! What a reference refers to. An actor of this process is one; an actor that is reached in another
+//! way is another implementation of [`Target`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::engine::room::Permit;
+use crate::py::host::host::Host;
+use crate::py::host::room::RoomSeat;
+use crate::py::message::request::Asked;
+
+/// An actor that messages can be sent to. Dropping it may run Python code and take locks, so drop it
+/// without holding a lock.
+pub(in crate::py) trait Target: Send + Sync {
+    /// Sends a message and returns its future. Waits for room until `deadline`.
+    fn ask<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+
+    /// Sends a message that has no future. Waits for room until `deadline`.
+    fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()>;
+
+    /// Queues for room without waiting.
+    fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat>;
+
+    /// Sends a message into the place that was granted.
+    fn ask_into_room<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        permit: Permit,
+    ) -> PyResult<Bound<'py, PyAny>>;
+
+    /// The actor's name in errors and the log.
+    fn name(&self) -> &str;
+
+    /// Whether the actor accepts messages.
+    fn is_alive(&self) -> bool;
+
+    /// A number that no other actor which this process knows has.
+    fn id(&self) -> u64;
+
+    /// The host, if the actor's mailbox is in this process.
+    fn host(&self) -> Option<&Arc<Host>>;
+
+    /// Visits the Python objects that only this target holds.
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
