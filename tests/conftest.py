@@ -34,7 +34,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # A shell that starts this in the background has it ignored, also in every program started here.
+    # A shell that starts the tests in the background makes them, and the programs that they start,
+    # ignore SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     start_method = config.getoption("--start-method")
     futures_actors.set_start_method(start_method)
@@ -84,7 +85,8 @@ class Kind:
 
     @property
     def hands_out_early(self):
-        """Whether messages are given away before they are handled, and then cannot be cancelled."""
+        """Whether messages leave the mailbox before they are handled, after which they cannot be
+        cancelled."""
         return self.is_oracle and self.is_process
 
     def actor(self, body):
@@ -223,7 +225,8 @@ _passed = pytest.StashKey()
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm(request):
-    """Make what a process makes once and keeps, before the first test counts what is left."""
+    """Make what a process makes once and keeps, so that the first test does not count it as left
+    behind."""
     if request.config.getoption("--ray"):
         request.getfixturevalue("cluster")
     if sys.platform == "linux":
@@ -238,7 +241,8 @@ def _warm(request):
 
 @pytest.fixture(scope="module", autouse=True)
 def _old_is_frozen(_warm):
-    """Freeze what is there before a module's first test, pytest's reports of other tests too.
+    """Freeze the objects that exist before a module's first test, such as pytest's reports of
+    earlier tests.
 
     Then `gc.collect()`, which each test calls, walks only what the module's tests have made.
     """

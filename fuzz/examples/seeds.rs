@@ -52,7 +52,7 @@ fn of_every_length() -> Vec<u8> {
     (0..20).flat_map(frame).collect()
 }
 
-/// A frame's header; whoever asks supplies the body.
+/// A frame's header. The caller appends the body.
 fn header(len_bytes: u64) -> Vec<u8> {
     let mut bytes = encode(Kind::Answer, 1, b"");
     bytes[..8].copy_from_slice(&len_bytes.to_le_bytes());
@@ -180,7 +180,7 @@ fn spills() -> Seeds {
     ]
 }
 
-/// Of a message, without the frame's header.
+/// The body of a message: what follows the frame's header.
 fn body(pickle: &[u8], references: &[Reference]) -> Vec<u8> {
     pack(Kind::Message, 1, pickle, references).split_off(HEADER_BYTES)
 }

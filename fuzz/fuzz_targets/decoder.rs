@@ -32,7 +32,7 @@ impl<'a> Stream<'a> {
         let read = self.try_read(stream, pieces);
         let end = match read {
             Err(error) => {
-                assert_eq!(self.decoder.next_frame(), Err(error), "a error is the end");
+                assert_eq!(self.decoder.next_frame(), Err(error), "an error is the end");
                 End::Error(error)
             }
             Ok(()) if self.decoder.is_between_frames() => End::BetweenFrames,

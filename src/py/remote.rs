@@ -167,7 +167,7 @@ impl Serve for Server {
     }
 
     fn abandon(&mut self, host: &Arc<Host>) {
-        // It says itself what goes wrong.
+        // `signal` logs its own errors.
         _ = host.transport.signal(Force::Kill);
         self.pid.store(0, Ordering::Relaxed);
         host.tally.idle();

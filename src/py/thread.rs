@@ -154,7 +154,7 @@ impl Server {
         let entered =
             imports::thread_enter(py).and_then(|enter| enter.call1((&host.name,))?.extract());
         match entered {
-            // Nobody else sets it.
+            // Only this thread sets it, so `set` cannot fail.
             Ok(number) => _ = self.ident.set(number),
             Err(error) => error.write_unraisable(py, None),
         }

@@ -190,7 +190,8 @@ def test_an_array_comes_back_whole_and_writable():
 
 
 def test_what_crosses_is_let_go_at_once_on_both_sides():
-    """Not when garbage is collected: arrays would pile up, and each copy would need fresh pages."""
+    """If this had to wait for the garbage collector, arrays would pile up, and each copy would need
+    fresh pages."""
     with RayDo.executor() as executor:
         executor.submit(gc.disable).result(PATIENCE)
         gc.disable()
@@ -287,7 +288,7 @@ def thread_name():
 
 
 class Unpickled:
-    """Is what `thread_name` says where it is unpickled."""
+    """Becomes, when it is unpickled, what `thread_name` returns there."""
 
     def __reduce__(self):
         return thread_name, ()
@@ -298,7 +299,8 @@ def unpickled(actor):
 
 
 def test_rays_own_thread_runs_no_code_of_the_user():
-    """Neither callbacks nor what an answer does as it is unpickled: all would wait for it."""
+    """Neither callbacks nor the unpickling of answers: everything else on Ray's thread would wait
+    for that code."""
     names = []
     with RayDo.executor() as executor:
         future = executor.post((unpickled,))
@@ -322,7 +324,7 @@ def carrier(monkeypatch):
 
 
 def test_an_actor_that_ray_calls_unavailable_is_dead(carrier, gate):
-    """Nobody knows what became of the message, nor whether it would be handled twice."""
+    """It is not known whether the message was handled, and it must not be handled twice."""
     executor = RayDo.executor()
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     running = executor.post((tasks.pause, gate))

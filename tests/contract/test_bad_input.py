@@ -47,7 +47,8 @@ def test_message_that_cannot_be_pickled_fails_its_own_future(process, gate):
 
 
 def test_what_only_children_of_multiprocessing_can_have_is_refused_with_the_way_out(script):
-    """In a program of their own: their memory lives on."""
+    """In a program of its own, because these objects keep memory that would count as left
+    behind."""
     script("""if True:
         import multiprocessing as mp
         from actors import ProcessEcho
@@ -217,7 +218,7 @@ def test_keyboard_interrupt_in_handle_ends_nothing(any_kind):
 
 
 def test_endless_recursion_in_a_thread_actor_ends_in_an_exception(script):
-    """Not in a crash: its thread has the stack that Python counts on."""
+    """And not in a crash, because its thread has as large a stack as Python expects."""
     script("""if True:
         import actors, tasks
         with actors.ThreadDo.executor() as executor:

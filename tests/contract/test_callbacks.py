@@ -79,8 +79,8 @@ def test_a_callback_of_a_finished_future_runs_at_once(any_kind):
 
 
 def test_callbacks_have_run_when_result_returns(kind):
-    """With or without a GIL, and although this one lets go of it: sleeping waiters are woken when
-    the future is done, and let its callbacks go first."""
+    """With or without a GIL, and even if the callback releases it: waiters wake when the future is
+    done, but let its callbacks run first."""
     early = 0
     with kind.start(actors.Do) as executor:
         for number in range(100):
@@ -94,7 +94,7 @@ def test_callbacks_have_run_when_result_returns(kind):
             future.add_done_callback(call)
             future.result(PATIENCE)
             early += not called
-    assert early <= 10  # where the callback takes long in spite of itself
+    assert early <= 10  # when a busy machine makes the callback take long
 
 
 def test_a_callback_may_wait_for_a_thread_that_waits_in_result(any_kind, gate):
@@ -149,7 +149,7 @@ def test_a_callback_that_asks_its_own_future_does_not_sleep(kind, gate):
             future.add_done_callback(callback)
         gate.open()
         bell.wait()
-    # Another thread may hold the interpreter at one of them.
+    # Another thread may hold the interpreter during one of them.
     assert statistics.median(sleeps) == 0
 
 
@@ -299,7 +299,7 @@ def test_a_callback_can_shut_down_without_waiting(any_kind, gate):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_callback_that_shuts_down_and_waits_does_not_hang(any_kind, gate, caplog):
-    """It waits for the thread that it runs in: an error is due, a hang is not."""
+    """It waits for the thread that it runs in. It may get an error, but it must not hang."""
     executor = any_kind.start(actors.Do)
     bell = Bell(lambda _: executor.shutdown(wait=True))
     future = executor.post((tasks.pause, gate))

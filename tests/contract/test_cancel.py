@@ -141,7 +141,7 @@ def test_cancelling_from_inside_handle(thread):
 
 
 def test_cancel_tells_the_truth_in_a_race(kind):
-    """`cancel()` is True if and only if `handle` never sees the message."""
+    """`cancel()` returns True exactly when `handle` never sees the message."""
     with kind.start(actors.Do) as executor:
         posted = [executor.post((tasks.remember, number)) for number in range(1500)]
         chosen = random.Random(7).sample(range(1500), 700)

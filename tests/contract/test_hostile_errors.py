@@ -16,7 +16,8 @@ from gates import PATIENCE
 RAISED = [SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError]
 PARENT = os.getpid()
 
-# A worker of Ray takes a SystemExit that comes out of a result for its own, and ends.
+# If a result raises SystemExit while a worker of Ray sends it, the worker takes that for its own
+# and ends.
 pytestmark = pytest.mark.not_on_ray("such an exception can end an actor on a cluster")
 
 
@@ -61,7 +62,7 @@ def make(how, kind, parent):
         raise kind("hostile")
 
     def state(self):
-        # It does not come as far as `__setstate__` without a state.
+        # Without a state, `__setstate__` would not be called.
         return type(self), (), {"state": 1}
 
     if how == "metaclass":

@@ -186,7 +186,7 @@ def test_callbacks_run_at_exit(kind, script):
 
 
 def test_errors_are_told_at_exit_too(kind, script):
-    """Nothing of this package's may need what the interpreter no longer loads."""
+    """The package must not need modules that the interpreter cannot load any more."""
     source = f"""if True:
         import actors, tasks
         executor = actors.{kind.base}Do.executor()
@@ -222,7 +222,8 @@ def test_errors_can_be_imported_caught_and_held_at_exit(script):
 
 
 def test_what_atexit_functions_post_is_handled_or_refused(kind, script):
-    """Never lost: whether one comes before or after the draining is Python's business."""
+    """It is never lost. Python decides whether such a function runs before or after the actors are
+    drained."""
     source = f"""if True:
         import actors, atexit, tasks
         executor = actors.{kind.base}Do.executor()

@@ -39,14 +39,15 @@ def test_cancel_is_exact_over_100_000_messages(kind):
         handled = executor.post((tasks.recall,)).result(PATIENCE)
     assert handled == [number for number in range(count) if not said[number]]
     assert [future.cancelled() for future in posted] == said
-    # A race that one side always wins would show nothing. How often each does is the scheduler's
-    # say: 7 to 42 % were cancelled. On Ray a message waits so long that all that are tried may be.
+    # A race that one side always wins would show nothing. How often each side wins depends on the
+    # scheduler: 7 to 42 % were cancelled. On Ray a message waits so long that all of them may be.
     assert count * 0.01 < sum(said)
     assert sum(said) < sum(tried) or kind.base == "Ray"
 
 
 def test_a_message_that_runs_is_not_pending_again_before_it_is_done(kind, gate):
-    """Also while a callback keeps its answer, which is in this process already, from ending it."""
+    """Even if its answer has arrived in this process, and a callback of another message delays its
+    end."""
     called, go_on = threading.Event(), threading.Event()
     with kind.start(actors.Do) as executor:
         first = executor.post((tasks.pause, gate))
@@ -62,8 +63,8 @@ def test_a_message_that_runs_is_not_pending_again_before_it_is_done(kind, gate):
         gate.open()
         assert called.wait(PATIENCE)
         try:
-            # A process handles what it was sent. The first of these have come back: their places
-            # are those of others already.
+            # A process handles what it was sent. The first of these have been answered, and other
+            # messages already use their slots.
             states = [future._state for future in posted]
             while kind.is_process and states[300] == "PENDING":
                 states = [future._state for future in posted]
@@ -75,7 +76,8 @@ def test_a_message_that_runs_is_not_pending_again_before_it_is_done(kind, gate):
 
 
 def test_started_is_exact_whenever_the_process_is_killed(tmp_path):
-    """The child's own notes tell: it writes one as the first thing that it does with a message."""
+    """The test reads it from the child's notes: the first thing that the child does with a message
+    is to write one."""
     moments = random.Random(13)
     begun = 0
     for attempt in range(20):
@@ -110,8 +112,8 @@ class Notes(futures_actors.ProcessActor):
 
 
 def test_a_child_that_stops_reading_costs_memory_and_no_wait(process):
-    """Far more is posted than its pipe takes. A post that waited for the child would never return,
-    since the same thread lets the child go on."""
+    """Far more is posted than the pipe takes. If `post` waited for the child it would never return,
+    because the posting thread is the one that lets the child go on."""
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
         os.kill(pid, signal.SIGSTOP)

@@ -286,7 +286,7 @@ def test_an_actor_is_ended_from_its_own_handle(thread, force):
 
 
 def test_an_actor_is_ended_from_a_finalizer(kind, gate, force):
-    """One that the garbage collector runs wherever it likes."""
+    """The garbage collector may run it at any point."""
     executor, posted = busy(kind, gate)
 
     class Ends:
@@ -315,7 +315,7 @@ INTERRUPTED = {
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("work", INTERRUPTED.values(), ids=INTERRUPTED)
 def test_an_actor_is_ended_from_a_signal_handler(kind, program, work, end):
-    """Whatever the interrupted thread was about in the core."""
+    """Whatever the interrupted thread was doing in the core."""
     rounds = 1 if kind.base == "Ray" else 5  # where a start takes a second
     parent = program(f"""if True:
         import actors, signal, tasks

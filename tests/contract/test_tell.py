@@ -30,7 +30,8 @@ def test_told_messages_are_handled_in_order_with_the_others(kind):
 
 @pytest.mark.parametrize("count", [1, 40, 600, 3000])
 def test_told_messages_are_handled_however_many(kind, count):
-    """More than go ahead to a process at once, and nothing comes back in between."""
+    """More of them than are sent ahead to a process at once, and no answer comes back in
+    between."""
     with kind.start(actors.Counter) as executor:
         for _ in range(count):
             executor.tell(1)

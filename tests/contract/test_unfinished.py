@@ -1,5 +1,5 @@
-"""Answers that are code which has not run yet: a generator or a coroutine would run its body in the
-caller's thread. They are refused, whatever was called, and whoever awaits them."""
+"""Answers whose code has not run yet: the body of a generator or a coroutine would run in the
+caller's thread. They are refused, whatever was called and whichever way the caller waits."""
 
 import asyncio
 import functools
@@ -45,7 +45,7 @@ FUNCTIONS = {
 
 
 class Methods:
-    """Each has not run when it returns."""
+    """When a method here returns, the body of its result has not run."""
 
     generator = generate
     coroutine = work
@@ -160,7 +160,7 @@ def test_a_process_actors_coroutine_warns_of_nothing(process, capfd):
 
 
 def test_a_coroutine_that_has_begun_is_left_to_its_runner(thread):
-    """It is refused as any other, and goes on where it runs."""
+    """It is refused like any other coroutine, and goes on running where it runs."""
 
     async def main():
         begun, gate = asyncio.Event(), asyncio.Event()

@@ -68,7 +68,7 @@ class Board:
             message = number * self.MESSAGES + index
             self.posted[message] = self.executor.post((tasks.remember, message))
             for _ in range(dice.randrange(3)):
-                # Somebody else's, more often than not: what was just posted, anywhere.
+                # A message that was just posted by any thread, so usually by another one.
                 latest = dice.choice(list(self.posted.copy())[-THREADS:])
                 dice.choice(moves)(latest, self.posted[latest])
 
@@ -166,7 +166,7 @@ def test_sixteen_threads_start_and_end_actors_of_their_own(kind):
 
 
 def test_one_of_sixteen_cancels_succeeds_in_a_race_with_the_actor(kind):
-    """All of them say the same, whichever was first, unless the message had begun for some."""
+    """All of them return the same, unless the message began between two of them."""
     with kind.start(actors.Do) as executor:
         posted = [executor.post((tasks.remember, number)) for number in range(500)]
         called = []
@@ -182,7 +182,8 @@ def test_one_of_sixteen_cancels_succeeds_in_a_race_with_the_actor(kind):
 
 
 def test_sixteen_threads_that_ask_get_one_answer(kind, gate):
-    """An answer from a process is unpickled when it is asked for, and there is one of it."""
+    """An answer from a process is unpickled when it is first asked for, and all threads get the
+    same object."""
     with kind.start(actors.Do) as executor:
         for _ in range(20):
             future = executor.post((tasks.echo, ["an object"]))
@@ -272,7 +273,7 @@ def test_the_garbage_collector_among_threads_that_use_futures(kind):
 # The proof.
 
 
-def test_two_threads_are_inside_the_core_at_once_if_and_only_if_the_gil_is_off():
+def test_two_threads_are_inside_the_core_at_once_only_if_the_gil_is_off():
     """A callback of a finished future runs inside `add_done_callback`, which never lets go of
     Python. Two of them wait there for each other without letting go either."""
     future = ActorFuture()
@@ -308,7 +309,7 @@ def test_two_threads_are_inside_the_core_at_once_if_and_only_if_the_gil_is_off()
     not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this build cannot do without the GIL"
 )
 def test_importing_the_package_leaves_the_gil_off():
-    """Nobody has forced it: a module that does not say it can do without would turn it on."""
+    """Nothing has forced it off: a module that does not declare support would turn it on."""
     source = """
 import sys
 import futures_actors, futures_actors.process_actor, futures_actors.thread_actor

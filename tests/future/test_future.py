@@ -1,5 +1,5 @@
-"""What a future is among the standard library's: they wait together, a cancelled one wakes whoever
-waits for it, and none of ours can be copied."""
+"""Futures of actors together with those of the standard library: one call waits for both, a
+cancelled one wakes its waiters, and those of actors cannot be copied."""
 
 import asyncio
 import copy
@@ -227,7 +227,7 @@ def test_a_cancelled_message_is_released_while_the_actor_is_held(thread, gate, w
 
 @on_linux
 def test_the_bytes_of_a_cancelled_message_are_released_while_the_actor_is_held(process, gate):
-    size = 40 << 20  # so much, malloc gives back to the system at once; Python may keep one or two
+    size = 40 << 20  # malloc gives this much back to the system at once; Python may keep one or two
     with process.start(actors.Do) as executor:
         executor.post((tasks.pause, gate))
         gate.reached()
@@ -244,7 +244,7 @@ def test_the_bytes_of_a_cancelled_message_are_released_while_the_actor_is_held(p
 
 
 def test_a_future_prints_as_the_standard_one_does(kind):
-    """Whoever compares what is printed, as doctests do, sees no other name."""
+    """A doctest, which compares what is printed, sees no other name."""
 
     def shown(future):
         return re.sub("0x[0-9a-f]+", "0x", repr(future))

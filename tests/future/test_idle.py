@@ -134,8 +134,9 @@ def measure(future):
 @on_linux
 @pytest.mark.parametrize("where", ["main", "another"])
 def test_a_second_of_waiting_costs_nothing(kind, gate, script, where):
-    """The thread sleeps once, and is woken by the end of the time: no look in between. The main
-    thread may look at signals once a second; going to and from Python can cost a switch each."""
+    """The thread sleeps once and wakes when the time is up, without waking in between. The main
+    thread may check for signals once a second; detaching from Python and attaching can cost a
+    switch each."""
     source = """
 if WHERE == "main":
     print(*measure(future))
@@ -157,7 +158,7 @@ executor.shutdown()
 
 @on_linux
 def test_no_thread_wakes_while_another_thread_than_the_main_one_waits(kind, gate, program):
-    """Neither the one that waits, nor those that serve it, in a whole second."""
+    """Neither the waiting thread nor those that serve the actor wake in a whole second."""
     source = """
 import threading
 
@@ -186,7 +187,8 @@ executor.shutdown()
 
 @on_linux
 def test_an_idle_actor_uses_no_cpu(kind):
-    """Over a second none of its threads runs at all: its own, those that serve it, its child's."""
+    """In a whole second none of its threads runs: not its own, not those that serve it, not its
+    child's."""
 
     def usage():
         own = tasks_of(os.getpid())
@@ -247,7 +249,7 @@ def test_callers_that_take_turns_all_get_their_answers(kind, callers):
 
 
 def test_an_answer_that_nobody_wants_any_more_goes_before_the_next_message(thread):
-    """Also where the actor's thread is about to sleep and has released the GIL."""
+    """Even if the actor's thread is about to sleep and has released the GIL."""
     for _ in range(200):
         with thread.start(actors.Do) as executor:
             gone = threading.Event()

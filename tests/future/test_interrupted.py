@@ -39,7 +39,7 @@ def interrupt_acquire(future, times=1):
 
 
 class Waiter(threading.Thread):
-    """Waits by `concurrent.futures.wait` for the futures, which is when their conditions matter."""
+    """Waits for the futures by `concurrent.futures.wait`, which uses their conditions."""
 
     def __init__(self, *waited):
         super().__init__()
@@ -195,7 +195,7 @@ def test_what_a_callback_raises_in_an_engine_is_logged(kind, gate, caplog):
 
 
 class Opens:
-    """An answer that is interrupted as often as is said when it is unpickled where it was made."""
+    """An answer whose unpickling is interrupted so many times, in the process that made it."""
 
     times = 0
     home = os.getpid()

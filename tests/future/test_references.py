@@ -20,7 +20,7 @@ from observe import Thing, is_collected, is_let_go
 
 @pytest.fixture(params=[False, True], ids=["unseen", "looked-into"])
 def look_into(request):
-    """What the standard library does to a future that it waits for, or nothing."""
+    """Does to a future what the standard library does when it waits for it, or does nothing."""
 
     def look(future):
         if request.param:
@@ -127,7 +127,8 @@ def test_the_collector_leaves_a_future_in_use_alone(kind, gate, look_into):
 
 @pytest.mark.parametrize("ends", ["answer", "exception"])
 def test_what_a_message_came_to_goes_with_its_future(kind, look_into, ends):
-    """At once, while the actor waits for its next message, and with no call that helps."""
+    """At once, while the actor waits for its next message, and without a call that would drop
+    it."""
     with kind.start(actors.Do) as executor:
         for _ in range(10):
             message = (tasks.echo, actors.Itself())
@@ -155,7 +156,7 @@ def test_an_answer_whose_future_is_dropped_is_let_go(thread):
 
 @pytest.mark.parametrize("way", ["message", "answer", "exception"])
 def test_a_child_keeps_nothing_while_it_waits(process, tmp_path, way):
-    """What came with the last message is gone from the child before the next one comes."""
+    """The child has dropped the objects of the last message before the next message comes."""
     path = tmp_path / "gone"
     parent = os.getpid()
 

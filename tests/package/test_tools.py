@@ -15,7 +15,7 @@ from actors import ProcessEcho, ThreadEcho
 from futures_actors import ProcessActor, ThreadActor
 
 KIB = 1 << 10
-#: Of what threads get that ask for little: in Python 3.14 it is no less than 256 KiB.
+#: Part of the stack of threads that ask for little: in Python 3.14 they get at least 256 KiB.
 SMALLEST = 32 * KIB if sys.version_info < (3, 14) else 256 * KIB
 HOOKS = {
     "settrace": (threading.settrace, threading.gettrace, sys.gettrace),
@@ -189,7 +189,7 @@ def test_the_stack_of_an_actors_thread_is_what_was_asked_for(size, stack_size):
     stack_size(size)
     with ThreadEcho.executor() as echo:
         found = echo.submit(stack_bytes).result()
-    # Of the smallest, our own frames need more than there is.
+    # In the smallest stack there is not enough room for the frames of this test.
     assert max(size, 256 * KIB) <= found <= size + (1 << 20)
     assert stack_of_a_thread() <= size + 64 * KIB, "it still holds for other threads"
 

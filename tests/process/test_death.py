@@ -57,7 +57,7 @@ REAPERS = {
 @pytest.mark.parametrize("how", REAPERS.values(), ids=REAPERS)
 @pytest.mark.parametrize("ending", ["terminate", "kill", "death", "broken link"])
 def test_no_exit_code_is_made_up_where_other_code_reaps_the_child(script, how, ending):
-    """It is what it was, or None: `subprocess` says 0 there."""
+    """It is the true exit code or None; `subprocess` would say 0 there."""
     source = f"""if True:
         import actors, os, signal, tasks, threading, time
         def reap(*_):
@@ -105,7 +105,7 @@ def test_post_after_death_is_refused(process):
 
 
 def test_refusals_after_death_are_each_their_own(process):
-    """An exception that is raised twice would collect the tracebacks of both."""
+    """If the same exception were raised twice, it would collect both tracebacks."""
     with process.start(actors.Do) as executor:
         executor.post((tasks.exit_at_once, 3)).exception(PATIENCE)
         refusals = []
@@ -281,7 +281,7 @@ def test_a_frame_cut_in_half_by_death(process, half):
     "nonsense", [b"\xff" * 64, b"\x7f" * 4096, b"GET / HTTP/1.1\r\n\r\n"], ids=len
 )
 def test_a_frame_that_makes_no_sense_breaks_the_actor_with_an_error(process, nonsense):
-    """An answer that came another way may still count; but no message stays without an end."""
+    """An answer that arrived otherwise may still count, but no message stays without an end."""
     with process.start(actors.Do) as executor:
         running = executor.post((tasks.write_nonsense, nonsense))
         waiting = executor.post((tasks.echo, "waiting"))
@@ -292,7 +292,8 @@ def test_a_frame_that_makes_no_sense_breaks_the_actor_with_an_error(process, non
 
 
 ANSWER, ERROR, SKIPPED, BEGUN, DONE = 17, 18, 19, 21, 22
-#: The numbers of an actor's first messages, one by one: each has the slot that is free again.
+#: The numbers of an actor's first messages, posted one by one: each uses the slot that the one
+#: before has left.
 FIRST, SECOND = 1 << 16, 2 << 16
 
 
@@ -334,7 +335,7 @@ def test_a_frame_of_which_nothing_is_true_breaks_the_actor_with_an_error(process
 
 
 def test_a_message_that_has_not_begun_cannot_be_said_to_have(process, gate):
-    """It would make room in a bounded mailbox."""
+    """If the parent believed it, that would make room in a bounded mailbox."""
     with process.start(actors.Do) as executor:
         executor.post((tasks.write_when_open, gate, frame(BEGUN, FIRST + 2)))
         gate.reached()
@@ -348,7 +349,7 @@ def test_a_message_that_has_not_begun_cannot_be_said_to_have(process, gate):
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 1)], ids=str)
 def test_answers_are_taken_in_whatever_order_they_come(process, gate, order):
-    """From a handle that answers the messages behind its own, and dies."""
+    """This `handle` answers the messages behind its own, and then dies."""
     with process.start(actors.Do) as executor:
         answers = b"".join(answer(FIRST + slot, f"to {slot}") for slot in order)
         running = executor.post((tasks.write_when_open, gate, answers, 3))

@@ -1,5 +1,5 @@
-"""Arrays that came from an actor, and the answers that nobody has opened yet, when a process forks:
-both processes have them as they were, and each its own, as with any other memory."""
+"""Arrays that came from an actor, and answers that have not been opened yet, when a process forks:
+afterwards each process has its own copy of them as they were, as with any other memory."""
 
 import contextlib
 import gc
@@ -74,7 +74,7 @@ def ask(executor, number, length=LENGTH):
 
 
 def reuse_slots(executor, count=5):
-    """Have the actor fill whatever it may fill."""
+    """Have the actor write to every slot that it may write to."""
     for number in range(100, 100 + count):
         array = ask(executor, number).result(PATIENCE)
         array += 1
@@ -242,7 +242,7 @@ def test_a_daemon_that_closes_every_descriptor_keeps_its_arrays(executor, gate):
 
 
 def test_what_arrives_while_a_fork_is_under_way_is_in_both(script):
-    """Other hooks run between the package's own and the fork, and may wait for what they like."""
+    """Other hooks run between the package's own hook and the fork, and may wait for anything."""
     source = """if True:
         import os, sys, warnings
         warnings.simplefilter("ignore")
@@ -396,7 +396,7 @@ def test_a_fork_without_arrays_costs_no_thread_and_no_descriptor(executor):
 
 
 def test_a_fork_that_fails_changes_nothing(executor):
-    """Python calls the hook of the parent then, too."""
+    """Python calls the hook for the parent in that case, too."""
     array = ask(executor, 7).result(PATIENCE)
     _core.before_fork()
     _core.after_fork_in_parent()
@@ -430,7 +430,8 @@ def test_forks_while_arrays_fly_are_right_in_every_process(executor):
         for future, number in seen:
             if future.done():
                 array = future.result(1)
-                # A thread that is not here may have been about to change it, or in the middle.
+                # A thread of the other process may have been about to change it, or in the middle
+                # of doing so.
                 if not ((array == number) | (array == number + 1)).all():
                     return False
                 array[:] = -1

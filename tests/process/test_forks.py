@@ -114,7 +114,8 @@ def test_a_forked_parent_has_no_actors_and_does_not_hang(kind, script, forked):
 
 
 def test_a_fork_while_messages_fly_harms_neither(process, script):
-    """Again and again, at whatever moment of the link's threads, which may hold any lock then."""
+    """It forks again and again, while the threads of the link are at any point and hold any
+    lock."""
     source = """if True:
         import gc, os, signal, sys, threading, warnings
         import actors
@@ -155,7 +156,8 @@ def test_a_fork_while_messages_fly_harms_neither(process, script):
 
 
 def test_a_fork_while_an_actor_is_being_started_can_start_its_own(script):
-    """Who starts one holds the lock of the fork server's connection, and waits for an answer."""
+    """A thread that starts an actor holds the lock of the fork server's connection while it waits
+    for the answer."""
     source = """if True:
         import os, signal, threading, warnings
         import actors, tasks

@@ -49,7 +49,7 @@ def test_the_child_that_is_ready_has_only_descriptors_of_its_own(process):
     with start(process) as executor:
         executor.post((tasks.get_pid,)).result(PATIENCE)
         open_files = Path(f"/proc/{spare()}/fd")
-        # Just forked, it has yet to close what its server has.
+        # It has just been forked, and has not yet closed the server's descriptors.
         programs.wait_until(lambda: len(list(open_files.iterdir())) == 4, PATIENCE)
 
 
@@ -112,7 +112,7 @@ def test_a_replaced_server_tells_how_its_actors_end_and_then_ends(script):
     ],
 )
 def test_what_a_child_imports_slowly_is_there_for_the_next_that_is_kept_ready(script, needs, loads):
-    """It is looked for by an actor whose own class does not import it."""
+    """The actor that looks for it has a class that does not import it."""
     source = f"""if True:
         import concurrent.futures, os
         import actors, futures_actors, programs, tasks
@@ -189,7 +189,8 @@ def test_a_server_that_cannot_fork_is_done_without_and_asked_again(script, tmp_p
 
 
 def test_a_start_that_is_interrupted_leaves_the_next_its_own_child(script):
-    """Ctrl-C while the server's answer is awaited: the next one would be taken for another's."""
+    """Ctrl-C while a thread waits for the server's answer: the next start must not take that answer
+    for its own."""
     source = """if True:
         import actors, tasks
         from futures_actors._process import forkserver_client

@@ -19,7 +19,7 @@ from gates import PATIENCE
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server is for Linux")
 
 METHODS = ["forkserver", "spawn"]
-#: Makes a program of a text whose actors are started by either method, after a first one.
+#: Makes a program of a text. Its actors are started by either method, after a first actor.
 BEGIN = """if True:
     import os, resource, signal, sys, time
     import actors, futures_actors, tasks
@@ -135,7 +135,8 @@ def test_a_child_has_the_groups_of_the_moment(after_a_first, change):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_no_child_has_the_privileges_that_its_parent_has_given_up(script, method):
-    """It may not be able to start one: the interpreter may be where others must not look."""
+    """It may be unable to start one, because the interpreter may be in a folder that it may not
+    read any more."""
     source = (
         BEGIN
         + """
@@ -242,7 +243,8 @@ FALLS_BACK = """if True:
 
 @pytest.mark.parametrize("module", ["threading", "_thread"])
 def test_a_thread_of_every_interpreter_is_no_obstacle(script, tmp_path, module):
-    """As agents start one, in sitecustomize or by a .pth file. It would not be in a fork."""
+    """Monitoring agents start one in sitecustomize or by a .pth file. A fork would not have the
+    thread."""
     start = {
         "threading": "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
         "_thread": "_thread.start_new_thread(time.sleep, (60,))\n"

@@ -80,7 +80,7 @@ executor.shutdown()
 
 
 def test_a_round_trip_by_value_leaves_the_parents_class_alone(told):
-    """Not even attributes that the child or meanwhile the parent changed are written over."""
+    """Attributes that the child, or in the meantime the parent, has changed are not overwritten."""
     assert told("""
 from futures_actors import ProcessActor
 
@@ -324,7 +324,7 @@ def test_an_actor_that_its_module_starts_is_refused_in_its_process(script, tmp_p
 def test_an_actor_that_a_module_starts_when_it_comes_in_a_message_starts_no_others(
     script, tmp_path
 ):
-    """The first process may import it, and its own actor's process may not."""
+    """The first process may import it, but the process of the actor that it starts may not."""
     (tmp_path / "service.py").write_text(SERVICE)
     source = """if True:
         import service

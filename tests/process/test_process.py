@@ -30,7 +30,7 @@ def test_constructor_and_handle_run_in_the_main_thread(do):
 
 
 def test_handle_can_set_signal_handlers(do):
-    """Which Python allows in the main thread only."""
+    """Python allows this only in the main thread."""
     import signal
 
     assert do(tasks.call, signal.signal, signal.SIGUSR1, signal.SIG_IGN) == signal.SIG_DFL
@@ -73,7 +73,7 @@ def actors_process_pool():
 
 
 def test_a_managers_proxy_connects_from_the_child(do):
-    """Which takes the parent's key, whether the child has loaded multiprocessing before or not."""
+    """It needs the parent's key, whether or not the child has loaded multiprocessing before."""
     with multiprocessing.get_context("spawn").Manager() as manager:
         shared = manager.dict()
         do(tasks.call, operator.setitem, shared, "first", 1)
@@ -139,7 +139,7 @@ def test_an_actor_started_in_a_thread_outlives_the_thread(process):
     thread.join(PATIENCE)
     with started[0] as executor:
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
-        time.sleep(0.2)  # what kills a child because its starter's thread ended is not at once
+        time.sleep(0.2)  # a signal at the end of its starter would take a moment
         assert executor.post((tasks.echo, 2)).result(PATIENCE) == 2
 
 

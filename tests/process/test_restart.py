@@ -299,7 +299,7 @@ def test_told_messages_that_have_not_begun_run_on_the_new_instance(gate, caplog)
 
 
 def test_told_messages_that_were_handled_are_not_handled_again(gate, tmp_path, caplog):
-    """So few of them that the process had not spoken of any when it died."""
+    """There are so few of them that the process had not reported any when it died."""
     path = tmp_path / "handled"
     with start() as executor:
         executor.post((tasks.pause, gate))
@@ -351,7 +351,7 @@ def test_methods_and_functions_run_on_the_new_instance(gate):
 
 
 def test_round_trips_one_by_one_go_on_with_the_new_instance():
-    """The thread that waits in `result` reads in the place of the I/O thread then."""
+    """Then the thread that waits in `result` reads the answers in place of the I/O thread."""
     with start(3) as executor:
         for _ in range(3):
             for number in range(50):
@@ -395,10 +395,11 @@ def test_killed_at_random_moments_each_message_ends_once_and_truly(tmp_path, see
 
     def kill():
         handled = kills = 0
-        # About as many as there are on a quiet machine: the slower it is, the more there would be.
+        # About as many kills as on a quiet machine. Without this limit, a slower machine would make
+        # more.
         while kills < 40 and not stop.wait(rng.random() * 0.02):
             stats = executor.stats()
-            # Mostly one that has got somewhere, but sometimes one that starts.
+            # Usually a process that has handled some messages, but sometimes one that is starting.
             if stats.pid is None or (stats.handled == handled and rng.random() < 0.99):
                 continue
             handled = stats.handled

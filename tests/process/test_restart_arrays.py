@@ -148,7 +148,7 @@ def test_killed_at_any_moment_every_array_arrives_once_and_no_memory_is_left():
             del posted, future, error
         gc.collect()
         assert len(memory_files()) == 1
-    # Of each death at most the message that ran.
+    # Each death may lose at most the message that ran.
     assert lost <= 25
     del executor
     gc.collect()

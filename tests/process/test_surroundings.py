@@ -125,7 +125,8 @@ def test_stdin_is_empty(do):
 
 
 def test_the_parents_stdin_is_left_alone(script):
-    """Were it shared, the child's buffer would swallow the rest of a program read from there."""
+    """If it were shared, the child would read the rest of a program that the parent reads from
+    there."""
     source = """if True:
         import actors, tasks
         with actors.ProcessDo.executor() as executor:

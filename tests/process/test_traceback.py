@@ -40,7 +40,8 @@ def test_it_shows_code_that_holds_the_interpreter(process, gate):
 
 
 def dump_until(executor, what):
-    """Dump until the text says what it is to: the message has begun, its code may not have."""
+    """Dump until the text says what is expected: the message has begun, but its code may not
+    have."""
     texts = []
 
     def look():
@@ -194,7 +195,7 @@ def test_a_forked_copy_refuses(process):
 
 
 def test_a_users_signals_are_left_alone(process):
-    """The one that is used has no name, and no other has a handler."""
+    """The signal that is used has no name, and no other signal has a handler."""
     with process.start(actors.Do) as executor:
         handlers = executor.post((loggers.caught_signals,)).result(PATIENCE)
     of_the_c_library = {32, 33}

@@ -145,7 +145,7 @@ def test_a_message_cancelled_by_another_thread_wakes_its_waiters(executor, gate)
 
 @pytest.mark.parametrize("way", ["cancel", "set_result"])
 def test_a_future_that_the_parent_itself_ends_wakes_its_waiters(executor, way):
-    """Although the child, which is stopped, says nothing."""
+    """The child is stopped and sends nothing."""
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -162,11 +162,11 @@ def test_a_future_that_the_parent_itself_ends_wakes_its_waiters(executor, way):
     assert executor.post((tasks.echo, 2)).result(PATIENCE) == 2
 
 
-# The thread that waits does nothing for others that may take long.
+# The waiting thread does no work for others that may take long.
 
 
 class Waits(logging.Handler):
-    """Waits until the test says that something is over, for less than answers wait for records."""
+    """Waits until the test opens it, but not as long as answers wait for log records."""
 
     def __init__(self):
         super().__init__()

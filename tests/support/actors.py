@@ -263,7 +263,7 @@ class AloneInside:
         self.threads.add(threading.get_ident())
         if message == "report":
             return self.most, len(self.threads)
-        time.sleep(0)  # an invitation to other threads
+        time.sleep(0)  # lets other threads run
         self.inside -= 1
         return None
 

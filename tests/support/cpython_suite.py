@@ -25,7 +25,7 @@ from futures_actors.thread_actor import ThreadActorExecutor
 SUITE = "test.test_concurrent_futures"
 PATIENCE = 60  # seconds that one of CPython's tests may take before it counts as hung
 
-# The executors. They have the names of those whose place they take, since the programs that some
+# The executors. They have the names of the pools that they replace, because programs that some
 # tests start import them by name.
 
 
@@ -44,8 +44,8 @@ class ProcessWorker(_Worker, ProcessActor):
 
 
 class _BeginsBeforeShutdown:
-    """A pool has begun on what was submitted when `shutdown` is called, or some tests take it so.
-    An actor may not have, and then cancels all of it."""
+    """Some tests assume that a pool has begun what was submitted when `shutdown` is called. An
+    actor may not have begun yet, and would cancel all of it."""
 
     first = ()
 
@@ -74,9 +74,9 @@ class ProcessPoolExecutor(_BeginsBeforeShutdown, ProcessActorExecutor):
 
 # Which tests, and which not.
 
-#: Which tests a class inherits says for whom they are. How a pool's processes are started is
-#: nothing to an actor, so of the three classes that differ in that the one is taken which promises
-#: a child the least.
+#: The base classes of a test class say which pool it tests. Three classes differ only in how the
+#: pool starts its processes, which does not matter for an actor. Of these the one is used that
+#: promises a child the least.
 KINDS = {"ThreadPoolMixin": "thread", "ProcessPoolSpawnMixin": "process", "FutureTests": "future"}
 
 _SEVERAL = "presupposes several workers: an actor is one"
@@ -114,8 +114,8 @@ SKIPPED = {
     ("process", "test_gh105829_should_not_deadlock_if_wakeup_pipe_full"): _FIELDS + "_ThreadWakeup",
 }
 
-#: Tests that a pool does not hang but breaks when a message or an answer cannot be unpickled. Nor
-#: does an actor hang, but that message alone fails, by what was raised.
+#: Tests that a pool breaks and does not hang when a message or an answer cannot be unpickled. An
+#: actor does not hang either, but there only that message fails, with what was raised.
 RAISED = {
     "test_exit_at_task_unpickle": SystemExit,
     "test_error_at_task_unpickle": UnpicklingError,
@@ -255,7 +255,7 @@ def _make_result(file):
             self.outcome, self.texts = "passed", []
 
         def stopTest(self, test):
-            # Anew, for what cleans up after the last one.
+            # Created again, because the last test's clean-up has ended it.
             faulthandler.dump_traceback_later(PATIENCE, exit=True, file=sys.__stderr__)
             if support.environment_altered:
                 support.environment_altered = False

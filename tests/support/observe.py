@@ -24,8 +24,8 @@ class Thing:
     """Can be referred to weakly."""
 
 
-#: On a free-threaded build, an object that one thread has made and another has let go of lives
-#: until the thread that made it runs Python again, or until a collection.
+#: On a free-threaded build, an object that one thread has made and another thread has dropped lives
+#: until the first thread runs Python code again, or until a garbage collection.
 _COUNTS_LATE = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 

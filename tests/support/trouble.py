@@ -13,7 +13,7 @@ class Uncrossable(Exception):
 
 
 class TwoArguments(Exception):
-    """Pickles, but cannot be rebuilt: one argument is remembered, two are wanted."""
+    """Pickles, but cannot be rebuilt: it remembers one argument, and its constructor needs two."""
 
     def __init__(self, first, second):
         super().__init__(first)

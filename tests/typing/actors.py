@@ -1,5 +1,5 @@
-"""What the type checkers say of actors: a line that ends in `# E` is an error to both, one in
-`# E mypy` to mypy alone, no other is."""
+"""What the type checkers say of actors: a line that ends in `# E` is an error for both, one that
+ends in `# E mypy` only for mypy. No other line is an error."""
 
 import asyncio
 from abc import ABC, abstractmethod

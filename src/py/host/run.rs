@@ -39,7 +39,7 @@ impl Host {
             _ = host.thread_id.set(std::thread::current().id());
             cooperative::never_here();
             let exit = ThreadExit(&host);
-            // Whatever was half done in there, `abandon` is all that looks at it afterwards.
+            // What a panic leaves half done is afterwards seen only by `abandon`.
             if catch_unwind(AssertUnwindSafe(|| server.serve(exit.0))).is_err() {
                 server.abandon(exit.0);
             }

@@ -14,8 +14,8 @@ use pyo3::types::{PyDict, PyTuple};
 /// sleeps forever instead, as Python itself does from 3.14 on.
 ///
 /// `PyO3` declares functions of C that never unwind, so around its calls an optimizing compiler
-/// leaves out what puts the thread to sleep. Here the call is one that may unwind, by a pointer that
-/// the compiler knows nothing of.
+/// leaves out what puts the thread to sleep. So this calls through a pointer of a type that may
+/// unwind, whose target the compiler cannot know.
 #[inline(never)]
 pub(in crate::py) fn outlasting<'py>(
     callable: &Bound<'py, PyAny>,

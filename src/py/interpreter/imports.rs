@@ -11,7 +11,7 @@ pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
 pyo3::import_exception!(futures_actors._errors, ActorLost);
 
-/// Imports a module, as a thread does that may be a daemon thread.
+/// Imports a module, also on a daemon thread: see `outlasting`.
 fn load(py: Python<'_>, module: &str) -> PyResult<()> {
     let import = py.import("builtins")?.getattr(intern!(py, "__import__"))?;
     outlasting(&import, (module,), None).map(drop)

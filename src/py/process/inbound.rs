@@ -82,7 +82,7 @@ impl Event {
         }
     }
 
-    /// The messages that it is the end of.
+    /// The messages that it ends.
     pub(super) fn into_cells(self) -> Vec<Arc<ActorCell>> {
         match self {
             Self::Ended(cell, ..) | Self::Skipped(cell) => vec![cell],

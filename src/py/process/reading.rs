@@ -184,8 +184,8 @@ impl Link {
             self.resume_reading();
             return Turn::Leave;
         };
-        // Otherwise another thread has read this answer and is about to end its message. Perhaps
-        // nothing else ever comes to read.
+        // Otherwise another thread has read this answer and is about to end its message. There may
+        // never be anything more to read.
         let Some(bell) = self.bell_while_in_flight(sequence) else {
             return Turn::Leave;
         };

@@ -123,7 +123,7 @@ impl IoThread {
         let sent = outbound.iter_mut().flat_map(Outbound::take_all);
         let taken = read.chain(sent).map(with_start).collect();
         self.host.fail_by_panic(taken);
-        // By which the child learns that it is to end.
+        // This tells the child that it must end.
         drop(outbound);
         self.reap(IfItLives::Kill);
     }

@@ -130,7 +130,7 @@ pub(in crate::py) fn start_child(
     let mut writer = Writer::new(request_write);
     writer.push(encode(Kind::Start, 0, &recipe.start));
     writer.push(construct.into_frame());
-    // The child reads it when it is there. The I/O thread writes what the pipe does not take.
+    // The child reads this when it has started. The I/O thread writes what the pipe does not take.
     _ = writer.flush().map_err(io)?;
     let theirs = [&request_read, &answer_write, &*file].map(Handle::number);
     let how = (
