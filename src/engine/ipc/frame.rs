@@ -39,6 +39,9 @@ pub enum Kind {
     ToldCall = 7,
     /// Like `Method`, sent by `tell`.
     ToldMethod = 8,
+    /// To the child: nothing, except that a main thread that waits in the middle of `handle` must look
+    /// again for what it waits for. It is about no message, so its sequence is 0.
+    Wake = 9,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled and has not begun.
@@ -55,7 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Start,
         Self::Message,
         Self::Call,
@@ -64,6 +67,7 @@ impl Kind {
         Self::Told,
         Self::ToldCall,
         Self::ToldMethod,
+        Self::Wake,
         Self::Answer,
         Self::Error,
         Self::Skipped,

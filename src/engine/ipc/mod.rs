@@ -2,6 +2,7 @@
 //! map.
 
 pub mod claims;
+pub mod inbox;
 pub mod slots;
 
 #[cfg(not(loom))]

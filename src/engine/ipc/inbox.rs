@@ -1,0 +1,361 @@
+//! What has arrived in a child, and who reads it: whichever thread waits.
+//!
+//! The one reader is in its place here, or with the thread that reads at this moment. That thread
+//! sorts what it reads: messages go into this inbox, and everything else to where it belongs.
+//!
+//! | thread | when it reads |
+//! |---|---|
+//! | the main thread | when it has no message, or waits for something in the middle of `handle` |
+//! | another one | while it waits for something, if no thread reads when it begins to |
+//! | the helper thread | while others have asked it to, and none of the above reads |
+//!
+//! # Why no wake-up is lost
+//! Invariant: if the reader is in its place, the helper is awake if a thread has asked it to read, and
+//! otherwise the main thread is awake. It holds since whoever puts the reader back, or asks, wakes the
+//! one whose turn it is under the same lock. What is read is never lost on the way: a message is in
+//! the inbox before its reader is put back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::super::latch::Latch;
+use super::super::sync::{Condvar, Mutex};
+
+#[derive(Debug)]
+pub struct Inbox<R, M> {
+    state: Mutex<State<R, M>>,
+    helper: Condvar,
+}
+
+#[derive(Debug)]
+struct State<R, M> {
+    /// `None` while a thread reads, and after the end of the stream.
+    reader: Option<R>,
+    messages: VecDeque<M>,
+    /// The main thread waits for it, or is about to.
+    parked: Option<Arc<Latch>>,
+    /// How many waits go on for which the helper must read.
+    asked: usize,
+    is_over: bool,
+}
+
+impl<R, M> State<R, M> {
+    /// Wakes the main thread if it is parked.
+    fn unpark(&mut self) {
+        if let Some(latch) = self.parked.take() {
+            latch.set();
+        }
+    }
+}
+
+/// What a thread that waits must do next.
+#[derive(Debug)]
+#[must_use]
+pub enum Turn<R> {
+    /// Read with this, and put it back.
+    Read(R),
+    /// Another thread reads. The latch is set when that has found something for the main thread, or
+    /// when the main thread must read.
+    Wait(Arc<Latch>),
+    /// Nothing more comes.
+    Over,
+}
+
+impl<R, M> Inbox<R, M> {
+    pub fn new(reader: R) -> Self {
+        Self {
+            state: Mutex::new(State {
+                reader: Some(reader),
+                messages: VecDeque::new(),
+                parked: None,
+                asked: 0,
+                is_over: false,
+            }),
+            helper: Condvar::new(),
+        }
+    }
+
+    /// For the main thread: a message that has been read already.
+    pub fn pop(&self) -> Option<M> {
+        self.state.lock().messages.pop_front()
+    }
+
+    /// For the main thread, if it waits for a message: the next one, or its turn.
+    pub fn next_or_turn(&self) -> Result<M, Turn<R>> {
+        let mut state = self.state.lock();
+        match state.messages.pop_front() {
+            Some(message) => Ok(message),
+            None => Err(Self::turn_of(&mut state)),
+        }
+    }
+
+    /// For the main thread, if it waits for something else. It checks for that after this call and
+    /// before it reads or waits, so that what is found in between is not missed.
+    pub fn turn(&self) -> Turn<R> {
+        Self::turn_of(&mut self.state.lock())
+    }
+
+    fn turn_of(state: &mut State<R, M>) -> Turn<R> {
+        if state.is_over {
+            return Turn::Over;
+        }
+        if let Some(reader) = state.reader.take() {
+            return Turn::Read(reader);
+        }
+        let latch = Arc::new(Latch::default());
+        state.parked = Some(Arc::clone(&latch));
+        Turn::Wait(latch)
+    }
+
+    /// The reader, if no thread reads.
+    pub fn take_reader(&self) -> Option<R> {
+        self.state.lock().reader.take()
+    }
+
+    /// For a thread that reads on: messages that it has found. Wakes the main thread, also without
+    /// messages, since something else may be what it waits for.
+    pub fn deliver(&self, messages: impl IntoIterator<Item = M>) {
+        let mut state = self.state.lock();
+        state.messages.extend(messages);
+        state.unpark();
+    }
+
+    /// For a thread that stops reading.
+    pub fn put_back(&self, reader: R, messages: impl IntoIterator<Item = M>) {
+        let mut state = self.state.lock();
+        state.messages.extend(messages);
+        state.reader = Some(reader);
+        if state.asked > 0 {
+            self.helper.notify_one();
+        }
+        if state.asked == 0 || !state.messages.is_empty() {
+            state.unpark();
+        }
+    }
+
+    /// In place of `put_back`, when nothing more comes.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.is_over = true;
+        state.unpark();
+        self.helper.notify_one();
+    }
+
+    /// Asks the helper to read until [`Self::release_helper`] is called as often as this.
+    pub fn ask_helper(&self) {
+        let mut state = self.state.lock();
+        state.asked += 1;
+        if state.reader.is_some() {
+            self.helper.notify_one();
+        }
+    }
+
+    /// Returns whether the helper has nothing to do any more, and so should put back the reader if it
+    /// reads at this moment.
+    pub fn release_helper(&self) -> bool {
+        let mut state = self.state.lock();
+        state.asked -= 1;
+        state.asked == 0
+    }
+
+    /// For the helper, after a read: whether to go on.
+    pub fn is_helper_needed(&self) -> bool {
+        self.state.lock().asked > 0
+    }
+
+    /// For the helper: blocks until it must read. `None` if nothing more comes.
+    pub fn wait_as_helper(&self) -> Option<R> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_over {
+                return None;
+            }
+            if state.asked > 0
+                && let Some(reader) = state.reader.take()
+            {
+                return Some(reader);
+            }
+            state = self.helper.wait(state);
+        }
+    }
+}
+
+/// What the tests read from: a pipe of items, of which `None` is the end.
+#[cfg(test)]
+mod fake {
+    use super::*;
+
+    pub(super) enum Item {
+        Message(u32),
+        Reply,
+    }
+
+    #[derive(Default)]
+    pub(super) struct Pipe {
+        items: Mutex<VecDeque<Option<Item>>>,
+        changed: Condvar,
+    }
+
+    impl Pipe {
+        pub(super) fn write(&self, item: Option<Item>) {
+            self.items.lock().push_back(item);
+            self.changed.notify_all();
+        }
+
+        fn read(&self) -> Option<Item> {
+            let mut items = self.items.lock();
+            loop {
+                if let Some(item) = items.pop_front() {
+                    return item;
+                }
+                items = self.changed.wait(items);
+            }
+        }
+    }
+
+    pub(super) struct Child<L> {
+        pub(super) pipe: Pipe,
+        pub(super) inbox: Inbox<(), u32>,
+        /// Set when the reply has come.
+        pub(super) replied: L,
+    }
+
+    impl<L: std::ops::Deref<Target = Latch>> Child<L> {
+        pub(super) fn new(replied: L) -> Self {
+            Self {
+                pipe: Pipe::default(),
+                inbox: Inbox::new(()),
+                replied,
+            }
+        }
+
+        /// Reads once and sorts. The error is the end.
+        fn read(&self) -> Result<Option<u32>, ()> {
+            match self.pipe.read() {
+                Some(Item::Message(message)) => Ok(Some(message)),
+                Some(Item::Reply) => {
+                    self.replied.set();
+                    Ok(None)
+                }
+                None => {
+                    self.inbox.close();
+                    Err(())
+                }
+            }
+        }
+
+        /// What the main thread does when it is idle.
+        pub(super) fn next_message(&self) -> Option<u32> {
+            loop {
+                match self.inbox.next_or_turn() {
+                    Ok(message) => return Some(message),
+                    Err(Turn::Read(())) => self.inbox.put_back((), self.read().ok()?),
+                    Err(Turn::Wait(latch)) => _ = latch.wait(None),
+                    Err(Turn::Over) => return None,
+                }
+            }
+        }
+
+        /// What another thread does.
+        pub(super) fn wait_for_reply(&self) {
+            if self.inbox.take_reader().is_some() {
+                while !self.replied.is_set() {
+                    match self.read() {
+                        Ok(found) => self.inbox.deliver(found),
+                        Err(()) => return,
+                    }
+                }
+                self.inbox.put_back((), None);
+                return;
+            }
+            self.inbox.ask_helper();
+            _ = self.replied.wait(None);
+            self.inbox.release_helper();
+        }
+
+        pub(super) fn help(&self) {
+            while self.inbox.wait_as_helper().is_some() {
+                loop {
+                    match self.read() {
+                        Ok(found) if self.inbox.is_helper_needed() => self.inbox.deliver(found),
+                        Ok(found) => break self.inbox.put_back((), found),
+                        Err(()) => return,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Run with `make loom`.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::fake::{Child, Item};
+    use super::*;
+    use loom::sync::Arc as LoomArc;
+    use loom::thread;
+
+    /// The main thread is idle, another thread waits for a reply, and the helper helps.
+    fn every_thread_gets_what_it_waits_for(items: fn() -> [Item; 2]) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(2);
+        model.check(move || {
+            let child = LoomArc::new(Child::new(LoomArc::new(Latch::default())));
+            let spawn = |work: fn(&Child<LoomArc<Latch>>)| {
+                let child = LoomArc::clone(&child);
+                thread::spawn(move || work(&child))
+            };
+            let helper = spawn(Child::help);
+            let other = spawn(Child::wait_for_reply);
+            for item in items() {
+                child.pipe.write(Some(item));
+            }
+            assert_eq!(child.next_message(), Some(1));
+            other.join().expect("no panic");
+            child.pipe.write(None);
+            assert_eq!(child.next_message(), None);
+            helper.join().expect("no panic");
+        });
+    }
+
+    #[test]
+    fn loom_a_reply_before_a_message_reaches_its_thread() {
+        every_thread_gets_what_it_waits_for(|| [Item::Reply, Item::Message(1)]);
+    }
+
+    /// The main thread stops reading when it has its message, so the helper has to go on.
+    #[test]
+    fn loom_a_reply_after_a_message_reaches_its_thread() {
+        every_thread_gets_what_it_waits_for(|| [Item::Message(1), Item::Reply]);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::fake::{Child, Item};
+    use super::*;
+
+    #[test]
+    fn messages_come_in_order_and_each_wait_for_a_reply_ends() {
+        for _ in 0..2_000 {
+            let child = Child::new(Arc::new(Latch::default()));
+            std::thread::scope(|scope| {
+                let helper = scope.spawn(|| child.help());
+                let other = scope.spawn(|| child.wait_for_reply());
+                child.pipe.write(Some(Item::Message(1)));
+                let writer = scope.spawn(|| {
+                    child.pipe.write(Some(Item::Message(2)));
+                    child.pipe.write(Some(Item::Reply));
+                    child.pipe.write(Some(Item::Message(3)));
+                });
+                let taken = [(); 3].map(|()| child.next_message());
+                assert_eq!(taken, [Some(1), Some(2), Some(3)]);
+                writer.join().expect("no panic");
+                other.join().expect("no panic");
+                child.pipe.write(None);
+                assert_eq!(child.next_message(), None);
+                helper.join().expect("no panic");
+            });
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A child process: the loop on its main thread, and what surrounds it.
+//!
+//! `run.rs` takes messages and sends answers, `call.rs` calls the actor. `inbox.rs` reads what the
+//! parent sends, `outbox.rs` sends. All of it is detached while it waits. `watch.rs` ends the process
+//! when the parent has ended, whatever Python code runs.
+
+mod call;
+mod inbox;
+mod outbox;
+mod run;
+mod watch;
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+pub(super) use self::call::handling;
+use self::inbox::Inbox;
+use self::outbox::OUTBOX;
+pub(super) use self::outbox::log_to_parent;
+use self::run::ChildLoop;
+use self::watch::watch_parent;
+use super::interpreter::lifecycle;
+use crate::engine::arena::Arena;
+use crate::engine::ipc::outbox::Outbox;
+use crate::engine::ipc::pipe::{Reader, Writer};
+use crate::engine::ipc::region::Region;
+use crate::engine::sys::{self, Handle, HandleNumber};
+
+/// Copy the memory that this process shares with the one that forked it, before it is used.
+#[pyfunction]
+pub(super) fn unshare_pages() {
+    sys::unshare_pages();
+}
+
+/// Serve the parent until it sends no more messages.
+///
+/// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
+/// shared memory; `parent` is the pid of the process that started it;
+/// `prepare(name, surroundings)` is called before any code of the user;
+/// `dump_error(exception, is_loaded)` encodes an exception as bytes.
+#[pyfunction]
+pub(super) fn serve(
+    py: Python<'_>,
+    request: HandleNumber,
+    answer: HandleNumber,
+    shared: HandleNumber,
+    parent: i32,
+    prepare: Bound<'_, PyAny>,
+    dump_error: Bound<'_, PyAny>,
+) -> PyResult<()> {
+    end_by_panic();
+    #[cfg(feature = "faults")]
+    crate::py::faults::plan_from_environment();
+    let io = std::io::Error::from;
+    let request = take_over(py, request)?;
+    let answer = take_over(py, answer)?;
+    let file = take_over(py, shared)?;
+    let region = Arc::new(Region::map(&file).map_err(io)?);
+    watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
+    let file = Arc::new(file);
+    offer_tracebacks(py, &region, &file)?;
+    let arena = Arc::new(Arena::join(Arc::clone(&region), file));
+    lifecycle::register_arena(&arena);
+    let answers = Outbox::new(Writer::new(answer), Arc::clone(&region));
+    let mut child = ChildLoop {
+        inbox: Inbox::new(Reader::new(request), &region),
+        answers: OUTBOX.get_or_init(|| answers),
+        arena,
+        region,
+        prepare,
+        dump_error,
+        done: Vec::new(),
+    };
+    child.serve(py)
+}
+
+/// Makes a panic of the core end this process, in whichever thread it is. The parent handles a process
+/// that has ended. It could wait for ever for one that goes on without the thread that sends its
+/// answers.
+fn end_by_panic() {
+    let show = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        show(panic);
+        std::process::abort();
+    }));
+}
+
+/// Takes over a descriptor that this process was given. The original is closed, because processes
+/// that this one starts would inherit it.
+fn take_over(py: Python<'_>, number: HandleNumber) -> PyResult<Handle> {
+    let duplicate = sys::duplicate_number(number).map_err(std::io::Error::from)?;
+    py.import("os")?.call_method1("close", (number,))?;
+    Ok(duplicate)
+}
+
+/// Lets the parent ask for tracebacks by a signal, if the system has one for it: the handler writes
+/// the stacks of all threads to `file`.
+fn offer_tracebacks(py: Python<'_>, region: &Arc<Region>, file: &Arc<Handle>) -> PyResult<()> {
+    let Some(signal) = sys::traceback_signal() else {
+        return Ok(());
+    };
+    // The signal and the file; `all_threads`; no `chain` to an earlier handler.
+    let how = (signal, file.number(), true, false);
+    py.import("faulthandler")?.call_method1("register", how)?;
+    // Both are leaked, since the handler may run at any moment.
+    let region = Box::leak(Box::new(Arc::clone(region)));
+    crate::engine::ipc::traceback::offer(region, file).map_err(std::io::Error::from)?;
+    std::mem::forget(Arc::clone(file));
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The loop of a child, on its main thread: takes the messages one by one, calls the actor, and sends
+//! the answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use super::call::{CallParts, Callee, give_control};
+use super::inbox::{Inbox, broken, see_to_signals};
+use super::outbox::{haste, send};
+use crate::engine::arena::Arena;
+use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done};
+use crate::engine::ipc::outbox::{Haste, Outbox};
+use crate::engine::ipc::region::Region;
+use crate::engine::sys;
+use crate::py::codec::body::Body;
+use crate::py::codec::pickle;
+use crate::py::interpreter::lifecycle::Loading;
+use crate::py::interpreter::wait::Attached;
+
+pub(super) struct ChildLoop<'py> {
+    pub(super) inbox: Inbox,
+    pub(super) answers: &'static Outbox,
+    pub(super) region: Arc<Region>,
+    /// Called with the actor's name and the parent's surroundings, such as its `sys.path`.
+    pub(super) prepare: Bound<'py, PyAny>,
+    pub(super) arena: Arc<Arena>,
+    pub(super) dump_error: Bound<'py, PyAny>,
+    /// The messages sent by `tell` that have been handled and not reported to the parent yet.
+    pub(super) done: Vec<u64>,
+}
+
+/// Whether the class and its arguments had been loaded when the start failed.
+enum Loaded {
+    Yes,
+    No,
+}
+
+impl<'py> ChildLoop<'py> {
+    pub(super) fn serve(&mut self, py: Python<'py>) -> PyResult<()> {
+        let Some(start) = self.inbox.wait_for_frame(py)? else {
+            return Ok(());
+        };
+        let name = match self.prepare(py, &start.body) {
+            Ok(name) => name,
+            Err(error) => return self.fail(py, error, Loaded::No),
+        };
+        let Some(construct) = self.inbox.wait_for_frame(py)? else {
+            return Ok(());
+        };
+        let (class, args, kwargs) = match self.load(py, construct) {
+            Ok(call) => call,
+            Err(error) => return self.fail(py, error, Loaded::No),
+        };
+        let made = give_control(|| class.call(args, kwargs.as_ref()));
+        // From here on only the actor keeps its arguments alive.
+        drop((class, kwargs));
+        let callee = match made {
+            Ok(actor) => Callee {
+                actor,
+                name,
+                region: Arc::clone(&self.region),
+                arena: Arc::clone(&self.arena),
+                dump_error: self.dump_error.clone(),
+            },
+            Err(error) => return self.fail(py, error, Loaded::Yes),
+        };
+        let mut next = self.inbox.wait_for_frame(py)?;
+        let mut stopped = false;
+        let mut attached = Attached::begin();
+        while let Some(frame) = next {
+            let sequence = frame.sequence;
+            if frame.kind == Kind::Stop {
+                stopped = true;
+                break;
+            }
+            // A signal that arrived between messages must not interrupt this one.
+            see_to_signals(py)?;
+            next = None;
+            sys::moment();
+            let answer = if self.region.claims().claim(sequence) {
+                if self.region.notifies_begun() {
+                    next = self.inbox.next_frame();
+                    let begun = encode(Kind::Begun, sequence, b"");
+                    self.send(py, begun, haste(next.as_ref()))?;
+                }
+                self.region.since().store(attached.now(), Ordering::Relaxed);
+                let answer = callee.answer(py, frame)?;
+                self.region.since().store(0, Ordering::Relaxed);
+                answer
+            } else {
+                // The parent still owns the blocks that its frame refers to: see `Ticket`.
+                Some(encode(Kind::Skipped, sequence, b""))
+            };
+            if next.is_none() {
+                next = self.inbox.next_frame();
+            }
+            if let Some(answer) = answer {
+                let haste = haste(next.as_ref());
+                self.send(py, answer, haste)?;
+                if haste == Haste::Now {
+                    self.region.answered().store(sequence, Ordering::Relaxed);
+                }
+            } else {
+                self.done(py, sequence, next.as_ref())?;
+            }
+            if next.is_none() {
+                next = self.inbox.wait_for_frame(py)?;
+                attached = Attached::begin();
+            } else {
+                // To threads that `handle` has started. Sending an answer also lets them run, but
+                // for messages sent by `tell` hardly anything is sent.
+                attached.give_way(py);
+            }
+        }
+        if stopped {
+            callee.stop(py);
+        }
+        Ok(())
+    }
+
+    /// Prepares this process for the actor of the start frame, and returns the actor's name.
+    fn prepare(&self, py: Python<'py>, body: &[u8]) -> PyResult<String> {
+        let (name, surroundings): (String, Bound<'_, PyTuple>) =
+            pickle::loads(py, body)?.extract()?;
+        sys::name_process(&name);
+        self.prepare.call1((&name, surroundings))?;
+        Ok(name)
+    }
+
+    /// Loads the call that makes the actor: its class, and the arguments.
+    fn load(&self, py: Python<'py>, construct: Frame) -> PyResult<CallParts<'py>> {
+        let body = Body::receive_attached(py, &self.arena, construct.body);
+        let body = body.map_err(|error| broken(error.into()))?;
+        let loading = Loading::begin();
+        let call = body.load(py)?.extract()?;
+        drop(loading);
+        Ok(call)
+    }
+
+    /// Tells the parent why the actor could not start. After that, this process ends.
+    fn fail(&mut self, py: Python<'py>, error: PyErr, loaded: Loaded) -> PyResult<()> {
+        let is_loaded = matches!(loaded, Loaded::Yes);
+        let body = self.dump_error.call1((error.into_value(py), is_loaded))?;
+        let body = body.cast_into::<PyBytes>()?;
+        self.send(py, encode(Kind::Error, 0, body.as_bytes()), Haste::Now)
+    }
+
+    /// For when message `sequence`, which was sent by `tell`, has been handled. The parent must learn
+    /// of it in time to send more, but not of each one.
+    fn done(&mut self, py: Python<'py>, sequence: u64, next: Option<&Frame>) -> PyResult<()> {
+        const AT_MOST: usize = 32;
+        self.region.claims().finish(sequence);
+        self.done.push(sequence);
+        let goes_on = next.is_some_and(|next| next.kind != Kind::Stop);
+        if goes_on && self.done.len() < AT_MOST {
+            return Ok(());
+        }
+        let done = self.take_done();
+        send(py, self.answers, done, Haste::Soon)
+    }
+
+    fn take_done(&mut self) -> Option<Vec<u8>> {
+        let frame = (!self.done.is_empty()).then(|| encode_done(&self.done));
+        self.done.clear();
+        frame
+    }
+
+    /// Sends `frame`, after a report of the told messages that were handled before.
+    fn send(&mut self, py: Python<'py>, frame: Vec<u8>, haste: Haste) -> PyResult<()> {
+        let done = self.take_done();
+        send(py, self.answers, done.into_iter().chain([frame]), haste)
+    }
+}
