@@ -17,12 +17,15 @@ NEEDS = {
     "notebook": "nbclient ipykernel",
 }
 PRINTS = {
-    # What comes first is up to the buffers of two processes.
-    "cancel": r"(?=.*handling message )(?=.*DONE CALLBACK GOT = 4\n).*",
+    "account": r"150 ValueError\('only 150 left'\) 110\n",
     "cartpole": r"\d+ policies, .* MB of states\nthe best keeps its poles up for \d+ .*\n",
+    "kitchen": (
+        r"cancelled\nready: soup by Ada\nready: salad by Ada\nready: fish by Ada\n"
+        r"refused: nobody here can juggle\nAda has served soup, salad, fish\n"
+        r"no cake: True  a kitchen: True\n"
+    ),
     "model_server": r"30 requests at once, 297 digits, 9\d% right\na wrong request: 400 .*\n",
     "sensor": r"recorded 300 of 300: mean 20.*\nshown \d+, dropped \d+, together 300\n",
-    "simple": r"",
     "sqlite_actor": r"too much: IntegrityError\n\{'Ada': 600, 'Bert': 1400\}\n",
 }
 
