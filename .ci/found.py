@@ -15,9 +15,7 @@ import sys
 from pathlib import Path
 
 #: Scenarios that do not pass yet, each with the reason.
-EXPECTED_TO_FAIL = {
-    "await_full_mailbox": "async handlers, which wait for room without blocking",
-}
+EXPECTED_TO_FAIL = {}
 VERDICT = re.compile(r"^([a-z]\w*) +(PASS|FAIL|HANG|SKIP)\b")
 
 

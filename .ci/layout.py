@@ -41,7 +41,7 @@ FLOORS = {
         "_demo _ray process_actor thread_actor",
         "_base_actor _options",
         "_reference",
-        "_answers _apost _class_options _pickling _process _proxy",
+        "_answers _awaiting _class_options _pickling _process _proxy",
         "_errors _future _start_methods _stats _types",
         "_texts",
     ),

@@ -12,6 +12,8 @@ from ._types import Answer, Message, Result
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ._answers import Answers
     from ._stats import Stats
 
@@ -118,6 +120,33 @@ class ActorExecutor(ActorRef[Message, Answer], Executor):
         """Do what `kill` does, under its name in process pools."""
         self.kill()
 
+    async def ashutdown(
+        self,
+        timeout: float | None = None,
+        *,
+        cancel_futures: bool = False,
+    ) -> None:
+        """Do what `shutdown` does, and wait for the actor's end without blocking the event loop.
+
+        If the waiting task is cancelled, the actor still goes on to end.
+        """
+        from ._awaiting import ashutdown
+
+        await ashutdown(self, timeout, cancel_futures=cancel_futures)
+
+    async def __aenter__(self) -> "Self":
+        """Return the executor."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Shut down and wait; on `KeyboardInterrupt` or `SystemExit`, cancel waiting messages."""
+        await self.ashutdown(cancel_futures=_leaves(kind))
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -125,8 +154,12 @@ class ActorExecutor(ActorRef[Message, Answer], Executor):
         traceback: TracebackType | None,
     ) -> None:
         """Shut down and wait; on `KeyboardInterrupt` or `SystemExit`, cancel waiting messages."""
-        leaves = kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit))
-        self.shutdown(wait=True, cancel_futures=leaves)
+        self.shutdown(wait=True, cancel_futures=_leaves(kind))
+
+
+def _leaves(kind: type[BaseException] | None) -> bool:
+    """Whether a block that is left by this exception leaves the program."""
+    return kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit))
 
 
 def leave_at_once() -> None:

@@ -206,7 +206,7 @@ class ProcessActor(Actor[Message, Answer]):
 
 @final
 class RoomSeat:
-    """For `apost`: a turn in the queue for room, and a future that is done once it is granted."""
+    """For `apost` and `atell`: a turn in the queue, and a future that is done once granted."""
 
     @property
     def future(self) -> ActorFuture[None]: ...
@@ -223,7 +223,8 @@ class RefCore(Generic[Message, Answer]):
 
         Messages from one thread are handled in the order in which they were posted. With option
         `mailbox_size`, this waits while that many messages have not begun; it raises `MailboxFull`
-        if that takes more than `timeout` seconds, and at once in the actor's own thread. Raises
+        if that takes more than `timeout` seconds, and at once in the actor's own thread. Where an
+        event loop runs, the future waits for room instead, and fails with `MailboxFull`. Raises
         `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
         """
     def tell(self, message: Message, *, timeout: float | None = None) -> None:
@@ -235,9 +236,11 @@ class RefCore(Generic[Message, Answer]):
         is logged.
         """
     def _wait_for_room(self) -> RoomSeat:
-        """For `apost`: queue for room, and return the seat in that queue."""
+        """For `apost` and `atell`: queue for room, and return the seat in that queue."""
     def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:
         """For `apost`: post a message into the place that `seat` was granted."""
+    def _tell_into_room(self, seat: RoomSeat, message: Message) -> None:
+        """For `atell`: send a message into the place that `seat` was granted."""
     def submit(
         self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs
     ) -> ActorFuture[Result]:

@@ -19,11 +19,21 @@ class ActorRef(_core.RefCore[Message, Answer]):
         return self._name()
 
     async def apost(self, message: Message) -> ActorFuture[Answer]:
-        """Do what `post` does, but wait for room in a full mailbox without blocking the event loop.
+        """Do what `post` does, but wait for room in a full mailbox before going on.
 
-        It returns the future, so `await (await executor.apost(message))` is the answer. If the
-        waiting task is cancelled, nothing is posted. Raises as `post` does.
+        It does not block the event loop. It returns the future, so
+        `await (await executor.apost(message))` is the answer. If the waiting task is cancelled,
+        nothing is posted. Raises as `post` does.
         """
-        from ._apost import apost
+        from ._awaiting import apost
 
         return await apost(self, message)
+
+    async def atell(self, message: Message) -> None:
+        """Do what `tell` does, but wait for room without blocking the event loop.
+
+        If the waiting task is cancelled, nothing is sent. Raises as `tell` does.
+        """
+        from ._awaiting import atell
+
+        await atell(self, message)

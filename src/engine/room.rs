@@ -7,6 +7,9 @@
 //! Invariant: while the queue is not empty no place is free, because a released place goes to the
 //! sender that has waited longest. So no sender overtakes another, and no wake-up is lost. A waiter
 //! that is not in the queue any more has been granted a place; this is decided under the lock.
+//!
+//! A sender that does not block leaves its message with its waiter, which enters by itself: under the
+//! room's lock, so that a message that is sent later cannot enter before it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +22,16 @@ pub trait Wake: Send + Sync {
     /// Called when its place has been granted, by the thread that has released the place. That thread
     /// holds no lock.
     fn wake(&self);
+
+    /// Puts the message that waits, if it waits without a thread, where it has a place now. Called
+    /// before `wake`, under the room's lock: must not use the room, and neither call Python nor drop
+    /// anything. It turns the waiter's [`Seat`] into the place by [`Seat::enter`].
+    fn enter(&self) {}
+
+    /// Whether `enter` does anything.
+    fn enters(&self) -> bool {
+        false
+    }
 }
 
 impl Wake for Latch {
@@ -92,6 +105,46 @@ impl Room {
         }
     }
 
+    /// Acquires a place if one is free. Otherwise queues for one with the waiter that `make` returns,
+    /// which keeps the turn and enters by itself. `make` is called under the room's lock, with the
+    /// restrictions of [`Wake::enter`].
+    #[must_use]
+    pub fn acquire_or_queue(
+        self: &Arc<Self>,
+        make: impl FnOnce(Seat) -> Arc<dyn Wake>,
+    ) -> Option<Permit> {
+        let mut inner = self.inner();
+        if inner.is_closed || inner.free > 0 {
+            inner.free = inner.free.saturating_sub(1);
+            return Some(Permit(Arc::clone(self)));
+        }
+        let ticket = inner.next_ticket;
+        inner.next_ticket += 1;
+        let waiter = make(Seat {
+            room: Arc::clone(self),
+            ticket: Some(ticket),
+        });
+        inner.queue.insert(ticket, waiter);
+        None
+    }
+
+    /// Lets in all messages that wait without a thread, though there is no room, because the mailbox
+    /// is about to be closed. The caller must not hold a lock.
+    pub fn let_in(&self) {
+        let mut inner = self.inner();
+        let (entering, waiting) = std::mem::take(&mut inner.queue)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(_, waiter)| waiter.enters());
+        inner.queue = waiting;
+        for waiter in entering.values() {
+            waiter.enter();
+        }
+        drop(inner);
+        for waiter in entering.into_values() {
+            waiter.wake();
+        }
+    }
+
     pub fn has_waiters(&self) -> bool {
         !self.inner().queue.is_empty()
     }
@@ -101,6 +154,9 @@ impl Room {
         let mut inner = self.inner();
         inner.is_closed = true;
         let waiters = std::mem::take(&mut inner.queue);
+        for waiter in waiters.values() {
+            waiter.enter();
+        }
         drop(inner);
         for waiter in waiters.into_values() {
             waiter.wake();
@@ -112,6 +168,9 @@ impl Room {
         let mut inner = self.inner();
         let next = inner.queue.pop_first();
         inner.free += usize::from(next.is_none());
+        if let Some((_, waiter)) = &next {
+            waiter.enter();
+        }
         drop(inner);
         if let Some((_, waiter)) = next {
             waiter.wake();
@@ -141,6 +200,14 @@ impl Seat {
     #[must_use]
     pub fn leave(mut self) -> Option<Permit> {
         self.take()
+    }
+
+    /// Turns the seat of a waiter that is being granted its place into that place. Only for
+    /// [`Wake::enter`]. Takes no lock.
+    #[must_use]
+    pub fn enter(mut self) -> Permit {
+        self.ticket = None;
+        Permit(Arc::clone(&self.room))
     }
 
     fn take(&mut self) -> Option<Permit> {
@@ -234,6 +301,65 @@ mod tests {
         assert!(waiting.seat.leave().is_some());
         assert!(room.try_acquire().is_some());
         assert!(Waiting::new(&room).is_woken());
+    }
+
+    /// A waiter that enters by itself.
+    #[derive(Default)]
+    struct Entering {
+        place: Mutex<Option<Seat>>,
+        permit: Mutex<Option<Permit>>,
+    }
+
+    impl Wake for Entering {
+        fn wake(&self) {
+            assert!(self.permit.lock().is_some(), "it enters first");
+        }
+
+        fn enter(&self) {
+            *self.permit.lock() = self.place.lock().take().map(Seat::enter);
+        }
+
+        fn enters(&self) -> bool {
+            true
+        }
+    }
+
+    fn entering(room: &Arc<Room>) -> Arc<Entering> {
+        let entering = Arc::<Entering>::default();
+        let waiter = Arc::clone(&entering);
+        let permit = room.acquire_or_queue(|seat| {
+            *waiter.place.lock() = Some(seat);
+            waiter
+        });
+        *entering.permit.lock() = permit;
+        entering
+    }
+
+    #[test]
+    fn a_message_enters_by_itself_in_its_turn() {
+        let room = room(1);
+        let held = entering(&room);
+        let first = Waiting::new(&room);
+        let (second, third) = (entering(&room), entering(&room));
+        drop(held.permit.lock().take().expect("there was room"));
+        assert!(first.is_woken() && second.permit.lock().is_none());
+        drop(first);
+        assert!(second.permit.lock().is_some() && third.permit.lock().is_none());
+        // What is cancelled gives up its turn.
+        drop(third.place.lock().take());
+        drop(second.permit.lock().take());
+        assert!(!room.has_waiters());
+        assert!(room.try_acquire().is_some());
+    }
+
+    #[test]
+    fn before_the_end_the_waiting_messages_are_let_in_and_others_wait_on() {
+        let room = room(0);
+        let (blocked, waiting) = (Waiting::new(&room), entering(&room));
+        room.let_in();
+        assert!(waiting.permit.lock().is_some() && !blocked.is_woken());
+        room.close();
+        assert!(blocked.is_woken());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What every executor has, with any transport.
 
+mod entering;
 pub(super) mod host;
 mod post;
 pub(super) mod room;

@@ -12,22 +12,34 @@ use crate::py::future;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::lifecycle;
 use crate::py::message::fault::{Started, log_told, shut_down, to_error};
+use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
 use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Completion;
 
+use super::entering::running_loop;
 use super::host::Host;
+use super::room::has_passed;
 
 impl Host {
-    /// Puts a message into the mailbox and returns its future. Waits for room until `deadline`.
+    /// Puts a message into the mailbox and returns its future. Waits for room until `deadline`; where
+    /// an event loop runs, the future waits for it instead.
     pub(in crate::py) fn accept<'py>(
-        &self,
+        self: &Arc<Self>,
         asked: Asked<'_, 'py>,
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
         self.admit(py)?;
-        let permit = self.acquire(py, deadline)?;
+        let permit = match self.try_acquire(py) {
+            Ok(permit) => permit,
+            Err(room) => match running_loop(py)? {
+                Some(running) if !has_passed(deadline) => {
+                    return self.accept_later(asked, room, deadline, &running);
+                }
+                _ => Some(self.block_for_room(py, room, deadline)?),
+            },
+        };
         self.accept_with(asked, permit)
     }
 
@@ -39,28 +51,43 @@ impl Host {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
         let (future, cell) = future::new_posted(py, &self.tally)?;
-        match self.transport.pack(asked, Wants::Answer) {
-            Ok(message) => {
-                cell.post(message.bounded(permit));
-                if self.put(cell).is_err() {
-                    return Err(self.refusal(py));
-                }
-                self.tally.accept();
-                self.transport.rouse(py);
-            }
-            // Such as Ctrl-C, which the caller must see.
-            Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
-            Err(error) => {
-                self.tally.accept();
-                self.tally.end(Completion::Failed);
-                settle::settle_attached(
-                    py,
-                    &cell,
-                    Outcome::Raised(error.into_value(py).into_any()),
-                );
-            }
+        if let Some(message) = self.pack(asked, &cell)? {
+            cell.post(message.bounded(permit));
+            self.enter(py, cell)?;
         }
         Ok(future)
+    }
+
+    /// Packs a message whose cell is `cell`. `None` if that failed, and the future with it.
+    pub(super) fn pack(&self, asked: Asked<'_, '_>, cell: &ActorCell) -> PyResult<Option<Message>> {
+        let py = asked.py();
+        match self.transport.pack(asked, Wants::Answer) {
+            Ok(message) => Ok(Some(message)),
+            // Such as Ctrl-C, which the caller must see.
+            Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
+            Err(error) => {
+                self.tally.accept();
+                self.fail_one(py, cell, error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Puts a posted cell into the mailbox.
+    pub(super) fn enter(&self, py: Python<'_>, cell: Arc<ActorCell>) -> PyResult<()> {
+        if self.put(cell).is_err() {
+            return Err(self.refusal(py));
+        }
+        self.tally.accept();
+        self.transport.rouse(py);
+        Ok(())
+    }
+
+    /// Ends an accepted message that will never begin.
+    pub(super) fn fail_one(&self, py: Python<'_>, cell: &ActorCell, error: PyErr) {
+        self.tally.end(Completion::Failed);
+        let error = error.into_value(py).into_any();
+        settle::settle_attached(py, cell, Outcome::Raised(error));
     }
 
     /// Puts a message that has no future into the mailbox. Waits for room until `deadline`.
@@ -72,15 +99,21 @@ impl Host {
         let py = asked.py();
         self.admit(py)?;
         let permit = self.acquire(py, deadline)?;
+        self.tell_with(asked, permit)
+    }
+
+    /// Like `tell`, but the caller has acquired the place in the mailbox, if that has a bound.
+    pub(in crate::py) fn tell_with(
+        &self,
+        asked: Asked<'_, '_>,
+        permit: Option<Permit>,
+    ) -> PyResult<()> {
+        let py = asked.py();
         let message = self.transport.pack(asked, Wants::Nothing)?;
         let cell = Arc::new(ActorCell::default());
         cell.post(message.bounded(permit));
-        if self.put(cell).is_err() {
-            return Err(self.refusal(py));
-        }
-        self.tally.accept();
+        self.enter(py, cell)?;
         self.tally.tell();
-        self.transport.rouse(py);
         Ok(())
     }
 
@@ -141,7 +174,7 @@ impl Host {
         Ok(())
     }
 
-    fn refusal(&self, py: Python<'_>) -> PyErr {
+    pub(super) fn refusal(&self, py: Python<'_>) -> PyErr {
         match self.fault.get() {
             // After `terminate()` or `kill()` the actor counts as shut down, not as broken.
             Some(fault) if self.force.get().is_none() => {

@@ -1,4 +1,5 @@
 //! How a sender waits for a place in a bounded mailbox: blocked in `post`, or by a future in `apost`.
+//! `entering.rs` has how a message waits by itself.
 //!
 //! A message holds its permit until it begins or is known never to. Dropping the permit may wake a
 //! waiter, which may run Python code. So a permit is never dropped under a lock.
@@ -20,6 +21,13 @@ use crate::py::interpreter::wait::wait_for;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
 
+/// For the text of `MailboxFull`.
+pub(super) const NOT_IN_TIME: &str = ", and no place became free in time";
+
+pub(super) fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|at| Instant::now() >= at)
+}
+
 /// Ends the future that `apost` awaits.
 struct FutureOfRoom(Arc<ActorCell>);
 
@@ -30,7 +38,7 @@ impl Wake for FutureOfRoom {
     }
 }
 
-/// For `apost`: a turn in the queue for room, and a future that is done once it is granted.
+/// For `apost` and `atell`: a turn in the queue, and a future that is done once granted.
 #[pyclass(frozen, module = "futures_actors._core")]
 pub(in crate::py) struct RoomSeat {
     #[pyo3(get)]
@@ -73,6 +81,15 @@ impl Host {
         py: Python<'_>,
         deadline: Option<Instant>,
     ) -> PyResult<Option<Permit>> {
+        match self.try_acquire(py) {
+            Ok(permit) => Ok(permit),
+            Err(room) => self.block_for_room(py, room, deadline).map(Some),
+        }
+    }
+
+    /// Takes a place in the mailbox, if one is free; `None` if it has no bound. Otherwise returns the
+    /// room to wait for.
+    pub(super) fn try_acquire(&self, py: Python<'_>) -> Result<Option<Permit>, &Arc<Room>> {
         let Some(room) = self.mailbox.room() else {
             return Ok(None);
         };
@@ -81,10 +98,16 @@ impl Host {
         }
         // A message may have begun without a report of that.
         self.release_begun(py);
-        if let Some(permit) = room.try_acquire() {
-            return Ok(Some(permit));
-        }
-        if deadline.is_some_and(|at| Instant::now() >= at) {
+        room.try_acquire().map(Some).ok_or(room)
+    }
+
+    pub(super) fn block_for_room(
+        &self,
+        py: Python<'_>,
+        room: &Arc<Room>,
+        deadline: Option<Instant>,
+    ) -> PyResult<Permit> {
+        if has_passed(deadline) {
             return Err(self.full(""));
         }
         self.refuse_own_thread()?;
@@ -94,10 +117,7 @@ impl Host {
         // Even after a timeout: the place may have been granted at the last moment.
         let permit = seat.leave();
         waited?;
-        match permit {
-            Some(permit) => Ok(Some(permit)),
-            None => Err(self.full(", and no place became free in time")),
-        }
+        permit.ok_or_else(|| self.full(NOT_IN_TIME))
     }
 
     pub(in crate::py) fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
@@ -124,7 +144,7 @@ impl Host {
     }
 
     /// Releases the places of messages that have begun.
-    fn release_begun(&self, py: Python<'_>) {
+    pub(super) fn release_begun(&self, py: Python<'_>) {
         py.detach(|| drop(self.transport.begun()));
     }
 
@@ -135,7 +155,7 @@ impl Host {
         Ok(())
     }
 
-    fn full(&self, more: &str) -> PyErr {
+    pub(super) fn full(&self, more: &str) -> PyErr {
         let size = self.mailbox.room().map_or(0, |room| room.size());
         let name = &self.name;
         MailboxFull::new_err(format!(

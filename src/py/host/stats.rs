@@ -65,7 +65,7 @@ impl Host {
             _ => 0,
         };
         let ended = counts.handled + counts.failed + counts.cancelled;
-        let gone = ended + u64::from(since > 0);
+        let gone = ended + counts.queued + u64::from(since > 0);
         #[allow(clippy::cast_precision_loss)]
         let age = (since > 0).then(|| sys::now_nanos().saturating_sub(since) as f64 / 1e9);
         let make = imports::stats(py)?;

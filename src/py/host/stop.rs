@@ -53,7 +53,12 @@ impl Live for Host {
 }
 
 impl Host {
+    /// Refuses new messages. Those that wait for room by themselves were accepted: they get in. The
+    /// caller must not hold a lock.
     pub(in crate::py) fn close_mailbox(&self) {
+        if let Some(room) = self.mailbox.room() {
+            room.let_in();
+        }
         self.mailbox.close();
     }
 

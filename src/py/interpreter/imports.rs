@@ -68,6 +68,7 @@ lazy! {
     condition: PyType = "threading", "Condition";
     select: PyAny = "select", "select";
     stack_size: PyAny = "threading", "stack_size";
+    running_loop: PyAny = "asyncio.events", "_get_running_loop";
     wrap_future: PyAny = "asyncio", "wrap_future";
     cancelled_error: PyType = "concurrent.futures", "CancelledError";
     timeout_error: PyType = "concurrent.futures", "TimeoutError";

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::request::{Call, Wants};
+use super::tally::Queued;
 use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
-use crate::engine::room::Permit;
+use crate::engine::room::{Permit, Seat};
 use crate::py::codec::packed::Packed;
 
 /// A message, in whatever form the cell holds it.
@@ -24,6 +25,8 @@ pub(in crate::py) enum Message {
     Revoked,
     /// Any of the above, with its place in a bounded mailbox.
     Bounded(Box<Message>, Permit),
+    /// Any of the above, waiting for its place in a bounded mailbox.
+    Waiting(Box<Message>, Seat, Queued),
 }
 
 impl Message {
@@ -33,6 +36,17 @@ impl Message {
         match permit {
             Some(permit) => Self::Bounded(Box::new(self), permit),
             None => self,
+        }
+    }
+
+    /// A message that waited for its place, with the place that it is being granted.
+    pub(in crate::py) fn seated(self) -> Self {
+        match self {
+            Self::Waiting(message, seat, queued) => {
+                drop(queued);
+                Self::Bounded(message, seat.enter())
+            }
+            message => message,
         }
     }
 
@@ -48,7 +62,7 @@ impl Message {
         match self {
             Self::Frame(packed) => packed.has_blocks(),
             Self::Ticket(ticket) => ticket.has_references(),
-            Self::Bounded(message, _) => message.has_blocks(),
+            Self::Bounded(message, _) | Self::Waiting(message, ..) => message.has_blocks(),
             _ => false,
         }
     }
@@ -59,7 +73,7 @@ impl Message {
             Self::Call(_, wants) | Self::Carried(_, wants) => *wants,
             Self::Frame(packed) => Wants::of(packed.kind),
             Self::Ticket(ticket) => ticket.wants,
-            Self::Bounded(message, _) => message.wants(),
+            Self::Bounded(message, _) | Self::Waiting(message, ..) => message.wants(),
             Self::Revoked => Wants::Answer,
         }
     }

@@ -1,5 +1,6 @@
 //! Counts what became of an actor's messages. `host/stats.rs` turns the counts into Python objects.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::handoff::Handoff;
@@ -17,11 +18,22 @@ pub(in crate::py) struct Tally {
     failed: AtomicU64,
     cancelled: AtomicU64,
     restarts: AtomicU64,
+    /// How many of the accepted messages wait for room by themselves.
+    queued: AtomicU64,
     /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
     since: AtomicU64,
     /// How callers and the actor's thread wait for each other. It is here because every future has the
     /// tally.
     pub(in crate::py) handoff: Handoff,
+}
+
+/// Counts one message that waits for room by itself.
+pub(in crate::py) struct Queued(Arc<Tally>);
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How a message ended.
@@ -35,6 +47,12 @@ pub(in crate::py) enum Completion {
 impl Tally {
     pub(in crate::py) fn accept(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A message waits for room by itself as long as what this returns is there.
+    pub(in crate::py) fn queue(self: &Arc<Self>) -> Queued {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        Queued(Arc::clone(self))
     }
 
     pub(in crate::py) fn tell(&self) {
@@ -76,6 +94,7 @@ impl Tally {
             failed: count(&self.failed),
             cancelled: count(&self.cancelled),
             restarts: count(&self.restarts),
+            queued: count(&self.queued),
             since: count(&self.since),
         }
     }
@@ -89,6 +108,7 @@ pub(in crate::py) struct Counts {
     pub(in crate::py) failed: u64,
     pub(in crate::py) cancelled: u64,
     pub(in crate::py) restarts: u64,
+    pub(in crate::py) queued: u64,
     pub(in crate::py) since: u64,
 }
 

@@ -84,7 +84,8 @@ impl RefCore {
     ///
     /// Messages from one thread are handled in the order in which they were posted. With option
     /// `mailbox_size`, this waits while that many messages have not begun; it raises `MailboxFull`
-    /// if that takes more than `timeout` seconds, and at once in the actor's own thread. Raises
+    /// if that takes more than `timeout` seconds, and at once in the actor's own thread. Where an
+    /// event loop runs, the future waits for room instead, and fails with `MailboxFull`. Raises
     /// `RuntimeError` after `shutdown`, and `BrokenActor` if the actor could not start or has died.
     #[pyo3(signature = (message, *, timeout=None))]
     fn post<'py>(
@@ -108,7 +109,7 @@ impl RefCore {
         self.target()?.tell(Asked::Handle(message), deadline)
     }
 
-    /// For `apost`: queue for room, and return the seat in that queue.
+    /// For `apost` and `atell`: queue for room, and return the seat in that queue.
     fn _wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         self.target()?.wait_for_room(py)
     }
@@ -121,6 +122,17 @@ impl RefCore {
     ) -> PyResult<Bound<'py, PyAny>> {
         let permit = seat.get().permit()?;
         self.target()?.ask_into_room(Asked::Handle(message), permit)
+    }
+
+    /// For `atell`: send a message into the place that `seat` was granted.
+    fn _tell_into_room(
+        &self,
+        seat: &Bound<'_, RoomSeat>,
+        message: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let permit = seat.get().permit()?;
+        self.target()?
+            .tell_into_room(Asked::Handle(message), permit)
     }
 
     /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.

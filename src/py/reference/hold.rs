@@ -61,6 +61,10 @@ impl Target for Hold {
         self.0.accept_with(asked, Some(permit))
     }
 
+    fn tell_into_room(&self, asked: Asked<'_, '_>, permit: Permit) -> PyResult<()> {
+        self.0.tell_with(asked, Some(permit))
+    }
+
     fn name(&self) -> &str {
         &self.0.name
     }

@@ -35,6 +35,9 @@ pub(in crate::py) trait Target: Send + Sync {
         permit: Permit,
     ) -> PyResult<Bound<'py, PyAny>>;
 
+    /// Like `ask_into_room`, for a message that has no future.
+    fn tell_into_room(&self, asked: Asked<'_, '_>, permit: Permit) -> PyResult<()>;
+
     /// The actor's name in errors and the log.
     fn name(&self) -> &str;
 

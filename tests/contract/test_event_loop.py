@@ -1,0 +1,299 @@
+"""What an executor does in a thread whose event loop runs: it never waits there."""
+
+import asyncio
+import threading
+
+import pytest
+
+import actors
+import futures_actors
+import tasks
+from gates import PATIENCE
+
+
+def full(kind, gate, size=1):
+    """Start an actor whose `handle` waits at the gate and whose mailbox is full."""
+    executor = kind.actor(actors.Do).options(mailbox_size=size).executor()
+    executor.post((tasks.pause, gate))
+    gate.reached()
+    waiting = [executor.post((tasks.echo, number)) for number in range(size)]
+    return executor, waiting
+
+
+def in_loop(body):
+    return asyncio.run(asyncio.wait_for(body(), PATIENCE))
+
+
+def test_messages_to_a_full_mailbox_are_handled_in_order(kind, gate):
+    executor, waiting = full(kind, gate)
+
+    async def post():
+        more = [executor.post((tasks.echo, number)) for number in range(1, 50)]
+        assert not any(future.done() or future.running() for future in more)
+        assert executor.stats().depth == 1
+        gate.open()
+        return await asyncio.gather(*waiting, *more)
+
+    with executor:
+        assert in_loop(post) == list(range(50))
+        assert executor.stats().depth == 0
+        assert executor.stats().handled == 51
+
+
+def test_submit_and_proxies_do_not_wait_either(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def call():
+        called = executor.submit(len, "abc"), executor.proxy().handle((tasks.echo, 7))
+        gate.open()
+        return await asyncio.gather(*called)
+
+    with executor:
+        assert in_loop(call) == [3, 7]
+
+
+def test_a_cancelled_message_gives_up_its_turn(kind, gate):
+    executor, waiting = full(kind, gate)
+
+    async def post():
+        first, second, third = (executor.post((tasks.echo, number)) for number in (1, 2, 3))
+        assert second.cancel()
+        assert first.cancel()
+        assert second.cancelled()
+        gate.open()
+        return await asyncio.gather(*waiting, third)
+
+    with executor:
+        assert in_loop(post) == [0, 3]
+    stats = executor.stats()
+    assert (stats.depth, stats.cancelled, stats.handled) == (0, 2, 3)
+
+
+def test_a_message_that_finds_no_room_in_time_fails(kind, gate):
+    executor, waiting = full(kind, gate)
+
+    async def post():
+        late = executor.post((tasks.echo, 1), timeout=0.01)
+        patient = executor.post((tasks.echo, 2), timeout=PATIENCE)
+        with pytest.raises(futures_actors.MailboxFull, match="1 messages have not begun, and no"):
+            await late
+        gate.open()
+        return await asyncio.gather(*waiting, patient)
+
+    with executor:
+        assert in_loop(post) == [0, 2]
+    assert executor.stats().failed == 1
+
+
+def test_a_message_without_time_is_refused_at_once(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def post():
+        with pytest.raises(futures_actors.MailboxFull):
+            executor.post((tasks.echo, 1), timeout=0)
+
+    with executor:
+        in_loop(post)
+        gate.open()
+
+
+def test_a_message_that_cannot_be_packed_fails_at_once(process, gate):
+    executor, _ = full(process, gate)
+
+    async def post():
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            await executor.post((tasks.echo, threading.Lock()))
+
+    with executor:
+        in_loop(post)
+        gate.open()
+
+
+def test_a_message_is_packed_when_it_is_posted(process, gate):
+    executor, _ = full(process, gate)
+
+    async def post():
+        message = [1]
+        future = executor.post((tasks.echo, message))
+        message.append(2)
+        gate.open()
+        return await future
+
+    with executor:
+        assert in_loop(post) == [1]
+
+
+def test_shutdown_lets_the_waiting_messages_in(kind, gate):
+    executor, waiting = full(kind, gate)
+
+    async def post():
+        more = [executor.post((tasks.echo, number)) for number in (1, 2, 3)]
+        executor.shutdown(wait=False)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            executor.post((tasks.echo, 4))
+        gate.open()
+        return await asyncio.gather(*waiting, *more)
+
+    assert in_loop(post) == [0, 1, 2, 3]
+    executor.shutdown()
+
+
+def test_shutdown_with_cancel_futures_cancels_the_waiting_messages(kind, gate):
+    executor, waiting = full(kind, gate)
+
+    async def post():
+        more = [executor.post((tasks.echo, number)) for number in (1, 2, 3)]
+        executor.shutdown(wait=False, cancel_futures=True)
+        assert all(future.cancelled() for future in waiting + more)
+        gate.open()
+
+    in_loop(post)
+    executor.shutdown()
+
+
+def test_the_end_of_the_actor_ends_the_waiting_messages(kind, gate):
+    executor, waiting = full(kind, gate)
+
+    async def post():
+        more = [executor.post((tasks.echo, number)) for number in (1, 2, 3)]
+        executor.kill()
+        gate.open()
+        errors = await asyncio.gather(*waiting, *more, return_exceptions=True)
+        assert all(isinstance(error, futures_actors.BrokenActor) for error in errors), errors
+
+    in_loop(post)
+    executor.shutdown()
+
+
+def test_a_dropped_future_does_not_stop_its_message(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def post():
+        executor.post((tasks.remember, "dropped"))
+        gate.open()
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(post) == ["dropped"]
+
+
+def test_messages_keep_their_order_while_places_become_free(kind):
+    async def post():
+        async with kind.actor(actors.Keeps).options(mailbox_size=2).executor() as executor:
+            posted = []
+            for number in range(500):
+                posted.append(executor.post(number))
+                if number % 7 == 0:
+                    await posted[-1]
+            await asyncio.gather(*posted)
+            return await executor.post(None)
+
+    assert in_loop(post) == list(range(500))
+
+
+def test_without_a_loop_post_still_waits(kind, gate):
+    executor, waiting = full(kind, gate)
+    with executor:
+        with pytest.raises(futures_actors.MailboxFull, match="no place became free in time"):
+            executor.post((tasks.echo, 1), timeout=0.01)
+        gate.open()
+        assert waiting[0].result(PATIENCE) == 0
+
+
+# atell, async with, ashutdown.
+
+
+def test_atell_waits_for_room(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def tell():
+        told = asyncio.ensure_future(executor.atell((tasks.remember, "told")))
+        await asyncio.sleep(0.01)
+        assert not told.done()
+        gate.open()
+        await told
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(tell) == ["told"]
+    assert executor.stats().told == 1
+
+
+def test_a_cancelled_atell_sends_nothing(kind, gate):
+    executor, waiting = full(kind, gate)
+
+    async def tell():
+        told = asyncio.ensure_future(executor.atell((tasks.remember, "told")))
+        await asyncio.sleep(0.01)
+        told.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await told
+        gate.open()
+        await waiting[0]
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(tell) == []
+
+
+def test_async_with_does_not_block_the_loop(kind, gate):
+    async def run():
+        async with kind.start(actors.Do) as executor:
+            future = executor.post((tasks.pause, gate))
+            gate.reached()
+            asyncio.get_running_loop().call_later(0.01, gate.open)
+        assert future.done()
+        assert executor.stats().state == "stopped"
+
+    in_loop(run)
+
+
+def test_a_cancelled_aexit_goes_on_shutting_down(kind, gate):
+    async def run():
+        executor = kind.start(actors.Do)
+
+        async def use():
+            async with executor:
+                future = executor.post((tasks.pause, gate))
+                gate.reached()
+                entered.set_result(future)
+
+        entered = asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(use())
+        future = await entered
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            executor.post((tasks.echo, 1))
+        gate.open()
+        assert await future == "passed"
+        await executor.ashutdown()
+        assert executor.stats().state == "stopped"
+
+    in_loop(run)
+
+
+def test_ashutdown_keeps_to_its_timeout(kind, gate):
+    async def run():
+        executor = kind.start(actors.Do)
+        future = executor.post((tasks.pause, gate))
+        gate.reached()
+        with pytest.raises(TimeoutError):
+            await executor.ashutdown(timeout=0.01)
+        gate.open()
+        await executor.ashutdown(PATIENCE)
+        assert await future == "passed"
+
+    in_loop(run)
+
+
+def test_ashutdown_cancels_what_has_not_begun_if_told_to(kind, gate):
+    async def run():
+        executor, waiting = full(kind, gate)
+        asyncio.get_running_loop().call_later(0.01, gate.open)
+        await executor.ashutdown(cancel_futures=True)
+        assert waiting[0].cancelled()
+
+    in_loop(run)
