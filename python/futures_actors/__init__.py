@@ -90,6 +90,7 @@ _LATE = {
     "ProcessActorExecutor": "process_actor",
     "Proxy": "_proxy",
     "RemoteError": "_errors",
+    "RemoteTraceback": "_errors",
     "Stats": "_stats",
     "ThreadActorExecutor": "thread_actor",
     "freeze_support": "_process.frozen",

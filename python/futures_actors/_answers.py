@@ -31,6 +31,8 @@ class Answers(Generic[Answer]):
     `TimeoutError` because `timeout` has passed, messages that have not begun are cancelled.
     """
 
+    __module__ = "futures_actors"
+
     def __init__(
         self,
         executor: Any,  # noqa: ANN401 - of any kind

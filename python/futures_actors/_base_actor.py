@@ -29,6 +29,8 @@ class ActorExecutor(ActorRef[Message, Answer], Executor):
     of `ThreadActor` and `ProcessActor`, and has no actor itself.
     """
 
+    __module__ = "futures_actors"
+
     def ref(self) -> ActorRef[Message, Answer]:
         """Return a reference to the actor, which can send it messages and cannot end it."""
         raise NotImplementedError(_NO_ACTOR)

@@ -1,7 +1,7 @@
 """The exceptions of this package, and how the core makes them.
 
 Each extends the exception of the standard library that callers of executors already catch. All can
-be pickled and copied.
+be pickled and copied. Their `__module__` is the package, from which users import them.
 """
 
 import logging
@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor
+from typing import Any
 
 from ._core import loads
 from ._texts import attempt, name_of, repr_of, text_of
@@ -29,6 +30,8 @@ class BrokenActor(BrokenExecutor):
     belongs to the parent of a forked process. Its subclasses are for all other reasons.
     """
 
+    __module__ = "futures_actors"
+
 
 class ActorInitError(BrokenActor):
     """The actor's constructor raised, or a process could not load the class or its arguments.
@@ -38,9 +41,25 @@ class ActorInitError(BrokenActor):
     process actor it is a `concurrent.futures.process.BrokenProcessPool`, too.
     """
 
+    __module__ = "futures_actors"
+
 
 class ProcessActorInitError(ActorInitError, BrokenProcessPool):
-    """An `ActorInitError` of a process actor."""
+    """An `ActorInitError` of a process actor. Users see it by the name of its base."""
+
+    __module__ = "futures_actors"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by a function, because another class has this one's name."""
+        rest: Any = super().__reduce__()[1:]
+        return (_process_init_error, *rest)
+
+
+ProcessActorInitError.__name__ = ProcessActorInitError.__qualname__ = ActorInitError.__name__
+
+
+def _process_init_error(*args: object) -> ProcessActorInitError:
+    return ProcessActorInitError(*args)
 
 
 class ActorDied(BrokenActor, BrokenProcessPool):
@@ -49,6 +68,8 @@ class ActorDied(BrokenActor, BrokenProcessPool):
     `pid` is the process's id. `exitcode` is its exit code, negative for the signal that killed it,
     or None if it is not known. `started` is whether `handle` had begun this very message.
     """
+
+    __module__ = "futures_actors"
 
     def __init__(
         self,
@@ -75,6 +96,8 @@ class MailboxFull(queue.Full):
     the actor's own thread they raise it at once, because that would wait for itself.
     """
 
+    __module__ = "futures_actors"
+
 
 class ActorDeadlock(RuntimeError):  # noqa: N818 - it says what happened, as `TimeoutError` does
     """The wait would never end, because actors wait for each other in a circle.
@@ -82,6 +105,8 @@ class ActorDeadlock(RuntimeError):  # noqa: N818 - it says what happened, as `Ti
     `circle` has the names of these actors: the first waits for the second, and so on, and the last
     for the first. An actor that waits for itself is a circle of one.
     """
+
+    __module__ = "futures_actors"
 
     def __init__(self, text: str, circle: Iterable[str] = ()) -> None:
         """Keep `text` as the message that `str()` shows."""
@@ -100,6 +125,8 @@ class RemoteError(RuntimeError):
     traceback as text.
     """
 
+    __module__ = "futures_actors"
+
     def __init__(self, type_name: str, message: str, traceback: str = "") -> None:
         """Keep the three texts."""
         super().__init__(type_name, message, traceback)
@@ -114,6 +141,8 @@ class RemoteError(RuntimeError):
 
 class RemoteTraceback(Exception):  # noqa: N818 - it is a cause to be shown, not raised
     """The text of a remote traceback. It is the `__cause__` of an exception from a process."""
+
+    __module__ = "futures_actors"
 
     def __str__(self) -> str:
         """Return the traceback as the actor's process would print it."""

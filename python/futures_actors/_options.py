@@ -28,6 +28,8 @@ class Options(Generic[P, Started]):
       with 0, every one does. By default only the system sets a limit.
     """
 
+    __module__ = "futures_actors"
+
     name: str | None
     mailbox_size: int | None
     max_restarts: int | None

@@ -17,6 +17,8 @@ class Proxy:
     `proxy()` of an executor or a reference makes it. The actor lives while the proxy exists.
     """
 
+    __module__ = "futures_actors"
+
     __slots__ = ("_actor_class", "_reference")
 
     def __init__(self, reference: RefCore, actor_class: type) -> None:

@@ -13,6 +13,8 @@ class ActorRef(_core.RefCore[Message, Answer]):
     hash; a copy of a reference is the reference itself.
     """
 
+    __module__ = "futures_actors"
+
     @property
     def name(self) -> str:
         """The actor's name in threads, errors and the log."""

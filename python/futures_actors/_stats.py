@@ -25,6 +25,8 @@ class Stats:
     the current one.
     """
 
+    __module__ = "futures_actors"
+
     name: str
     state: Literal["running", "restarting", "stopping", "stopped", "broken"]
     pid: int | None

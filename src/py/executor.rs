@@ -15,7 +15,7 @@ use super::reference::hold::Hold;
 use super::reference::target::Target;
 
 /// The core of an executor: one actor and its mailbox.
-#[pyclass(extends = RefCore, subclass, frozen, module = "futures_actors._core")]
+#[pyclass(extends = RefCore, subclass, frozen, name = "ActorExecutor", module = "futures_actors._core")]
 pub(super) struct ExecutorCore;
 
 impl ExecutorCore {

@@ -44,14 +44,29 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<actor::Actor>()?;
     module.add_class::<actor::ThreadActor>()?;
     module.add_class::<actor::ProcessActor>()?;
-    module.add_class::<executor::ExecutorCore>()?;
-    module.add_class::<reference::core::RefCore>()?;
-    module.add_class::<future::FutureCore>()?;
-    module.add_class::<process::executor::ProcessExecutorCore>()?;
+    // These have the names of the public classes that extend them, which errors and `help` show.
+    module.add(
+        "ExecutorCore",
+        module.py().get_type::<executor::ExecutorCore>(),
+    )?;
+    module.add(
+        "RefCore",
+        module.py().get_type::<reference::core::RefCore>(),
+    )?;
+    module.add("FutureCore", module.py().get_type::<future::FutureCore>())?;
+    module.add(
+        "ProcessExecutorCore",
+        module
+            .py()
+            .get_type::<process::executor::ProcessExecutorCore>(),
+    )?;
     module.add_class::<remote::RemoteExecutorCore>()?;
     module.add_class::<host::room::RoomSeat>()?;
     module.add_class::<process::start::ServerExitCodes>()?;
-    module.add_class::<thread::ThreadExecutorCore>()?;
+    module.add(
+        "ThreadExecutorCore",
+        module.py().get_type::<thread::ThreadExecutorCore>(),
+    )?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
     module.add_function(wrap_pyfunction!(child::handling, module)?)?;
     module.add_function(wrap_pyfunction!(child::log_to_parent, module)?)?;

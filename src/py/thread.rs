@@ -65,7 +65,7 @@ impl Transport for SameProcess {
 }
 
 /// The core of a `ThreadActorExecutor`.
-#[pyclass(extends = ExecutorCore, subclass, frozen, module = "futures_actors._core")]
+#[pyclass(extends = ExecutorCore, subclass, frozen, name = "ThreadActorExecutor", module = "futures_actors._core")]
 pub(super) struct ThreadExecutorCore;
 
 #[pymethods]

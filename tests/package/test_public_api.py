@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import pickle
 import re
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 from futures_actors import ProcessActor, ThreadActor
 from gates import PATIENCE
 
@@ -131,8 +133,30 @@ def test_the_base_handler_refuses_to_handle():
 def test_each_public_class_is_documented_and_says_where_it_lives(name):
     cls = getattr(futures_actors, name)
     assert cls.__name__ == name
-    assert cls.__module__.partition(".")[0] == "futures_actors"
+    if isinstance(cls, type):
+        assert "._" not in cls.__module__
+        assert getattr(importlib.import_module(cls.__module__), name) is cls
     assert cls.__doc__
+
+
+@pytest.mark.parametrize("name", ["post", "tell", "submit"])
+def test_an_error_of_a_call_names_the_public_class(thread, name):
+    with thread.start(actors.Echo) as executor:
+        with pytest.raises(TypeError, match=rf"^ActorRef\.{name}\(\) missing 1 required"):
+            getattr(executor, name)()
+        with pytest.raises(TypeError, match=r"^ActorExecutor\.shutdown\(\) got an unexpected"):
+            executor.shutdown(no=1)
+        with pytest.raises(TypeError, match=r"^Future\.result\(\) takes from 0 to 1 positional"):
+            executor.post(1).result(1, 2)
+
+
+def test_an_exception_is_shown_by_its_public_name(process):
+    with process.start(actors.Fails, ValueError("broken")) as executor:
+        error = observe.init_error(executor)
+    lines = traceback.format_exception(error)
+    assert any(line.startswith("futures_actors.ActorInitError: ") for line in lines)
+    assert repr(error).startswith("ActorInitError(")
+    assert not any("futures_actors._" in line for line in lines if not line.startswith("  "))
 
 
 def test_executor_and_handle_are_documented():

@@ -30,7 +30,13 @@ pub(in crate::py) struct Watch {
 }
 
 /// The state of an `ActorFuture`.
-#[pyclass(subclass, frozen, weakref, module = "futures_actors._core")]
+#[pyclass(
+    subclass,
+    frozen,
+    weakref,
+    name = "Future",
+    module = "futures_actors._core"
+)]
 pub(in crate::py) struct FutureCore {
     pub(in crate::py) cell: Arc<ActorCell>,
     pub(super) condition: OnceBox<Condition>,

@@ -24,7 +24,7 @@ use crate::py::interpreter::{imports, lifecycle};
 use crate::py::options::Options;
 
 /// The core of a `ProcessActorExecutor`.
-#[pyclass(extends = ExecutorCore, subclass, frozen, module = "futures_actors._core")]
+#[pyclass(extends = ExecutorCore, subclass, frozen, name = "ProcessActorExecutor", module = "futures_actors._core")]
 pub(in crate::py) struct ProcessExecutorCore;
 
 #[pymethods]

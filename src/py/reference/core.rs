@@ -13,7 +13,7 @@ use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
 
 /// The core of a reference to an actor.
-#[pyclass(subclass, frozen, module = "futures_actors._core")]
+#[pyclass(subclass, frozen, name = "ActorRef", module = "futures_actors._core")]
 pub(in crate::py) struct RefCore {
     /// `None` in an instance that the user made of a base class.
     actor: OnceCell<Referred>,
