@@ -103,7 +103,13 @@ class Actor(Generic[Message, Answer]):
         """For `options(...)`: start an actor of this class with them."""
     def handle(self, message: Message, /) -> Answer:
         """Answer a message: what this returns, or raises, goes to the message's future."""
-    def on_stop(self) -> None:
+    def on_start(self) -> object:
+        """Get ready for the first message, in the actor's thread or process.
+
+        This one does nothing. It is called after each construction of the object, also when the
+        process is started again. If it raises, every message fails with `ActorInitError`.
+        """
+    def on_stop(self) -> object:
         """Clean up after the last message, in the actor's thread or process.
 
         This one does nothing. It is called after `shutdown`, when the executor is dropped, and at

@@ -34,9 +34,9 @@ class BrokenActor(BrokenExecutor):
 
 
 class ActorInitError(BrokenActor):
-    """The actor's constructor raised, or a process could not load the class or its arguments.
+    """The actor's constructor or `on_start` raised, or a process could not load its class.
 
-    `__cause__` is the exception that was raised, and the text says which of the two happened.
+    `__cause__` is the exception that was raised, and the text says which of these happened.
     Messages that were posted before this was known fail with it, and later `post` raises it. For a
     process actor it is a `concurrent.futures.process.BrokenProcessPool`, too.
     """
@@ -167,39 +167,44 @@ def load_error(encoded: bytes) -> BaseException:
 _CAUSE = vars(BaseException)["__cause__"]
 
 
-def init_error(name: str, cause: BaseException) -> ActorInitError:
-    """Make the error of a message to a thread actor whose constructor raised `cause`."""
-    return _with_cause(ActorInitError, name, cause)
+def init_error(name: str, cause: BaseException, stage: str) -> ActorInitError:
+    """Make the error of a message to a thread actor that raised `cause` when it started."""
+    return _with_cause(ActorInitError, name, cause, stage)
 
 
-def process_init_error(name: str, cause: BaseException) -> ActorInitError:
-    """Make the error of a message to a process actor whose constructor raised `cause`."""
-    return _with_cause(ProcessActorInitError, name, cause)
+def process_init_error(name: str, cause: BaseException, stage: str) -> ActorInitError:
+    """Make the error of a message to a process actor that raised `cause` when it started."""
+    return _with_cause(ProcessActorInitError, name, cause, stage)
 
 
 def load_init_error(name: str, encoded: bytes) -> ActorInitError:
     """Make the error of a message to an actor whose process has sent why it could not start."""
-    *_, is_loaded = loads(encoded)
-    what = _CONSTRUCTOR_RAISED if is_loaded else _NOT_LOADED
-    return _with_cause(ProcessActorInitError, name, load_error(encoded), what)
+    *_, stage = loads(encoded)
+    return _with_cause(ProcessActorInitError, name, load_error(encoded), stage)
 
 
-_CONSTRUCTOR_RAISED = "the constructor of actor {name} raised {cause}"
-_NOT_LOADED = (
-    "the class or the constructor arguments of actor {name} cannot be loaded in its process, "
-    "whose traceback is below: {cause}"
-)
+#: What is said of an actor that could not start, by the stage that raised.
+_COULD_NOT_START = {
+    "constructor": "the constructor of actor {name} raised {cause}",
+    "on_start": "on_start of actor {name} raised {cause}",
+    "loading": (
+        "the class or the constructor arguments of actor {name} cannot be loaded in its process, "
+        "whose traceback is below: {cause}"
+    ),
+}
 
 
 def _with_cause(
     kind: type[ActorInitError],
     name: str,
     cause: BaseException,
-    what: str = _CONSTRUCTOR_RAISED,
+    stage: str = "constructor",
 ) -> ActorInitError:
     # Like the last line of a traceback, but without the module.
     raised = f"{name_of(type(cause)).rpartition('.')[2]}: {text_of(cause)}"
-    error = kind(f"{what.format(name=name, cause=raised)}; this actor handles no messages")
+    error = kind(
+        f"{_COULD_NOT_START[stage].format(name=name, cause=raised)}; this actor handles no messages"
+    )
     error.__cause__ = cause
     return error
 

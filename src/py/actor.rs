@@ -143,6 +143,13 @@ impl Actor {
         }
     }
 
+    /// Get ready for the first message, in the actor's thread or process.
+    ///
+    /// This one does nothing. It is called after each construction of the object, also when the
+    /// process is started again. If it raises, every message fails with `ActorInitError`.
+    #[allow(clippy::unused_self)]
+    fn on_start(&self) {}
+
     /// Clean up after the last message, in the actor's thread or process.
     ///
     /// This one does nothing. It is called after `shutdown`, when the executor is dropped, and at

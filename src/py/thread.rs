@@ -20,7 +20,7 @@ use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::imports;
 use super::interpreter::lifecycle::Start;
 use super::interpreter::wait::Attached;
-use super::message::fault::{Fault, Force, Started, log_failure};
+use super::message::fault::{Fault, Force, Stage, Started, log_failure};
 use super::message::message::Message;
 use super::message::outcome::Outcome;
 use super::message::request::{Asked, Call, Wants};
@@ -161,7 +161,13 @@ impl Server {
         let Some(constructor) = self.constructor.take() else {
             return;
         };
-        match constructor.construct(py) {
+        let made = constructor.construct(py);
+        let started = made.map_err(|error| (error, Stage::Constructor));
+        let started = started.and_then(|actor| match on_start(&actor) {
+            Ok(()) => Ok(actor),
+            Err(error) => Err((error, Stage::OnStart)),
+        });
+        match started {
             Ok(actor) => {
                 self.handle_all(&actor, host);
                 if host.force.get().is_none()
@@ -170,9 +176,10 @@ impl Server {
                     log_failure(py, &host.name, "on_stop", error);
                 }
             }
-            Err(error) => {
+            Err((error, stage)) => {
                 let error = error.into_value(py).into_any();
-                host.fail_attached(py, Fault::InitRaised(Arc::new(error)), Vec::new());
+                let fault = Fault::InitRaised(Arc::new(error), stage);
+                host.fail_attached(py, fault, Vec::new());
             }
         }
         leave(py);
@@ -263,9 +270,17 @@ fn wait_for_message(host: &Host, awaited: Awaited, has_gil: bool) -> Option<Arc<
         .wait_for_message(&host.mailbox, awaited, done)
 }
 
+/// Calls the object's `on_start`, if it has one.
+pub(super) fn on_start(actor: &Bound<'_, PyAny>) -> PyResult<()> {
+    // Executors also accept classes that do not extend `Actor`, which may lack it.
+    match actor.getattr_opt(intern!(actor.py(), "on_start"))? {
+        Some(on_start) => on_start.call0().map(drop),
+        None => Ok(()),
+    }
+}
+
 /// Calls the object's `on_stop`, if it has one.
 pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
-    // Executors also accept classes that do not extend `Actor`, which may lack it.
     match actor.getattr_opt(intern!(actor.py(), "on_stop"))? {
         Some(on_stop) => on_stop.call0().map(drop),
         None => Ok(()),

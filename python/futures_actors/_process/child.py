@@ -92,18 +92,17 @@ def _on_interrupt(_signum: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
 
-def dump_error(error: BaseException, is_loaded: bool = True) -> bytes:  # noqa: FBT001, FBT002
+def dump_error(error: BaseException, stage: str = "") -> bytes:
     """Encode an exception: class name, text, traceback as text, and its pickle if it has one.
 
     `_errors.load_error` decodes it in the parent. Only this process can try whether the exception
-    can be pickled and rebuilt, so it does. `is_loaded` is false if the exception was raised before
-    the actor's class was loaded.
+    can be pickled and rebuilt, so it does. `stage` is for `_errors.load_init_error`.
     """
     by = attempt_surely
     said = name_of(type(error), by), text_of(error, by), traceback_of(error, by)
     # Without a pickle the parent raises a `RemoteError` instead.
     pickled, _ = by(lambda: _pickle(error))
-    return _core.dumps((*said, pickled, is_loaded), "an exception")
+    return _core.dumps((*said, pickled, stage), "an exception")
 
 
 def _pickle(error: BaseException) -> bytes | None:

@@ -72,13 +72,18 @@ class Carrier:
         self._pid = pid
         self._deadline = math.inf
         constructor, self._constructor = self._constructor, ()
-        is_answer, *parcel = self._ask("receive", constructor)
+        self._begin("constructor", self._ask("receive", constructor))
+        self._begin("on_start", self._ask("start"))
+        return pid
+
+    def _begin(self, stage: str, reply: Any) -> None:  # noqa: ANN401 - the server's
+        """Give up the actor if it has raised in this stage of its start."""
+        is_answer, *parcel = reply
         if not is_answer:
             self._kill()
             cause = load_error(*parcel)
-            reason = "its constructor raised"
-            raise ActorLost(reason, lambda name, _: process_init_error(name, cause))
-        return pid
+            reason = f"its {stage} raised"
+            raise ActorLost(reason, lambda name, _: process_init_error(name, cause, stage))
 
     def send(self, number: int, packed: Parcel, method: str = "receive") -> None:
         """Send a message to `method` of the server, without waiting."""

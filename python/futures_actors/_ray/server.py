@@ -35,6 +35,15 @@ class Server:
 
         return self._reply(work)
 
+    def start(self) -> Reply:
+        """Call `on_start` of the object, before its first message."""
+
+        def work() -> None:
+            # Executors accept classes that are not actor classes and have no `on_start`.
+            getattr(self._object, "on_start", lambda: None)()
+
+        return self._reply(work)
+
     def stop(self) -> Reply:
         """Call `on_stop` of the object, after its last message."""
         # Executors accept classes that are not actor classes and have no `on_stop`.

@@ -19,6 +19,8 @@ use crate::py::codec::body::Body;
 use crate::py::codec::pickle;
 use crate::py::interpreter::lifecycle::Loading;
 use crate::py::interpreter::wait::Attached;
+use crate::py::message::fault::Stage;
+use crate::py::thread::on_start;
 
 pub(super) struct ChildLoop<'py> {
     pub(super) inbox: Inbox,
@@ -32,12 +34,6 @@ pub(super) struct ChildLoop<'py> {
     pub(super) done: Vec<u64>,
 }
 
-/// Whether the class and its arguments had been loaded when the start failed.
-enum Loaded {
-    Yes,
-    No,
-}
-
 impl<'py> ChildLoop<'py> {
     pub(super) fn serve(&mut self, py: Python<'py>) -> PyResult<()> {
         let Some(start) = self.inbox.wait_for_frame(py)? else {
@@ -45,19 +41,24 @@ impl<'py> ChildLoop<'py> {
         };
         let name = match self.prepare(py, &start.body) {
             Ok(name) => name,
-            Err(error) => return self.fail(py, error, Loaded::No),
+            Err(error) => return self.fail(py, error, Stage::Loading),
         };
         let Some(construct) = self.inbox.wait_for_frame(py)? else {
             return Ok(());
         };
         let (class, args, kwargs) = match self.load(py, construct) {
             Ok(call) => call,
-            Err(error) => return self.fail(py, error, Loaded::No),
+            Err(error) => return self.fail(py, error, Stage::Loading),
         };
         let made = give_control(|| class.call(args, kwargs.as_ref()));
         // From here on only the actor keeps its arguments alive.
         drop((class, kwargs));
-        let callee = match made {
+        let made = made.map_err(|error| (error, Stage::Constructor));
+        let started = made.and_then(|actor| match give_control(|| on_start(&actor)) {
+            Ok(()) => Ok(actor),
+            Err(error) => Err((error, Stage::OnStart)),
+        });
+        let callee = match started {
             Ok(actor) => Callee {
                 actor,
                 name,
@@ -65,7 +66,7 @@ impl<'py> ChildLoop<'py> {
                 arena: Arc::clone(&self.arena),
                 dump_error: self.dump_error.clone(),
             },
-            Err(error) => return self.fail(py, error, Loaded::Yes),
+            Err((error, stage)) => return self.fail(py, error, stage),
         };
         let mut next = self.inbox.wait_for_frame(py)?;
         let mut stopped = false;
@@ -141,9 +142,10 @@ impl<'py> ChildLoop<'py> {
     }
 
     /// Tells the parent why the actor could not start. After that, this process ends.
-    fn fail(&mut self, py: Python<'py>, error: PyErr, loaded: Loaded) -> PyResult<()> {
-        let is_loaded = matches!(loaded, Loaded::Yes);
-        let body = self.dump_error.call1((error.into_value(py), is_loaded))?;
+    fn fail(&mut self, py: Python<'py>, error: PyErr, stage: Stage) -> PyResult<()> {
+        let body = self
+            .dump_error
+            .call1((error.into_value(py), stage.name()))?;
         let body = body.cast_into::<PyBytes>()?;
         self.send(py, encode(Kind::Error, 0, body.as_bytes()), Haste::Now)
     }

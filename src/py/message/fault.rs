@@ -17,9 +17,9 @@ use crate::py::interpreter::{imports, lifecycle};
 /// Why an actor handles no more messages.
 #[derive(Clone)]
 pub(in crate::py) enum Fault {
-    /// Its constructor raised, in its thread.
-    InitRaised(Arc<Py<PyAny>>),
-    /// Its constructor raised in a child, or loading it did: the encoded exception.
+    /// It could not start, in its thread: what was raised, and where.
+    InitRaised(Arc<Py<PyAny>>, Stage),
+    /// It could not start, in a child: the encoded exception.
     InitSent(Arc<Vec<u8>>),
     Died {
         pid: u32,
@@ -45,10 +45,30 @@ impl Fault {
     /// Visits the exception that this fault holds, unless the outcome of a message holds it too.
     pub(in crate::py) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::InitRaised(error) | Self::Lost(error) if Arc::strong_count(error) == 1 => {
+            Self::InitRaised(error, _) | Self::Lost(error) if Arc::strong_count(error) == 1 => {
                 visit.call(&**error)
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// What raised when an actor could not start.
+#[derive(Clone, Copy)]
+pub(in crate::py) enum Stage {
+    /// Loading its class or its arguments, in a child.
+    Loading,
+    Constructor,
+    OnStart,
+}
+
+impl Stage {
+    /// What `_errors.py` calls it.
+    pub(in crate::py) fn name(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Constructor => "constructor",
+            Self::OnStart => "on_start",
         }
     }
 }
@@ -124,8 +144,8 @@ fn build_error<'py>(
     started: Started,
 ) -> PyResult<Bound<'py, PyAny>> {
     match fault {
-        Fault::InitRaised(cause) => imports::init_error(py)
-            .and_then(|make| outlasting(make, (name, cause.clone_ref(py)), None)),
+        Fault::InitRaised(cause, stage) => imports::init_error(py)
+            .and_then(|make| outlasting(make, (name, cause.clone_ref(py), stage.name()), None)),
         Fault::InitSent(body) => {
             let body = PyBytes::new(py, body);
             imports::load_init_error(py).and_then(|load| outlasting(load, (name, body), None))
