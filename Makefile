@@ -1,6 +1,7 @@
 # Each target sets up what it needs. The machine only needs Python >= 3.10 and Rust.
 PYTHON ?= python3
 VENV ?= .venv
+VENV_DEMO ?= .venv-demo
 VENV_PEERS ?= .venv-peers
 VENV_STRESS ?= .venv-stress
 VENV_VALGRIND ?= .venv-valgrind
@@ -35,9 +36,16 @@ help: ## List the targets
 .PHONY: build
 build: $(VENV)/.built ## Build the extension and install it into $(VENV)
 
+# The demo has an environment of its own: the package, and what that needs to run.
+$(VENV_DEMO)/.built: $(SOURCES)
+	@echo "Building futures_actors into $(VENV_DEMO) (the first time this takes a minute or two) ..."
+	@test -x $(VENV_DEMO)/bin/pip || $(PYTHON) -m venv $(VENV_DEMO)
+	@$(VENV_DEMO)/bin/pip install --quiet --disable-pip-version-check .
+	@touch $@
+
 .PHONY: demo
-demo: $(VENV)/.built ## Index the standard library with one actor per core, and query it
-	$(BIN)/python -m futures_actors $(ARGS)
+demo: $(VENV_DEMO)/.built ## Index the standard library with one actor per core, and query it
+	@$(VENV_DEMO)/bin/python -m futures_actors $(ARGS)
 
 .PHONY: test
 test: test-rust test-python ## Build and run every test

@@ -1,4 +1,4 @@
-"""Actors that live in a Ray cluster: `pip install 'futures_actors[ray]'`.
+"""Actors that live in a Ray cluster. It needs Ray: `pip install 'ray>=2.60,<3'`.
 
 Extend `RayActor` instead of `ProcessActor`, and the actor lives where Ray finds room for it.
 """
@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "futures_actors.ray needs Ray 2.60 or later, which cannot be imported here "
-        f"({error}): pip install 'futures_actors[ray]'"
+        f"({error}): pip install 'ray>=2.60,<3'"
     ) from error
 
 from . import _core

@@ -62,7 +62,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert "pip install 'futures_actors[ray]'" in script(source).check().out
+    assert "pip install 'ray>=2.60,<3'" in script(source).check().out
 
 
 def test_version_is_cargos():
