@@ -29,7 +29,7 @@ FLOORS = {
         "interpreter",
     ),
     "src/engine": (
-        "handoff",
+        "handoff waits",
         "arena cell mailbox",
         "ipc room",
         "convoy ending latch restarts",
@@ -41,7 +41,7 @@ FLOORS = {
         "_demo _ray process_actor thread_actor",
         "_base_actor _options",
         "_reference",
-        "_answers _awaiting _class_options _pickling _process _proxy",
+        "_answers _awaiting _class_options _own _pickling _process _proxy",
         "_errors _future _start_methods _stats _types",
         "_texts",
     ),

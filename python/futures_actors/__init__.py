@@ -10,7 +10,7 @@ runs an actor must not pay for the code that its parent needs.
 
 import os
 
-from ._core import Actor, ProcessActor, ThreadActor, __version__
+from ._core import Actor, ProcessActor, ThreadActor, __version__, current_actor
 
 TYPE_CHECKING = False  # typing's own takes ten times longer to import than this package
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ __all__ = [
     "ThreadActor",
     "ThreadActorExecutor",
     "__version__",
+    "current_actor",
     "freeze_support",
     "get_start_method",
     "preload",

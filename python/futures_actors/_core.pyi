@@ -39,6 +39,7 @@ __all__ = [
     "after_fork_in_parent",
     "before_fork",
     "check_answer",
+    "current_actor",
     "drain",
     "dumps",
     "handling",
@@ -265,6 +266,8 @@ class RefCore(Generic[Message, Answer]):
         """For proxies: call the actor's method `name`, in mailbox order, and return the future."""
     def is_alive(self) -> bool:
         """Return whether the actor accepts messages at this moment; it may end in the next."""
+    def _is_own(self, number: int) -> bool:
+        """For references of an actor to itself: whether this is one, of actor `number`."""
     def _name(self) -> str:
         """For `name`: return the actor's name."""
     def __copy__(self) -> Self:
@@ -402,6 +405,15 @@ class FutureCore(Generic[_T]):
     _done_callbacks: list[Callable[[ActorFuture[_T]], object]]
     @classmethod
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+def current_actor() -> ActorRef[Any, Any]:
+    """Return a reference to the actor whose code runs in this thread.
+
+    It works in an actor's constructor, `on_start`, `handle`, `on_stop` and methods, and in functions
+    given to `submit`. Elsewhere it raises `RuntimeError`, also in callbacks of futures and in threads that
+    an actor has started. An actor's reference to itself does not keep it alive, but one that it has
+    handed to others does.
+    """
 
 def dumps(object: object, what: str) -> bytes:
     """Pickle `object`, by value if plain pickle cannot do it.

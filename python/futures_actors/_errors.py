@@ -93,7 +93,8 @@ class MailboxFull(queue.Full):
     """The actor's mailbox is full, so the message was not accepted.
 
     With the option `mailbox_size`, `post` and `tell` raise it when their `timeout` has passed. In
-    the actor's own thread they raise it at once, because that would wait for itself.
+    the actor's own thread they raise it at once, because that would wait for itself; then it is an
+    `ActorDeadlock`, too.
     """
 
     __module__ = "futures_actors"
@@ -116,6 +117,10 @@ class ActorDeadlock(RuntimeError):  # noqa: N818 - it says what happened, as `Ti
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """Pickle by constructor arguments."""
         return type(self), (str(self), self.circle)
+
+
+class RoomDeadlock(ActorDeadlock, MailboxFull):
+    """An `ActorDeadlock` of a wait for room in a full mailbox."""
 
 
 class RemoteError(RuntimeError):

@@ -24,3 +24,5 @@ pub mod handoff;
 pub mod restarts;
 #[cfg(not(loom))]
 pub mod sys;
+#[cfg(not(loom))]
+pub mod waits;

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::host::host::Host;
+use super::host::keeping::Holder;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
 use super::interpreter::wait;
 use super::message::fault::Force;
@@ -20,7 +21,7 @@ pub(super) struct ExecutorCore;
 
 impl ExecutorCore {
     pub(super) fn new(class: Bound<'_, PyType>, host: Arc<Host>) -> PyClassInitializer<Self> {
-        let reference = RefCore::new(class, Hold::new(host));
+        let reference = RefCore::new(class, Hold::new(host, Holder::Others));
         PyClassInitializer::from(reference).add_subclass(Self)
     }
 
@@ -109,7 +110,10 @@ impl ExecutorCore {
     /// methods ends it.
     fn r#ref<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let class = slf.as_super().get().class(slf.py())?;
-        RefCore::make(class, Hold::new(Arc::clone(Self::host(slf))))
+        RefCore::make(
+            class,
+            Hold::new(Arc::clone(Self::host(slf)), Holder::Others),
+        )
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -93,6 +93,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         interpreter::lifecycle::start_logging,
         module
     )?)?;
+    module.add_function(wrap_pyfunction!(reference::own::current_actor, module)?)?;
     module.add_function(wrap_pyfunction!(codec::pickle::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(codec::pickle::loads, module)?)?;
     #[cfg(feature = "faults")]

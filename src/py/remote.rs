@@ -32,6 +32,7 @@ use super::interpreter::lifecycle::Start;
 use super::message::fault::{Fault, Force, Started, log_failure, log_lost};
 use super::message::message::Message;
 use super::message::request::{Asked, Wants};
+use super::message::tally::Tally;
 use super::options::Options;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
@@ -128,7 +129,7 @@ impl RemoteExecutorCore {
         let host = Arc::new(Host::new(
             &options,
             mailbox,
-            Arc::default(),
+            Arc::new(Tally::new(options.name.clone())),
             Box::new(transport),
         ));
         let server = Server {

@@ -24,12 +24,15 @@ use super::message::fault::{Fault, Force, Stage, Started, log_failure};
 use super::message::message::Message;
 use super::message::outcome::Outcome;
 use super::message::request::{Asked, Call, Wants};
+use super::message::tally::Tally;
 use super::options::Options;
+use super::reference::own;
 use crate::engine::handoff::Awaited;
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 use crate::py::host::host::Host;
+use crate::py::host::keeping::Left;
 use crate::py::host::run::{Serve, leave};
 use crate::py::host::transport::{Dump, Signalled, Transport};
 
@@ -87,7 +90,7 @@ impl ThreadExecutorCore {
         let host = Arc::new(Host::new(
             &options,
             mailbox,
-            Arc::default(),
+            Arc::new(Tally::new(options.name.clone())),
             Box::new(transport),
         ));
         let constructor = Constructor {
@@ -144,6 +147,7 @@ impl Serve for Server {
         host.fail_by_panic(begun.into_iter().chain(next).collect());
         Python::attach(|py| {
             self.constructor = None;
+            own::leave();
             leave(py);
         });
     }
@@ -161,6 +165,7 @@ impl Server {
         let Some(constructor) = self.constructor.take() else {
             return;
         };
+        own::enter(host, constructor.class.bind(py));
         let made = constructor.construct(py);
         let started = made.map_err(|error| (error, Stage::Constructor));
         let started = started.and_then(|actor| match on_start(&actor) {
@@ -182,6 +187,7 @@ impl Server {
                 host.fail_attached(py, fault, Vec::new());
             }
         }
+        own::leave();
         leave(py);
     }
 
@@ -193,7 +199,9 @@ impl Server {
         loop {
             let mut taken = self.keep(host.mailbox.try_take());
             if let (Some(outcome), Some(before)) = (given.take(), &self.begun) {
-                if matches!(taken, Take::Empty) && !before.needs_python() {
+                // Before it waits, it may have to look at its references, attached.
+                let waits = matches!(taken, Take::Empty) && host.references.left() == Left::Others;
+                if waits && !before.needs_python() {
                     let message = py.detach(|| {
                         let awaited = self.settle_detached(outcome);
                         wait_for_message(host, awaited, has_gil)
@@ -209,6 +217,10 @@ impl Server {
                 Take::Item(()) => attached.give_way(py),
                 Take::Closed => return,
                 Take::Empty => {
+                    if own::is_known_to_itself_alone(host, actor) {
+                        host.close_mailbox();
+                        continue;
+                    }
                     self.next = py.detach(|| wait_for_message(host, Awaited::No, has_gil));
                     attached = Attached::begin();
                 }

@@ -87,6 +87,11 @@ impl Drop for Serving<'_> {
     }
 }
 
+/// Whether this thread runs callbacks at this moment.
+pub(in crate::py) fn run_here() -> bool {
+    SERVING.get() > 0
+}
+
 /// Calls all callbacks. An `Exception` that one raises is logged. Of other exceptions, the first is
 /// raised in the caller that made the callbacks run. An engine has no such caller: there it is
 /// logged too, unless the thread waits for an answer and can raise it afterwards.
@@ -142,7 +147,7 @@ pub(super) fn let_callbacks_go_first(
     cell: &ActorCell,
     deadline: Option<Instant>,
 ) -> PyResult<()> {
-    if SERVING.get() == 0 && !cell.served().is_set() {
+    if !run_here() && !cell.served().is_set() {
         let last = Instant::now() + HEAD_START;
         let last = deadline.map_or(last, |deadline| deadline.min(last));
         wait_for(py, cell.served(), Some(last))?;

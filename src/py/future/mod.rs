@@ -1,10 +1,11 @@
 //! A future: its cell, what the standard library accesses inside it, its callbacks, its end, waiting
-//! for it, and its methods. From the bottom up: `condition`, `core`, `callbacks`, `settle`, `waiting`,
-//! `methods`.
+//! for it, and its methods. From the bottom up: `condition`, `core`, `callbacks`, `settle`, `deadlock`,
+//! `waiting`, `methods`.
 
 pub(super) mod callbacks;
 mod condition;
 mod core;
+pub(super) mod deadlock;
 mod methods;
 pub(super) mod settle;
 mod waiting;

@@ -1,5 +1,6 @@
 //! Waiting for a future, in `result()` and `exception()`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -7,9 +8,12 @@ use pyo3::prelude::*;
 use super::callbacks::let_callbacks_go_first;
 use super::condition::Condition;
 use super::core::FutureCore;
+use super::deadlock::wait_for_actor;
 use crate::py::interpreter::wait::{wait_for, wait_for_answer};
 use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
+use crate::py::message::fault::Unending;
 use crate::py::message::message::Message;
+use crate::py::message::tally::Tally;
 
 impl FutureCore {
     /// Waits until the future is done and its callbacks have had their head start. An error is a
@@ -39,16 +43,17 @@ impl FutureCore {
             return Self::wait_by_condition(slf, condition, deadline);
         }
         let is_cooperative = cooperative::is_needed(py)?;
-        if is_cooperative {
-            // The I/O thread reads: this one must not sleep in the pipe.
-            this.resume_io_thread(py);
-        } else if let Some((carrier, sequence)) = this.cell.message(Message::carrier).flatten() {
-            carrier.read_for(py, this.cell.done(), sequence, deadline)?;
-        }
-        let done = this.cell.done();
         let is_done = match this.tally() {
-            Some(tally) if !is_cooperative => wait_for_answer(py, done, &tally.handoff, deadline)?,
-            _ => wait_for(py, done, deadline)?,
+            Some(tally) if !is_cooperative => {
+                let pending = || Arc::clone(&this.cell) as _;
+                let wait = |deadline| this.wait_for_answer(py, tally, deadline);
+                wait_for_actor(&tally.node, pending, deadline, Unending::Answer, wait)?
+            }
+            _ => {
+                // The I/O thread reads: this one must not sleep in the pipe.
+                this.resume_io_thread(py);
+                wait_for(py, this.cell.done(), deadline)?
+            }
         };
         if !is_done {
             return Err(Self::timeout_error(py)?);
@@ -58,6 +63,20 @@ impl FutureCore {
             Self::with_condition(slf, |_| Ok(()))?;
         }
         Ok(())
+    }
+
+    /// Waits until the actor has answered (true) or `deadline` has passed (false).
+    fn wait_for_answer(
+        &self,
+        py: Python<'_>,
+        tally: &Tally,
+        deadline: Option<Instant>,
+    ) -> PyResult<bool> {
+        let done = self.cell.done();
+        if let Some((carrier, sequence)) = self.cell.message(Message::carrier).flatten() {
+            carrier.read_for(py, done, sequence, deadline)?;
+        }
+        wait_for_answer(py, done, &tally.handoff, deadline)
     }
 
     /// For a thread that holds the condition: waits as the standard library's futures do.

@@ -1,7 +1,6 @@
 //! The host: a mailbox, the thread that serves it, and the fault that ended it, if one did.
 //! `post.rs` has how messages come in, `stop.rs` how the host ends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
 
@@ -10,6 +9,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::keeping::References;
 use super::transport::{Dump, Transport};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
@@ -35,13 +35,8 @@ pub(in crate::py) struct Host {
     thread: Mutex<Option<JoinHandle<()>>>,
     pub(in crate::py) thread_id: OnceCell<ThreadId>,
     pub(in crate::py) generation: u32,
-    /// No other host of this process has it.
-    pub(in crate::py) id: u64,
-    /// How many references keep the actor alive.
-    holds: AtomicU64,
+    pub(in crate::py) references: References,
 }
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Host {
     pub(in crate::py) fn new(
@@ -61,20 +56,8 @@ impl Host {
             thread: Mutex::new(None),
             thread_id: OnceCell::new(),
             generation: lifecycle::generation(),
-            // Relaxed: a number is unique whatever else a thread has seen.
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            holds: AtomicU64::new(0),
+            references: References::default(),
         }
-    }
-
-    /// Counts a reference that keeps the actor alive.
-    pub(in crate::py) fn hold(&self) {
-        self.holds.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Takes back `hold`. True if it was the last: the caller must then close the host.
-    pub(in crate::py) fn let_go(&self) -> bool {
-        self.holds.fetch_sub(1, Ordering::SeqCst) == 1
     }
 
     pub(in crate::py) fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {

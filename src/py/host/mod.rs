@@ -2,6 +2,7 @@
 
 mod entering;
 pub(super) mod host;
+pub(super) mod keeping;
 mod post;
 pub(super) mod room;
 pub(in crate::py) mod run;

@@ -125,6 +125,15 @@ impl Host {
         self.mailbox.put(cell)
     }
 
+    /// Makes the actor's thread look whether only the actor refers to itself. Does nothing in that
+    /// thread, which looks before it waits.
+    pub(in crate::py) fn look_at_references(&self) {
+        if !self.is_own_thread() {
+            // Without a message it is skipped. A mailbox that is closed needs none.
+            drop(self.mailbox.put(Arc::<ActorCell>::default()));
+        }
+    }
+
     /// Ends a message with what `handle` returned or raised. `wants` is what its caller wants.
     pub(in crate::py) fn finish(
         &self,

@@ -15,9 +15,12 @@ use super::host::Host;
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};
 use crate::py::future;
+use crate::py::future::callbacks;
+use crate::py::future::deadlock::{refuse_own, wait_for_actor};
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::imports::MailboxFull;
 use crate::py::interpreter::wait::wait_for;
+use crate::py::message::fault::Unending;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
 
@@ -113,7 +116,13 @@ impl Host {
         self.refuse_own_thread()?;
         let granted = Arc::new(Latch::default());
         let seat = self.queue(py, room, Arc::clone(&granted) as _);
-        let waited = wait_for(py, &granted, deadline);
+        let waited = wait_for_actor(
+            &self.tally.node,
+            || Arc::clone(&granted) as _,
+            deadline,
+            Unending::Room,
+            |deadline| wait_for(py, &granted, deadline),
+        );
         // Even after a timeout: the place may have been granted at the last moment.
         let permit = seat.leave();
         waited?;
@@ -149,10 +158,14 @@ impl Host {
     }
 
     fn refuse_own_thread(&self) -> PyResult<()> {
-        if self.is_own_thread() {
-            return Err(self.full(", and its own thread cannot wait for room"));
+        if !self.is_own_thread() {
+            return Ok(());
         }
-        Ok(())
+        if !callbacks::run_here() {
+            // The actor's own code runs, not code of others in its thread.
+            refuse_own(&self.tally.node, Unending::Room)?;
+        }
+        Err(self.full(", and its own thread cannot wait for room"))
     }
 
     pub(super) fn full(&self, more: &str) -> PyErr {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::engine::sys;
+use crate::engine::{sys, waits};
 use crate::py::future::ActorCell;
 use crate::py::interpreter::cooperative;
 use crate::py::interpreter::{imports, lifecycle};
@@ -38,6 +38,7 @@ impl Host {
             // Only this thread sets it, so `set` cannot fail.
             _ = host.thread_id.set(std::thread::current().id());
             cooperative::never_here();
+            waits::serve(&host.tally.node);
             let exit = ThreadExit(&host);
             // What a panic leaves half done is afterwards seen only by `abandon`.
             if catch_unwind(AssertUnwindSafe(|| server.serve(exit.0))).is_err() {

@@ -10,6 +10,8 @@ use super::daemon_threads::outlasting;
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
 pyo3::import_exception!(futures_actors._errors, ActorLost);
+pyo3::import_exception!(futures_actors._errors, ActorDeadlock);
+pyo3::import_exception!(futures_actors._errors, RoomDeadlock);
 
 /// Imports a module, also on a daemon thread: see `outlasting`.
 fn load(py: Python<'_>, module: &str) -> PyResult<()> {
@@ -39,6 +41,7 @@ macro_rules! lazy {
 lazy! {
     actor_future: PyType = "futures_actors._future", "ActorFuture";
     actor_ref: PyType = "futures_actors._reference", "ActorRef";
+    holds_all: PyAny = "futures_actors._own", "holds_all";
     thread_actor_executor: PyType = "futures_actors.thread_actor", "ThreadActorExecutor";
     process_actor_executor: PyType = "futures_actors.process_actor", "ProcessActorExecutor";
     thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";

@@ -9,8 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::engine::ipc::pipe::Broken;
+use crate::engine::waits::Circle;
 use crate::py::interpreter::daemon_threads::outlasting;
-use crate::py::interpreter::imports::BrokenActor;
+use crate::py::interpreter::imports::{ActorDeadlock, BrokenActor, RoomDeadlock};
 use crate::py::interpreter::wait::keep;
 use crate::py::interpreter::{imports, lifecycle};
 
@@ -215,6 +216,48 @@ pub(in crate::py) fn log_lost(
     let logged = log.and_then(|log| log.call1((name, lost, begun, error)));
     if let Some(error) = logged.err().and_then(keep) {
         error.write_unraisable(py, None);
+    }
+}
+
+/// What a wait that would never end is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::py) enum Unending {
+    /// An answer, or an item.
+    Answer,
+    /// Room in a mailbox.
+    Room,
+}
+
+impl Unending {
+    /// The `ActorDeadlock` for a wait that would close `circle`.
+    pub(in crate::py) fn error(self, circle: &Circle) -> PyErr {
+        let Circle(names) = circle;
+        let text = match (self, &names[..]) {
+            (Self::Answer, [name]) => format!(
+                "actor {name} would wait for itself: it handles no message while its own thread \
+                 waits"
+            ),
+            (Self::Room, [name]) => format!(
+                "the mailbox of actor {name} is full, and its own thread cannot wait for room: it \
+                 handles no message meanwhile"
+            ),
+            (_, names) => {
+                let next = names.iter().cycle().skip(1);
+                let pairs = names.iter().zip(next);
+                let waits: Vec<_> = pairs
+                    .map(|(one, next)| format!("{one} for {next}"))
+                    .collect();
+                format!(
+                    "this wait would never end, because actors wait for each other: {}",
+                    waits.join(", ")
+                )
+            }
+        };
+        let names = names.clone();
+        match self {
+            Self::Answer => ActorDeadlock::new_err((text, names)),
+            Self::Room => RoomDeadlock::new_err((text, names)),
+        }
     }
 }
 

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::handoff::Handoff;
+use crate::engine::waits::Node;
 
 /// The counts of one actor. Invariant, except for brief moments: each message that was accepted is
 /// waiting, running, or counted in one of `handled`, `failed` and `cancelled`.
 ///
 /// # Memory ordering
 /// Relaxed throughout: no thread infers from a count what another thread has written.
-#[derive(Default)]
 pub(in crate::py) struct Tally {
+    /// The actor as one that waits and is waited for. It is here because every future has the tally.
+    pub(in crate::py) node: Arc<Node>,
     accepted: AtomicU64,
     told: AtomicU64,
     handled: AtomicU64,
@@ -22,8 +24,7 @@ pub(in crate::py) struct Tally {
     queued: AtomicU64,
     /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
     since: AtomicU64,
-    /// How callers and the actor's thread wait for each other. It is here because every future has the
-    /// tally.
+    /// How callers and the actor's thread wait for each other. It is here for the same reason.
     pub(in crate::py) handoff: Handoff,
 }
 
@@ -45,6 +46,21 @@ pub(in crate::py) enum Completion {
 }
 
 impl Tally {
+    pub(in crate::py) fn new(name: String) -> Self {
+        Self {
+            node: Arc::new(Node::new(name)),
+            accepted: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            handoff: Handoff::default(),
+        }
+    }
+
     pub(in crate::py) fn accept(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }

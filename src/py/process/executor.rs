@@ -21,6 +21,7 @@ use crate::py::executor::ExecutorCore;
 use crate::py::host::host::Host;
 use crate::py::interpreter::lifecycle::Start;
 use crate::py::interpreter::{imports, lifecycle};
+use crate::py::message::tally::Tally;
 use crate::py::options::Options;
 
 /// The core of a `ProcessActorExecutor`.
@@ -74,8 +75,8 @@ impl ProcessExecutorCore {
             budget: Budget::new(options.max_restarts, options.restart_window),
         });
 
-        let (mailbox, tally) = (Mailbox::new(options.mailbox_size), Arc::default());
-        let mailbox = Arc::new(mailbox);
+        let (mailbox, tally) = (Mailbox::new(options.mailbox_size), Tally::new(name.clone()));
+        let (mailbox, tally) = (Arc::new(mailbox), Arc::new(tally));
         let ended = ends.process.watch.clone();
         let answers = Arc::clone(ends.reader.handle());
         let link = Link::new(

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::target::Target;
+use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
 use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::{imports, wait};
@@ -177,6 +178,14 @@ impl RefCore {
     /// For `name`: return the actor's name.
     fn _name(&self) -> PyResult<&str> {
         Ok(self.target()?.name())
+    }
+
+    /// For references of an actor to itself: whether this is one, of actor `number`.
+    fn _is_own(&self, number: u64) -> bool {
+        let actor = self.actor.get();
+        actor.is_some_and(|Referred { target, .. }| {
+            target.holder() == Holder::Itself && target.id() == number
+        })
     }
 
     /// Two references are equal if they refer to the same actor; an executor is a reference, too.

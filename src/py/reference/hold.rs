@@ -1,4 +1,4 @@
-//! A reference to an actor of this process. The actor lives while one of these exists.
+//! A reference to an actor of this process. The actor lives while one of others exists.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,29 +9,39 @@ use pyo3::prelude::*;
 use super::target::Target;
 use crate::engine::room::Permit;
 use crate::py::host::host::Host;
+use crate::py::host::keeping::{Holder, Left};
 use crate::py::host::room::RoomSeat;
 use crate::py::host::stats::State;
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Live;
 use crate::py::message::request::Asked;
 
-/// Keeps an actor of this process alive.
-pub(in crate::py) struct Hold(Arc<Host>);
+/// Counts as a reference of `holder` to an actor of this process.
+pub(in crate::py) struct Hold {
+    host: Arc<Host>,
+    holder: Holder,
+}
 
 impl Hold {
-    pub(in crate::py) fn new(host: Arc<Host>) -> Self {
-        host.hold();
-        Self(host)
+    pub(in crate::py) fn new(host: Arc<Host>, holder: Holder) -> Self {
+        host.references.add(holder);
+        Self { host, holder }
     }
 }
 
 impl Drop for Hold {
     /// The last one refuses new messages. The actor handles those that it has, and ends.
     fn drop(&mut self) {
-        let host = &self.0;
+        let host = &self.host;
+        let left = host.references.remove(self.holder);
         // One that has ended needs no call, and what it would call may be cleared by the collector.
-        if host.let_go() && host.generation == lifecycle::generation() && !host.ended.is_set() {
-            Python::attach(|py| host.close(py));
+        if host.generation != lifecycle::generation() || host.ended.is_set() {
+            return;
+        }
+        match left {
+            Left::Nothing => Python::attach(|py| host.close(py)),
+            Left::Own(_) => host.look_at_references(),
+            Left::Others => {}
         }
     }
 }
@@ -42,15 +52,15 @@ impl Target for Hold {
         asked: Asked<'_, 'py>,
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.0.accept(asked, deadline)
+        self.host.accept(asked, deadline)
     }
 
     fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()> {
-        self.0.tell(asked, deadline)
+        self.host.tell(asked, deadline)
     }
 
     fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
-        self.0.wait_for_room(py)
+        self.host.wait_for_room(py)
     }
 
     fn ask_into_room<'py>(
@@ -58,33 +68,37 @@ impl Target for Hold {
         asked: Asked<'_, 'py>,
         permit: Permit,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.0.accept_with(asked, Some(permit))
+        self.host.accept_with(asked, Some(permit))
     }
 
     fn tell_into_room(&self, asked: Asked<'_, '_>, permit: Permit) -> PyResult<()> {
-        self.0.tell_with(asked, Some(permit))
+        self.host.tell_with(asked, Some(permit))
     }
 
     fn name(&self) -> &str {
-        &self.0.name
+        &self.host.name
     }
 
     fn is_alive(&self) -> bool {
-        matches!(self.0.state(), State::Running | State::Restarting)
+        matches!(self.host.state(), State::Running | State::Restarting)
     }
 
     fn id(&self) -> u64 {
-        self.0.id
+        self.host.tally.node.id
     }
 
     fn host(&self) -> Option<&Arc<Host>> {
-        Some(&self.0)
+        Some(&self.host)
+    }
+
+    fn holder(&self) -> Holder {
+        self.holder
     }
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // While the actor's thread or another reference has the host too, what it holds is alive.
-        match Arc::strong_count(&self.0) {
-            1 => self.0.traverse(visit),
+        match Arc::strong_count(&self.host) {
+            1 => self.host.traverse(visit),
             _ => Ok(()),
         }
     }

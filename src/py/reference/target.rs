@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::engine::room::Permit;
 use crate::py::host::host::Host;
+use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
 use crate::py::message::request::Asked;
 
@@ -46,6 +47,9 @@ pub(in crate::py) trait Target: Send + Sync {
 
     /// A number that no other actor which this process knows has.
     fn id(&self) -> u64;
+
+    /// Who this reference was made for.
+    fn holder(&self) -> Holder;
 
     /// The host, if the actor's mailbox is in this process.
     fn host(&self) -> Option<&Arc<Host>>;

@@ -1,0 +1,77 @@
+//! The reference of an actor to itself, which `current_actor()` returns. It does not keep the actor
+//! alive as long as only the actor has it.
+//!
+//! Nothing tells whether a Python object is held by the actor or by others. So once no other reference
+//! is left, the actor's thread looks before it waits for messages: if it finds every reference to
+//! itself inside the actor's object, the actor ends. It is woken to look when one is dropped.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+
+use super::core::RefCore;
+use super::hold::Hold;
+use crate::py::future::callbacks;
+use crate::py::host::host::Host;
+use crate::py::host::keeping::{Holder, Left};
+use crate::py::interpreter::imports;
+use crate::py::interpreter::wait::keep;
+
+thread_local! {
+    /// The actor whose code runs in this thread, and its class.
+    static ACTOR: RefCell<Option<(Arc<Host>, Py<PyType>)>> = const { RefCell::new(None) };
+}
+
+/// From now on this thread runs the code of the actor of `host`.
+pub(in crate::py) fn enter(host: &Arc<Host>, class: &Bound<'_, PyType>) {
+    let actor = (Arc::clone(host), class.clone().unbind());
+    ACTOR.set(Some(actor));
+}
+
+/// This thread runs the code of no actor any more. Call it attached.
+pub(in crate::py) fn leave() {
+    drop(ACTOR.take());
+}
+
+/// Return a reference to the actor whose code runs in this thread.
+///
+/// It works in an actor's constructor, `on_start`, `handle`, `on_stop` and methods, and in functions
+/// given to `submit`. Elsewhere it raises `RuntimeError`, also in callbacks of futures and in threads that
+/// an actor has started. An actor's reference to itself does not keep it alive, but one that it has
+/// handed to others does.
+#[pyfunction]
+pub(in crate::py) fn current_actor(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let actor = ACTOR.with_borrow(|actor| {
+        let (host, class) = actor.as_ref()?;
+        Some((Arc::clone(host), class.clone_ref(py)))
+    });
+    match actor {
+        Some((host, class)) if !callbacks::run_here() => {
+            RefCore::make(class.bind(py), Hold::new(host, Holder::Itself))
+        }
+        _ => Err(PyRuntimeError::new_err(
+            "no actor's code runs in this thread: call current_actor() in an actor's constructor, \
+             handle, on_stop or methods, and hand what it returns to other code",
+        )),
+    }
+}
+
+/// Whether only the actor itself has references to it, all of them inside its object. The actor's
+/// thread calls it when it has no message.
+pub(in crate::py) fn is_known_to_itself_alone(host: &Host, actor: &Bound<'_, PyAny>) -> bool {
+    let Left::Own(own) = host.references.left() else {
+        return false;
+    };
+    let py = actor.py();
+    let found = imports::holds_all(py)
+        .and_then(|holds_all| holds_all.call1((actor, host.tally.node.id, own))?.extract());
+    found.unwrap_or_else(|error| {
+        if let Some(error) = keep(error) {
+            error.write_unraisable(py, None);
+        }
+        false
+    })
+}
