@@ -410,7 +410,7 @@ def current_actor() -> ActorRef[Any, Any]:
     """Return a reference to the actor whose code runs in this thread.
 
     It works in the constructor, `on_start`, `handle`, `on_stop` and methods of an actor, and in
-    functions given to `submit`. Elsewhere it raises `RuntimeError`, also in callbacks of futures and
+    functions given to `submit`. Elsewhere it raises `RuntimeError`: in callbacks of futures, and
     in threads that an actor has started. An actor's reference to itself does not keep it alive, but
     one that it has handed to others does.
     """

@@ -39,7 +39,7 @@ pub(in crate::py) fn leave() {
 /// Return a reference to the actor whose code runs in this thread.
 ///
 /// It works in the constructor, `on_start`, `handle`, `on_stop` and methods of an actor, and in
-/// functions given to `submit`. Elsewhere it raises `RuntimeError`, also in callbacks of futures and
+/// functions given to `submit`. Elsewhere it raises `RuntimeError`: in callbacks of futures, and
 /// in threads that an actor has started. An actor's reference to itself does not keep it alive, but
 /// one that it has handed to others does.
 #[pyfunction]
