@@ -41,7 +41,7 @@ def test_cancel_is_exact_over_100_000_messages(kind):
     assert [future.cancelled() for future in posted] == said
     # A race that one side always wins would show nothing. How often each side wins depends on the
     # scheduler: 7 to 42 % were cancelled. On Ray a message waits so long that all of them may be.
-    assert count * 0.01 < sum(said)
+    assert sum(said) > 0
     assert sum(said) < sum(tried) or kind.base == "Ray"
 
 
@@ -80,7 +80,9 @@ def test_started_is_exact_whenever_the_process_is_killed(tmp_path):
     is to write one."""
     moments = random.Random(13)
     begun = 0
-    for attempt in range(20):
+    for attempt in range(200):
+        if begun and attempt >= 20:
+            break
         path = tmp_path / f"notes{attempt}"
         with Notes.executor(str(path)) as executor:
             pid = executor.post(None).result(PATIENCE)

@@ -3,7 +3,6 @@ once."""
 
 import os
 import signal
-import statistics
 import threading
 import time
 import weakref
@@ -30,34 +29,38 @@ gate.reached()
 """
 
 
+#: The main thread looks for signals once a second in any case, counted from the start of a wait. So
+#: a wait that ends earlier proves that the signal has woken it. On a busy machine that may take
+#: several attempts.
+LOOKS_AFTER = 1
+ATTEMPTS = range(20)
+
+
 @on_linux
 @pytest.mark.parametrize("ask", ["result", "exception"])
 def test_ctrl_c_interrupts_a_wait_at_once(kind, gate, program, ask):
     source = """
-for _ in range(5):
+while not future.done():
+    start = time.monotonic()
+    print("waits")
     try:
-        print("waits")
-        future.ASK(20)
+        future.ASK(60)
     except KeyboardInterrupt:
-        print("interrupted")
-gate.open()
-print(future.result(20))
+        print(time.monotonic() - start)
 executor.shutdown()
 """
     source = WAITS + source.replace("ASK", ask)
     running = program(source.format(path=gate.path, base=kind.base))
-    took = []
-    for _ in range(5):
+
+    def seconds_until_interrupted():
         assert running.line() == "waits"
         wait_until_asleep(running.pid, running.pid)
-        start = time.monotonic()
         running.signal(signal.SIGINT)
-        assert running.line() == "interrupted"
-        took.append(time.monotonic() - start)
-    # A few milliseconds. The main thread looks for signals once a second in any case; it must be
-    # woken before.
-    assert statistics.median(took) < 0.3, took
-    assert running.line() == "passed"
+        return float(running.line())
+
+    assert any(seconds_until_interrupted() < LOOKS_AFTER for _ in ATTEMPTS)
+    assert running.line() == "waits"
+    gate.open()
     assert running.wait() == 0
     assert running.errors() == ""
 
@@ -70,26 +73,27 @@ class Alarm(Exception):
 def ring(number, frame):
     raise Alarm
 
-signal.signal(signal.SIGALRM, ring)
-took = []
-for _ in range(5):
+def seconds_until_interrupted():
     start = time.monotonic()
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
         future.result()
     except Alarm:
-        took.append(time.monotonic() - start)
+        return time.monotonic() - start
+
+signal.signal(signal.SIGALRM, ring)
+print(any(0.1 <= seconds_until_interrupted() < LOOKS_AFTER for _ in ATTEMPTS))
 gate.open()
-print(future.result(20), sorted(took)[2])
+print(future.result(20))
 executor.shutdown()
 """
+    source = source.replace("LOOKS_AFTER", str(LOOKS_AFTER)).replace("ATTEMPTS", str(ATTEMPTS))
     ended = script((WAITS + source).format(path=gate.path, base=kind.base)).check()
-    answer, took = ended.out.split()
-    assert answer == "passed"
-    assert 0.1 <= float(took) < 0.5  # before the main thread's next look, once a second
+    assert ended.out.split() == ["True", "passed"]
 
 
 def test_a_signal_s_handler_that_returns_lets_the_wait_go_on(kind, gate, script):
+    """Until the end of its time, which a signal does not begin anew: the wait would never end."""
     source = """
 rung = []
 signal.signal(signal.SIGALRM, lambda number, frame: rung.append(time.monotonic()))
@@ -108,8 +112,8 @@ executor.shutdown()
     source = WAITS + "from concurrent.futures import TimeoutError" + source
     ended = script(source.format(path=gate.path, base=kind.base)).check()
     times, took = ended.out.split()
-    assert int(times) >= 10
-    assert 1 <= float(took) < 5  # for ever, if each signal began the timeout anew
+    assert int(times) >= 1
+    assert float(took) >= 1
 
 
 # What waiting costs.
@@ -152,7 +156,7 @@ executor.shutdown()
     source = WAITS.format(path=gate.path, base=kind.base) + MEASURE + source
     ended = script(source.replace("WHERE", repr(where))).check()
     cpu, switches = ended.out.split()
-    assert float(cpu) < 0.02
+    assert float(cpu) < 0.1  # a thread that polled would need the whole second
     assert int(switches) <= 4
 
 
@@ -173,13 +177,7 @@ executor.shutdown()
 """
     running = program(WAITS.format(path=gate.path, base=kind.base) + source)
     assert running.line() == "waits"
-    time.sleep(0.2)
-    for task in tasks_of(running.pid):
-        wait_until_asleep(running.pid, task)
-    first = tasks_of(running.pid)
-    time.sleep(1)
-    assert tasks_of(running.pid) == first
-    assert len(first) >= 3
+    assert still_threads(lambda: tasks_of(running.pid)) >= 3
     gate.open()
     assert running.line() == "passed"
     assert running.wait() == 0
@@ -198,11 +196,21 @@ def test_an_idle_actor_uses_no_cpu(kind):
     before = tasks_of(os.getpid())
     with kind.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
-        time.sleep(0.2)  # the thread that answered goes back to sleep
+        assert still_threads(usage) >= (3 if kind.is_process else 1)
+
+
+def still_threads(usage):
+    """Return how many threads have not run for a second. `usage()` says how much each has.
+
+    What they still have to do may take several seconds where the machine is busy. A thread that
+    wakes at intervals of a second or less is never still.
+    """
+    for _ in ATTEMPTS:
         first = usage()
         time.sleep(1)
-        assert usage() == first
-        assert len(first) >= (3 if kind.is_process else 1)
+        if usage() == first:
+            return len(first)
+    raise AssertionError(f"they run on: {first}, {usage()}")
 
 
 # Polling: each side looks for the other's answer for a moment before it sleeps.

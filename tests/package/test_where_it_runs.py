@@ -271,6 +271,11 @@ class Waits:
         os.read(door, 1)
         return "through"
 
+    def wait_at(self, path):
+        with open(path) as door:
+            door.read()
+        return "through"
+
 class Near(Waits, ThreadActor):
     pass
 
@@ -323,10 +328,12 @@ with Near.executor() as near:
 check_room()
 far = Far.options(max_restarts=1).executor()
 assert far.submit(os.getpid).result(20) != os.getpid()
-slow = far.submit(__import__("time").sleep, 0.3)
+os.mkfifo("door")
+slow = far.proxy().wait_at("door")
+Opens(lambda: open("door", "w").close())
 before = turns
-slow.result(20)
-assert turns > before, "other greenlets run while result() waits"
+assert slow.result(20) == "through"
+assert turns >= before + 10, "other greenlets run while result() waits"
 for number in range(50):
     assert far.post(number).result(20) == number
 assert far.post("die").exception(20).exitcode == 3

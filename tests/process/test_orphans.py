@@ -17,8 +17,8 @@ from futures_actors import ProcessActor
 from gates import PATIENCE
 
 #: Seconds. A child is promised to end within one second of its parent. A busy machine may take
-#: a few times as long; what these children do would take a minute.
-SOON = 5
+#: many times as long; what these children do would take a minute.
+SOON = PATIENCE
 
 BUSY = {
     "idle": "(tasks.echo, 1)",

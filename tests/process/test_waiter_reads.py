@@ -17,6 +17,7 @@ import pytest
 import actors
 import futures_actors
 import loggers
+import programs
 import tasks
 from gates import PATIENCE
 
@@ -113,13 +114,19 @@ def test_a_signal_ends_the_wait(executor, gate):
         raise Alarm
 
     future = executor.post((tasks.pause, gate))
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    def seconds_until_interrupted():
         start = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
         with pytest.raises(Alarm):
             future.result(PATIENCE)
-        assert time.monotonic() - start < 0.9  # before the main thread's next look, once a second
+        return time.monotonic() - start
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        # Before the main thread's next look, a second after the wait began. On a busy machine that
+        # may take several attempts.
+        assert any(seconds_until_interrupted() < 1 for _ in range(20))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -191,17 +198,22 @@ def waits():
     logger.setLevel(logging.NOTSET)
 
 
-def test_a_slow_log_handler_does_not_delay_the_end_of_a_timeout(waits, executor, gate):
-    future = executor.post((loggers.log_and_pause, LOGGER, "paused", gate))
-    with pytest.raises(futures.TimeoutError):
-        future.result(0.1)
-    waits.over.set()
-    gate.open()
-    assert future.result(PATIENCE) is None
-    assert waits.was_over == [True]
+#: Each of these proves it in one attempt; a busy machine may stop the thread for too long.
+ATTEMPTS = range(20)
 
 
-def test_a_slow_log_handler_does_not_delay_a_signal(waits, executor, gate):
+def test_a_slow_log_handler_does_not_delay_the_end_of_a_timeout(waits, executor, gates):
+    def is_over_first():
+        gate = gates()
+        future = executor.post((loggers.log_and_pause, LOGGER, "paused", gate))
+        with pytest.raises(futures.TimeoutError):
+            future.result(0.1)
+        return let_go(waits, future, gate)
+
+    assert any(is_over_first() for _ in ATTEMPTS)
+
+
+def test_a_slow_log_handler_does_not_delay_a_signal(waits, executor, gates):
     class Alarm(Exception):
         pass
 
@@ -212,20 +224,34 @@ def test_a_slow_log_handler_does_not_delay_a_signal(waits, executor, gate):
         waits.came.wait(PATIENCE)
         os.kill(os.getpid(), signal.SIGALRM)
 
+    def is_over_first():
+        gate = gates()
+        rings = threading.Thread(target=ring)
+        rings.start()
+        try:
+            future = executor.post((loggers.log_and_pause, LOGGER, "paused", gate))
+            with pytest.raises(Alarm):
+                future.result(PATIENCE)
+        finally:
+            rings.join()
+        return let_go(waits, future, gate)
+
     before = signal.signal(signal.SIGALRM, handler)
-    rings = threading.Thread(target=ring)
-    rings.start()
     try:
-        future = executor.post((loggers.log_and_pause, LOGGER, "paused", gate))
-        with pytest.raises(Alarm):
-            future.result(PATIENCE)
-        waits.over.set()
+        assert any(is_over_first() for _ in ATTEMPTS)
     finally:
         signal.signal(signal.SIGALRM, before)
-        rings.join()
+
+
+def let_go(waits, future, gate):
+    """Let the handler and the actor go on; return whether the handler still waited."""
+    waits.over.set()
     gate.open()
     assert future.result(PATIENCE) is None
-    assert waits.was_over == [True]
+    programs.wait_until(lambda: waits.was_over)
+    waits.came.clear()
+    waits.over.clear()
+    return waits.was_over.pop()
 
 
 def test_records_are_handled_before_the_answer_that_came_with_them(waits, executor):
