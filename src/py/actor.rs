@@ -30,7 +30,7 @@ pub(super) fn new_actor<'py>(
             .into_pyobject(py)?
             .add(args)?
             .cast_into::<PyTuple>()?;
-        return next.call(all, kwargs);
+        return outlasting(&next, all, kwargs);
     }
     if !(args.is_empty() && kwargs.is_none_or(PyDictMethods::is_empty)) {
         let init = intern!(py, "__init__");
@@ -39,7 +39,7 @@ pub(super) fn new_actor<'py>(
             return Err(PyTypeError::new_err(format!("{name}() takes no arguments")));
         }
     }
-    next.call1((cls,))
+    outlasting(&next, (cls,), None)
 }
 
 /// Gives the base classes their `__new__`.
@@ -95,7 +95,7 @@ impl Actor {
         let next = PySuper::new(&py.get_type::<Self>(), cls)?;
         let next = next.getattr(intern!(py, "__init_subclass__"))?;
         match options {
-            None => next.call0().map(drop),
+            None => outlasting(&next, (), None).map(drop),
             Some(options) => {
                 outlasting(imports::keep_class_options(py)?, (cls, options, next), None).map(drop)
             }
@@ -164,7 +164,7 @@ impl Actor {
         cls: &Bound<'py, PyType>,
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        imports::generic_alias(cls.py())?.call1((cls, item))
+        outlasting(imports::generic_alias(cls.py())?, (cls, item), None)
     }
 }
 

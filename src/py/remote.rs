@@ -23,9 +23,11 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
 
 use super::executor::ExecutorCore;
 use super::future::{ActorCell, settle};
+use super::interpreter::daemon_threads::outlasting_method;
 use super::interpreter::imports;
 use super::interpreter::imports::ActorLost;
 use super::interpreter::lifecycle::Start;
@@ -48,6 +50,17 @@ struct Remote {
     pid: Arc<AtomicU32>,
 }
 
+impl Remote {
+    /// Calls a method of the carrier that any thread may call.
+    fn call<'py>(
+        &self,
+        method: &Bound<'py, PyString>,
+        args: impl IntoPyObject<'py, Target = PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        outlasting_method(self.carrier.bind(method.py()), method, args, None)
+    }
+}
+
 impl Transport for Remote {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
         let py = asked.py();
@@ -60,14 +73,12 @@ impl Transport for Remote {
                 ("method", (name, args, kwargs).into_pyobject(py)?)
             }
         };
-        let packed = self
-            .carrier
-            .call_method1(py, intern!(py, "pack"), (kind, parts))?;
-        Ok(Message::Carried(packed, wants))
+        let packed = self.call(intern!(py, "pack"), (kind, parts))?;
+        Ok(Message::Carried(packed.unbind(), wants))
     }
 
     fn rouse(&self, py: Python<'_>) {
-        if let Err(error) = self.carrier.call_method0(py, intern!(py, "rouse")) {
+        if let Err(error) = self.call(intern!(py, "rouse"), ()) {
             error.write_unraisable(py, None);
         }
     }
@@ -85,9 +96,7 @@ impl Transport for Remote {
 
     fn signal(&self, force: Force) -> sys::Result<Signalled> {
         Python::attach(|py| {
-            let killed = self
-                .carrier
-                .call_method1(py, intern!(py, "kill"), (force.method(),));
+            let killed = self.call(intern!(py, "kill"), (force.method(),));
             if let Err(error) = killed {
                 error.write_unraisable(py, None);
             }

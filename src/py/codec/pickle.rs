@@ -130,7 +130,11 @@ fn dump<'py>(
         Ok(pickle) => Ok(pickle.cast_into()?),
         Err(error) if is_refusal(py, &error)? => {
             let error = error.into_value(py);
-            let explained = imports::explain_refusal(py)?.call1((what.to_string(), error))?;
+            let explained = outlasting(
+                imports::explain_refusal(py)?,
+                (what.to_string(), error),
+                None,
+            )?;
             Err(PyErr::from_value(explained))
         }
         Err(error) => Err(error),

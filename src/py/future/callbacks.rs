@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::core::{ActorCell, FutureCore, Watch};
-use crate::py::interpreter::daemon_threads::outlasting;
+use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
 use crate::py::interpreter::imports;
 use crate::py::interpreter::wait::{Attached, keep, wait_for};
 
@@ -134,8 +134,8 @@ fn log(future: &Bound<'_, FutureCore>, error: PyErr) -> PyResult<()> {
     let kwargs = PyDict::new(py);
     kwargs.set_item("exc_info", error.into_value(py))?;
     let text = intern!(py, "exception calling callback for %r");
-    imports::futures_logger(py)?.call_method("error", (text, future), Some(&kwargs))?;
-    Ok(())
+    let (logger, error) = (imports::futures_logger(py)?, intern!(py, "error"));
+    outlasting_method(logger, error, (text, future), Some(&kwargs)).map(drop)
 }
 
 /// Lets the callbacks of a cell that is done run before this thread goes on, but only for as long

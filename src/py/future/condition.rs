@@ -7,10 +7,10 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyString, PyTuple};
 
 use crate::engine::cell::Phase;
-use crate::py::interpreter::daemon_threads::outlasting;
+use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
 use crate::py::interpreter::imports;
 
 /// The longest wait: Python's locks refuse a timeout that is much longer.
@@ -25,7 +25,7 @@ pub(super) struct Condition {
 impl Condition {
     pub(super) fn new(py: Python<'_>) -> PyResult<Self> {
         Ok(Self {
-            object: imports::condition(py)?.call0()?.unbind(),
+            object: outlasting(imports::condition(py)?, (), None)?.unbind(),
             waiters: PyList::empty(py).unbind(),
         })
     }
@@ -69,42 +69,37 @@ impl Condition {
         (result, raised)
     }
 
+    fn call<'py>(
+        &self,
+        method: &Bound<'py, PyString>,
+        args: impl IntoPyObject<'py, Target = PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        outlasting_method(self.object.bind(method.py()), method, args, None)
+    }
+
     fn acquire(&self, py: Python<'_>) -> PyResult<()> {
-        let acquired = self
-            .object
-            .bind(py)
-            .getattr(intern!(py, "acquire"))
-            .and_then(|acquire| outlasting(&acquire, (), None));
-        acquired.map(drop)
+        self.call(intern!(py, "acquire"), ()).map(drop)
     }
 
     fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let released = self.object.call_method0(py, intern!(py, "release"));
-        released.map(drop)
+        self.call(intern!(py, "release"), ()).map(drop)
     }
 
     /// Whether the calling thread holds it.
     pub(super) fn is_own(&self, py: Python<'_>) -> PyResult<bool> {
-        let object = self.object.bind(py);
-        object.call_method0(intern!(py, "_is_owned"))?.extract()
+        self.call(intern!(py, "_is_owned"), ())?.extract()
     }
 
     /// For a thread that holds it, once or several times: releases it until it is notified or
     /// `timeout` has passed. An error is what a signal handler raised.
     pub(super) fn wait(&self, py: Python<'_>, timeout: Option<Duration>) -> PyResult<()> {
         let seconds = timeout.map(|timeout| timeout.as_secs_f64().min(MOST_SECONDS));
-        let waited = self
-            .object
-            .bind(py)
-            .getattr(intern!(py, "wait"))
-            .and_then(|wait| outlasting(&wait, (seconds,), None));
-        waited.map(drop)
+        self.call(intern!(py, "wait"), (seconds,)).map(drop)
     }
 
     /// Wakes the threads that wait for the condition. The caller holds it.
     pub(super) fn notify(&self, py: Python<'_>) -> PyResult<()> {
-        self.object.call_method0(py, intern!(py, "notify_all"))?;
-        Ok(())
+        self.call(intern!(py, "notify_all"), ()).map(drop)
     }
 
     /// Calls the method `event` of each waiter, because the future is done, and wakes the threads

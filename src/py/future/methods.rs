@@ -13,6 +13,7 @@ use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
 use super::core::{FutureCore, Watch};
 use crate::engine::cell::{Origin, Phase};
+use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
 use crate::py::interpreter::imports;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
 
@@ -179,7 +180,8 @@ impl FutureCore {
                 let address = slf.as_ptr().addr();
                 let text = intern!(py, "Future %s in unexpected state: %s");
                 let logger = imports::futures_logger(py)?;
-                logger.call_method1("critical", (text, address, state_name(phase)))?;
+                let said = (text, address, state_name(phase));
+                outlasting_method(logger, intern!(py, "critical"), said, None)?;
                 Err(PyRuntimeError::new_err("Future in unexpected state"))
             }
         }
@@ -202,8 +204,9 @@ impl FutureCore {
 
     /// Wait for the answer in a coroutine; cancelling the task cancels a message that has not begun.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let wrapped = imports::wrap_future(slf.py())?.call1((slf,))?;
-        wrapped.call_method0(intern!(slf.py(), "__await__"))
+        let py = slf.py();
+        let wrapped = outlasting(imports::wrap_future(py)?, (slf,), None)?;
+        outlasting_method(&wrapped, intern!(py, "__await__"), (), None)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -236,7 +239,7 @@ impl FutureCore {
         cls: &Bound<'py, PyType>,
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        imports::generic_alias(cls.py())?.call1((cls, item))
+        outlasting(imports::generic_alias(cls.py())?, (cls, item), None)
     }
 
     fn __reduce_ex__(slf: &Bound<'_, Self>, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {

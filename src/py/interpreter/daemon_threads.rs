@@ -4,7 +4,7 @@
 use pyo3::BoundObject;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 /// Calls Python code in a thread that may be a daemon thread, for which the interpreter does not wait
 /// at its end.
@@ -42,6 +42,16 @@ pub(in crate::py) fn outlasting<'py>(
     unsafe {
         Bound::from_owned_ptr_or_err(py, returned)
     }
+}
+
+/// Calls a method as [`outlasting`] calls a function.
+pub(in crate::py) fn outlasting_method<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+    args: impl IntoPyObject<'py, Target = PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    outlasting(&object.getattr(name)?, args, kwargs)
 }
 
 struct SleepWhenUnwound;

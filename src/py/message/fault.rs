@@ -213,7 +213,7 @@ pub(in crate::py) fn log_lost(
 ) {
     let error = to_error(py, name, fault, Started::No).into_value(py);
     let log = imports::log_lost(py);
-    let logged = log.and_then(|log| log.call1((name, lost, begun, error)));
+    let logged = log.and_then(|log| outlasting(log, (name, lost, begun, error), None));
     if let Some(error) = logged.err().and_then(keep) {
         error.write_unraisable(py, None);
     }

@@ -231,7 +231,7 @@ impl RefCore {
         cls: &Bound<'py, PyType>,
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        imports::generic_alias(cls.py())?.call1((cls, item))
+        outlasting(imports::generic_alias(cls.py())?, (cls, item), None)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
