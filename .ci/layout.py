@@ -19,6 +19,7 @@ FLOORS = {
     "src": ("py", "engine"),
     "src/py": (
         "child",
+        "pool",
         "process remote thread",
         "executor",
         "reference",
@@ -29,7 +30,7 @@ FLOORS = {
         "interpreter",
     ),
     "src/engine": (
-        "handoff waits",
+        "handoff roster waits",
         "arena cell mailbox",
         "ipc room",
         "convoy ending latch restarts",
@@ -39,6 +40,7 @@ FLOORS = {
     "python/futures_actors": (
         "__main__ __pyinstaller ray",
         "_demo _ray process_actor thread_actor",
+        "_pool",
         "_base_actor _options",
         "_reference",
         "_answers _awaiting _class_options _own _pickling _process _proxy",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from ._future import ActorFuture
     from ._options import Options
+    from ._pool import ActorPool, PoolRef
     from ._process.forkserver_client import preload
     from ._process.frozen import freeze_support
     from ._proxy import Proxy
@@ -42,11 +43,13 @@ __all__ = [
     "ActorExecutor",
     "ActorFuture",
     "ActorInitError",
+    "ActorPool",
     "ActorRef",
     "Answers",
     "BrokenActor",
     "MailboxFull",
     "Options",
+    "PoolRef",
     "ProcessActor",
     "ProcessActorExecutor",
     "Proxy",
@@ -83,11 +86,13 @@ _LATE = {
     "ActorExecutor": "_base_actor",
     "ActorFuture": "_future",
     "ActorInitError": "_errors",
+    "ActorPool": "_pool",
     "ActorRef": "_reference",
     "Answers": "_answers",
     "BrokenActor": "_errors",
     "MailboxFull": "_errors",
     "Options": "_options",
+    "PoolRef": "_pool",
     "ProcessActorExecutor": "process_actor",
     "Proxy": "_proxy",
     "RemoteError": "_errors",

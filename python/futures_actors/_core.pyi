@@ -4,7 +4,7 @@ This is the reference manual of the classes that the core defines. Its texts are
 `help()` shows; a test holds them equal.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from threading import Condition
 from types import GenericAlias
 from typing import Any, Final, Generic, NoReturn, SupportsIndex, final
@@ -14,6 +14,7 @@ from typing_extensions import Self, TypeVar, disjoint_base
 from ._base_actor import ActorExecutor
 from ._future import ActorFuture
 from ._options import Options
+from ._pool import ActorPool, PoolRef
 from ._reference import ActorRef
 from ._stats import Stats
 from ._types import Answer, Calls, Message, P, Result
@@ -26,6 +27,8 @@ __all__ = [
     "Actor",
     "ExecutorCore",
     "FutureCore",
+    "PoolCore",
+    "PoolRefCore",
     "ProcessActor",
     "ProcessExecutorCore",
     "RefCore",
@@ -98,6 +101,21 @@ class Actor(Generic[Message, Answer]):
         `TypeError` or `ValueError`; the error names it.
         """
     @classmethod
+    def pool(
+        cls: Callable[P, Actor[Message, Answer]],
+        size: int | None = None,
+        /,
+        *,
+        name: str | None = None,
+        mailbox_size: int | None = None,
+    ) -> Options[P, ActorPool[Message, Answer]]:
+        """Return an object whose `executor(...)` starts a pool of actors of this class.
+
+        `size` is how many; None means one for each CPU that this process may use. The options
+        are those of `options`: `name` and `mailbox_size` are the pool's, all others each member's.
+        Raises as `options` does.
+        """
+    @classmethod
     def _start(
         cls, options: Options[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> ActorExecutor[Any, Any]:
@@ -156,6 +174,21 @@ class ThreadActor(Actor[Message, Answer]):
         `TypeError` or `ValueError`; the error names it.
         """
     @classmethod
+    def pool(
+        cls: Callable[P, Actor[Message, Answer]],
+        size: int | None = None,
+        /,
+        *,
+        name: str | None = None,
+        mailbox_size: int | None = None,
+    ) -> Options[P, ActorPool[Message, Answer]]:
+        """Return an object whose `executor(...)` starts a pool of actors of this class.
+
+        `size` is how many; None means one for each CPU that this process may use. The options
+        are those of `options`: `name` and `mailbox_size` are the pool's, all others each member's.
+        Raises as `options` does.
+        """
+    @classmethod
     def _start(
         cls, options: Options[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> ThreadActorExecutor[Any, Any]:
@@ -204,6 +237,25 @@ class ProcessActor(Actor[Message, Answer]):
 
         `Options` describes the options. An unknown option raises `TypeError`, a bad value
         `TypeError` or `ValueError`; the error names it.
+        """
+    @classmethod
+    def pool(
+        cls: Callable[P, Actor[Message, Answer]],
+        size: int | None = None,
+        /,
+        *,
+        name: str | None = None,
+        mailbox_size: int | None = None,
+        max_restarts: int | None = None,
+        restart_window: float | None = None,
+        start_method: str | None = None,
+        shared_memory: int | None = None,
+    ) -> Options[P, ActorPool[Message, Answer]]:
+        """Return an object whose `executor(...)` starts a pool of actors of this class.
+
+        `size` is how many; None means one for each CPU that this process may use. The options
+        are those of `options`: `name` and `mailbox_size` are the pool's, all others each member's.
+        Raises as `options` does.
         """
     @classmethod
     def _start(
@@ -320,6 +372,70 @@ class ExecutorCore(RefCore[Message, Answer]):
 
         The actor lives while its executor or a reference exists, until one of the executor's
         methods ends it.
+        """
+
+class PoolRefCore(RefCore[Message, Answer]):
+    """The core of a `PoolRef`."""
+
+    def __new__(cls) -> Self: ...
+    def post(
+        self, message: Message, *, key: Hashable = ..., timeout: float | None = None
+    ) -> ActorFuture[Answer]:
+        """Send a message to the pool and return the future of its answer.
+
+        A message without a key is handled by the first member that is idle. One with a `key`
+        is handled by the member that has this key, always the same one, in the order of the
+        posts. Equal keys are one key. Waits for room and raises as the `post` of an actor does.
+        """
+    def broadcast(
+        self, message: Message, *, timeout: float | None = None
+    ) -> list[ActorFuture[Answer]]:
+        """Send a message to each member and return the futures of their answers.
+
+        They are in the order of the members. A member that has died for good is represented
+        by a future that failed. In a bounded mailbox this takes a place for each member, or
+        all places if there are fewer. Waits for room and raises as `post` does.
+        """
+    def keyed(self, key: Hashable) -> ActorRef[Message, Answer]:
+        """Return a reference to the member that has `key`."""
+    @property
+    def members(self) -> tuple[ActorRef[Message, Answer], ...]:
+        """References to the members, in the order of their indices."""
+    def __len__(self) -> int: ...
+
+class PoolCore(ExecutorCore[Message, Answer]):
+    """The core of an `ActorPool`."""
+
+    def __new__(cls, options: Options[..., Any], /, *args: Any, **kwargs: Any) -> Self: ...
+    def post(
+        self, message: Message, *, key: Hashable = ..., timeout: float | None = None
+    ) -> ActorFuture[Answer]:
+        """Send a message to the pool and return the future of its answer.
+
+        A message without a key is handled by the first member that is idle. One with a `key`
+        is handled by the member that has this key, always the same one, in the order of the
+        posts. Equal keys are one key. Waits for room and raises as the `post` of an actor does.
+        """
+    def broadcast(
+        self, message: Message, *, timeout: float | None = None
+    ) -> list[ActorFuture[Answer]]:
+        """Send a message to each member and return the futures of their answers.
+
+        They are in the order of the members. A member that has died for good is represented
+        by a future that failed. In a bounded mailbox this takes a place for each member, or
+        all places if there are fewer. Waits for room and raises as `post` does.
+        """
+    def keyed(self, key: Hashable) -> ActorRef[Message, Answer]:
+        """Return a reference to the member that has `key`."""
+    @property
+    def members(self) -> tuple[ActorRef[Message, Answer], ...]:
+        """References to the members, in the order of their indices."""
+    def __len__(self) -> int: ...
+    def ref(self) -> PoolRef[Message, Answer]:
+        """Return a reference to the pool, which can send it messages and cannot end it.
+
+        The pool lives while its executor or a reference to it or to a member exists, until one of
+        the executor's methods ends it.
         """
 
 class ThreadExecutorCore(ExecutorCore[Message, Answer]):

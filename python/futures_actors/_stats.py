@@ -20,6 +20,8 @@ class Stats:
     - `cancelled`: how many messages were cancelled.
     - `told`: how many of all messages `tell` sent.
     - `restarts`: how often the process was started again.
+    - `members`: of a pool, the same of each member; of an actor, nothing. The pool's numbers are
+      the sums, with its own mailbox, and its `age` is that of the message that has run longest.
 
     Each accepted message is counted in `depth`, `handled`, `failed` or `cancelled`, unless it is
     the current one.
@@ -37,3 +39,4 @@ class Stats:
     cancelled: int
     told: int
     restarts: int
+    members: "tuple[Stats, ...]" = ()

@@ -10,6 +10,7 @@ pub mod ipc;
 pub mod latch;
 pub mod mailbox;
 pub mod room;
+pub mod roster;
 pub mod sync;
 
 #[cfg(not(loom))]

@@ -117,6 +117,23 @@ impl Actor {
         outlasting(imports::options(py)?, (cls, given), None)
     }
 
+    /// Return an object whose `executor(...)` starts a pool of actors of this class.
+    ///
+    /// `size` is how many; None means one for each CPU that this process may use. The options
+    /// are those of `options`: `name` and `mailbox_size` are the pool's, all others each member's.
+    /// Raises as `options` does.
+    #[classmethod]
+    #[pyo3(signature = (size=None, /, **options))]
+    fn pool<'py>(
+        cls: &Bound<'py, PyType>,
+        size: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        let given = options.map_or_else(|| PyDict::new(py), Clone::clone);
+        outlasting(imports::pool_options(py)?, (cls, size, given), None)
+    }
+
     /// For `options(...)`: start an actor of this class with them.
     #[classmethod]
     fn _start(

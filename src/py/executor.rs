@@ -9,7 +9,7 @@ use pyo3::types::PyType;
 use super::host::host::Host;
 use super::host::keeping::Holder;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
-use super::interpreter::wait;
+use super::interpreter::{imports, wait};
 use super::message::fault::Force;
 use super::reference::core::RefCore;
 use super::reference::hold::Hold;
@@ -110,10 +110,9 @@ impl ExecutorCore {
     /// methods ends it.
     fn r#ref<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let class = slf.as_super().get().class(slf.py())?;
-        RefCore::make(
-            class,
-            Hold::new(Arc::clone(Self::host(slf)), Holder::Others),
-        )
+        let kind = imports::actor_ref(slf.py())?;
+        let hold = Hold::new(Arc::clone(Self::host(slf)), Holder::Others);
+        RefCore::make(kind, class, hold)
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! child                         the loop of a child process
+//! pool/                         several actors behind one mailbox
 //! thread  process/  remote      the transports
 //! executor                      an executor's methods
 //! reference/                    what refers to an actor; an executor is a reference, too
@@ -30,6 +31,7 @@ mod host;
 mod interpreter;
 mod message;
 mod options;
+mod pool;
 mod process;
 mod reference;
 mod remote;
@@ -61,6 +63,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             .get_type::<process::executor::ProcessExecutorCore>(),
     )?;
     module.add_class::<remote::RemoteExecutorCore>()?;
+    module.add_class::<pool::core::PoolCore>()?;
+    module.add_class::<pool::core::PoolRefCore>()?;
     module.add_class::<host::room::RoomSeat>()?;
     module.add_class::<process::start::ServerExitCodes>()?;
     module.add(

@@ -28,16 +28,19 @@ use super::message::tally::Tally;
 use super::options::Options;
 use super::reference::own;
 use crate::engine::handoff::Awaited;
-use crate::engine::latch::Latch;
+use crate::engine::latch::{Latch, Wait};
 use crate::engine::mailbox::{Mailbox, Take};
+use crate::engine::roster::Turns;
 use crate::engine::sys;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Left;
 use crate::py::host::run::{Serve, leave};
+use crate::py::host::team::Team;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 
 /// The transport of a thread actor. Messages stay Python objects, and the mailbox wakes the thread.
 struct SameProcess {
+    seat: Option<Seat>,
     /// What `threading.get_ident()` returns in the actor's thread. Set when that has started.
     ident: Arc<OnceCell<u64>>,
 }
@@ -47,7 +50,11 @@ impl Transport for SameProcess {
         Ok(Message::Call(asked.to_call(), wants))
     }
 
-    fn rouse(&self, _py: Python<'_>) {}
+    fn rouse(&self, _py: Python<'_>) {
+        if let Some(Seat { team, index }) = &self.seat {
+            team.roster.call(*index);
+        }
+    }
 
     fn in_flight(&self) -> Vec<Arc<ActorCell>> {
         Vec::new()
@@ -83,31 +90,48 @@ impl ThreadExecutorCore {
         let _start = Start::begin()?;
         let options = Options::of(actor)?;
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
-        let ident = Arc::new(OnceCell::new());
-        let transport = SameProcess {
-            ident: Arc::clone(&ident),
-        };
-        let host = Arc::new(Host::new(
-            &options,
-            mailbox,
-            Arc::new(Tally::new(options.name.clone())),
-            Box::new(transport),
-        ));
-        let constructor = Constructor {
-            class: options.class.clone().unbind(),
-            args: args.clone().unbind(),
-            kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
-        };
-        let server = Server {
-            ident,
-            constructor: Some(constructor),
-            begun: None,
-            next: None,
-        };
+        let tally = Arc::new(Tally::new(options.name.clone()));
+        let (host, server) = prepare(&options, (mailbox, tally), None, args, kwargs);
         host.start(actor.py(), server)?;
         let core = ExecutorCore::new(options.class, host);
         Ok(core.add_subclass(Self))
     }
+}
+
+/// A member's seat in a pool of several threads.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) team: Arc<Team>,
+    pub(super) index: usize,
+}
+
+/// A host, and what its thread must serve.
+pub(super) fn prepare(
+    options: &Options<'_>,
+    (mailbox, tally): (Arc<Mailbox<Arc<ActorCell>>>, Arc<Tally>),
+    seat: Option<Seat>,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> (Arc<Host>, impl Serve + use<>) {
+    let ident = Arc::new(OnceCell::new());
+    let transport = SameProcess {
+        seat: seat.clone(),
+        ident: Arc::clone(&ident),
+    };
+    let host = Host::new(options, mailbox, tally, Box::new(transport));
+    let constructor = Constructor {
+        class: options.class.clone().unbind(),
+        args: args.clone().unbind(),
+        kwargs: kwargs.map(|kwargs| kwargs.clone().unbind()),
+    };
+    let server = Server {
+        ident,
+        source: seat.map_or(Source::Alone, |seat| Source::Member(seat, Turns::default())),
+        constructor: Some(constructor),
+        begun: None,
+        next: None,
+    };
+    (Arc::new(host), server)
 }
 
 struct Constructor {
@@ -127,6 +151,7 @@ impl Constructor {
 /// What the actor's thread does.
 struct Server {
     ident: Arc<OnceCell<u64>>,
+    source: Source,
     /// Until the object is there.
     constructor: Option<Constructor>,
     /// The message that it has begun on and that has not ended.
@@ -174,6 +199,7 @@ impl Server {
         });
         match started {
             Ok(actor) => {
+                wait_for_pool(py, host);
                 self.handle_all(&actor, host);
                 if host.force.get().is_none()
                     && let Err(error) = on_stop(&actor)
@@ -185,6 +211,7 @@ impl Server {
                 let error = error.into_value(py).into_any();
                 let fault = Fault::InitRaised(Arc::new(error), stage);
                 host.fail_attached(py, fault, Vec::new());
+                py.detach(|| host.break_pool());
             }
         }
         own::leave();
@@ -197,14 +224,21 @@ impl Server {
         let mut attached = Attached::begin();
         let mut given: Option<Outcome> = None;
         loop {
-            let mut taken = self.keep(host.mailbox.try_take());
+            let mut taken = match &self.begun {
+                // Its callbacks may take long. Meanwhile others in the pool can have the next message.
+                Some(before) if self.source.is_shared() && before.needs_python() => Take::Empty,
+                _ => {
+                    let taken = self.source.try_take(host);
+                    self.keep(taken)
+                }
+            };
             if let (Some(outcome), Some(before)) = (given.take(), &self.begun) {
                 // Before it waits, it may have to look at its references, attached.
                 let waits = matches!(taken, Take::Empty) && host.references.left() == Left::Others;
                 if waits && !before.needs_python() {
                     let message = py.detach(|| {
                         let awaited = self.settle_detached(outcome);
-                        wait_for_message(host, awaited, has_gil)
+                        self.source.wait(host, awaited, has_gil)
                     });
                     attached = Attached::begin();
                     taken = self.keep(message.map_or(Take::Closed, Take::Item));
@@ -221,7 +255,7 @@ impl Server {
                         host.close_mailbox();
                         continue;
                     }
-                    self.next = py.detach(|| wait_for_message(host, Awaited::No, has_gil));
+                    self.next = py.detach(|| self.source.wait(host, Awaited::No, has_gil));
                     attached = Attached::begin();
                 }
             }
@@ -272,14 +306,50 @@ impl Server {
     }
 }
 
-fn wait_for_message(host: &Host, awaited: Awaited, has_gil: bool) -> Option<Arc<ActorCell>> {
-    fn done(cell: &Arc<ActorCell>) -> &Latch {
-        cell.done()
+/// Where a thread gets its messages.
+enum Source {
+    /// From the mailbox of its host.
+    Alone,
+    /// From that, and from the mailbox of its pool.
+    Member(Seat, Turns),
+}
+
+impl Source {
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::Member(..))
     }
-    let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
-    host.tally
-        .handoff
-        .wait_for_message(&host.mailbox, awaited, done)
+
+    fn try_take(&mut self, host: &Host) -> Take<Arc<ActorCell>> {
+        match self {
+            Self::Alone => host.mailbox.try_take(),
+            // What the pool has is not for it any more, and what itself had has failed.
+            Self::Member(..) if host.force.get().is_some() => Take::Closed,
+            Self::Member(seat, turns) => turns.try_take(&host.mailbox, &seat.team.mailbox),
+        }
+    }
+
+    /// Blocks until there is a message. `None` if there will be none. Call it detached.
+    fn wait(&mut self, host: &Host, awaited: Awaited, has_gil: bool) -> Option<Arc<ActorCell>> {
+        fn done(cell: &Arc<ActorCell>) -> &Latch {
+            cell.done()
+        }
+        if let Self::Member(seat, _) = self {
+            let Seat { team, index } = seat.clone();
+            return team.roster.take(index, || self.try_take(host));
+        }
+        let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
+        host.tally
+            .handoff
+            .wait_for_message(&host.mailbox, awaited, done)
+    }
+}
+
+/// Returns when every other member of the pool has been constructed, too.
+fn wait_for_pool(py: Python<'_>, host: &Host) {
+    host.be_born();
+    if let Some(place) = host.place.get() {
+        py.detach(|| while place.team.opened.wait(None) != Wait::Set {});
+    }
 }
 
 /// Calls the object's `on_start`, if it has one.

@@ -41,6 +41,8 @@ pub struct Mailbox<T> {
     /// Written under the lock. Relaxed: a search that is too late or too early does no harm.
     sweep_at: AtomicU64,
     room: Option<Arc<Room>>,
+    /// Whether the room is another mailbox's, too, which closes it.
+    borrows_room: bool,
 }
 
 struct Inner<T> {
@@ -74,6 +76,7 @@ impl<T> Default for Mailbox<T> {
             has_items: AtomicBool::new(false),
             sweep_at: AtomicU64::new(SWEEP_AT_LEAST),
             room: None,
+            borrows_room: false,
         }
     }
 }
@@ -83,6 +86,15 @@ impl<T> Mailbox<T> {
     pub fn new(size: Option<usize>) -> Self {
         Self {
             room: size.map(|size| Arc::new(Room::new(size))),
+            ..Self::default()
+        }
+    }
+
+    /// A mailbox whose messages take places in the room of `other`.
+    pub fn in_room_of(other: &Self) -> Self {
+        Self {
+            room: other.room.clone(),
+            borrows_room: true,
             ..Self::default()
         }
     }
@@ -114,7 +126,9 @@ impl<T> Mailbox<T> {
         self.is_closed.store(true, Ordering::SeqCst);
         drop(inner);
         self.bell.notify_all();
-        if let Some(room) = &self.room {
+        if let Some(room) = &self.room
+            && !self.borrows_room
+        {
             room.close();
         }
     }
@@ -126,6 +140,12 @@ impl<T> Mailbox<T> {
     /// Whether it is empty. Another thread may put something in at any moment.
     pub fn is_empty(&self) -> bool {
         self.inner.lock().items.is_empty()
+    }
+
+    /// How many of the items inside are such. `is_such` is called under the mailbox's lock.
+    pub fn count(&self, is_such: impl Fn(&T) -> bool) -> usize {
+        let inner = self.inner.lock();
+        inner.items.iter().filter(|item| is_such(item)).count()
     }
 
     fn pop(&self, inner: &mut Inner<T>) -> Option<T> {

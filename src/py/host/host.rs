@@ -1,6 +1,7 @@
 //! The host: a mailbox, the thread that serves it, and the fault that ended it, if one did.
 //! `post.rs` has how messages come in, `stop.rs` how the host ends.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
 
@@ -10,6 +11,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::keeping::References;
+use super::team::Team;
 use super::transport::{Dump, Transport};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
@@ -36,6 +38,41 @@ pub(in crate::py) struct Host {
     pub(in crate::py) thread_id: OnceCell<ThreadId>,
     pub(in crate::py) generation: u32,
     pub(in crate::py) references: References,
+    /// Set before the thread starts, if the actor is a member of a pool.
+    pub(in crate::py) place: OnceCell<Place>,
+    /// Set when it is made, if this is a pool's host.
+    pub(in crate::py) members: OnceCell<Vec<Arc<Host>>>,
+}
+
+/// A member's place in its pool.
+pub(in crate::py) struct Place {
+    pub(in crate::py) team: Arc<Team>,
+    pub(in crate::py) index: usize,
+    pub(super) is_born: AtomicBool,
+    /// `None` after the member has ended: then the two no longer keep each other.
+    pool: Mutex<Option<Arc<Host>>>,
+}
+
+impl Place {
+    pub(in crate::py) fn new(team: &Arc<Team>, index: usize, pool: &Arc<Host>) -> Self {
+        Self {
+            team: Arc::clone(team),
+            index,
+            is_born: AtomicBool::new(false),
+            pool: Mutex::new(Some(Arc::clone(pool))),
+        }
+    }
+
+    /// The pool, until this member has ended.
+    pub(in crate::py) fn pool(&self) -> Option<Arc<Host>> {
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.clone()
+    }
+
+    pub(super) fn take_pool(&self) -> Option<Arc<Host>> {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.take()
+    }
 }
 
 impl Host {
@@ -57,6 +94,8 @@ impl Host {
             thread_id: OnceCell::new(),
             generation: lifecycle::generation(),
             references: References::default(),
+            place: OnceCell::new(),
+            members: OnceCell::new(),
         }
     }
 

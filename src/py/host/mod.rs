@@ -3,9 +3,11 @@
 mod entering;
 pub(super) mod host;
 pub(super) mod keeping;
+mod member;
 mod post;
 pub(super) mod room;
 pub(in crate::py) mod run;
 pub(super) mod stats;
 pub(super) mod stop;
+pub(super) mod team;
 pub(super) mod transport;

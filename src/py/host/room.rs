@@ -129,6 +129,29 @@ impl Host {
         permit.ok_or_else(|| self.full(NOT_IN_TIME))
     }
 
+    /// For a pool: takes a place for a message to each member, or all places if there are fewer; none
+    /// if the mailbox has no bound. Waits for them until `deadline`.
+    pub(in crate::py) fn acquire_for_each(
+        &self,
+        py: Python<'_>,
+        deadline: Option<Instant>,
+    ) -> PyResult<Vec<Permit>> {
+        let place = self.members().first().and_then(|member| member.place.get());
+        let (Some(room), Some(place)) = (self.mailbox.room(), place) else {
+            return Ok(Vec::new());
+        };
+        // One at a time: two that each hold some of the places would wait for each other's.
+        let turns = &place.team.broadcasts;
+        let _turn = match turns.try_acquire() {
+            Some(turn) => turn,
+            None => self.block_for_room(py, turns, deadline)?,
+        };
+        let places = 0..self.members().len().min(room.size());
+        places
+            .filter_map(|_| self.acquire(py, deadline).transpose())
+            .collect()
+    }
+
     pub(in crate::py) fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         self.refuse_own_thread()?;
         let Some(room) = self.mailbox.room() else {

@@ -97,5 +97,6 @@ impl Drop for ThreadExit<'_> {
     fn drop(&mut self) {
         self.0.close_mailbox();
         self.0.ended.set();
+        self.0.leave_pool();
     }
 }

@@ -1,9 +1,14 @@
 //! The state and the counts of an actor, read without asking the actor.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
 use super::host::Host;
+use crate::engine::cell::Phase;
 use crate::engine::sys;
+use crate::py::future::ActorCell;
 use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
 use crate::py::message::tally::Progress;
@@ -52,35 +57,112 @@ impl Host {
     }
 
     pub(in crate::py) fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let counts = self.counts(py);
+        let depth = match self.place.get() {
+            // What it handles may have been accepted by its pool.
+            Some(_) if !self.is_forked() => py.detach(|| self.unbegun()),
+            _ => counts.accepted.saturating_sub(counts.gone()),
+        };
+        let members = self.members().iter().map(|member| member.stats(py));
+        let members = members.collect::<PyResult<Vec<_>>>()?;
+        #[allow(clippy::cast_precision_loss)]
+        let age =
+            (counts.since > 0).then(|| sys::now_nanos().saturating_sub(counts.since) as f64 / 1e9);
+        let make = imports::stats(py)?;
+        let fields = (
+            &self.name,
+            self.state().name(),
+            self.pid(),
+            depth,
+            age,
+            counts.handled,
+            counts.failed,
+            counts.cancelled,
+            counts.told,
+            counts.restarts,
+            PyTuple::new(py, members)?,
+        );
+        outlasting(make, fields, None)
+    }
+
+    /// The counts of this actor; those of a pool are the sums over its members and its own mailbox.
+    fn counts(&self, py: Python<'_>) -> Sums {
+        let mut sums = self.own_counts(py);
+        match self.members() {
+            [] => {}
+            // It has the mailbox and the tally of its pool.
+            [only] => return only.own_counts(py),
+            members => members
+                .iter()
+                .for_each(|member| sums.add(&member.own_counts(py))),
+        }
+        sums
+    }
+
+    fn own_counts(&self, py: Python<'_>) -> Sums {
         let progress = if self.is_forked() {
             Progress::default()
         } else {
             py.detach(|| self.transport.progress())
         };
         let counts = self.tally.counts();
-        let state = self.state();
         // A dead child may have left a time in shared memory, but no message runs there any more.
-        let since = match state {
+        let since = match self.state() {
             State::Running | State::Stopping => progress.since.max(counts.since),
             _ => 0,
         };
-        let ended = counts.handled + counts.failed + counts.cancelled;
-        let gone = ended + counts.queued + u64::from(since > 0);
-        #[allow(clippy::cast_precision_loss)]
-        let age = (since > 0).then(|| sys::now_nanos().saturating_sub(since) as f64 / 1e9);
-        let make = imports::stats(py)?;
-        let fields = (
-            &self.name,
-            state.name(),
-            self.pid(),
-            counts.accepted.saturating_sub(gone),
-            age,
-            counts.handled.saturating_sub(progress.failed),
-            counts.failed + progress.failed,
-            counts.cancelled,
-            counts.told,
-            counts.restarts,
-        );
-        outlasting(make, fields, None)
+        Sums {
+            accepted: counts.accepted.saturating_sub(counts.queued),
+            running: u64::from(since > 0),
+            since,
+            handled: counts.handled.saturating_sub(progress.failed),
+            failed: counts.failed + progress.failed,
+            cancelled: counts.cancelled,
+            told: counts.told,
+            restarts: counts.restarts,
+        }
+    }
+
+    /// How many messages this member has that have not begun.
+    fn unbegun(&self) -> u64 {
+        let is_unbegun = |cell: &Arc<ActorCell>| cell.phase() == Phase::Pending;
+        let in_flight = self.transport.in_flight();
+        let in_flight = in_flight.into_iter().filter(is_unbegun).count();
+        (self.mailbox.count(is_unbegun) + in_flight) as u64
+    }
+}
+
+/// The counts of an actor, or of several.
+struct Sums {
+    /// Without those that wait for room.
+    accepted: u64,
+    running: u64,
+    /// When the message began that has run longest. 0 if none runs.
+    since: u64,
+    handled: u64,
+    failed: u64,
+    cancelled: u64,
+    told: u64,
+    restarts: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.running += other.running;
+        self.since = match (self.since, other.since) {
+            (0, since) | (since, 0) => since,
+            (one, other) => one.min(other),
+        };
+        self.handled += other.handled;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.told += other.told;
+        self.restarts += other.restarts;
+    }
+
+    /// How many have begun or ended.
+    fn gone(&self) -> u64 {
+        self.running + self.handled + self.failed + self.cancelled
     }
 }

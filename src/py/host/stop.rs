@@ -60,6 +60,12 @@ impl Host {
             room.let_in();
         }
         self.mailbox.close();
+        if let Some(place) = self.place.get() {
+            place.team.roster.call(place.index);
+        }
+        for member in self.members() {
+            member.close_mailbox();
+        }
     }
 
     /// Cancels all messages that have not begun. If one raises, the others are cancelled all the
@@ -87,6 +93,7 @@ impl Host {
             return Ok(());
         }
         self.force.raise(force);
+        let members_ended = self.end_members(py, force);
         // The signal first: after the mailbox is closed, the child is told that it may end.
         let signalled = py.detach(|| self.transport.signal(force));
         self.close_mailbox();
@@ -94,7 +101,7 @@ impl Host {
             if signalled.map_err(std::io::Error::from)? == Signalled::No {
                 self.fail_attached(py, Fault::Forced(force), Vec::new());
             }
-            Ok(())
+            members_ended
         })
     }
 

@@ -42,6 +42,8 @@ lazy! {
     actor_future: PyType = "futures_actors._future", "ActorFuture";
     actor_ref: PyType = "futures_actors._reference", "ActorRef";
     holds_all: PyAny = "futures_actors._own", "holds_all";
+    pool_ref: PyType = "futures_actors._pool", "PoolRef";
+    pool_options: PyType = "futures_actors._pool", "PoolOptions";
     thread_actor_executor: PyType = "futures_actors.thread_actor", "ThreadActorExecutor";
     process_actor_executor: PyType = "futures_actors.process_actor", "ProcessActorExecutor";
     thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";

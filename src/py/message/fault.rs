@@ -40,15 +40,26 @@ pub(in crate::py) enum Fault {
     Lost(Arc<Py<PyAny>>),
     /// A thread of this package panicked.
     Panicked,
+    /// The member of this name ended its pool by its own fault.
+    OfMember(Arc<(String, Fault)>),
 }
 
 impl Fault {
+    /// This fault of a member of a pool, as the fault of the pool.
+    pub(in crate::py) fn of_member(&self, name: &str) -> Self {
+        match self {
+            Self::OfMember(_) => self.clone(),
+            _ => Self::OfMember(Arc::new((name.to_owned(), self.clone()))),
+        }
+    }
+
     /// Visits the exception that this fault holds, unless the outcome of a message holds it too.
     pub(in crate::py) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
             Self::InitRaised(error, _) | Self::Lost(error) if Arc::strong_count(error) == 1 => {
                 visit.call(&**error)
             }
+            Self::OfMember(member) if Arc::strong_count(member) == 1 => member.1.traverse(visit),
             _ => Ok(()),
         }
     }
@@ -177,6 +188,7 @@ fn build_error<'py>(
             let started = matches!(started, Started::Yes);
             outlasting(make, (name, lost.clone_ref(py), started), None)
         }),
+        Fault::OfMember(member) => build_error(py, &member.0, &member.1, started),
         Fault::Panicked => {
             let text =
                 format!("actor {name} was ended by an error inside futures_actors; see the log");

@@ -36,12 +36,13 @@ impl RefCore {
         }
     }
 
-    /// Makes an `ActorRef` to `target`, whose class is `class`.
+    /// Makes a reference to `target`, whose class is `class`; `kind` is `ActorRef` or extends it.
     pub(in crate::py) fn make<'py>(
+        kind: &Bound<'py, PyType>,
         class: &Bound<'py, PyType>,
         target: impl Target + 'static,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let reference = imports::actor_ref(class.py())?.call0()?;
+        let reference = kind.call0()?;
         let target = Box::new(target);
         let class = class.clone().unbind();
         // It is new, so `set` cannot fail.
@@ -75,7 +76,7 @@ impl RefCore {
 #[pymethods]
 impl RefCore {
     #[new]
-    fn of_nothing() -> Self {
+    pub(in crate::py) fn of_nothing() -> Self {
         Self {
             actor: OnceCell::new(),
         }

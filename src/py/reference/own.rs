@@ -50,7 +50,8 @@ pub(in crate::py) fn current_actor(py: Python<'_>) -> PyResult<Bound<'_, PyAny>>
     });
     match actor {
         Some((host, class)) if !callbacks::run_here() => {
-            RefCore::make(class.bind(py), Hold::new(host, Holder::Itself))
+            let hold = Hold::new(host, Holder::Itself);
+            RefCore::make(imports::actor_ref(py)?, class.bind(py), hold)
         }
         _ => Err(PyRuntimeError::new_err(
             "no actor's code runs in this thread: call current_actor() in an actor's constructor, \

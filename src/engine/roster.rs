@@ -1,0 +1,313 @@
+//! The roster of a pool of threads: which members are idle, and how they are woken.
+//!
+//! Each member takes from a mailbox that all share, and from one of its own. Invariant at rest: while a
+//! message is in the shared mailbox no member is idle, and while one is in a member's own mailbox that
+//! member is not.
+//!
+//! # Why no message is left behind
+//! A sender puts its message in first and then calls a member that is idle. A member becomes idle first
+//! and then looks into both mailboxes once more before it sleeps. So whichever comes second sees the
+//! other. A member that was called and has found something else passes the call on.
+
+use super::mailbox::{Mailbox, Take};
+use super::sync::{Condvar, Mutex};
+
+pub struct Roster {
+    inner: Mutex<Inner>,
+    /// One for each member: wakes it when it has been called.
+    bells: Vec<Condvar>,
+}
+
+struct Inner {
+    /// The idle members. The last to become idle is called first: its data may still be in a cache.
+    idle: Vec<usize>,
+    is_idle: Vec<bool>,
+}
+
+impl Inner {
+    fn remove(&mut self, member: usize) -> bool {
+        let was_idle = std::mem::take(&mut self.is_idle[member]);
+        if was_idle {
+            self.idle.retain(|idle| *idle != member);
+        }
+        was_idle
+    }
+}
+
+impl Roster {
+    pub fn new(members: usize) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                idle: Vec::with_capacity(members),
+                is_idle: vec![false; members],
+            }),
+            bells: (0..members).map(|_| Condvar::new()).collect(),
+        }
+    }
+
+    /// Wakes an idle member, if there is one. Called when a message is in the shared mailbox.
+    pub fn call_any(&self) {
+        let mut inner = self.inner.lock();
+        if let Some(member) = inner.idle.pop() {
+            inner.is_idle[member] = false;
+            drop(inner);
+            self.bells[member].notify_one();
+        }
+    }
+
+    /// Wakes this member, if it is idle. Called when a message is in its own mailbox, and when a
+    /// mailbox was closed.
+    pub fn call(&self, member: usize) {
+        if self.inner.lock().remove(member) {
+            self.bells[member].notify_one();
+        }
+    }
+
+    /// For a member: blocks until `take` has found something. `None` if nothing will come.
+    ///
+    /// `take` looks into both mailboxes, without blocking.
+    pub fn take<T>(&self, member: usize, mut take: impl FnMut() -> Take<T>) -> Option<T> {
+        loop {
+            match take() {
+                Take::Item(item) => return Some(item),
+                Take::Closed => return None,
+                Take::Empty => {}
+            }
+            self.become_idle(member);
+            let found = take();
+            if matches!(found, Take::Empty) {
+                self.sleep(member);
+                continue;
+            }
+            if !self.inner.lock().remove(member) {
+                // It was called, perhaps for a message that another member can have.
+                self.call_any();
+            }
+            return match found {
+                Take::Item(item) => Some(item),
+                _ => None,
+            };
+        }
+    }
+
+    fn become_idle(&self, member: usize) {
+        let mut inner = self.inner.lock();
+        inner.is_idle[member] = true;
+        inner.idle.push(member);
+    }
+
+    fn sleep(&self, member: usize) {
+        let mut inner = self.inner.lock();
+        while inner.is_idle[member] {
+            inner = self.bells[member].wait(inner);
+        }
+    }
+}
+
+/// Takes from a member's own mailbox and from the shared one in turn, so that a flood in one does not
+/// keep the messages of the other waiting.
+pub struct Turns {
+    own_first: bool,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { own_first: true }
+    }
+}
+
+impl Turns {
+    /// Never blocks. `Closed` if both are closed and empty.
+    pub fn try_take<T>(&mut self, own: &Mailbox<T>, shared: &Mailbox<T>) -> Take<T> {
+        let pair = if self.own_first {
+            [own, shared]
+        } else {
+            [shared, own]
+        };
+        self.own_first = !self.own_first;
+        let mut is_open = false;
+        for mailbox in pair {
+            match mailbox.try_take() {
+                Take::Item(item) => return Take::Item(item),
+                Take::Empty => is_open = true,
+                Take::Closed => {}
+            }
+        }
+        if is_open { Take::Empty } else { Take::Closed }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn a_flood_in_one_mailbox_does_not_keep_the_other_waiting() {
+        let (own, shared) = (Mailbox::default(), Mailbox::default());
+        for number in 0..10 {
+            own.put(("own", number)).expect("it is open");
+            shared.put(("shared", number)).expect("it is open");
+        }
+        let mut turns = Turns::default();
+        let taken: Vec<_> = (0..20)
+            .map(|_| match turns.try_take(&own, &shared) {
+                Take::Item((which, _)) => which,
+                _ => "nothing",
+            })
+            .collect();
+        for pair in taken.chunks(2) {
+            assert!(pair.contains(&"own") && pair.contains(&"shared"));
+        }
+        assert_eq!(turns.try_take(&own, &shared), Take::Empty);
+        own.close();
+        assert_eq!(turns.try_take(&own, &shared), Take::Empty);
+        shared.close();
+        assert_eq!(turns.try_take(&own, &shared), Take::Closed);
+    }
+
+    #[test]
+    fn every_message_is_taken_once_by_whoever_may_have_it() {
+        const MEMBERS: usize = 3;
+        const MESSAGES: usize = 30_000;
+        let (roster, shared) = (Roster::new(MEMBERS), Mailbox::default());
+        let own: Vec<Mailbox<usize>> = (0..MEMBERS).map(|_| Mailbox::default()).collect();
+        let taken: Vec<AtomicUsize> = (0..MESSAGES).map(|_| AtomicUsize::new(0)).collect();
+        std::thread::scope(|scope| {
+            for member in 0..MEMBERS {
+                let (roster, shared, own, taken) = (&roster, &shared, &own[member], &taken);
+                scope.spawn(move || {
+                    let mut turns = Turns::default();
+                    while let Some(n) = roster.take(member, || turns.try_take(own, shared)) {
+                        assert!(n % 2 == 0 || n / 2 % MEMBERS == member);
+                        taken[n].fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            for n in 0..MESSAGES {
+                if n % 2 == 0 {
+                    shared.put(n).expect("it is open");
+                    roster.call_any();
+                } else {
+                    own[n / 2 % MEMBERS].put(n).expect("it is open");
+                    roster.call(n / 2 % MEMBERS);
+                }
+                if n % 64 == 0 {
+                    std::thread::yield_now();
+                }
+            }
+            shared.close();
+            own.iter().for_each(Mailbox::close);
+            (0..MEMBERS).for_each(|member| roster.call(member));
+        });
+        assert!(taken.iter().all(|times| times.load(Ordering::SeqCst) == 1));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    struct Pool {
+        roster: Roster,
+        shared: Mailbox<u32>,
+        own: [Mailbox<u32>; 2],
+    }
+
+    impl Pool {
+        fn take(&self, member: usize) -> Option<u32> {
+            let mut turns = Turns::default();
+            let (own, shared) = (&self.own[member], &self.shared);
+            self.roster.take(member, || turns.try_take(own, shared))
+        }
+
+        fn post(&self, message: u32) {
+            self.shared.put(message).expect("it is open");
+            self.roster.call_any();
+        }
+    }
+
+    /// Looks at all histories in which no more than three threads lose the processor at a point where
+    /// they could go on: all of them would take hours.
+    fn model(history: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(history);
+    }
+
+    fn pool() -> Arc<Pool> {
+        Arc::new(Pool {
+            roster: Roster::new(2),
+            shared: Mailbox::default(),
+            own: [Mailbox::default(), Mailbox::default()],
+        })
+    }
+
+    /// Each member takes one message and no more, as if it never came back from it. If a message
+    /// stayed in the mailbox while a member slept, that member would sleep for ever.
+    #[test]
+    fn loom_no_message_is_in_the_mailbox_while_a_member_is_idle() {
+        model(|| {
+            let pool = pool();
+            let members = [0, 1].map(|member| {
+                let pool = Arc::clone(&pool);
+                thread::spawn(move || pool.take(member))
+            });
+            pool.post(1);
+            pool.post(2);
+            let [one, other] = members.map(|member| member.join().unwrap());
+            assert_eq!(one.zip(other).map(|(a, b)| a + b), Some(3));
+        });
+    }
+
+    /// A member that was called for a shared message may find one of its own, and not come back from
+    /// that.
+    #[test]
+    fn loom_a_call_that_found_something_else_is_passed_on() {
+        model(|| {
+            let pool = pool();
+            let first = {
+                let pool = Arc::clone(&pool);
+                thread::spawn(move || while pool.take(0) != Some(10) {})
+            };
+            let second = {
+                let pool = Arc::clone(&pool);
+                thread::spawn(move || while pool.take(1).is_some() {})
+            };
+            pool.post(1);
+            pool.own[0].put(10).expect("it is open");
+            pool.roster.call(0);
+            first.join().unwrap();
+            // Nothing but the other member takes it now.
+            while !pool.shared.is_empty() {
+                thread::yield_now();
+            }
+            pool.shared.close();
+            pool.own[1].close();
+            pool.roster.call(1);
+            second.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_closed_pool_leaves_no_member_asleep() {
+        model(|| {
+            let pool = pool();
+            let members = [0, 1].map(|member| {
+                let pool = Arc::clone(&pool);
+                thread::spawn(move || while pool.take(member).is_some() {})
+            });
+            pool.post(1);
+            pool.shared.close();
+            for (member, own) in pool.own.iter().enumerate() {
+                own.close();
+                pool.roster.call(member);
+            }
+            for member in members {
+                member.join().unwrap();
+            }
+        });
+    }
+}

@@ -1,0 +1,58 @@
+//! What the members of a pool share.
+//!
+//! A pool has a host of its own, without a thread: its mailbox has the messages that any member may
+//! handle. Each member is a host, too, whose mailbox has what only this member may handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::engine::latch::Latch;
+use crate::engine::mailbox::Mailbox;
+use crate::engine::room::Room;
+use crate::engine::roster::Roster;
+use crate::py::future::ActorCell;
+
+/// What the members of a pool share.
+pub(in crate::py) struct Team {
+    /// The messages that any member may handle.
+    pub(in crate::py) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+    /// Which members are idle, if they are threads.
+    pub(in crate::py) roster: Roster,
+    /// Set when each first constructor has returned, or the pool will never handle a message. No
+    /// message begins before.
+    pub(in crate::py) opened: Latch,
+    /// The turn of a broadcast: one at a time takes places in a bounded mailbox.
+    pub(in crate::py) broadcasts: Arc<Room>,
+    /// How many first constructors have not returned.
+    unborn: AtomicUsize,
+    /// How many members have not ended.
+    living: AtomicUsize,
+}
+
+impl Team {
+    pub(in crate::py) fn new(mailbox: Arc<Mailbox<Arc<ActorCell>>>, size: usize) -> Self {
+        Self {
+            mailbox,
+            roster: Roster::new(size),
+            opened: Latch::default(),
+            broadcasts: Arc::new(Room::new(1)),
+            unborn: AtomicUsize::new(size),
+            living: AtomicUsize::new(size),
+        }
+    }
+
+    /// A first constructor has returned, or never will; called once for each member. Returns whether
+    /// the pool opens by that.
+    pub(super) fn be_born(&self) -> bool {
+        let opens = self.unborn.fetch_sub(1, Ordering::SeqCst) == 1;
+        if opens {
+            self.opened.set();
+        }
+        opens
+    }
+
+    /// A member has ended. Returns whether it was the last.
+    pub(super) fn leave(&self) -> bool {
+        self.living.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+}

@@ -1,0 +1,269 @@
+//! `PoolCore`: what Python sees of a pool.
+
+use std::sync::Arc;
+
+use pyo3::Borrowed;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyEllipsis, PyTuple};
+
+use super::key::member_of;
+use super::member::MemberHold;
+use super::transport::ToMembers;
+use crate::engine::mailbox::Mailbox;
+use crate::py::executor::ExecutorCore;
+use crate::py::host::host::{Host, Place};
+use crate::py::host::keeping::Holder;
+use crate::py::host::run::Serve;
+use crate::py::host::team::Team;
+use crate::py::host::transport::Signalled;
+use crate::py::interpreter::lifecycle::{self, Live, Start};
+use crate::py::interpreter::{imports, wait};
+use crate::py::message::request::Asked;
+use crate::py::message::tally::Tally;
+use crate::py::options::Options;
+use crate::py::reference::core::RefCore;
+use crate::py::reference::hold::Hold;
+use crate::py::thread;
+
+/// Defines a class of pools and its Python methods: those that executors and references have, and
+/// others.
+macro_rules! pool_class {
+    ($(#[$about:meta])* $name:ident extends $base:ty; $($own:item)*) => {
+        $(#[$about])*
+        #[pyclass(extends = $base, subclass, frozen, module = "futures_actors._core")]
+        pub(in crate::py) struct $name;
+
+        #[pymethods]
+        impl $name {
+            $($own)*
+
+            /// Send a message to the pool and return the future of its answer.
+            ///
+            /// A message without a key is handled by the first member that is idle. One with a `key`
+            /// is handled by the member that has this key, always the same one, in the order of the
+            /// posts. Equal keys are one key. Waits for room and raises as the `post` of an actor does.
+            #[pyo3(signature = (message, *, key=Key(None), timeout=None))]
+            fn post<'py>(
+                slf: &Bound<'py, Self>,
+                message: &Bound<'py, PyAny>,
+                key: Key<'py>,
+                timeout: Option<f64>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                post(pool_of(slf.cast()?)?, message, key, timeout)
+            }
+
+            /// Send a message to each member and return the futures of their answers.
+            ///
+            /// They are in the order of the members. A member that has died for good is represented
+            /// by a future that failed. In a bounded mailbox this takes a place for each member, or
+            /// all places if there are fewer. Waits for room and raises as `post` does.
+            #[pyo3(signature = (message, *, timeout=None))]
+            fn broadcast<'py>(
+                slf: &Bound<'py, Self>,
+                message: &Bound<'py, PyAny>,
+                timeout: Option<f64>,
+            ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+                broadcast(pool_of(slf.cast()?)?, message, timeout)
+            }
+
+            /// Return a reference to the member that has `key`.
+            fn keyed<'py>(
+                slf: &Bound<'py, Self>,
+                key: &Bound<'py, PyAny>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                let size = pool_of(slf.cast()?)?.members().len();
+                member(slf.cast()?, member_of(key, size)?)
+            }
+
+            /// References to the members, in the order of their indices.
+            #[getter]
+            fn members<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+                let members = 0..pool_of(slf.cast()?)?.members().len();
+                let members = members.map(|index| member(slf.cast()?, index));
+                PyTuple::new(slf.py(), members.collect::<PyResult<Vec<_>>>()?)
+            }
+
+            fn __len__(slf: &Bound<'_, Self>) -> PyResult<usize> {
+                Ok(pool_of(slf.cast()?)?.members().len())
+            }
+        }
+    };
+}
+
+pool_class! {
+    /// The core of a `PoolRef`.
+    PoolRefCore extends RefCore;
+
+    #[new]
+    fn of_nothing() -> PyClassInitializer<Self> {
+        PyClassInitializer::from(RefCore::of_nothing()).add_subclass(Self)
+    }
+}
+
+pool_class! {
+    /// The core of an `ActorPool`.
+    PoolCore extends ExecutorCore;
+
+    #[new]
+    #[pyo3(signature = (options, /, *args, **kwargs))]
+    fn new(
+        options: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        let _start = Start::begin()?;
+        let py = options.py();
+        let size: usize = options.getattr(intern!(py, "pool_size"))?.extract()?;
+        if size == 0 {
+            return Err(PyValueError::new_err("a pool has at least one member"));
+        }
+        let of_pool = Options::of(options)?;
+        let tally = Arc::new(Tally::new(of_pool.name.clone()));
+        let mailbox = Arc::new(Mailbox::new(of_pool.mailbox_size));
+        let team = Arc::new(Team::new(Arc::clone(&mailbox), size));
+        let mut prepared = Vec::with_capacity(size);
+        for index in 0..size {
+            let mut options = Options::of(options)?;
+            options.name = format!("{}[{index}]", of_pool.name);
+            let alone = (size == 1).then(|| (Arc::clone(&mailbox), Arc::clone(&tally)));
+            let own = || {
+                let tally = Tally::new(options.name.clone());
+                (Arc::new(Mailbox::in_room_of(&mailbox)), Arc::new(tally))
+            };
+            let seat = (size > 1).then(|| thread::Seat {
+                team: Arc::clone(&team),
+                index,
+            });
+            prepared.push(thread::prepare(
+                &options,
+                alone.unwrap_or_else(own),
+                seat,
+                args,
+                kwargs,
+            ));
+        }
+        let (members, servers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+        let transport = ToMembers {
+            team: Arc::clone(&team),
+            members: members.clone(),
+            signalled: Signalled::No,
+        };
+        let pool = Arc::new(Host::new(&of_pool, mailbox, tally, Box::new(transport)));
+        start_all(py, &pool, &team, &members, servers)?;
+        Ok(ExecutorCore::new(of_pool.class, pool).add_subclass(Self))
+    }
+
+    /// Return a reference to the pool, which can send it messages and cannot end it.
+    ///
+    /// The pool lives while its executor or a reference to it or to a member exists, until one of
+    /// the executor's methods ends it.
+    fn r#ref<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let pool = Hold::new(Arc::clone(pool_of(slf.cast()?)?), Holder::Others);
+        let class = slf.cast::<RefCore>()?.get().class(slf.py())?;
+        RefCore::make(imports::pool_ref(slf.py())?, class, pool)
+    }
+}
+
+/// The host of a pool, from a reference to the pool.
+fn pool_of<'a>(reference: &'a Bound<'_, RefCore>) -> PyResult<&'a Arc<Host>> {
+    let host = reference.get().target()?.host();
+    host.ok_or_else(|| PyTypeError::new_err("this pool is in another process"))
+}
+
+/// The key of a message, if it has one.
+struct Key<'py>(Option<Bound<'py, PyAny>>);
+
+impl<'py> FromPyObject<'_, 'py> for Key<'py> {
+    type Error = PyErr;
+
+    fn extract(key: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let is_given = !key.is(PyEllipsis::get(key.py()));
+        Ok(Self(is_given.then(|| key.to_owned())))
+    }
+}
+
+fn post<'py>(
+    pool: &Arc<Host>,
+    message: &Bound<'py, PyAny>,
+    Key(key): Key<'py>,
+    timeout: Option<f64>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let deadline = wait::deadline(timeout)?;
+    let members = pool.members();
+    let host = match key {
+        Some(key) => &members[member_of(&key, members.len())?],
+        None => pool,
+    };
+    host.accept(Asked::Handle(message), deadline)
+}
+
+fn broadcast<'py>(
+    pool: &Arc<Host>,
+    message: &Bound<'py, PyAny>,
+    timeout: Option<f64>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = message.py();
+    let deadline = wait::deadline(timeout)?;
+    let mut permits = pool.acquire_for_each(py, deadline)?.into_iter();
+    let mut futures: Vec<Bound<'py, PyAny>> = Vec::with_capacity(pool.members().len());
+    for member in pool.members() {
+        let future = match member.accept_with(Asked::Handle(message), permits.next()) {
+            Err(error) if member.fault.get().is_some() && pool.fault.get().is_none() => {
+                failed(py, error)
+            }
+            future => future,
+        };
+        futures.push(future?);
+    }
+    Ok(futures)
+}
+
+/// A future that has failed with `error`.
+fn failed(py: Python<'_>, error: PyErr) -> PyResult<Bound<'_, PyAny>> {
+    let future = imports::actor_future(py)?.call0()?;
+    future.call_method1(intern!(py, "set_exception"), (error.into_value(py),))?;
+    Ok(future)
+}
+
+fn member<'py>(reference: &Bound<'py, RefCore>, index: usize) -> PyResult<Bound<'py, PyAny>> {
+    let (py, pool) = (reference.py(), pool_of(reference)?);
+    let target = MemberHold {
+        member: Arc::clone(&pool.members()[index]),
+        pool: Hold::new(Arc::clone(pool), Holder::Others),
+    };
+    RefCore::make(imports::actor_ref(py)?, reference.get().class(py)?, target)
+}
+
+/// Gives the members their places and starts their threads. If one cannot be started, those that have
+/// been end again.
+fn start_all(
+    py: Python<'_>,
+    pool: &Arc<Host>,
+    team: &Arc<Team>,
+    members: &[Arc<Host>],
+    servers: Vec<impl Serve>,
+) -> PyResult<()> {
+    // It is new, so `set` cannot fail, and likewise below.
+    _ = pool.members.set(members.to_vec());
+    for (index, member) in members.iter().enumerate() {
+        _ = member.place.set(Place::new(team, index, pool));
+        // The pool's, which ends its members.
+        member.references.add(Holder::Others);
+    }
+    lifecycle::register(Arc::downgrade(pool) as _)?;
+    let mut started = Ok(());
+    for (member, server) in members.iter().zip(servers) {
+        if started.is_ok() {
+            started = member.start(py, server);
+        }
+        if started.is_err() {
+            py.detach(|| member.leave_pool());
+        }
+    }
+    if started.is_err() {
+        pool.close(py);
+    }
+    started
+}

@@ -1,0 +1,76 @@
+//! A reference to a member of a pool. It keeps the pool alive, whose end ends the member.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::engine::room::Permit;
+use crate::py::host::host::Host;
+use crate::py::host::keeping::Holder;
+use crate::py::host::room::RoomSeat;
+use crate::py::host::stats::State;
+use crate::py::message::request::Asked;
+use crate::py::reference::hold::Hold;
+use crate::py::reference::target::Target;
+
+/// A member, and what keeps its pool alive.
+pub(super) struct MemberHold {
+    pub(super) member: Arc<Host>,
+    pub(super) pool: Hold,
+}
+
+impl Target for MemberHold {
+    fn ask<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.member.accept(asked, deadline)
+    }
+
+    fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()> {
+        self.member.tell(asked, deadline)
+    }
+
+    fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
+        self.member.wait_for_room(py)
+    }
+
+    fn ask_into_room<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        permit: Permit,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.member.accept_with(asked, Some(permit))
+    }
+
+    fn tell_into_room(&self, asked: Asked<'_, '_>, permit: Permit) -> PyResult<()> {
+        self.member.tell_with(asked, Some(permit))
+    }
+
+    fn name(&self) -> &str {
+        &self.member.name
+    }
+
+    fn is_alive(&self) -> bool {
+        matches!(self.member.state(), State::Running | State::Restarting)
+    }
+
+    fn id(&self) -> u64 {
+        self.member.tally.node.id
+    }
+
+    fn holder(&self) -> Holder {
+        Holder::Others
+    }
+
+    fn host(&self) -> Option<&Arc<Host>> {
+        Some(&self.member)
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.pool.traverse(visit)
+    }
+}

@@ -1,0 +1,7 @@
+//! Pools: several actors of one class behind one mailbox. From the bottom up: `key`, `transport`,
+//! `member`, `core`.
+
+pub(super) mod core;
+mod key;
+mod member;
+mod transport;

@@ -1,0 +1,106 @@
+//! The transport of a pool: how the messages in its mailbox get to its members.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::exceptions::PyException;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+
+use crate::engine::room::Permit;
+use crate::engine::sys;
+use crate::py::future::ActorCell;
+use crate::py::host::host::Host;
+use crate::py::host::team::Team;
+use crate::py::host::transport::{Dump, Signalled, Transport};
+use crate::py::message::fault::Force;
+use crate::py::message::message::Message;
+use crate::py::message::request::{Asked, Wants};
+
+/// The transport of a pool's host.
+pub(super) struct ToMembers {
+    pub(super) team: Arc<Team>,
+    pub(super) members: Vec<Arc<Host>>,
+    /// Whether its members can be ended from outside.
+    pub(super) signalled: Signalled,
+}
+
+impl ToMembers {
+    fn any(&self) -> &dyn Transport {
+        &*self.members[0].transport
+    }
+}
+
+impl Transport for ToMembers {
+    fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
+        self.any().pack(asked, wants)
+    }
+
+    fn rouse(&self, py: Python<'_>) {
+        if self.members.len() == 1 {
+            self.any().rouse(py);
+        } else {
+            self.team.roster.call_any();
+        }
+    }
+
+    fn in_flight(&self) -> Vec<Arc<ActorCell>> {
+        // What leaves a mailbox after this is in flight.
+        let waiting: Vec<_> = self
+            .members
+            .iter()
+            .flat_map(|member| member.mailbox.drain())
+            .collect();
+        let in_flight = self.members.iter();
+        let in_flight = in_flight.flat_map(|member| member.transport.in_flight());
+        in_flight.chain(waiting).collect()
+    }
+
+    fn is_own_thread(&self) -> bool {
+        self.members.iter().any(|member| member.is_own_thread())
+    }
+
+    fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump> {
+        let mut texts = Vec::with_capacity(self.members.len());
+        for member in &self.members {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let left = left.map(|left| left.as_secs_f64());
+            let dump = match member.dump_traceback(py, left) {
+                Ok(dump) => dump,
+                // The others may be what the caller wants to see.
+                Err(error) if self.members.len() > 1 && error.is_instance_of::<PyException>(py) => {
+                    format!("no traceback: {}\n", error.value(py))
+                }
+                Err(error) => return Err(error),
+            };
+            texts.push(format!("actor {}:\n{dump}\n", member.name));
+        }
+        Ok(Dump::Text(texts.concat()))
+    }
+
+    fn begun(&self) -> Vec<Permit> {
+        let members = self.members.iter();
+        members
+            .flat_map(|member| member.transport.begun())
+            .collect()
+    }
+
+    fn signal(&self, _force: Force) -> sys::Result<Signalled> {
+        // The members have been ended. What threads have not begun fails at once.
+        Ok(self.signalled)
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for member in &self.members {
+            // Until it has ended, its thread has it, too, so that what it holds is alive.
+            if member.ended.is_set() {
+                member.traverse(visit)?;
+            }
+        }
+        Ok(())
+    }
+}
