@@ -156,8 +156,19 @@ $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
 
 .PHONY: docs
 docs: $(VENV_DOCS)/.tools ## Build the documents into target/site; a broken link fails
-	NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
+	SITE_VERSION="futures_actors $$(sed -n 's/^version = "\(.*\)".*/\1/p' Cargo.toml)" \
+	    NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
 	@echo target/site/index.html
+
+# The drawings are in the repository, so that the site needs no network. mermaid-cli needs a browser.
+MERMAID := npx --yes @mermaid-js/mermaid-cli@11 --backgroundColor transparent --quiet
+.PHONY: diagrams
+diagrams: ## Draw docs/diagrams/*.mmd as SVG, light and dark; needs node
+	@for source in docs/diagrams/*.mmd; do \
+	    name=$${source%.mmd}; id=$$(basename $$name); \
+	    $(MERMAID) -c docs/diagrams/mermaid.json -I $$id -i $$source -o $$name-light.svg -t default && \
+	    $(MERMAID) -c docs/diagrams/mermaid.json -I $$id -i $$source -o $$name-dark.svg -t dark || exit; \
+	done
 
 $(VENV_WHEEL)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,wheel)

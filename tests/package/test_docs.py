@@ -79,3 +79,22 @@ def test_every_page_is_in_the_contents():
     contents = (ROOT / "mkdocs.yml").read_text()
     for page in PAGES:
         assert f": {page.relative_to(ROOT / 'docs').as_posix()}\n" in contents
+
+
+def test_pictures_come_from_the_repository_in_light_and_dark():
+    """So that looking at a page needs no network."""
+    seen = set()
+    for page in PAGES:
+        text = page.read_text()
+        assert "```mermaid" not in text, page
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+            path, _, mode = target.partition("#only-")
+            picture = (page.parent / path).resolve()
+            assert picture.is_file(), f"{page}: {target}"
+            assert path.endswith(f"-{mode}.svg"), f"{page}: {target}"
+            assert not re.search(r"url\([\"']?(http|//)|href=\"(http|//)", picture.read_text())
+            seen.add(picture)
+    drawn = {path.with_suffix("") for path in (ROOT / "docs" / "diagrams").glob("*.mmd")}
+    for diagram in drawn:
+        for mode in ("light", "dark"):
+            assert diagram.with_name(f"{diagram.name}-{mode}.svg") in seen
