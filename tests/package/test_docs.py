@@ -98,3 +98,16 @@ def test_pictures_come_from_the_repository_in_light_and_dark():
     for diagram in drawn:
         for mode in ("light", "dark"):
             assert diagram.with_name(f"{diagram.name}-{mode}.svg") in seen
+
+
+def test_the_files_and_folders_that_the_design_names_are_there():
+    files = [
+        path.relative_to(ROOT).as_posix()
+        for folder in ("src", "python")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    folders = {f"{path}/" for path in files}
+    named = re.findall(r"`([\w/.]+(?:\.rs|\.py|/))`", (ROOT / "docs" / "design.md").read_text())
+    assert len(named) > 50
+    known = [f"/{path}" for path in [*files, *folders]]
+    assert [one for one in named if not any(path.endswith(f"/{one}") for path in known)] == []
