@@ -76,6 +76,14 @@ test-found: $(VENV)/.built ## Scenarios of bugs found earlier, from the folder F
 test-free-threaded: ## The package's tests without the GIL, on 3.14t, or on 3.13t if that is missing
 	GET_PYTHON=$(GET_PYTHON) ARGS="$(ARGS)" .ci/test-on 3.14t
 
+.PHONY: test-windows
+test-windows: $(VENV)/.tools ## Thread actors in a CPython for Windows, under wine; says so if that is not available
+	MATURIN=$(abspath $(BIN)/maturin) .ci/test-windows $(ARGS) || [ $$? = 3 ]
+
+.PHONY: check-targets
+check-targets: ## Check that the core compiles for Windows and macOS; says so if their libraries are not available
+	.ci/check-targets || [ $$? = 3 ]
+
 PYTHONS ?= 3.10 3.11 3.12 3.13 3.14 3.15 3.14t
 .PHONY: test-all
 test-all: ## The package's tests on each of PYTHONS; says which of them were available

@@ -5,6 +5,7 @@ what `concurrent.futures` does. `gate` and `gates` replace sleeps. `script` runs
 end, `program` starts one.
 """
 
+import contextlib
 import gc
 import multiprocessing.resource_tracker
 import os
@@ -171,13 +172,12 @@ def _gates(tmp_path):
     def make():
         path = tmp_path / f"gate{len(held)}"
         for door in ("knock", "open"):
-            os.mkfifo(f"{path}.{door}")
-            held.append(os.open(f"{path}.{door}", os.O_RDWR | os.O_CLOEXEC))
+            held.append(gates.Door(f"{path}.{door}").make())
         return gates.Gate(path)
 
     yield make
-    for descriptor in held:
-        os.close(descriptor)
+    for close in held:
+        close()
 
 
 @pytest.fixture
@@ -190,14 +190,23 @@ def script(tmp_path):
     """Run a program to its end: `script(source, how="file", ...)` returns a `programs.Ended`."""
 
     def run(source, how="file", **options):
-        return programs.run(source, how, tmp_path, **options)
+        ended = programs.run(source, how, tmp_path, **options)
+        if sys.platform == "win32" and _NO_PROCESSES in ended.err:
+            pytest.skip(f"the program said: {_NO_PROCESSES} ...")
+        return ended
 
     return run
+
+
+#: How the error begins that `executor()` of a process actor raises where there are none.
+_NO_PROCESSES = "process actors need"
 
 
 @pytest.fixture
 def program(tmp_path):
     """Start a program and talk to it; whatever of it still runs at the end is killed."""
+    if sys.platform == "win32":
+        pytest.skip("programs that get signals, which Windows does not have")
     started = []
 
     def start(source, *args):
@@ -210,6 +219,30 @@ def program(tmp_path):
 
 
 # Nothing is left behind.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    with _skips_without_processes():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    with _skips_without_processes():
+        return (yield)
+
+
+@contextlib.contextmanager
+def _skips_without_processes():
+    """Skip a test that starts a process actor where there are none."""
+    try:
+        yield
+    except Exception as error:
+        for one in (error, error.__cause__):
+            if isinstance(one, NotImplementedError) and str(one).startswith(_NO_PROCESSES):
+                pytest.skip(str(one))
+        raise
 
 
 @pytest.hookimpl(wrapper=True)

@@ -164,6 +164,10 @@ def _leaves(kind: type[BaseException] | None) -> bool:
     return kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit))
 
 
+#: How a process ends by Ctrl-C on Windows: STATUS_CONTROL_C_EXIT, as Python's own exit code.
+_CONTROL_C_EXIT = 0xC000013A - (1 << 32)
+
+
 def leave_at_once() -> None:
     """End this process as Ctrl-C ends a process without a handler for it.
 
@@ -178,6 +182,8 @@ def leave_at_once() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    if sys.platform == "win32":
+        os._exit(_CONTROL_C_EXIT)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -186,6 +192,7 @@ def _wait_at_exit() -> None:
     """Have the interpreter wait for every actor before it finalizes, as pools do."""
     import threading
 
+    _core.note_main_thread(threading.main_thread().ident or 0)
     # `concurrent.futures` uses this hook, too: it runs while new threads can still start.
     threading._register_atexit(_core.drain)  # type: ignore[attr-defined] # noqa: SLF001
 

@@ -48,6 +48,7 @@ __all__ = [
     "handling",
     "loads",
     "log_to_parent",
+    "note_main_thread",
     "serve",
     "set_loading",
     "start_logging",
@@ -591,6 +592,9 @@ def after_fork_in_child() -> None:
 
 def set_loading(loading: bool) -> None:
     """Set whether this process is importing modules on behalf of another process."""
+
+def note_main_thread(ident: int) -> None:
+    """Say which thread runs signal handlers: `threading.main_thread().ident`."""
 
 def start_logging() -> None:
     """Send the core's log records to the Python logger `futures_actors`."""

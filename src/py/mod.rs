@@ -90,6 +90,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?)?;
     module.add_function(wrap_pyfunction!(interpreter::lifecycle::drain, module)?)?;
     module.add_function(wrap_pyfunction!(
+        interpreter::lifecycle::note_main_thread,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
         interpreter::lifecycle::set_loading,
         module
     )?)?;

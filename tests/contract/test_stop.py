@@ -454,7 +454,8 @@ def test_leaving_by_an_interrupt_cancels_what_has_not_begun(kind, gate, error):
 
 @pytest.mark.parametrize("error", [ValueError, GeneratorExit, BaseException])
 def test_leaving_by_another_error_drains(kind, error):
-    with pytest.raises(error), kind.start(actors.Do) as executor:
+    started = kind.start(actors.Do)
+    with pytest.raises(error), started as executor:
         posted = [executor.post((tasks.echo, number)) for number in range(10)]
         raise error
     assert [future.result(0) for future in posted] == list(range(10))

@@ -5,6 +5,7 @@ Handlers run on the main thread, between any two steps of Python code. Here a co
 or an unpickling raises what such a handler would, at the very moment.
 """
 
+import _thread
 import logging
 import os
 import sys
@@ -67,6 +68,14 @@ def busy(kind, gate):
         gate.open()
         if not first.cancelled():
             futures.wait([first], PATIENCE)
+
+
+def test_ctrl_c_ends_the_wait_for_an_answer(busy):
+    """The handler runs while the main thread waits, also where a signal ends no wait."""
+    executor, _ = busy
+    with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.1, _thread.interrupt_main).start()
+        executor.post((tasks.echo, 1)).result(PATIENCE)
 
 
 def test_cancel_that_is_interrupted_has_cancelled(busy):

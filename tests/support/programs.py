@@ -3,19 +3,22 @@ and what /proc says of them. `run` is for those that end by themselves, `Program
 signals."""
 
 import ast
-import fcntl
+import contextlib
 import os
-import pty
 import re
 import select
 import signal
 import struct
 import subprocess
 import sys
-import termios
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+    import pty
+    import termios
 
 SUPPORT = Path(__file__).parent
 #: Seconds for a whole program on a busy machine: just less than pytest gives a test.
@@ -214,7 +217,14 @@ class Program:
 
 
 def kill_session(leader):
-    """Kill a session that a test started: every process whose session is the leader's."""
+    """Kill a session that a test started: every process whose session is the leader's.
+
+    Windows has no sessions: there it kills the leader.
+    """
+    if sys.platform == "win32":
+        with contextlib.suppress(OSError):  # it has ended
+            os.kill(leader, signal.SIGTERM)
+        return
     for pid, fields in processes():
         if int(fields[3]) == leader:
             try:

@@ -120,7 +120,8 @@ def _after_fork() -> None:
     _retired.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Connection:

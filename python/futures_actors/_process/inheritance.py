@@ -6,7 +6,6 @@ If anything else has changed since, another server must be started.
 
 import os
 import re
-import resource
 import sys
 from dataclasses import dataclass
 
@@ -19,7 +18,10 @@ _FIXED = re.compile(
 )
 _UMASK_AND_IGNORED = re.compile(rb"^Umask:\s*(\w+)$.*^SigIgn:\s*(\w+)$", re.MULTILINE | re.DOTALL)
 
-_LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
+if sys.platform != "win32":
+    import resource
+
+    _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 #: Prefixes of variables that the interpreter, the C library or the loader reads only once, when a
 #: process starts.

@@ -3,7 +3,6 @@
 # A program that only starts actors need not load pathlib.
 # ruff: noqa: PTH100, PTH109, PTH117, PTH118, PTH120
 
-import fcntl
 import functools
 import importlib.util
 import os
@@ -39,6 +38,8 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
     `module` is a module of this folder, and `parent` is this process's id. The interpreter starts
     with its own `sys.path`, because this process's may be too long for a command line.
     """
+    import fcntl  # Windows has none
+
     if not sys.executable:
         raise RuntimeError(
             "a process actor needs a Python interpreter to start, and sys.executable is empty; "

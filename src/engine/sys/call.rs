@@ -5,6 +5,10 @@ use super::error::Error;
 
 /// The kinds of system calls that `faults` distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    windows,
+    expect(dead_code, reason = "only process actors make most calls")
+)]
 pub(super) enum Call {
     /// Makes a descriptor.
     Open,

@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 use super::unix::Handle;
+#[cfg(windows)]
+use super::windows::Handle;
 
 /// What to wait for on a handle.
 #[derive(Clone, Copy)]

@@ -12,10 +12,13 @@ use pyo3::prelude::*;
 
 use super::imports;
 use crate::engine::latch::Latch;
-use crate::engine::sys::Bell;
+use crate::engine::sys::{Bell, Error};
 
 /// How long a wait lasts at most before it checks the latch by itself.
 const LATCH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same on a system that has no bell.
+const WITHOUT_BELL: Duration = Duration::from_millis(10);
 
 const UNKNOWN: u8 = 0;
 const PATCHED: u8 = 1;
@@ -70,16 +73,21 @@ pub(in crate::py) fn wait_for(
     if latch.is_set() {
         return Ok(true);
     }
-    let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
-    let _hung = latch.hang(Arc::clone(&bell));
+    let bell = match Bell::new() {
+        Err(Error::UNSUPPORTED) => None,
+        made => Some(Arc::new(made.map_err(std::io::Error::from)?)),
+    };
+    let _hung = bell.clone().map(|bell| latch.hang(bell));
+    let interval = bell.as_ref().map_or(WITHOUT_BELL, |_| LATCH_CHECK_INTERVAL);
+    let bells: Vec<_> = bell.iter().map(|bell| bell.number()).collect();
     let nothing: [i32; 0] = [];
     while !latch.is_set() {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         if left == Some(Duration::ZERO) {
             return Ok(false);
         }
-        let timeout = left.map_or(LATCH_CHECK_INTERVAL, |left| left.min(LATCH_CHECK_INTERVAL));
-        let interests = ([bell.number()], nothing, nothing, timeout.as_secs_f64());
+        let timeout = left.map_or(interval, |left| left.min(interval));
+        let interests = (&bells, nothing, nothing, timeout.as_secs_f64());
         imports::select(py)?.call1(interests)?;
     }
     Ok(true)

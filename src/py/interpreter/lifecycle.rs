@@ -27,6 +27,7 @@ use super::wait::wait_for;
 use crate::engine::arena::Arena;
 use crate::engine::arena::forks::Forks;
 use crate::engine::latch::Latch;
+use crate::engine::sys;
 
 /// What the interpreter's exit waits for, such as an actor.
 pub(in crate::py) trait Live: Send + Sync {
@@ -247,8 +248,10 @@ pub(in crate::py) fn register_at_fork(module: &Bound<'_, PyModule>) -> PyResult<
     hooks.set_item("before", module.getattr("before_fork")?)?;
     hooks.set_item("after_in_parent", module.getattr("after_fork_in_parent")?)?;
     hooks.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;
-    let os = py.import("os")?;
-    os.call_method("register_at_fork", (), Some(&hooks))?;
+    // Windows has no forks.
+    if let Some(register) = py.import("os")?.getattr_opt("register_at_fork")? {
+        register.call((), Some(&hooks))?;
+    }
     Ok(())
 }
 
@@ -278,6 +281,12 @@ pub(in crate::py) fn after_fork_in_child() {
     // Their threads are not in this process, so they will never end.
     live().clear();
     forks().after_in_child();
+}
+
+/// Say which thread runs signal handlers: `threading.main_thread().ident`.
+#[pyfunction]
+pub(in crate::py) fn note_main_thread(ident: u64) {
+    sys::note_main_thread(ident);
 }
 
 /// Send the core's log records to the Python logger `futures_actors`.

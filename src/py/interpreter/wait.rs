@@ -16,13 +16,10 @@ use crate::engine::handoff::Handoff;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::sys;
 
-/// How long the main thread sleeps at most before it checks for signals: a signal that comes just
-/// before the sleep does not end it. Handlers run only on the main thread, so only that one checks.
-const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// When this thread's next sleep must end: at `deadline` or when it must check for signals.
+/// When this thread's next sleep must end: at `deadline` or when it must check for signals. Handlers
+/// run only on the main thread, so only that one checks.
 pub(in crate::py) fn until(deadline: Option<Instant>) -> Option<Instant> {
-    let check = sys::is_main_thread().then(|| Instant::now() + SIGNAL_CHECK_INTERVAL);
+    let check = sys::is_main_thread().then(|| Instant::now() + sys::SIGNAL_CHECK_INTERVAL);
     deadline.into_iter().chain(check).min()
 }
 

@@ -137,7 +137,7 @@ impl SharedBytes {
     }
 
     /// Writes one byte, as numpy would.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux", not(portable)))]
     pub(in crate::engine) fn write(&self, at: usize, byte: u8) {
         assert!(at < self.len_bytes);
         // SAFETY: inside the mapping, as checked; tests hold no reference to it meanwhile.

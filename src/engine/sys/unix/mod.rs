@@ -3,6 +3,7 @@
 
 mod bell;
 mod bytes;
+mod clock;
 mod error;
 mod file;
 mod handle;
@@ -14,7 +15,8 @@ mod memory;
 mod portable;
 mod process;
 mod reap;
-mod thread;
+
+use std::time::Duration;
 
 #[cfg(all(target_os = "linux", not(portable)))]
 use linux as native;
@@ -23,6 +25,7 @@ use portable as native;
 
 pub use bell::Bell;
 pub use bytes::SharedBytes;
+pub use clock::now_nanos;
 #[cfg(test)]
 pub(in crate::engine) use file::blocks_of;
 pub(in crate::engine) use file::len_of;
@@ -39,4 +42,10 @@ pub use native::{
 };
 pub(in crate::engine) use process::process_id;
 pub use process::{end_now, reap, signal_process, watch_process};
-pub use thread::{now_nanos, spawn};
+
+/// How long the main thread sleeps at most before it checks for signals: a signal that comes just
+/// before the sleep does not end it.
+pub const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Says which thread is the main one, by its number in Python. Unix knows that by itself.
+pub fn note_main_thread(_number: u64) {}
