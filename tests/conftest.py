@@ -117,6 +117,17 @@ def kind(request):
     return request.param
 
 
+@pytest.fixture(params=ACTORS, ids=str)
+def local_kind(request):
+    """A thread or a process: for what Ray actors cannot do."""
+    return request.param
+
+
+@pytest.fixture(params=ACTORS[:1], ids=str)
+def stream_kind(request):
+    return request.param
+
+
 @pytest.fixture(params=[*ACTORS, RAY, *ORACLES], ids=str)
 def any_kind(request):
     return request.param

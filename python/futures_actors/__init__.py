@@ -10,7 +10,15 @@ runs an actor must not pay for the code that its parent needs.
 
 import os
 
-from ._core import Actor, ProcessActor, ThreadActor, __version__, current_actor
+from ._core import (
+    Actor,
+    CurrentMessage,
+    ProcessActor,
+    ThreadActor,
+    __version__,
+    current_actor,
+    current_message,
+)
 
 TYPE_CHECKING = False  # typing's own takes ten times longer to import than this package
 if TYPE_CHECKING:
@@ -29,10 +37,11 @@ if TYPE_CHECKING:
     from ._pool import ActorPool, PoolRef
     from ._process.forkserver_client import preload
     from ._process.frozen import freeze_support
-    from ._proxy import Proxy
+    from ._proxy import Proxy, StreamProxy
     from ._reference import ActorRef
     from ._start_methods import get_start_method, set_start_method
     from ._stats import Stats
+    from ._stream import ActorStream
     from .process_actor import ProcessActorExecutor
     from .thread_actor import ThreadActorExecutor
 
@@ -45,8 +54,10 @@ __all__ = [
     "ActorInitError",
     "ActorPool",
     "ActorRef",
+    "ActorStream",
     "Answers",
     "BrokenActor",
+    "CurrentMessage",
     "MailboxFull",
     "Options",
     "PoolRef",
@@ -55,10 +66,12 @@ __all__ = [
     "Proxy",
     "RemoteError",
     "Stats",
+    "StreamProxy",
     "ThreadActor",
     "ThreadActorExecutor",
     "__version__",
     "current_actor",
+    "current_message",
     "freeze_support",
     "get_start_method",
     "preload",
@@ -88,6 +101,7 @@ _LATE = {
     "ActorInitError": "_errors",
     "ActorPool": "_pool",
     "ActorRef": "_reference",
+    "ActorStream": "_stream",
     "Answers": "_answers",
     "BrokenActor": "_errors",
     "MailboxFull": "_errors",
@@ -98,6 +112,7 @@ _LATE = {
     "RemoteError": "_errors",
     "RemoteTraceback": "_errors",
     "Stats": "_stats",
+    "StreamProxy": "_proxy",
     "ThreadActorExecutor": "thread_actor",
     "freeze_support": "_process.frozen",
     "get_start_method": "_start_methods",

@@ -4,10 +4,10 @@ This is the reference manual of the classes that the core defines. Its texts are
 `help()` shows; a test holds them equal.
 """
 
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import AsyncIterator, Callable, Generator, Hashable, Iterator
 from threading import Condition
 from types import GenericAlias
-from typing import Any, Final, Generic, NoReturn, SupportsIndex, final
+from typing import Any, Final, Generic, NoReturn, SupportsIndex, final, overload
 
 from typing_extensions import Self, TypeVar, disjoint_base
 
@@ -17,7 +17,8 @@ from ._options import Options
 from ._pool import ActorPool, PoolRef
 from ._reference import ActorRef
 from ._stats import Stats
-from ._types import Answer, Calls, Message, P, Result
+from ._stream import ActorStream
+from ._types import Answer, Calls, Item, Message, P, Result, StreamCalls
 from .process_actor import ProcessActorExecutor
 from .thread_actor import ThreadActorExecutor
 
@@ -25,6 +26,7 @@ __version__: Final[str]
 
 __all__ = [
     "Actor",
+    "CurrentMessage",
     "ExecutorCore",
     "FutureCore",
     "PoolCore",
@@ -35,6 +37,7 @@ __all__ = [
     "RemoteExecutorCore",
     "RoomSeat",
     "ServerExitCodes",
+    "StreamCore",
     "ThreadActor",
     "ThreadExecutorCore",
     "__version__",
@@ -43,6 +46,7 @@ __all__ = [
     "before_fork",
     "check_answer",
     "current_actor",
+    "current_message",
     "drain",
     "dumps",
     "handling",
@@ -295,6 +299,29 @@ class RefCore(Generic[Message, Answer]):
         raises what pickling raises. A message that was accepted and is lost because the actor died
         is logged.
         """
+    @overload
+    def stream(
+        self: RefCore[Message, Iterator[Item]],
+        message: Message,
+        *,
+        ahead: int = 16,
+        timeout: float | None = None,
+    ) -> ActorStream[Item]:
+        """Send a message whose handler yields, and return a stream of what it yields.
+
+        The stream is an iterator, and an async iterator. The handler is a generator function. It
+        runs in the actor, begins when its turn comes, and is never further ahead of the code that
+        iterates than `ahead` items. Use it in a `with` block, whose end ends the generator. This
+        waits for room and raises as `post` does; `timeout` is for that.
+        """
+    @overload
+    def stream(
+        self: RefCore[Message, AsyncIterator[Item]],
+        message: Message,
+        *,
+        ahead: int = 16,
+        timeout: float | None = None,
+    ) -> ActorStream[Item]: ...
     def _wait_for_room(self) -> RoomSeat:
         """For `apost` and `atell`: queue for room, and return the seat in that queue."""
     def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:
@@ -317,6 +344,15 @@ class RefCore(Generic[Message, Answer]):
         """
     def _call_method(self, name: str, /, *args: Any, **kwargs: Any) -> ActorFuture[Any]:
         """For proxies: call the actor's method `name`, in mailbox order, and return the future."""
+    def stream_proxy(self, ahead: int = 16) -> StreamCalls:  # type: ignore[type-var]
+        """Return an object whose method calls are streams: `proxy.name(...)` returns one.
+
+        It is for methods that yield, as `proxy()` is for others. `ahead` is that of `stream`.
+        """
+    def _stream_method(
+        self, ahead: int, name: str, /, *args: Any, **kwargs: Any
+    ) -> ActorStream[Any]:
+        """For stream proxies: call the method `name`, and return the stream of what it yields."""
     def is_alive(self) -> bool:
         """Return whether the actor accepts messages at this moment; it may end in the next."""
     def _is_own(self, number: int) -> bool:
@@ -479,6 +515,13 @@ class FutureCore(Generic[_T]):
 
         True means that `handle` will never see the message. Callbacks run before this returns.
         """
+    def request_cancel(self) -> bool:
+        """Cancel the message if it has not begun, else ask its handler to stop.
+
+        Returns True if the message is cancelled or has been asked, by this call or an earlier one,
+        and False if it had ended. Never waits. A handler sees it by `current_message()`; the future
+        is cancelled if the handler then raises `CancelledError`.
+        """
     def cancelled(self) -> bool:
         """Return whether the message was cancelled."""
     def running(self) -> bool:
@@ -530,6 +573,62 @@ def current_actor() -> ActorRef[Any, Any]:
     functions given to `submit`. Elsewhere it raises `RuntimeError`: in callbacks of futures, and
     in threads that an actor has started. An actor's reference to itself does not keep it alive, but
     one that it has handed to others does.
+    """
+
+@disjoint_base
+class StreamCore(Generic[Item]):
+    """The core of an `ActorStream`."""
+
+    def __new__(cls) -> Self: ...
+    @property
+    def future(self) -> ActorFuture[Any]:
+        """The future of what the generator returns or raises.
+
+        It is cancelled if the stream was closed before that.
+        """
+    def next(self, timeout: float | None = None) -> Item:
+        """Return the next item, and wait for it at most `timeout` seconds.
+
+        Raises `TimeoutError` when they have passed, and `StopIteration` at the end. What the
+        generator has raised is raised once, before that.
+        """
+    def close(self) -> None:
+        """End the generator at its next `yield`, and free the items that were not taken.
+
+        `GeneratorExit` is raised there, so that its `finally` blocks run. Never waits. A generator
+        that has not begun never begins. The end of a `with` block does this, and so does dropping
+        the stream.
+        """
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Item: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def _take(self) -> tuple[Item] | ActorFuture[None] | None:
+        """For `async for`: return `(item,)`, a future of a change, or None at the end."""
+
+@final
+class CurrentMessage:
+    """The message that an actor handles, as its handler sees it. `current_message()` returns it.
+
+    It may be handed to other threads of the actor's process.
+    """
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether `request_cancel()` was called on the message's future since the message began."""
+    def check_cancelled(self) -> None:
+        """Raise `concurrent.futures.CancelledError` if the message was asked to stop.
+
+        If that leaves the handler, the message's future is cancelled.
+        """
+
+def current_message() -> CurrentMessage:
+    """Return the message that this thread handles.
+
+    It works in `handle`, in methods that a proxy calls, and in functions given to `submit`.
+    Elsewhere it raises `RuntimeError`.
     """
 
 def dumps(object: object, what: str) -> bytes:

@@ -7,6 +7,10 @@ from typing import Any
 from ._core import Actor, RefCore
 from ._future import ActorFuture
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._stream import ActorStream
+
 #: What every actor class has from its base: ways to start an actor, which are no messages.
 _OF_THE_CLASS = {name for name in dir(Actor) if name != "handle"}
 
@@ -40,6 +44,9 @@ class Proxy:
                 name=name,
                 obj=self,
             )
+        return self._calls(name)
+
+    def _calls(self, name: str) -> Callable[..., Any]:
         return partial(self._reference._call_method, name)  # noqa: SLF001
 
     def __dir__(self) -> list[str]:
@@ -55,3 +62,25 @@ class Proxy:
     def __repr__(self) -> str:
         """Name the class."""
         return f"<proxy of {self._actor_class.__name__}>"
+
+
+class StreamProxy(Proxy):
+    """Stands for an actor: `proxy.name(...)` returns a stream of what the method `name` yields.
+
+    `stream_proxy()` of an executor or a reference makes it.
+    """
+
+    __slots__ = ("_ahead",)
+
+    def __init__(self, reference: RefCore, actor_class: type, ahead: int) -> None:
+        """Stand for the actor of `reference`; its streams are `ahead` items ahead at most."""
+        super().__init__(reference, actor_class)
+        self._ahead = ahead
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str, /) -> Callable[..., ActorStream[Any]]:  # type: ignore[override]
+            """Return a function that sends a message which streams from the method `name`."""
+
+    def _calls(self, name: str) -> Callable[..., Any]:
+        return partial(self._reference._stream_method, self._ahead, name)  # noqa: SLF001

@@ -12,17 +12,21 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    from ._proxy import Proxy
+    from ._proxy import Proxy, StreamProxy
 
     Message = TypeVar("Message", contravariant=True, default=Any)
     Answer = TypeVar("Answer", covariant=True, default=Any)
     Calls = TypeVar("Calls", default=Proxy)
+    StreamCalls = TypeVar("StreamCalls", default=StreamProxy)
+    Item = TypeVar("Item", covariant=True, default=Any)
 else:
     from typing import TypeVar
 
     Message = TypeVar("Message", contravariant=True)
     Answer = TypeVar("Answer", covariant=True)
     Calls = TypeVar("Calls")
+    StreamCalls = TypeVar("StreamCalls")
+    Item = TypeVar("Item", covariant=True)
 
 P = ParamSpec("P")
 Result = TypeVar("Result")

@@ -11,6 +11,7 @@ pub mod latch;
 pub mod mailbox;
 pub mod room;
 pub mod roster;
+pub mod stream;
 pub mod sync;
 
 #[cfg(not(loom))]

@@ -54,7 +54,10 @@ pub(super) fn check<'py>(
                 "make it a plain def, and run async code in it by asyncio.run",
             )
         }
-        Unfinished::Generator => ("a generator", "return a list of its items instead"),
+        Unfinished::Generator => (
+            "a generator",
+            "ask for it by stream() or stream_proxy(), or return a list of its items",
+        ),
         Unfinished::AsyncGenerator => (
             "an async generator",
             "make it a plain def, collect the items in it by asyncio.run, and return a list",

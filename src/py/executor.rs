@@ -60,6 +60,10 @@ impl ExecutorCore {
         };
         let (py, host) = (slf.py(), Self::host(slf));
         host.shutdown(py, cancel)?;
+        if wait {
+            // Otherwise the actor could wait for this thread, which waits for the actor.
+            host.tally.streams.close_of_this_thread(py);
+        }
         if wait && host.wait(py, deadline)? == Ended::No {
             let (name, seconds) = (&host.name, timeout.unwrap_or_default());
             let text = format!("actor {name} has not ended within {seconds} s; it goes on to end");

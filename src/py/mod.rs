@@ -13,6 +13,8 @@
 //! executor                      an executor's methods
 //! reference/                    what refers to an actor; an executor is a reference, too
 //! host/                         what every executor has: mailbox, room, start, end, counts
+//! stream/                       what a handler yields, item by item
+//! current                       the message that runs in this thread
 //! future/                       cell, condition, callbacks, settling, methods
 //! message/                      a message and its outcome, as data
 //! codec/  actor  answer  options  objects to bytes; the base classes; checks of answers; the options
@@ -23,6 +25,7 @@ mod actor;
 mod answer;
 mod child;
 mod codec;
+mod current;
 mod executor;
 #[cfg(feature = "faults")]
 mod faults;
@@ -35,6 +38,7 @@ mod pool;
 mod process;
 mod reference;
 mod remote;
+mod stream;
 mod thread;
 
 use pyo3::prelude::*;
@@ -46,6 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<actor::Actor>()?;
     module.add_class::<actor::ThreadActor>()?;
     module.add_class::<actor::ProcessActor>()?;
+    module.add_class::<current::CurrentMessage>()?;
     // These have the names of the public classes that extend them, which errors and `help` show.
     module.add(
         "ExecutorCore",
@@ -68,10 +73,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<host::room::RoomSeat>()?;
     module.add_class::<process::start::ServerExitCodes>()?;
     module.add(
+        "StreamCore",
+        module.py().get_type::<stream::core::StreamCore>(),
+    )?;
+    module.add(
         "ThreadExecutorCore",
         module.py().get_type::<thread::ThreadExecutorCore>(),
     )?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
+    module.add_function(wrap_pyfunction!(current::current_message, module)?)?;
     module.add_function(wrap_pyfunction!(child::handling, module)?)?;
     module.add_function(wrap_pyfunction!(child::log_to_parent, module)?)?;
     module.add_function(wrap_pyfunction!(child::serve, module)?)?;

@@ -64,6 +64,12 @@ impl Remote {
 impl Transport for Remote {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
         let py = asked.py();
+        if matches!(wants, Wants::Items(_)) {
+            return Err(PyNotImplementedError::new_err(
+                "a Ray actor cannot stream: have the handler return a list, or ask for the parts one \
+                 by one",
+            ));
+        }
         let (kind, parts) = match asked {
             Asked::Handle(object) => ("message", (object,).into_pyobject(py)?),
             Asked::Call(function, args, kwargs) => {
@@ -138,7 +144,7 @@ impl RemoteExecutorCore {
         let host = Arc::new(Host::new(
             &options,
             mailbox,
-            Arc::new(Tally::new(options.name.clone())),
+            Arc::new(Tally::without_requests(options.name.clone())),
             Box::new(transport),
         ));
         let server = Server {
@@ -218,7 +224,7 @@ fn run(
         let fault = Fault::Lost(Arc::new(error.into_value(py).into_any()));
         let told = sent
             .values()
-            .filter(|(_, wants)| *wants == Wants::Nothing)
+            .filter(|(_, wants)| wants.is_nothing())
             .count();
         let sent = sent.drain().map(|(_, (cell, _))| (cell, Started::Yes));
         host.fail_attached(py, fault.clone(), sent.collect());
@@ -268,7 +274,7 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         } else {
             host.tally.begin(sys::now_nanos());
         }
-        host.finish(py, cell, *wants, opened);
+        host.finish(py, cell, wants, opened);
         sent.remove(&number);
     }
 }
@@ -297,7 +303,7 @@ fn send(
         Ok(_) => {}
         Err(error) if error.is_instance_of::<ActorLost>(py) => return Err(error),
         Err(error) => {
-            host.finish(py, cell, wants, Err(error));
+            host.finish(py, cell, wanted, Err(error));
             sent.remove(&number);
         }
     }

@@ -14,23 +14,30 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use super::answer;
 use super::answer::Called;
+use super::current;
+use super::current::Running;
 use super::executor::ExecutorCore;
 use super::future::{ActorCell, settle};
 use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::imports;
 use super::interpreter::lifecycle::Start;
-use super::interpreter::wait::Attached;
+use super::interpreter::wait::{Attached, wait_for};
 use super::message::fault::{Fault, Force, Stage, Started, log_failure};
+use super::message::items::{Item, Items};
 use super::message::message::Message;
 use super::message::outcome::Outcome;
 use super::message::request::{Asked, Call, Wants};
 use super::message::tally::Tally;
 use super::options::Options;
 use super::reference::own;
+use super::stream;
+use super::stream::run::{Ended, Sink};
 use crate::engine::handoff::Awaited;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::mailbox::{Mailbox, Take};
+use crate::engine::room::Wake;
 use crate::engine::roster::Turns;
+use crate::engine::stream::Space;
 use crate::engine::sys;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Left;
@@ -154,7 +161,8 @@ struct Server {
     source: Source,
     /// Until the object is there.
     constructor: Option<Constructor>,
-    /// The message that it has begun on and that has not ended.
+    /// The message that it has begun on and that has not ended. While its handler runs, `current` has
+    /// it.
     begun: Option<Arc<ActorCell>>,
     /// The one that it has taken out of the mailbox to begin on when that has ended.
     next: Option<Arc<ActorCell>>,
@@ -167,6 +175,7 @@ impl Serve for Server {
 
     fn abandon(&mut self, host: &Arc<Host>) {
         host.tally.idle();
+        self.take_back();
         let begun = self.begun.take().map(|cell| (cell, Started::Yes));
         let next = self.next.take().map(|cell| (cell, Started::No));
         host.fail_by_panic(begun.into_iter().chain(next).collect());
@@ -261,15 +270,30 @@ impl Server {
             }
             self.begun = self.next.take();
             let Some(cell) = &self.begun else { return };
-            if let Some(Message::Call(asked, wants)) = settle::begin(cell) {
-                host.tally.begin(attached.now());
-                // The message is gone before its future ends, and the answer goes with it.
-                let ended = call(actor, &host.name, asked);
-                host.tally.idle();
-                given = Some(host.outcome(py, wants, ended));
-            } else {
+            let Some(Message::Call(asked, wants)) = settle::begin(cell) else {
                 self.begun = None;
+                continue;
+            };
+            host.tally.begin(attached.now());
+            if let Some(cell) = self.begun.take() {
+                current::begin(Running::Here(cell));
             }
+            // The message is gone before its future ends, and the answer goes with it.
+            let ended = handle(actor, &host.name, asked, &wants);
+            self.take_back();
+            host.tally.idle();
+            let was_asked = self.begun.as_ref().is_some_and(|cell| cell.was_asked());
+            given = Some(match ended {
+                Ended::By(ended) => host.outcome(py, &wants, was_asked, ended),
+                Ended::Closed => host.stopped(),
+            });
+        }
+    }
+
+    /// Takes back the message that has run in this thread, which was in `current` meanwhile.
+    fn take_back(&mut self) {
+        if let Some(Running::Here(cell)) = current::end() {
+            self.begun = Some(cell);
         }
     }
 
@@ -369,25 +393,73 @@ pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-/// Calls what a message asks for.
-fn call<'py>(actor: &Bound<'py, PyAny>, name: &str, call: Call) -> PyResult<Bound<'py, PyAny>> {
+/// Handles a message: calls what it asks for, and runs the generator if it is a stream.
+fn handle<'py>(actor: &Bound<'py, PyAny>, name: &str, asked: Call, wants: &Wants) -> Ended<'py> {
+    let Wants::Items(items) = wants else {
+        return Ended::By(call(actor, asked, |called, answer| {
+            answer::check(name, called, answer)
+        }));
+    };
+    current::close_on_request(items);
+    let generator = call(actor, asked, |called, answer| {
+        stream::run::check(name, called, answer)
+    });
+    match generator {
+        Ok(generator) => stream::run::run(name, &generator, &mut Local(items)),
+        Err(error) => Ended::By(Err(error)),
+    }
+}
+
+/// Calls what a message asks for, and has `check` look at the answer.
+fn call<'py, T>(
+    actor: &Bound<'py, PyAny>,
+    call: Call,
+    check: impl FnOnce(&Called<'_, 'py>, Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<T> {
     let py = actor.py();
     match call {
         Call::Handle(object) => {
             let answer = actor.call_method1(intern!(py, "handle"), (object.into_bound(py),))?;
-            answer::check(name, &Called::Handle, answer)
+            check(&Called::Handle, answer)
         }
         Call::Function(function, args, kwargs) => {
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
             let function = function.into_bound(py);
             let answer = function.call(args.into_bound(py), kwargs.as_ref())?;
-            answer::check(name, &Called::Function, answer)
+            check(&Called::Function, answer)
         }
         Call::Method(method, args, kwargs) => {
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
             let method = method.bind(py);
             let answer = actor.call_method(method, args.into_bound(py), kwargs.as_ref())?;
-            answer::check(name, &Called::Method(method), answer)
+            check(&Called::Method(method), answer)
         }
+    }
+}
+
+/// The items of a stream go to takers in this process.
+struct Local<'a>(&'a Items);
+
+impl<'py> Sink<'py> for Local<'_> {
+    fn wait_for_room(&mut self, py: Python<'py>) -> PyResult<bool> {
+        loop {
+            let latch = OnceCell::<Arc<Latch>>::new();
+            let waiter = || Arc::clone(latch.get_or_init(Arc::default)) as Arc<dyn Wake>;
+            match (self.0.space(waiter), latch.get()) {
+                (Space::Free, _) => return Ok(true),
+                (Space::Closed, _) => return Ok(false),
+                (Space::Full, latch) => {
+                    if let Some(latch) = latch {
+                        wait_for(py, latch, None)?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, item: Bound<'py, PyAny>) -> PyResult<()> {
+        // If it is not wanted any more, it is dropped.
+        drop(self.0.put(Item::Object(item.unbind())));
+        Ok(())
     }
 }

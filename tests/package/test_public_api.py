@@ -117,7 +117,7 @@ def test_the_base_executor_has_every_method_of_executors_and_refuses_to_work():
         if name == "shutdown":  # as that of `concurrent.futures.Executor`
             assert method() is None
             continue
-        arguments = (len,) if name in ("post", "tell", "submit") else ()
+        arguments = (len,) if name in ("post", "tell", "stream", "submit") else ()
         with pytest.raises(NotImplementedError, match="use ProcessActorExecutor or Thread"):
             method(*arguments)
 

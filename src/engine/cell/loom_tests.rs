@@ -16,6 +16,19 @@ impl Claimable for u8 {
     fn has_begun(&self) -> bool {
         false
     }
+
+    fn ask(&self) -> bool {
+        false
+    }
+}
+
+/// An outcome that is a cancellation.
+const STOPPED: u8 = u8::MAX;
+
+impl Ending for u8 {
+    fn is_cancellation(&self) -> bool {
+        *self == STOPPED
+    }
 }
 
 fn posted() -> Arc<TestCell> {
@@ -43,6 +56,48 @@ fn loom_begin_or_cancel_but_not_both() {
         let handled = actor.join().unwrap();
         assert!(handled != cancelled);
         assert!(cell.phase().is_done());
+    });
+}
+
+/// A thread asks while the engine leaves what to do then, and a third ends the message.
+#[test]
+fn loom_the_engine_hears_of_a_request_once() {
+    loom::model(|| {
+        let cell = posted();
+        let _ = cell.begin();
+        let heard = Arc::new(AtomicUsize::new(0));
+        let asker = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || cell.request())
+        };
+        let count = Arc::clone(&heard);
+        cell.on_request(move || _ = count.fetch_add(1, Ordering::SeqCst));
+        let asked = asker.join().unwrap();
+        assert!(asked && cell.was_asked());
+        assert!(cell.request());
+        assert_eq!(heard.load(Ordering::SeqCst), 1);
+        assert_eq!(cell.settle(STOPPED, Hold::Nothing), Settle::Settled(None));
+        assert!(cell.phase().is_cancelled());
+    });
+}
+
+/// A request that comes while the message ends is refused, or the engine has heard of it.
+#[test]
+fn loom_a_request_is_heard_or_refused() {
+    loom::model(|| {
+        let cell = posted();
+        let _ = cell.begin();
+        let asker = {
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || cell.request())
+        };
+        let was_asked = cell.was_asked();
+        let outcome = if was_asked { STOPPED } else { 5 };
+        assert_eq!(cell.settle(outcome, Hold::Nothing), Settle::Settled(None));
+        let asked = asker.join().unwrap();
+        assert!(asked || !was_asked);
+        assert_eq!(cell.was_asked(), asked);
+        assert!(!cell.request());
     });
 }
 

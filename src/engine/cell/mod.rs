@@ -16,8 +16,9 @@ use loom::sync::{Mutex, MutexGuard};
 use std::sync::{Mutex, MutexGuard};
 
 use self::state::State;
-pub use self::state::{Claimable, Origin, Phase};
+pub use self::state::{Claimable, Ending, Origin, Phase};
 use super::latch::Latch;
+use super::sync::{AtomicBool, Ordering};
 
 /// What [`Cell::on_end`] is given.
 type Watcher<M, R, W> = Box<dyn FnOnce(&Cell<M, R, W>) + Send>;
@@ -111,6 +112,8 @@ pub struct Cell<M, R, W> {
     /// that `done` has woken can wait for this to give the callbacks a head start, but only for a
     /// limited time: a callback may itself wait for that thread.
     served: Latch,
+    /// Whether it has been asked to stop while it ran. Set under the lock, and stays.
+    asked: AtomicBool,
 }
 
 impl<M, R, W> Default for Cell<M, R, W> {
@@ -126,11 +129,12 @@ impl<M, R, W> Default for Cell<M, R, W> {
             }),
             done: Latch::default(),
             served: Latch::default(),
+            asked: AtomicBool::new(false),
         }
     }
 }
 
-impl<M: Claimable, R, W> Cell<M, R, W> {
+impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
     fn lock(&self) -> MutexGuard<'_, Inner<M, R, W>> {
         // No code that can panic runs under the lock, so poison can be ignored.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -175,7 +179,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         match &mut inner.state {
             State::Pending(message @ Some(_)) => {
                 let message = message.take();
-                inner.state = State::Running;
+                inner.state = State::Running(None);
                 message.map_or(Begin::Gone, Begin::Message)
             }
             _ => Begin::Gone,
@@ -207,7 +211,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         }
     }
 
-    /// Pending | Running -> Finished, by any thread.
+    /// Pending | Running -> Finished or Stopped, by any thread.
     pub fn settle(&self, outcome: R, hold: Hold) -> Settle<R, W> {
         let mut inner = self.lock();
         if inner.state.phase().is_done() {
@@ -219,7 +223,12 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         if inner.condition_exposed && hold != Hold::Condition {
             return Settle::NeedsCondition(outcome);
         }
-        let before = std::mem::replace(&mut inner.state, State::Finished(outcome));
+        let next = if outcome.is_cancellation() {
+            State::Stopped
+        } else {
+            State::Finished(outcome)
+        };
+        let before = std::mem::replace(&mut inner.state, next);
         let (watch, watchers) = (inner.watch.take(), inner.watchers.take());
         drop(inner);
         self.announce(watch.as_deref(), watchers);
@@ -236,7 +245,7 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
             State::Pending(Some(message)) if !message.withdraw() => return Cancel::TooLate,
             State::Pending(message) => message.take(),
             State::Cancelled | State::Notified => return Cancel::Already,
-            State::Running | State::Finished(_) => return Cancel::TooLate,
+            State::Running(_) | State::Stopped | State::Finished(_) => return Cancel::TooLate,
         };
         inner.state = if inner.posted {
             State::Notified
@@ -249,13 +258,48 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
         Cancel::Cancelled { message, watch }
     }
 
+    /// Asks a message that runs to stop, by any thread, as often as it likes. False: it does not run.
+    /// Runs what the engine has left for that, without the lock.
+    pub fn request(&self) -> bool {
+        let mut inner = self.lock();
+        let hook = match &mut inner.state {
+            State::Running(hook) => hook.take(),
+            State::Pending(Some(message)) if message.ask() => None,
+            _ => return false,
+        };
+        self.asked.store(true, Ordering::SeqCst);
+        drop(inner);
+        if let Some(hook) = hook {
+            hook();
+        }
+        true
+    }
+
+    /// Runs `hook` when the message, which runs, is asked to stop: once, by the thread that asks and
+    /// without the lock; or now, if it was asked before. For the engine that has begun the message.
+    /// `hook` must be quick.
+    pub fn on_request(&self, hook: impl FnOnce() + Send + 'static) {
+        let mut inner = self.lock();
+        if self.was_asked() {
+            drop(inner);
+            hook();
+        } else if let State::Running(slot) = &mut inner.state {
+            *slot = Some(Box::new(hook));
+        }
+    }
+
+    /// Whether it has been asked to stop while it ran. It stays so.
+    pub fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
+
     /// Pending -> Running or Cancelled -> Notified: what `set_running_or_notify_cancel` asks for.
     /// Returns the phase it found; any other phase than these two is left as it is.
     pub fn advance(&self) -> Phase {
         let mut inner = self.lock();
         let found = inner.state.phase();
         let next = match found {
-            Phase::Pending => State::Running,
+            Phase::Pending => State::Running(None),
             Phase::Cancelled => State::Notified,
             _ => return found,
         };
@@ -353,9 +397,10 @@ impl<M: Claimable, R, W> Cell<M, R, W> {
     pub fn force(&self, phase: Phase, outcome: impl FnOnce() -> R) -> Option<R> {
         let next = match phase {
             Phase::Pending => State::Pending(None),
-            Phase::Running => State::Running,
+            Phase::Running => State::Running(None),
             Phase::Cancelled => State::Cancelled,
             Phase::Notified => State::Notified,
+            Phase::Stopped => State::Stopped,
             Phase::Finished => State::Finished(outcome()),
         };
         let mut inner = self.lock();

@@ -7,7 +7,19 @@ pub trait Claimable {
 
     /// Whether it has begun.
     fn has_begun(&self) -> bool;
+
+    /// Asks it to stop, if it has begun elsewhere and has not ended. Returns whether it did.
+    fn ask(&self) -> bool;
 }
+
+/// How a message ended.
+pub trait Ending {
+    /// Whether it was asked to stop, and has done so.
+    fn is_cancellation(&self) -> bool;
+}
+
+/// What an engine does when a message that runs is asked to stop.
+pub(super) type OnRequest = Box<dyn FnOnce() + Send>;
 
 /// Where a message is in its life.
 ///
@@ -17,6 +29,9 @@ pub trait Claimable {
 ///    │ └──────────────settle────────────────┘     (the actor died, or it was never posted)
 ///    └──cancel──▶ Cancelled ──notify──▶ Notified  (posted: both at once)
 /// ```
+///
+/// A message that runs can be asked to stop. If it then ends as a cancelled one, `settle` leads to
+/// `Stopped` instead of `Finished`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Pending,
@@ -25,6 +40,8 @@ pub enum Phase {
     Cancelled,
     /// Cancelled, and all waiters have been told.
     Notified,
+    /// It had begun, was asked to stop, and did. All waiters have been told.
+    Stopped,
     Finished,
 }
 
@@ -34,7 +51,7 @@ impl Phase {
     }
 
     pub fn is_cancelled(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Notified)
+        matches!(self, Self::Cancelled | Self::Notified | Self::Stopped)
     }
 }
 
@@ -42,9 +59,11 @@ impl Phase {
 pub(super) enum State<M, R> {
     /// `None` until a message is posted, if ever.
     Pending(Option<M>),
-    Running,
+    /// With what to do when it is asked to stop.
+    Running(Option<OnRequest>),
     Cancelled,
     Notified,
+    Stopped,
     Finished(R),
 }
 
@@ -53,9 +72,10 @@ impl<M: Claimable, R> State<M, R> {
         match self {
             Self::Pending(Some(message)) if message.has_begun() => Phase::Running,
             Self::Pending(_) => Phase::Pending,
-            Self::Running => Phase::Running,
+            Self::Running(_) => Phase::Running,
             Self::Cancelled => Phase::Cancelled,
             Self::Notified => Phase::Notified,
+            Self::Stopped => Phase::Stopped,
             Self::Finished(_) => Phase::Finished,
         }
     }

@@ -14,6 +14,19 @@ impl Claimable for &'static str {
     fn has_begun(&self) -> bool {
         *self == "begun elsewhere"
     }
+
+    fn ask(&self) -> bool {
+        *self == "begun elsewhere"
+    }
+}
+
+/// An outcome that is a cancellation.
+const STOPPED: u32 = u32::MAX;
+
+impl Ending for u32 {
+    fn is_cancellation(&self) -> bool {
+        *self == STOPPED
+    }
 }
 
 fn cell_in(phase: Phase) -> TestCell {
@@ -26,23 +39,25 @@ fn cell_in(phase: Phase) -> TestCell {
     cell
 }
 
-const PHASES: [Phase; 5] = [
+const PHASES: [Phase; 6] = [
     Phase::Pending,
     Phase::Running,
     Phase::Cancelled,
     Phase::Notified,
+    Phase::Stopped,
     Phase::Finished,
 ];
 
 #[test]
 fn every_event_in_every_phase() {
-    use Phase::{Cancelled, Finished, Notified, Pending, Running};
+    use Phase::{Cancelled, Finished, Notified, Pending, Running, Stopped};
     // phase, then the phase after: begin, settle, cancel, advance
     let table = [
         (Pending, Running, Finished, Notified, Running),
         (Running, Running, Finished, Running, Running),
         (Cancelled, Cancelled, Cancelled, Cancelled, Notified),
         (Notified, Notified, Notified, Notified, Notified),
+        (Stopped, Stopped, Stopped, Stopped, Stopped),
         (Finished, Finished, Finished, Finished, Finished),
     ];
     for (phase, begun, settled, cancelled, advanced) in table {
@@ -62,15 +77,47 @@ fn every_event_in_every_phase() {
                 watch: None,
             },
             Cancelled | Notified => Cancel::Already,
-            Running | Finished => Cancel::TooLate,
+            Running | Stopped | Finished => Cancel::TooLate,
         };
         assert_eq!(cell.cancel(Hold::Nothing), expected);
         assert_eq!(cell.phase(), cancelled);
 
         let cell = cell_in(phase);
+        assert_eq!(cell.request(), phase == Running);
+        assert_eq!(cell.was_asked(), phase == Running);
+        assert_eq!(cell.phase(), phase);
+
+        let cell = cell_in(phase);
         assert_eq!(cell.advance(), phase);
         assert_eq!(cell.phase(), advanced);
     }
+}
+
+#[test]
+fn a_message_that_was_asked_ends_as_a_cancelled_one_or_not() {
+    let cell = cell_in(Phase::Running);
+    assert!(cell.request() && cell.request());
+    assert_eq!(cell.settle(5, Hold::Nothing), Settle::Settled(None));
+    assert_eq!(cell.phase(), Phase::Finished);
+    assert!(!cell.request() && cell.was_asked());
+
+    let cell = cell_in(Phase::Running);
+    assert!(cell.request());
+    assert_eq!(cell.settle(STOPPED, Hold::Nothing), Settle::Settled(None));
+    assert_eq!(cell.phase(), Phase::Stopped);
+    assert!(cell.phase().is_cancelled() && cell.done().is_set());
+    assert_eq!(cell.outcome(|_| ()), None);
+    // It had begun.
+    assert_eq!(cell.cancel(Hold::Nothing), Cancel::TooLate);
+    assert!(!cell.request());
+}
+
+#[test]
+fn a_message_that_has_begun_elsewhere_is_asked_there() {
+    let cell = cell_in(Phase::Pending);
+    assert!(!cell.request());
+    cell.exchange(|_| ("begun elsewhere", ()));
+    assert!(cell.request() && cell.was_asked());
 }
 
 #[test]

@@ -8,9 +8,13 @@
 //! ```text
 //!           offer (parent)            claim (child)            finish (child)
 //!  (other) ───────────────▶ QUEUED ──────────────────▶ STARTED ───────────────▶ HANDLED
+//!                              │                          └───▶ ASKED ─────────────┘
+//!                              │                         ask (parent)
 //!                              └──────────────────────▶ CANCELLED
 //!                                    withdraw (parent)
 //! ```
+//!
+//! `ask` asks the child to stop what it has begun. The child's code looks at the word when it likes.
 //!
 //! # Sequence numbers
 //! The low bits of a number say which slot is the message's, the others how often the slot has been
@@ -45,6 +49,7 @@ const QUEUED: u64 = 1;
 const STARTED: u64 = 2;
 const CANCELLED: u64 = 3;
 const HANDLED: u64 = 4;
+const ASKED: u64 = 5;
 
 const STATE_BITS: u32 = 3;
 
@@ -92,13 +97,17 @@ impl<W: Deref<Target = [AtomicU64]>> Claims<W> {
         states.iter().any(|state| found == word(sequence, *state))
     }
 
+    /// `from` -> `to`. Returns whether this call did it.
+    fn exchange(&self, sequence: u64, from: u64, to: u64) -> bool {
+        let (from, to) = (word(sequence, from), word(sequence, to));
+        self.slot(sequence)
+            .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
     /// QUEUED -> `state`. Returns whether this call did it.
     fn take(&self, sequence: u64, state: u64) -> bool {
-        let queued = word(sequence, QUEUED);
-        let taken = word(sequence, state);
-        self.slot(sequence)
-            .compare_exchange(queued, taken, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok()
+        self.exchange(sequence, QUEUED, state)
     }
 
     /// Makes the message claimable. The parent calls it before it sends the message, when the
@@ -126,9 +135,21 @@ impl<W: Deref<Target = [AtomicU64]>> Claims<W> {
             .store(word(sequence, HANDLED), Ordering::SeqCst);
     }
 
+    /// The parent calls it to ask the child to stop: true if the child has begun the message, and
+    /// the parent has no answer yet. For no message of `tell`.
+    #[must_use]
+    pub fn ask(&self, sequence: u64) -> bool {
+        self.exchange(sequence, STARTED, ASKED) || self.was_asked(sequence)
+    }
+
+    /// Whether the child has begun it and was asked to stop it.
+    pub fn was_asked(&self, sequence: u64) -> bool {
+        self.is_in(sequence, &[ASKED])
+    }
+
     /// Whether the child has begun it. This is exact even after the child's death.
     pub fn has_started(&self, sequence: u64) -> bool {
-        self.is_in(sequence, &[STARTED, HANDLED])
+        self.is_in(sequence, &[STARTED, ASKED, HANDLED])
     }
 
     /// Whether the child has called `finish`. This is exact even after the child's death.
@@ -154,7 +175,9 @@ mod tests {
         claims.offer(7);
         assert!(!claims.has_started(7));
         assert!(claims.claim(7));
-        assert!(claims.has_started(7));
+        assert!(claims.has_started(7) && !claims.was_asked(7));
+        assert!(claims.ask(7) && claims.was_asked(7) && claims.has_started(7));
+        assert!(claims.ask(7), "again");
         assert!(!claims.claim(7));
         assert!(!claims.withdraw(7));
         assert!(!claims.has_handled(7));
@@ -163,7 +186,9 @@ mod tests {
         assert!(!claims.claim(7));
         assert!(!claims.withdraw(7));
         claims.offer(8);
+        assert!(!claims.ask(8) && !claims.was_asked(8));
         assert!(claims.withdraw(8));
+        assert!(!claims.ask(8));
         assert!(!claims.has_started(8));
         assert!(!claims.withdraw(8));
         assert!(!claims.claim(8));
@@ -178,7 +203,7 @@ mod tests {
         claims.finish(7);
         claims.offer(later);
         assert!(!claims.has_started(7) && !claims.has_handled(7));
-        assert!(!claims.withdraw(7));
+        assert!(!claims.withdraw(7) && !claims.ask(7));
         assert!(!claims.claim(7));
         assert!(claims.claim(later));
     }
@@ -259,6 +284,33 @@ mod loom_tests {
             assert!(claimed != withdrawn);
             assert_eq!(claims.has_started(1), claimed);
             assert!(claimed || !started_before);
+        });
+    }
+
+    /// Two threads of the parent ask, while the child claims.
+    #[test]
+    fn loom_what_has_begun_is_asked_and_stays_begun() {
+        loom::model(|| {
+            let words: Vec<AtomicU64> = (0..CLAIMS).map(|_| AtomicU64::new(0)).collect();
+            let claims = Arc::new(Claims::new(words));
+            claims.offer(1);
+            let child = {
+                let claims = Arc::clone(&claims);
+                thread::spawn(move || {
+                    assert!(claims.claim(1));
+                    claims.was_asked(1)
+                })
+            };
+            let other = {
+                let claims = Arc::clone(&claims);
+                thread::spawn(move || claims.ask(1))
+            };
+            let asked = claims.ask(1);
+            let also = other.join().unwrap();
+            let seen = child.join().unwrap();
+            assert!(claims.has_started(1) && !claims.has_handled(1));
+            assert_eq!(claims.was_asked(1), asked || also);
+            assert!(asked || also || !seen);
         });
     }
 

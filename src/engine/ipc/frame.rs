@@ -55,10 +55,12 @@ pub enum Kind {
     /// To the parent, now and then: these messages of `tell` have been handled. The body lists their
     /// numbers; the frame's own is 0. See [`encode_done`].
     Done = 22,
+    /// To the parent: the message was asked to stop, and has.
+    Stopped = 23,
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Start,
         Self::Message,
         Self::Call,
@@ -74,6 +76,7 @@ impl Kind {
         Self::Log,
         Self::Begun,
         Self::Done,
+        Self::Stopped,
     ];
 
     /// Whether it is a message that was sent by `tell`.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::cell::{Cell, Claimable};
+use super::cell::{Cell, Claimable, Ending};
 use super::latch::Latch;
 use super::sync::Mutex;
 
@@ -72,7 +72,7 @@ impl Pending for Latch {
     }
 }
 
-impl<M: Claimable, R, W> Pending for Cell<M, R, W>
+impl<M: Claimable, R: Ending, W> Pending for Cell<M, R, W>
 where
     Self: Send + Sync,
 {

@@ -16,6 +16,7 @@ use crate::py::answer::Called;
 use crate::py::codec::body;
 use crate::py::codec::body::{Body, Source};
 use crate::py::codec::pickle::What;
+use crate::py::current;
 use crate::py::message::fault::{log_failure, log_told};
 use crate::py::thread::on_stop;
 
@@ -81,7 +82,7 @@ impl<'py> Callee<'py> {
                 renumber(&mut frame, Kind::Answer, sequence);
                 Ok(Some(frame))
             }
-            Err(error) => Ok(Some(self.encode_error(py, error, sequence)?)),
+            Err(error) => Ok(Some(self.encode_failure(py, error, sequence)?)),
         }
     }
 
@@ -107,6 +108,15 @@ impl<'py> Callee<'py> {
                 answer::check(name, &Called::Handle, answer)
             }
         }
+    }
+
+    /// Encodes what the handler has raised, or that it has stopped as it was asked to.
+    fn encode_failure(&self, py: Python<'py>, error: PyErr, sequence: u64) -> PyResult<Vec<u8>> {
+        let was_asked = self.region.claims().was_asked(sequence);
+        if was_asked && current::is_cancellation(py, &error) {
+            return Ok(encode(Kind::Stopped, sequence, b""));
+        }
+        self.encode_error(py, error, sequence)
     }
 
     fn encode_error(&self, py: Python<'py>, error: PyErr, sequence: u64) -> PyResult<Vec<u8>> {

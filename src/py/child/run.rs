@@ -17,6 +17,8 @@ use crate::engine::ipc::region::Region;
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::codec::pickle;
+use crate::py::current;
+use crate::py::current::{Claimed, Running};
 use crate::py::interpreter::lifecycle::Loading;
 use crate::py::interpreter::wait::Attached;
 use crate::py::message::fault::Stage;
@@ -88,7 +90,10 @@ impl<'py> ChildLoop<'py> {
                     self.send(py, begun, haste(next.as_ref()))?;
                 }
                 self.region.since().store(attached.now(), Ordering::Relaxed);
+                let claimed = Claimed::new(&self.region, sequence);
+                current::begin(Running::InChild(claimed));
                 let answer = callee.answer(py, frame)?;
+                drop(current::end());
                 self.region.since().store(0, Ordering::Relaxed);
                 answer
             } else {

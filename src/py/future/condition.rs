@@ -123,7 +123,7 @@ pub(super) fn state_name(phase: Phase) -> &'static str {
         Phase::Pending => "PENDING",
         Phase::Running => "RUNNING",
         Phase::Cancelled => "CANCELLED",
-        Phase::Notified => "CANCELLED_AND_NOTIFIED",
+        Phase::Notified | Phase::Stopped => "CANCELLED_AND_NOTIFIED",
         Phase::Finished => "FINISHED",
     }
 }

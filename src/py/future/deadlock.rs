@@ -1,15 +1,20 @@
 //! Waiting in the thread of an actor: a wait that would never end is refused.
 //!
 //! An actor handles no message while its thread waits. So a wait for the same actor raises at once, and
-//! one in a circle of actors once it has lasted for a moment. Waits in other threads are not looked at.
+//! one in a circle of actors once it has lasted for a moment. Waits in other threads are not looked at,
+//! but for those behind a stream from which only the waiting thread takes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use crate::engine::latch::Latch;
 use crate::engine::waits::{self, Circle, How, Node, Pending, WAITS};
+use crate::py::interpreter::imports::ActorDeadlock;
+use crate::py::interpreter::wait::wait_for;
 use crate::py::message::fault::Unending;
+use crate::py::message::tally::Tally;
 
 /// How long a wait lasts before it is looked at: most are over sooner, and cost nothing.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -49,4 +54,42 @@ pub(in crate::py) fn refuse_own(target: &Arc<Node>, what: Unending) -> PyResult<
         return Err(what.error(&circle));
     }
     Ok(())
+}
+
+/// How often a thread that takes from a stream looks whether it waits for itself.
+const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Like `wait_for`, for what the actor that `tally` belongs to must do. An error is `ActorDeadlock` if
+/// that actor does nothing else until this very thread takes from one of its streams.
+pub(in crate::py) fn wait_unless_stuck(
+    py: Python<'_>,
+    latch: &Latch,
+    tally: &Tally,
+    deadline: Option<Instant>,
+) -> PyResult<bool> {
+    if !tally.streams.has_of_this_thread() {
+        return wait_for(py, latch, deadline);
+    }
+    let mut before = None;
+    loop {
+        let check = Instant::now() + STUCK_CHECK_INTERVAL;
+        let until = deadline.map_or(check, |deadline| deadline.min(check));
+        if wait_for(py, latch, Some(until))? {
+            return Ok(true);
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Ok(false);
+        }
+        let stuck = tally.streams.waits_for_this_thread();
+        match &stuck {
+            Some((name, _)) if stuck == before && !latch.is_set() => {
+                let text = format!(
+                    "this would wait for ever: actor {name} streams to this thread, and does nothing \
+                     else until this thread takes the items or closes the stream"
+                );
+                return Err(ActorDeadlock::new_err((text, (name.clone(),))));
+            }
+            _ => before = stuck,
+        }
+    }
 }

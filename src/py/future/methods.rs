@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -77,6 +77,32 @@ impl FutureCore {
             return Ok(slf.get().cancelled());
         }
         Self::cancel_cell(slf)
+    }
+
+    /// Cancel the message if it has not begun, else ask its handler to stop.
+    ///
+    /// Returns True if the message is cancelled or has been asked, by this call or an earlier one,
+    /// and False if it had ended. Never waits. A handler sees it by `current_message()`; the future
+    /// is cancelled if the handler then raises `CancelledError`.
+    fn request_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        if slf.get().is_forked() {
+            return Ok(slf.get().cancelled());
+        }
+        let this = slf.get();
+        if let Some(items) = this.cell.message(|message| message.items()).flatten() {
+            // For a stream it is `close()`, also before it has begun.
+            drop(items.close());
+        }
+        if Self::cancel_cell(slf)? {
+            return Ok(true);
+        }
+        if this.phase() == Phase::Running && this.tally().is_some_and(|t| t.refuses_requests()) {
+            return Err(PyNotImplementedError::new_err(
+                "a message that a Ray actor has begun cannot be asked to stop: let its handler look \
+                 for a reason to stop that is part of the message",
+            ));
+        }
+        Ok(this.cell.request())
     }
 
     /// Return whether the message was cancelled.
@@ -217,7 +243,7 @@ impl FutureCore {
         Ok(match slf.get().opened(py)? {
             None => {
                 let state = match phase {
-                    Phase::Notified => "cancelled".to_owned(),
+                    Phase::Notified | Phase::Stopped => "cancelled".to_owned(),
                     phase => state_name(phase).to_lowercase(),
                 };
                 format!("{head} state={state}>")

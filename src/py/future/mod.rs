@@ -8,9 +8,11 @@ mod core;
 pub(super) mod deadlock;
 mod methods;
 pub(super) mod settle;
-mod waiting;
+pub(super) mod waiting;
 
 pub(super) use super::future::core::ActorCell;
 pub(super) use super::future::core::FutureCore;
 pub(super) use super::future::core::new_future;
 pub(super) use super::future::core::new_posted;
+pub(super) use super::future::core::resume_io_thread;
+pub(super) use super::future::settle::WakesFuture;

@@ -3,12 +3,15 @@
 //! Once the end of a message has started, it is carried out, even if signal handlers, waiters or
 //! callbacks raise in the meantime. A caller of these functions must not hold a lock.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 
 use super::callbacks::{Runner, serve};
 use super::condition::Condition;
 use super::core::{ActorCell, FutureCore, Watch, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
+use crate::engine::room::Wake;
 use crate::engine::sys;
 use crate::py::interpreter::wait;
 use crate::py::message::message::Message;
@@ -80,6 +83,26 @@ pub(in crate::py) fn cancel(
             Some(future) => FutureCore::cancel_cell(&future),
             None => Ok(false),
         },
+    }
+}
+
+/// Cancels a message that has not begun, or asks it to stop. Returns whether it is cancelled or has been
+/// asked. If a callback or a signal handler raises, that error is returned afterwards.
+pub(in crate::py) fn request(
+    py: Python<'_>,
+    cell: &ActorCell,
+    tally: Option<&Tally>,
+) -> PyResult<bool> {
+    Ok(cancel(py, cell, tally)? || cell.request())
+}
+
+/// Ends a future that waits for nothing but to be woken.
+pub(in crate::py) struct WakesFuture(pub(in crate::py) Arc<ActorCell>);
+
+impl Wake for WakesFuture {
+    fn wake(&self) {
+        // If the future is cancelled, this does nothing.
+        settle(&self.0, Outcome::Nothing);
     }
 }
 
@@ -163,6 +186,7 @@ impl FutureCore {
             Outcome::Raised(_) | Outcome::Sealed(Sealed::Error(_) | Sealed::Fault(_)) => {
                 "add_exception"
             }
+            Outcome::Stopped => "add_cancelled",
             _ => "add_result",
         };
         Self::end_exposed(slf, |condition| {

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use super::callbacks::let_callbacks_go_first;
 use super::condition::Condition;
 use super::core::FutureCore;
-use super::deadlock::wait_for_actor;
+use super::deadlock::{wait_for_actor, wait_unless_stuck};
 use crate::py::interpreter::wait::{wait_for, wait_for_answer};
 use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
 use crate::py::message::fault::Unending;
@@ -43,10 +43,17 @@ impl FutureCore {
             return Self::wait_by_condition(slf, condition, deadline);
         }
         let is_cooperative = cooperative::is_needed(py)?;
+        let has_stream = this.tally().is_some_and(|t| t.streams.has_of_this_thread());
         let is_done = match this.tally() {
             Some(tally) if !is_cooperative => {
                 let pending = || Arc::clone(&this.cell) as _;
-                let wait = |deadline| this.wait_for_answer(py, tally, deadline);
+                let wait = |deadline| {
+                    if has_stream {
+                        this.resume_io_thread(py);
+                        return wait_unless_stuck(py, this.cell.done(), tally, deadline);
+                    }
+                    this.wait_for_answer(py, tally, deadline)
+                };
                 wait_for_actor(&tally.node, pending, deadline, Unending::Answer, wait)?
             }
             _ => {

@@ -20,7 +20,7 @@ use crate::py::future;
 use crate::py::future::ActorCell;
 use crate::py::interpreter::imports;
 use crate::py::message::message::Message;
-use crate::py::message::request::Asked;
+use crate::py::message::request::{Asked, Wants};
 
 /// The event loop that runs in the calling thread.
 pub(super) fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
@@ -86,13 +86,14 @@ impl Host {
     pub(super) fn accept_later<'py>(
         self: &Arc<Self>,
         asked: Asked<'_, 'py>,
+        wants: Wants,
         room: &Arc<Room>,
         deadline: Option<Instant>,
         running: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
         let (future, cell) = future::new_posted(py, &self.tally)?;
-        let Some(message) = self.pack(asked, &cell)? else {
+        let Some(message) = self.pack(asked, wants, &cell)? else {
             return Ok(future);
         };
         let entering = Arc::new(Entering {

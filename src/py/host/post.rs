@@ -8,14 +8,17 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use crate::engine::room::Permit;
+use crate::py::current;
 use crate::py::future;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::lifecycle;
 use crate::py::message::fault::{Started, log_told, shut_down, to_error};
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
 use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Completion;
+use crate::py::stream;
 
 use super::entering::running_loop;
 use super::host::Host;
@@ -29,18 +32,27 @@ impl Host {
         asked: Asked<'_, 'py>,
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        self.accept_as(asked, Wants::Answer, deadline)
+    }
+
+    fn accept_as<'py>(
+        self: &Arc<Self>,
+        asked: Asked<'_, 'py>,
+        wants: Wants,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
         self.admit(py)?;
         let permit = match self.try_acquire(py) {
             Ok(permit) => permit,
             Err(room) => match running_loop(py)? {
                 Some(running) if !has_passed(deadline) => {
-                    return self.accept_later(asked, room, deadline, &running);
+                    return self.accept_later(asked, wants, room, deadline, &running);
                 }
                 _ => Some(self.block_for_room(py, room, deadline)?),
             },
         };
-        self.accept_with(asked, permit)
+        self.accept_into(asked, wants, permit)
     }
 
     /// Like `accept`, but the caller has acquired the place in the mailbox, if that has a bound.
@@ -49,9 +61,18 @@ impl Host {
         asked: Asked<'_, 'py>,
         permit: Option<Permit>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        self.accept_into(asked, Wants::Answer, permit)
+    }
+
+    fn accept_into<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        wants: Wants,
+        permit: Option<Permit>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
         let (future, cell) = future::new_posted(py, &self.tally)?;
-        if let Some(message) = self.pack(asked, &cell)? {
+        if let Some(message) = self.pack(asked, wants, &cell)? {
             cell.post(message.bounded(permit));
             self.enter(py, cell)?;
         }
@@ -59,9 +80,14 @@ impl Host {
     }
 
     /// Packs a message whose cell is `cell`. `None` if that failed, and the future with it.
-    pub(super) fn pack(&self, asked: Asked<'_, '_>, cell: &ActorCell) -> PyResult<Option<Message>> {
+    pub(super) fn pack(
+        &self,
+        asked: Asked<'_, '_>,
+        wants: Wants,
+        cell: &ActorCell,
+    ) -> PyResult<Option<Message>> {
         let py = asked.py();
-        match self.transport.pack(asked, Wants::Answer) {
+        match self.transport.pack(asked, wants) {
             Ok(message) => Ok(Some(message)),
             // Such as Ctrl-C, which the caller must see.
             Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
@@ -88,6 +114,19 @@ impl Host {
         self.tally.end(Completion::Failed);
         let error = error.into_value(py).into_any();
         settle::settle_attached(py, cell, Outcome::Raised(error));
+    }
+
+    /// Puts a message into the mailbox and returns the stream of what its handler yields. Waits as
+    /// `accept` does.
+    pub(in crate::py) fn stream<'py>(
+        self: &Arc<Self>,
+        asked: Asked<'_, 'py>,
+        ahead: usize,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let items = Arc::new(Items::new(ahead));
+        let future = self.accept_as(asked, Wants::Items(Arc::clone(&items)), deadline)?;
+        stream::core::new_stream(future.cast_into()?, items, &self.tally, &self.name)
     }
 
     /// Puts a message that has no future into the mailbox. Waits for room until `deadline`.
@@ -139,26 +178,33 @@ impl Host {
         &self,
         py: Python<'_>,
         cell: &ActorCell,
-        wants: Wants,
+        wants: &Wants,
         ended: PyResult<Bound<'_, PyAny>>,
     ) {
-        let outcome = self.outcome(py, wants, ended);
+        let outcome = self.outcome(py, wants, cell.was_asked(), ended);
         settle::settle_attached(py, cell, outcome);
     }
 
     /// Counts a message that ends with what `handle` returned or raised, and returns what to settle
-    /// it with. `wants` is what its caller wants.
+    /// it with. `wants` is what its caller wants, and `was_asked` whether it was asked to stop.
     pub(in crate::py) fn outcome(
         &self,
         py: Python<'_>,
-        wants: Wants,
+        wants: &Wants,
+        was_asked: bool,
         ended: PyResult<Bound<'_, PyAny>>,
     ) -> Outcome {
+        if was_asked
+            && let Err(error) = &ended
+            && current::is_cancellation(py, error)
+        {
+            return self.stopped();
+        }
         let completion = match &ended {
             Ok(_) => Completion::Handled,
             Err(_) => Completion::Failed,
         };
-        let is_told = wants == Wants::Nothing;
+        let is_told = wants.is_nothing();
         let outcome = match ended {
             Ok(_) if is_told => Outcome::Nothing,
             Ok(answer) => Outcome::Value(answer.unbind()),
@@ -170,6 +216,12 @@ impl Host {
         };
         self.tally.end(completion);
         outcome
+    }
+
+    /// Counts a message that was asked to stop and has, and returns what to settle it with.
+    pub(in crate::py) fn stopped(&self) -> Outcome {
+        self.tally.end(Completion::Cancelled);
+        Outcome::Stopped
     }
 
     /// Returns an error if messages are refused.

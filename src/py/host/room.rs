@@ -15,30 +15,18 @@ use super::host::Host;
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};
 use crate::py::future;
+use crate::py::future::WakesFuture;
 use crate::py::future::callbacks;
-use crate::py::future::deadlock::{refuse_own, wait_for_actor};
-use crate::py::future::{ActorCell, settle};
+use crate::py::future::deadlock::{refuse_own, wait_for_actor, wait_unless_stuck};
 use crate::py::interpreter::imports::MailboxFull;
-use crate::py::interpreter::wait::wait_for;
 use crate::py::message::fault::Unending;
 use crate::py::message::message::Message;
-use crate::py::message::outcome::Outcome;
 
 /// For the text of `MailboxFull`.
 pub(super) const NOT_IN_TIME: &str = ", and no place became free in time";
 
 pub(super) fn has_passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|at| Instant::now() >= at)
-}
-
-/// Ends the future that `apost` awaits.
-struct FutureOfRoom(Arc<ActorCell>);
-
-impl Wake for FutureOfRoom {
-    fn wake(&self) {
-        // If the future is cancelled, this does nothing, and `apost` gives up the place.
-        settle::settle(&self.0, Outcome::Nothing);
-    }
 }
 
 /// For `apost` and `atell`: a turn in the queue, and a future that is done once granted.
@@ -121,7 +109,7 @@ impl Host {
             || Arc::clone(&granted) as _,
             deadline,
             Unending::Room,
-            |deadline| wait_for(py, &granted, deadline),
+            |deadline| wait_unless_stuck(py, &granted, &self.tally, deadline),
         );
         // Even after a timeout: the place may have been granted at the last moment.
         let permit = seat.leave();
@@ -160,7 +148,7 @@ impl Host {
         let (future, waiter) = future::new_future(py)?;
         // A posted cell keeps its future alive for the callbacks.
         waiter.post(Message::Revoked);
-        let seat = self.queue(py, room, Arc::new(FutureOfRoom(waiter)));
+        let seat = self.queue(py, room, Arc::new(WakesFuture(waiter)));
         Ok(RoomSeat {
             future: future.unbind(),
             seat: Mutex::new(Some(seat)),

@@ -11,6 +11,7 @@ use crate::py::future::ActorCell;
 use crate::py::interpreter::cooperative;
 use crate::py::interpreter::{imports, lifecycle};
 use crate::py::message::fault::{Fault, Started};
+use crate::py::message::items::is_of_an_actor;
 
 use super::host::Host;
 
@@ -39,6 +40,7 @@ impl Host {
             _ = host.thread_id.set(std::thread::current().id());
             cooperative::never_here();
             waits::serve(&host.tally.node);
+            is_of_an_actor();
             let exit = ThreadExit(&host);
             // What a panic leaves half done is afterwards seen only by `abandon`.
             if catch_unwind(AssertUnwindSafe(|| server.serve(exit.0))).is_err() {

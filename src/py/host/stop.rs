@@ -9,17 +9,20 @@ use pyo3::prelude::*;
 use super::host::Host;
 use super::transport::Signalled;
 use crate::py::future::{ActorCell, settle};
+use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::{CancelFutures, Ended, Live};
 use crate::py::interpreter::wait::{Attached, raising, wait_for};
 use crate::py::message::fault::{Fault, Force, Started, log_lost};
 use crate::py::message::outcome::{Outcome, Sealed};
-use crate::py::message::request::Wants;
 use crate::py::message::tally::Completion;
 
 impl Live for Host {
     /// Refuses new messages. Those in the mailbox are still handled.
     fn close(&self, py: Python<'_>) {
         self.close_mailbox();
+        if lifecycle::is_exiting() {
+            self.tally.streams.abandon(py);
+        }
         self.transport.rouse(py);
     }
 
@@ -148,7 +151,7 @@ impl Host {
     ) {
         let (mut lost, mut begun) = (0, 0);
         for (cell, started) in cells {
-            let is_told = cell.message(|message| message.wants()) == Some(Wants::Nothing);
+            let is_told = cell.message(|message| message.wants().is_nothing()) == Some(true);
             let outcome = if is_told {
                 Outcome::Nothing
             } else {

@@ -7,10 +7,10 @@ use pyo3::types::{PyDict, PyType};
 
 use super::daemon_threads::outlasting;
 
+pyo3::import_exception!(futures_actors._errors, ActorDeadlock);
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
 pyo3::import_exception!(futures_actors._errors, ActorLost);
-pyo3::import_exception!(futures_actors._errors, ActorDeadlock);
 pyo3::import_exception!(futures_actors._errors, RoomDeadlock);
 
 /// Imports a module, also on a daemon thread: see `outlasting`.
@@ -39,6 +39,8 @@ macro_rules! lazy {
 }
 
 lazy! {
+    actor_stream: PyType = "futures_actors._stream", "ActorStream";
+    stream_proxy: PyType = "futures_actors._proxy", "StreamProxy";
     actor_future: PyType = "futures_actors._future", "ActorFuture";
     actor_ref: PyType = "futures_actors._reference", "ActorRef";
     holds_all: PyAny = "futures_actors._own", "holds_all";

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::items::Items;
 use super::request::{Call, Wants};
 use super::tally::Queued;
 use super::ticket::{Carrier, Ticket};
@@ -70,11 +71,19 @@ impl Message {
     /// What its caller wants to hear of it.
     pub(in crate::py) fn wants(&self) -> Wants {
         match self {
-            Self::Call(_, wants) | Self::Carried(_, wants) => *wants,
+            Self::Call(_, wants) | Self::Carried(_, wants) => wants.clone(),
             Self::Frame(packed) => Wants::of(packed.kind),
-            Self::Ticket(ticket) => ticket.wants,
+            Self::Ticket(ticket) => ticket.wants.clone(),
             Self::Bounded(message, _) | Self::Waiting(message, ..) => message.wants(),
             Self::Revoked => Wants::Answer,
+        }
+    }
+
+    /// Where its items go, if it is a stream.
+    pub(in crate::py) fn items(&self) -> Option<Arc<Items>> {
+        match self.wants() {
+            Wants::Items(items) => Some(items),
+            _ => None,
         }
     }
 
@@ -137,6 +146,13 @@ impl Claimable for Message {
     fn has_begun(&self) -> bool {
         match self {
             Self::Ticket(ticket) => ticket.has_begun(),
+            _ => false,
+        }
+    }
+
+    fn ask(&self) -> bool {
+        match self {
+            Self::Ticket(ticket) => ticket.ask(),
             _ => false,
         }
     }

@@ -5,16 +5,25 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::fault::{Fault, Started, load_error, to_error};
+use crate::engine::cell::Ending;
 use crate::py::codec::body::Body;
 
 /// How a message ended.
 pub(in crate::py) enum Outcome {
     Value(Py<PyAny>),
     Raised(Py<PyAny>),
-    /// Becomes one of the above when it is asked for.
+    /// It was asked to stop, and has.
+    Stopped,
+    /// Becomes an answer or an exception when it is asked for.
     Sealed(Sealed),
     /// There is none, or the garbage collector has cleared it. It reads as `None`.
     Nothing,
+}
+
+impl Ending for Outcome {
+    fn is_cancellation(&self) -> bool {
+        matches!(self, Self::Stopped)
+    }
 }
 
 impl Outcome {
@@ -25,7 +34,7 @@ impl Outcome {
             Self::Value(value) => Ok(Opened::Value(value.clone_ref(py))),
             Self::Raised(error) => Ok(Opened::Raised(error.clone_ref(py))),
             Self::Sealed(sealed) => Err(sealed.clone()),
-            Self::Nothing => Ok(Opened::Value(py.None())),
+            Self::Stopped | Self::Nothing => Ok(Opened::Value(py.None())),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What a caller asks of an actor: what to call there, and what the caller wants to hear of it.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::items::Items;
 use crate::engine::ipc::frame::Kind;
 
 /// What to call for a message, as the caller gives it.
@@ -25,14 +28,21 @@ pub(in crate::py) enum Asked<'a, 'py> {
 }
 
 /// What the caller wants to hear of its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(in crate::py) enum Wants {
     Answer,
     /// It was sent by `tell`: the answer is dropped.
     Nothing,
+    /// It is a stream: what the handler yields goes there.
+    Items(Arc<Items>),
 }
 
 impl Wants {
+    /// Whether it was sent by `tell`.
+    pub(in crate::py) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
     /// What the caller wants of a message that was packed as a frame of this kind.
     pub(in crate::py) fn of(kind: Kind) -> Self {
         if kind.is_told() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::items::Streams;
 use crate::engine::handoff::Handoff;
 use crate::engine::waits::Node;
 
@@ -24,6 +25,10 @@ pub(in crate::py) struct Tally {
     queued: AtomicU64,
     /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
     since: AtomicU64,
+    /// The actor's open streams. They are here for the same reason.
+    pub(in crate::py) streams: Streams,
+    /// Set when the actor is made, if its messages cannot be asked to stop.
+    refuses_requests: bool,
     /// How callers and the actor's thread wait for each other. It is here for the same reason.
     pub(in crate::py) handoff: Handoff,
 }
@@ -57,8 +62,22 @@ impl Tally {
             restarts: AtomicU64::new(0),
             queued: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            streams: Streams::default(),
+            refuses_requests: false,
             handoff: Handoff::default(),
         }
+    }
+
+    /// The counts of an actor whose messages cannot be asked to stop once they run.
+    pub(in crate::py) fn without_requests(name: String) -> Self {
+        Self {
+            refuses_requests: true,
+            ..Self::new(name)
+        }
+    }
+
+    pub(in crate::py) fn refuses_requests(&self) -> bool {
+        self.refuses_requests
     }
 
     pub(in crate::py) fn accept(&self) {

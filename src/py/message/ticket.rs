@@ -98,6 +98,11 @@ impl Ticket {
         self.region.claims().has_started(self.sequence)
     }
 
+    /// Asks the child to stop the message, if it has begun and was not sent by `tell`.
+    pub(in crate::py) fn ask(&self) -> bool {
+        !self.wants.is_nothing() && self.region.claims().ask(self.sequence)
+    }
+
     /// What brings the answer, and the message's number. `None` in a process that `os.fork` made:
     /// there the carrier's locks may stay locked forever, and its descriptors and memory belong to
     /// the other process.

@@ -30,6 +30,15 @@ impl Target for MemberHold {
         self.member.accept(asked, deadline)
     }
 
+    fn stream<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        ahead: usize,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.member.stream(asked, ahead, deadline)
+    }
+
     fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()> {
         self.member.tell(asked, deadline)
     }

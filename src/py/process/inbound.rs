@@ -9,7 +9,7 @@ use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
 use crate::py::future::{ActorCell, settle};
 use crate::py::message::message::Message;
-use crate::py::message::outcome::{Outcome, Sealed};
+use crate::py::message::outcome::Outcome;
 
 /// The inbound side.
 pub(in crate::py) struct Inbound {
@@ -52,7 +52,7 @@ pub(in crate::py) type Events = VecDeque<Event>;
 pub(in crate::py) enum Event {
     /// The message has an outcome, which is there until it is settled. Its place in the mailbox is
     /// free.
-    Ended(Arc<ActorCell>, Option<Sealed>, EndedMessage),
+    Ended(Arc<ActorCell>, Option<Outcome>, EndedMessage),
     /// The child did not begin the message and has dropped it.
     Skipped(Arc<ActorCell>),
     /// The message has begun. Its place in the mailbox is free.
@@ -69,7 +69,7 @@ impl Event {
                 // First, so that a callback that posts finds room in the mailbox.
                 drop(message.take());
                 if let Some(outcome) = outcome.take() {
-                    settle::settle(cell, Outcome::Sealed(outcome));
+                    settle::settle(cell, outcome);
                 }
             }
             Self::Skipped(_) => {}

@@ -201,7 +201,7 @@ impl IoThread {
         if let Begin::Message(message) = cell.begin() {
             let wants = message.wants();
             drop(message);
-            Python::attach(|py| self.host.finish(py, cell, wants, Err(error)));
+            Python::attach(|py| self.host.finish(py, cell, &wants, Err(error)));
         }
     }
 

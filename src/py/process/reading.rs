@@ -21,7 +21,7 @@ use crate::engine::sys::{self, Bell, Interest, Ready};
 use crate::py::codec::body::Body;
 use crate::py::interpreter::{lifecycle, wait};
 use crate::py::message::message::Message;
-use crate::py::message::outcome::Sealed;
+use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::tally::Completion;
 use crate::py::message::ticket::Carrier;
 
@@ -242,10 +242,11 @@ impl Link {
         let (body, sequence) = (frame.body, frame.sequence);
         let news = match frame.kind {
             Kind::Error if sequence == 0 => return Err(Over::InitFailed(body)),
-            Kind::Error => News::Ended(Sealed::Error(Arc::new(body))),
+            Kind::Error => News::Ended(Outcome::Sealed(Sealed::Error(Arc::new(body)))),
+            Kind::Stopped => News::Ended(Outcome::Stopped),
             Kind::Answer => {
                 let body = Body::receive(&self.arena(), body).map_err(Broken::Frame)?;
-                News::Ended(Sealed::Answer(Arc::new(body)))
+                News::Ended(Outcome::Sealed(Sealed::Answer(Arc::new(body))))
             }
             Kind::Begun => News::Begun,
             Kind::Skipped => News::Skipped,
@@ -278,7 +279,7 @@ impl Link {
         &self,
         outbound: &mut Outbound,
         sequence: u64,
-        outcome: Sealed,
+        outcome: Outcome,
     ) -> Result<Event, Broken> {
         let cell = outbound.in_flight.leave(sequence)?.cell;
         // Before the claim word is used for another message: after that the ticket could not tell
@@ -289,8 +290,9 @@ impl Link {
         };
         // Before the message ends, so that a caller that is notified of the end finds it counted.
         self.tally.end(match outcome {
-            Sealed::Answer(_) => Completion::Handled,
-            Sealed::Error(_) | Sealed::Fault(_) => Completion::Failed,
+            Outcome::Stopped => Completion::Cancelled,
+            Outcome::Sealed(Sealed::Answer(_)) => Completion::Handled,
+            _ => Completion::Failed,
         });
         Ok(Event::Ended(cell, Some(outcome), ticket))
     }
@@ -357,7 +359,7 @@ impl Link {
 
 /// What a frame reports, of the message that it names or of those that it lists.
 enum News {
-    Ended(Sealed),
+    Ended(Outcome),
     Begun,
     Skipped,
     Done(Vec<u64>),

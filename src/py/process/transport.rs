@@ -27,7 +27,12 @@ use crate::py::message::ticket::Carrier;
 impl Transport for Arc<Link> {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
         let py = asked.py();
-        let is_told = wants == Wants::Nothing;
+        if matches!(wants, Wants::Items(_)) {
+            return Err(PyNotImplementedError::new_err(
+                "a process actor cannot stream yet",
+            ));
+        }
+        let is_told = wants.is_nothing();
         let (kind, told, object) = match asked {
             Asked::Handle(object) => (Kind::Message, Kind::Told, object.clone()),
             Asked::Call(function, args, kwargs) => {

@@ -1,10 +1,10 @@
 //! `RefCore`: what Python sees of a reference to an actor, wherever the actor is.
 
 use once_cell::sync::OnceCell;
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple, PyType};
 
 use super::target::Target;
 use crate::py::host::keeping::Holder;
@@ -73,6 +73,35 @@ impl RefCore {
     }
 }
 
+/// How many items a stream may be ahead.
+struct Ahead(usize);
+
+impl Ahead {
+    const DEFAULT: Self = Self(16);
+}
+
+impl<'py> FromPyObject<'_, 'py> for Ahead {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+            let kind = value.get_type();
+            return Err(PyTypeError::new_err(format!(
+                "ahead must be an int, the number of items, not {}",
+                kind.name()?
+            )));
+        }
+        if value.le(0)? {
+            return Err(PyValueError::new_err(format!(
+                "ahead must be at least 1 item, not {}",
+                value.str()?
+            )));
+        }
+        // So many never wait to be taken.
+        Ok(Self(value.extract::<u32>().unwrap_or(u32::MAX) as usize))
+    }
+}
+
 #[pymethods]
 impl RefCore {
     #[new]
@@ -109,6 +138,27 @@ impl RefCore {
     fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
         let deadline = wait::deadline(timeout)?;
         self.target()?.tell(Asked::Handle(message), deadline)
+    }
+
+    /// Send a message whose handler yields, and return a stream of what it yields.
+    ///
+    /// The stream is an iterator, and an async iterator. The handler is a generator function. It
+    /// runs in the actor, begins when its turn comes, and is never further ahead of the code that
+    /// iterates than `ahead` items. Use it in a `with` block, whose end ends the generator. This
+    /// waits for room and raises as `post` does; `timeout` is for that.
+    #[pyo3(
+        signature = (message, *, ahead=Ahead::DEFAULT, timeout=None),
+        text_signature = "($self, message, *, ahead=16, timeout=None)"
+    )]
+    fn stream<'py>(
+        &self,
+        message: &Bound<'py, PyAny>,
+        ahead: Ahead,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let deadline = wait::deadline(timeout)?;
+        let asked = Asked::Handle(message);
+        self.target()?.stream(asked, ahead.0, deadline)
     }
 
     /// For `apost` and `atell`: queue for room, and return the seat in that queue.
@@ -169,6 +219,29 @@ impl RefCore {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.target()?.ask(Asked::Method(name, args, kwargs), None)
+    }
+
+    /// Return an object whose method calls are streams: `proxy.name(...)` returns one.
+    ///
+    /// It is for methods that yield, as `proxy()` is for others. `ahead` is that of `stream`.
+    #[pyo3(signature = (ahead=Ahead::DEFAULT), text_signature = "($self, ahead=16)")]
+    fn stream_proxy<'py>(slf: &Bound<'py, Self>, ahead: Ahead) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let proxy = imports::stream_proxy(py)?;
+        outlasting(proxy, (slf, slf.get().class(py)?, ahead.0), None)
+    }
+
+    /// For stream proxies: call the method `name`, and return the stream of what it yields.
+    #[pyo3(signature = (ahead, name, /, *args, **kwargs))]
+    fn _stream_method<'py>(
+        &self,
+        ahead: usize,
+        name: &Bound<'py, PyString>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let asked = Asked::Method(name, args, kwargs);
+        self.target()?.stream(asked, ahead, None)
     }
 
     /// Return whether the actor accepts messages at this moment; it may end in the next.

@@ -55,6 +55,15 @@ impl Target for Hold {
         self.host.accept(asked, deadline)
     }
 
+    fn stream<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        ahead: usize,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.host.stream(asked, ahead, deadline)
+    }
+
     fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()> {
         self.host.tell(asked, deadline)
     }

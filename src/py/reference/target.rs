@@ -23,6 +23,15 @@ pub(in crate::py) trait Target: Send + Sync {
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>>;
 
+    /// Sends a message and returns the stream of what its handler yields. Waits for room until
+    /// `deadline`.
+    fn stream<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        ahead: usize,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+
     /// Sends a message that has no future. Waits for room until `deadline`.
     fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()>;
 

@@ -1,0 +1,179 @@
+//! What runs in this thread: the message that `current_message()` returns.
+//!
+//! The thread of an actor says so when a message begins and when it ends. That takes no lock and
+//! counts no references, so an actor that never asks pays a few nanoseconds.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::future::ActorCell;
+use super::interpreter::imports;
+use super::message::items::Items;
+use crate::engine::ipc::region::Region;
+
+/// A message that runs.
+#[derive(Clone)]
+pub(super) enum Running {
+    /// In a thread of this process.
+    Here(Arc<ActorCell>),
+    /// In this process, which is a child. Its future is in the parent.
+    InChild(Claimed),
+}
+
+impl Running {
+    fn was_asked(&self) -> bool {
+        match self {
+            Self::Here(cell) => cell.was_asked(),
+            Self::InChild(claimed) => claimed.was_asked(),
+        }
+    }
+}
+
+/// A message that a child has claimed.
+#[derive(Clone)]
+pub(super) struct Claimed {
+    region: Arc<Region>,
+    sequence: u64,
+    /// Set when it has ended: whether it was asked to stop. From then on its claim word may be used
+    /// for another message. There only if the handler has asked for the message.
+    ended: Option<Arc<OnceCell<bool>>>,
+}
+
+impl Claimed {
+    pub(super) fn new(region: &Arc<Region>, sequence: u64) -> Self {
+        Self {
+            region: Arc::clone(region),
+            sequence,
+            ended: None,
+        }
+    }
+
+    fn was_asked(&self) -> bool {
+        let ended = self.ended.as_ref().and_then(|ended| ended.get());
+        match ended {
+            Some(was_asked) => *was_asked,
+            None => self.region.claims().was_asked(self.sequence),
+        }
+    }
+
+    /// Call it before the answer is sent.
+    fn end(&self) {
+        if let Some(ended) = &self.ended {
+            // Only this thread sets it, and once.
+            _ = ended.set(self.region.claims().was_asked(self.sequence));
+        }
+    }
+}
+
+thread_local! {
+    static RUNNING: Cell<Option<Running>> = const { Cell::new(None) };
+}
+
+/// A message begins in this thread.
+pub(super) fn begin(message: Running) {
+    RUNNING.set(Some(message));
+}
+
+/// The stream that begins in this thread has its items there: they are closed when it is asked to stop.
+pub(super) fn close_on_request(items: &Arc<Items>) {
+    let running = RUNNING.take();
+    if let Some(Running::Here(cell)) = &running {
+        let items = Arc::downgrade(items);
+        cell.on_request(move || {
+            if let Some(items) = items.upgrade() {
+                Python::attach(|_| drop(items.close()));
+            }
+        });
+    }
+    RUNNING.set(running);
+}
+
+/// The message of this thread has ended. Returns it; `None` if there was none.
+pub(super) fn end() -> Option<Running> {
+    let running = RUNNING.take();
+    if let Some(Running::InChild(claimed)) = &running {
+        claimed.end();
+    }
+    running
+}
+
+/// Return the message that this thread handles.
+///
+/// It works in `handle`, in methods that a proxy calls, and in functions given to `submit`.
+/// Elsewhere it raises `RuntimeError`.
+#[pyfunction]
+pub(super) fn current_message() -> PyResult<CurrentMessage> {
+    let mut running = RUNNING.take();
+    if let Some(Running::InChild(claimed)) = &mut running {
+        claimed.ended.get_or_insert_default();
+    }
+    let message = running.clone().map(CurrentMessage);
+    RUNNING.set(running);
+    message.ok_or_else(|| {
+        PyRuntimeError::new_err(
+            "no message is being handled in this thread: call current_message() inside handle, and \
+             hand what it returns to other threads",
+        )
+    })
+}
+
+/// The message that an actor handles, as its handler sees it. `current_message()` returns it.
+///
+/// It may be handed to other threads of the actor's process.
+#[pyclass(frozen, module = "futures_actors")]
+pub(super) struct CurrentMessage(Running);
+
+#[pymethods]
+impl CurrentMessage {
+    /// Whether `request_cancel()` was called on the message's future since the message began.
+    #[getter]
+    fn cancel_requested(&self) -> bool {
+        self.0.was_asked()
+    }
+
+    /// Raise `concurrent.futures.CancelledError` if the message was asked to stop.
+    ///
+    /// If that leaves the handler, the message's future is cancelled.
+    fn check_cancelled(&self, py: Python<'_>) -> PyResult<()> {
+        if !self.0.was_asked() {
+            return Ok(());
+        }
+        let error = imports::cancelled_error(py)?.clone();
+        Err(PyErr::from_type(
+            error,
+            ("the message was asked to stop, by request_cancel()",),
+        ))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        if self.0.was_asked() {
+            "<the current message, asked to stop>"
+        } else {
+            "<the current message>"
+        }
+    }
+}
+
+/// Whether a handler raises `error` to say that it has stopped as it was asked to: the
+/// `CancelledError` of `concurrent.futures` or of `asyncio`. It imports neither, since an exception of
+/// a module that is not loaded cannot have been raised.
+pub(super) fn is_cancellation(py: Python<'_>, error: &PyErr) -> bool {
+    let names = [
+        intern!(py, "concurrent.futures._base"),
+        intern!(py, "asyncio.exceptions"),
+    ];
+    names.into_iter().any(|name| {
+        let module = imports::modules(py).and_then(|modules| modules.get_item(name));
+        // Another thread may be importing it.
+        let class = module.ok().flatten().and_then(|module| {
+            let class = module.getattr_opt(intern!(py, "CancelledError"));
+            class.ok().flatten()
+        });
+        class.is_some_and(|class| error.is_instance(py, &class))
+    })
+}

@@ -1,0 +1,144 @@
+//! The items of a stream, and which streams of an actor are open, with the thread that takes from each.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use pyo3::prelude::*;
+
+use crate::engine::stream::Stream;
+use crate::py::codec::body::Body;
+
+/// An item on its way to a taker.
+pub(in crate::py) enum Item {
+    Object(Py<PyAny>),
+    /// From a child: it is loaded when it is taken.
+    #[expect(dead_code, reason = "process actors will use it")]
+    Body(Body),
+}
+
+impl Item {
+    /// The object. An error is what loading it has raised.
+    pub(in crate::py) fn open(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Object(object) => Ok(object),
+            Self::Body(body) => Ok(body.load(py)?.unbind()),
+        }
+    }
+}
+
+pub(in crate::py) type Items = Stream<Item>;
+
+/// A stream that somebody holds.
+pub(in crate::py) trait OpenStream: Send + Sync {
+    /// Ends it, as its taker does. Never waits.
+    fn close(&self, py: Python<'_>);
+
+    fn items(&self) -> &Items;
+
+    fn taker(&self) -> &Taker;
+
+    /// The actor's name.
+    fn name(&self) -> &str;
+}
+
+/// The thread that made a stream, or has last taken from it.
+#[derive(Default)]
+pub(in crate::py) struct Taker {
+    /// Its number, and whether it is an actor's thread: twice the number, plus one if it is.
+    ///
+    /// Relaxed: only that thread itself relies on it.
+    thread: AtomicU64,
+}
+
+static THREADS: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static THIS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A number for the calling thread, which no other thread of this process ever has.
+fn this_thread() -> u64 {
+    let this = THIS.get();
+    if this != 0 {
+        return this;
+    }
+    let this = 2 * THREADS.fetch_add(1, Ordering::Relaxed);
+    THIS.set(this);
+    this
+}
+
+/// From now on the calling thread counts as one of an actor: it takes although the interpreter exits.
+pub(in crate::py) fn is_of_an_actor() {
+    THIS.set(this_thread() | 1);
+}
+
+impl Taker {
+    pub(in crate::py) fn set(&self) {
+        self.thread.store(this_thread(), Ordering::Relaxed);
+    }
+
+    fn is_this_thread(&self) -> bool {
+        self.thread.load(Ordering::Relaxed) == this_thread()
+    }
+
+    fn is_of_an_actor(&self) -> bool {
+        self.thread.load(Ordering::Relaxed) & 1 == 1
+    }
+}
+
+/// The open streams of an actor.
+#[derive(Default)]
+pub(in crate::py) struct Streams(Mutex<Vec<Weak<dyn OpenStream>>>);
+
+impl Streams {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn OpenStream>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::py) fn add(&self, stream: Weak<dyn OpenStream>) {
+        let mut streams = self.lock();
+        streams.retain(|stream| stream.strong_count() > 0);
+        streams.push(stream);
+    }
+
+    /// The caller must not hold a lock when it drops them.
+    fn open(&self) -> Vec<Arc<dyn OpenStream>> {
+        self.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether the calling thread takes from one.
+    pub(in crate::py) fn has_of_this_thread(&self) -> bool {
+        let open = self.open();
+        open.iter().any(|stream| stream.taker().is_this_thread())
+    }
+
+    /// Closes those that the calling thread made or has last taken from.
+    pub(in crate::py) fn close_of_this_thread(&self, py: Python<'_>) {
+        for stream in self.open() {
+            if stream.taker().is_this_thread() {
+                stream.close(py);
+            }
+        }
+    }
+
+    /// For the interpreter's exit: closes those that wait for a taker, now or later. An actor's thread
+    /// still takes.
+    pub(in crate::py) fn abandon(&self, py: Python<'_>) {
+        for stream in self.open() {
+            if !stream.taker().is_of_an_actor() && stream.items().abandon() {
+                stream.close(py);
+            }
+        }
+    }
+
+    /// Whether a stream waits for the calling thread to take more: until then its actor does nothing
+    /// else. Returns the actor's name, and how many items have been taken.
+    pub(in crate::py) fn waits_for_this_thread(&self) -> Option<(String, u64)> {
+        let open = self.open();
+        let mine = open.iter().filter(|one| one.taker().is_this_thread());
+        let mut full = mine.filter(|stream| stream.items().waits_for_taker());
+        full.next()
+            .map(|stream| (stream.name().to_owned(), stream.items().taken()))
+    }
+}

@@ -1,0 +1,307 @@
+//! `StreamCore`: what Python sees of a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use once_cell::sync::OnceCell;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyType};
+
+use crate::engine::latch::Latch;
+use crate::engine::room::Wake;
+use crate::engine::stream::Next;
+use crate::py::future;
+use crate::py::future::deadlock::{wait_for_actor, wait_unless_stuck};
+use crate::py::future::{ActorCell, FutureCore, WakesFuture, settle};
+use crate::py::interpreter::{imports, lifecycle, wait};
+use crate::py::message::fault::Unending;
+use crate::py::message::items::{Items, OpenStream, Taker};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::Opened;
+use crate::py::message::tally::Tally;
+
+/// A stream, as its holder and its actor know it.
+pub(in crate::py) struct Shared {
+    items: Arc<Items>,
+    cell: Arc<ActorCell>,
+    tally: Arc<Tally>,
+    taker: Taker,
+    name: String,
+}
+
+impl OpenStream for Shared {
+    fn close(&self, py: Python<'_>) {
+        drop(self.items.close());
+        let closed = settle::request(py, &self.cell, Some(&self.tally));
+        if let Some(error) = closed.err().and_then(wait::keep) {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    fn items(&self) -> &Items {
+        &self.items
+    }
+
+    fn taker(&self) -> &Taker {
+        &self.taker
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The core of an `ActorStream`.
+#[pyclass(
+    subclass,
+    frozen,
+    weakref,
+    name = "ActorStream",
+    module = "futures_actors._core"
+)]
+pub(in crate::py) struct StreamCore {
+    /// `None` in an instance that the user made.
+    stream: OnceCell<Held>,
+}
+
+struct Held {
+    shared: Arc<Shared>,
+    future: Py<FutureCore>,
+    /// The exception that ended the stream has been raised by `next`.
+    has_raised: AtomicBool,
+    generation: u32,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.generation == lifecycle::generation() {
+            Python::attach(|py| self.shared.close(py));
+        }
+    }
+}
+
+/// Makes the `ActorStream` of a message whose items come by `items`.
+pub(in crate::py) fn new_stream<'py>(
+    future: Bound<'py, FutureCore>,
+    items: Arc<Items>,
+    tally: &Arc<Tally>,
+    name: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let stream = imports::actor_stream(future.py())?.call0()?;
+    let cell = Arc::clone(&future.get().cell);
+    let ended = Arc::clone(&items);
+    cell.on_end(move |_| ended.end());
+    let shared = Arc::new(Shared {
+        items,
+        cell,
+        tally: Arc::clone(tally),
+        taker: Taker::default(),
+        name: name.to_owned(),
+    });
+    shared.taker.set();
+    let weak = Arc::downgrade(&shared);
+    tally.streams.add(weak);
+    let held = Held {
+        shared,
+        future: future.unbind(),
+        has_raised: AtomicBool::new(false),
+        generation: lifecycle::generation(),
+    };
+    // It is new, so `set` cannot fail.
+    _ = stream.cast::<StreamCore>()?.get().stream.set(held);
+    Ok(stream)
+}
+
+impl StreamCore {
+    fn held(&self) -> PyResult<&Held> {
+        let held = self.stream.get().ok_or_else(|| {
+            PyRuntimeError::new_err("this stream is of no actor: executor.stream() makes them")
+        })?;
+        if held.generation != lifecycle::generation() {
+            return Err(lifecycle::forked_error());
+        }
+        Ok(held)
+    }
+}
+
+impl Held {
+    /// Takes the next item, if there is one; `waiter` is woken when there may be one later.
+    fn try_take(
+        &self,
+        py: Python<'_>,
+        waiter: impl FnOnce() -> Option<Arc<dyn Wake>>,
+    ) -> PyResult<Taken> {
+        self.shared.taker.set();
+        match self.shared.items.take(waiter) {
+            Next::Item(item) => match item.open(py) {
+                Ok(object) => Ok(Taken::Item(object)),
+                Err(error) => {
+                    // What follows could make no sense without it.
+                    self.has_raised.store(true, Ordering::SeqCst);
+                    self.shared.close(py);
+                    Err(error)
+                }
+            },
+            Next::Empty => Ok(Taken::Nothing),
+            Next::Closed => Ok(Taken::End),
+            Next::Ended => self.end(py).map(|()| Taken::End),
+        }
+    }
+
+    /// Raises the exception that has ended the stream, once.
+    fn end(&self, py: Python<'_>) -> PyResult<()> {
+        let future = self.future.get();
+        let error = match future.opened(py)? {
+            Some(Opened::Value(_)) => return Ok(()),
+            Some(Opened::Raised(error)) => PyErr::from_value(error.into_bound(py)),
+            // It was asked to stop, which is the end of a stream.
+            None if self.shared.cell.was_asked() => return Ok(()),
+            None => PyErr::from_type(imports::cancelled_error(py)?.clone(), ()),
+        };
+        if self.has_raised.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(error)
+    }
+
+    /// Takes the next item; waits for one until `deadline`.
+    fn take(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Option<Py<PyAny>>> {
+        loop {
+            let latch = Arc::<Latch>::default();
+            let waiter = Arc::clone(&latch) as Arc<dyn Wake>;
+            match self.try_take(py, || Some(Arc::clone(&waiter)))? {
+                Taken::Item(object) => return Ok(Some(object)),
+                Taken::End => return Ok(None),
+                Taken::Nothing => {}
+            }
+            future::resume_io_thread(py, &self.shared.cell);
+            let tally = &self.shared.tally;
+            let woken = wait_for_actor(
+                &tally.node,
+                || Arc::clone(&latch) as _,
+                deadline,
+                Unending::Answer,
+                |deadline| wait_unless_stuck(py, &latch, tally, deadline),
+            );
+            if !matches!(woken, Ok(true)) {
+                self.shared.items.leave(&waiter);
+            }
+            if !woken? {
+                // One may have come at the last moment.
+                return match self.try_take(py, || None)? {
+                    Taken::Item(object) => Ok(Some(object)),
+                    Taken::End => Ok(None),
+                    Taken::Nothing => {
+                        let error = imports::timeout_error(py)?.clone();
+                        Err(PyErr::from_type(error, ()))
+                    }
+                };
+            }
+        }
+    }
+}
+
+/// What a taker found.
+enum Taken {
+    Item(Py<PyAny>),
+    Nothing,
+    End,
+}
+
+#[pymethods]
+impl StreamCore {
+    #[new]
+    fn of_nothing() -> Self {
+        Self {
+            stream: OnceCell::new(),
+        }
+    }
+
+    /// The future of what the generator returns or raises.
+    ///
+    /// It is cancelled if the stream was closed before that.
+    #[getter]
+    fn future(&self, py: Python<'_>) -> PyResult<Py<FutureCore>> {
+        let held = self.stream.get();
+        held.map(|held| held.future.clone_ref(py))
+            .ok_or_else(|| PyRuntimeError::new_err("this stream is of no actor"))
+    }
+
+    /// Return the next item, and wait for it at most `timeout` seconds.
+    ///
+    /// Raises `TimeoutError` when they have passed, and `StopIteration` at the end. What the
+    /// generator has raised is raised once, before that.
+    #[pyo3(signature = (timeout=None))]
+    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let deadline = wait::deadline(timeout)?;
+        let taken = self.held()?.take(py, deadline)?;
+        taken.ok_or_else(|| PyStopIteration::new_err(()))
+    }
+
+    /// End the generator at its next `yield`, and free the items that were not taken.
+    ///
+    /// `GeneratorExit` is raised there, so that its `finally` blocks run. Never waits. A generator
+    /// that has not begun never begins. The end of a `with` block does this, and so does dropping
+    /// the stream.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.held()?.shared.close(py);
+        Ok(())
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.held()?.take(py, None)
+    }
+
+    fn __enter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.close(py)
+    }
+
+    /// For `async for`: return `(item,)`, a future of a change, or None at the end.
+    fn _take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let held = self.held()?;
+        // The first look finds an item without a future to make.
+        let mut taken = held.try_take(py, || None)?;
+        let mut future = None;
+        if matches!(taken, Taken::Nothing) {
+            future::resume_io_thread(py, &held.shared.cell);
+            let (made, cell) = future::new_future(py)?;
+            // A posted cell keeps its future alive for the callbacks.
+            cell.post(Message::Revoked);
+            taken = held.try_take(py, || Some(Arc::new(WakesFuture(cell)) as _))?;
+            future = Some(made);
+        }
+        Ok(match taken {
+            Taken::Item(object) => Some((object,).into_pyobject(py)?.into_any()),
+            Taken::Nothing => future,
+            Taken::End => None,
+        })
+    }
+
+    #[classmethod]
+    #[pyo3(signature = (item, /))]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        imports::generic_alias(cls.py())?.call1((cls, item))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.stream.get() {
+            Some(held) => visit.call(&held.future),
+            None => Ok(()),
+        }
+    }
+}
