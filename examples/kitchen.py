@@ -33,14 +33,14 @@ def report(future):
         print("refused:", error)
 
 
-kitchen = Kitchen.executor("Ada", seconds=0.5)
-dishes = ["soup", "salad", "fish", "cake"]
-orders = [kitchen.post({"action": "cook", "dish": dish}) for dish in dishes]
-orders.append(kitchen.post({"action": "juggle"}))
-is_cancelled = orders[3].cancel()  # the cake has not begun yet
-for order in orders:
-    order.add_done_callback(report)
-visited = kitchen.post({"action": "visit"}).result()
+with Kitchen.executor("Ada", seconds=0.2) as kitchen:
+    dishes = ["soup", "salad", "fish", "cake"]
+    orders = [kitchen.post({"action": "cook", "dish": dish}) for dish in dishes]
+    orders.append(kitchen.post({"action": "juggle"}))
+    is_cancelled = orders[3].cancel()  # the cake has not begun yet
+    for order in orders:
+        order.add_done_callback(report)
+    visited = kitchen.post({"action": "visit"}).result()
+
 print(visited.cook, "has served", ", ".join(visited.served))
 print("no cake:", is_cancelled, " a kitchen:", isinstance(visited, Kitchen))
-kitchen.shutdown()

@@ -9,18 +9,21 @@ import math
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import textwrap
+from pathlib import Path
 
 import pytest
 
 import programs
 from futures_actors._demo import index as _demo
 
+ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "futures_actors"]
 HIT = re.compile(r"^ +(\d+\.\d\d)  (\S+):(\d+) +(.*)$", re.MULTILINE)
 PROMPT = b"Query (empty to go on): "
@@ -304,3 +307,18 @@ def test_disagreement_is_reported_loudly(tree):
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == "FAULT: actors and single process disagree about ['read file']\n"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_demo_installs_the_package_and_nothing_else():
+    ended = subprocess.run(
+        ["make", "--dry-run", "--always-make", "demo"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    installs = [line for line in ended.stdout.splitlines() if "pip install" in line]
+    assert len(installs) == 1
+    assert installs[0].split()[-1] == "."
+    assert "--quiet" in installs[0]

@@ -56,7 +56,7 @@ def test_the_example_of_a_process_runs(told):
 
 
 def test_the_class_of_an_answer_is_the_class(told):
-    source = (EXAMPLES / "kitchen.py").read_text().partition("kitchen =")[0]
+    source = (EXAMPLES / "kitchen.py").read_text().partition("with Kitchen")[0]
     lines = told(
         source
         + """
