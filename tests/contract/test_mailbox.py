@@ -445,6 +445,7 @@ with actors.actor_class(actors.Do, {base!r}).options(mailbox_size={size}).execut
 """
 
 
+@observe.on_unix
 @pytest.mark.parametrize("size", [2, None])
 def test_messages_that_were_cancelled_leave_nothing_behind(kind, gate, script, size):
     """Although the actor is stuck, so that it never comes to them: 200,000 were 25 MB."""

@@ -13,7 +13,7 @@ import actors
 import programs
 import tasks
 from gates import PATIENCE
-from observe import on_linux, tasks_of, wait_until_asleep
+from observe import on_linux, on_unix, tasks_of, wait_until_asleep
 
 # Signals.
 
@@ -65,6 +65,7 @@ executor.shutdown()
     assert running.errors() == ""
 
 
+@on_unix
 def test_a_signal_s_handler_can_end_a_wait(kind, gate, script):
     source = """
 class Alarm(Exception):
@@ -92,6 +93,7 @@ executor.shutdown()
     assert ended.out.split() == ["True", "passed"]
 
 
+@on_unix
 def test_a_signal_s_handler_that_returns_lets_the_wait_go_on(kind, gate, script):
     """Until the end of its time, which a signal does not begin anew: the wait would never end."""
     source = """

@@ -18,6 +18,7 @@ import programs
 from gates import PATIENCE
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+on_unix = pytest.mark.skipif(sys.platform == "win32", reason="uses what only Unix has")
 
 
 class Thing:
