@@ -70,6 +70,8 @@ class StreamProxy(Proxy):
     `stream_proxy()` of an executor or a reference makes it.
     """
 
+    __module__ = "futures_actors"
+
     __slots__ = ("_ahead",)
 
     def __init__(self, reference: RefCore, actor_class: type, ahead: int) -> None:

@@ -12,6 +12,8 @@ class ActorStream(_core.StreamCore[Item]):
     one stream; they share the items. `future` is done when the generator has ended.
     """
 
+    __module__ = "futures_actors"
+
     def __aiter__(self) -> "ActorStream[Item]":
         """Return the stream itself."""
         return self
