@@ -8,6 +8,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import tasks
 from gates import PATIENCE
@@ -78,6 +79,7 @@ def test_an_executor_in_a_cycle_is_dropped(kind):
 
 def test_an_executor_that_its_actors_class_holds_is_dropped_with_it(kind):
     """A class that keeps the executor of an actor of its own, as singletons do."""
+    observe.need_mortal_classes()
 
     def start():
         class Shared(kind.actor(actors.Echo)):

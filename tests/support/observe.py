@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,21 @@ def is_collected(*seen):
         return all(one() is None for one in seen)
 
     return programs.wait_until(gone)
+
+
+def need_mortal_classes():
+    """Skip the test where classes are never collected: free-threaded 3.13 makes them immortal."""
+
+    def start():
+        class Mortal:
+            pass
+
+        return weakref.ref(Mortal)
+
+    seen = start()
+    gc.collect()
+    if seen() is not None:
+        pytest.skip("this Python makes classes immortal")
 
 
 def tasks_of(pid):
