@@ -68,8 +68,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             .get_type::<process::executor::ProcessExecutorCore>(),
     )?;
     module.add_class::<remote::RemoteExecutorCore>()?;
-    module.add_class::<pool::core::PoolCore>()?;
-    module.add_class::<pool::core::PoolRefCore>()?;
+    module.add("PoolCore", module.py().get_type::<pool::core::PoolCore>())?;
+    module.add(
+        "PoolRefCore",
+        module.py().get_type::<pool::core::PoolRefCore>(),
+    )?;
     module.add_class::<host::room::RoomSeat>()?;
     module.add_class::<process::start::ServerExitCodes>()?;
     module.add(

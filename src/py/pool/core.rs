@@ -30,9 +30,11 @@ use crate::py::thread;
 /// Defines a class of pools and its Python methods: those that executors and references have, and
 /// others.
 macro_rules! pool_class {
-    ($(#[$about:meta])* $name:ident extends $base:ty; $($own:item)*) => {
+    ($(#[$about:meta])* $name:ident named $public:literal extends $base:ty; $($own:item)*) => {
         $(#[$about])*
-        #[pyclass(extends = $base, subclass, frozen, module = "futures_actors._core")]
+        #[pyclass(
+            extends = $base, subclass, frozen, name = $public, module = "futures_actors._core"
+        )]
         pub(in crate::py) struct $name;
 
         #[pymethods]
@@ -94,7 +96,7 @@ macro_rules! pool_class {
 
 pool_class! {
     /// The core of a `PoolRef`.
-    PoolRefCore extends RefCore;
+    PoolRefCore named "PoolRef" extends RefCore;
 
     #[new]
     fn of_nothing() -> PyClassInitializer<Self> {
@@ -104,7 +106,7 @@ pool_class! {
 
 pool_class! {
     /// The core of an `ActorPool`.
-    PoolCore extends ExecutorCore;
+    PoolCore named "ActorPool" extends ExecutorCore;
 
     #[new]
     #[pyo3(signature = (options, /, *args, **kwargs))]
