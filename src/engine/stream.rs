@@ -4,10 +4,9 @@
 //! there is room: at most `ahead` items wait to be taken, so a slow taker costs no memory. The stream
 //! ends once, by the producer, or is closed, by a taker; items that were not taken go with it.
 //!
-//! # Why no wake-up is lost
-//! A thread registers for a wake-up under the lock under which it has seen that there is nothing for
-//! it. Whoever changes that takes all registrations out under the lock, and wakes them after it. A
-//! thread that is woken looks again.
+//! # Why no wake-up is lost A thread registers for a wake-up under the lock under which it has seen
+//! that there is nothing for it. The thread that changes this takes out all registrations under the
+//! lock, and wakes their threads when it has released the lock. A thread that is woken looks again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

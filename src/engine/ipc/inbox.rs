@@ -1,4 +1,4 @@
-//! What has arrived in a child, and who reads it: whichever thread waits.
+//! What has arrived in a child. Whichever thread waits reads it.
 //!
 //! The one reader is in its place here, or with the thread that reads at this moment. That thread
 //! sorts what it reads: messages go into this inbox, and everything else to where it belongs.
@@ -9,11 +9,10 @@
 //! | another one | while it waits for something, if no thread reads when it begins to |
 //! | the helper thread | while others have asked it to, and none of the above reads |
 //!
-//! # Why no wake-up is lost
-//! Invariant: if the reader is in its place, the helper is awake if a thread has asked it to read, and
-//! otherwise the main thread is awake. It holds since whoever puts the reader back, or asks, wakes the
-//! one whose turn it is under the same lock. What is read is never lost on the way: a message is in
-//! the inbox before its reader is put back.
+//! # Why no wake-up is lost Invariant: if the reader is in its place, the helper is awake if a
+//! thread has asked it to read, and otherwise the main thread is awake. It holds because a thread
+//! that puts the reader back, or asks, wakes the thread whose turn it is, under the same lock. What
+//! is read is never lost on the way: a message is in the inbox before its reader is put back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Which actor waits for which: finds waits that would never end.
 //!
-//! An actor that waits handles no message meanwhile. So if it waits for an actor that waits for it, at
-//! first hand or through others, none of them ever goes on. A thread that has waited for a moment
-//! enters its wait here ([`Waits::begin`]); the one whose wait closes such a circle is refused. A wait
-//! that ends sooner costs nothing.
+//! An actor that waits handles no message meanwhile. So if it waits for an actor that waits for it,
+//! directly or through others, none of them can ever go on. A thread that has waited for a moment
+//! enters its wait here ([`Waits::begin`]); the one whose wait closes such a circle is refused. A
+//! wait that ends sooner costs nothing.
 //!
 //! # Why no circle is missed, and none is found where there is none
 //! All waits are under one lock, and each is checked when it is entered. An actor can become stuck
@@ -21,7 +21,7 @@ use super::cell::{Cell, Claimable, Ending};
 use super::latch::Latch;
 use super::sync::Mutex;
 
-/// An actor, or a pool of actors, as one that waits and is waited for.
+/// An actor, or a pool of actors: a node of the graph of waits.
 #[derive(Debug)]
 pub struct Node {
     /// No other node of this process has it.

@@ -251,7 +251,7 @@ fn start_all(
     _ = pool.members.set(members.to_vec());
     for (index, member) in members.iter().enumerate() {
         _ = member.place.set(Place::new(team, index, pool));
-        // The pool's, which ends its members.
+        // The pool's own reference: the pool ends its members.
         member.references.add(Holder::Others);
     }
     lifecycle::register(Arc::downgrade(pool) as _)?;

@@ -45,7 +45,7 @@ fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
         return plain(py.get_type::<PyInt>().into_any());
     }
     if let Ok(number) = key.cast::<PyFloat>() {
-        // Python hashes those that are no numbers by where they are.
+        // Python hashes a NaN by its address.
         return if number.value().is_nan() {
             Ok(mix(0x006e_616e))
         } else {

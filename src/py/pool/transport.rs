@@ -96,7 +96,7 @@ impl Transport for ToMembers {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         for member in &self.members {
-            // Until it has ended, its thread has it, too, so that what it holds is alive.
+            // Until a member has ended, its thread has it too, so what it holds is alive.
             if member.ended.is_set() {
                 member.traverse(visit)?;
             }

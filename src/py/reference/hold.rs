@@ -1,4 +1,5 @@
-//! A reference to an actor of this process. The actor lives while one of others exists.
+//! A reference to an actor of this process. The actor lives while someone other than itself has
+//! one.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,7 +35,8 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let host = &self.host;
         let left = host.references.remove(self.holder);
-        // One that has ended needs no call, and what it would call may be cleared by the collector.
+        // An actor that has ended needs no call, and the garbage collector may already have cleared
+        // what would be called.
         if host.generation != lifecycle::generation() || host.ended.is_set() {
             return;
         }

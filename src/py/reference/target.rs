@@ -54,10 +54,10 @@ pub(in crate::py) trait Target: Send + Sync {
     /// Whether the actor accepts messages.
     fn is_alive(&self) -> bool;
 
-    /// A number that no other actor which this process knows has.
+    /// A number that identifies the actor among all that this process knows.
     fn id(&self) -> u64;
 
-    /// Who this reference was made for.
+    /// The holder that this reference was made for.
     fn holder(&self) -> Holder;
 
     /// The host, if the actor's mailbox is in this process.

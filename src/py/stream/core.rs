@@ -139,7 +139,7 @@ impl Held {
             Next::Item(item) => match item.open(py) {
                 Ok(object) => Ok(Taken::Item(object)),
                 Err(error) => {
-                    // What follows could make no sense without it.
+                    // The items after a lost one might make no sense.
                     self.has_raised.store(true, Ordering::SeqCst);
                     self.shared.close(py);
                     Err(error)
