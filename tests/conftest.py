@@ -123,7 +123,7 @@ def local_kind(request):
     return request.param
 
 
-@pytest.fixture(params=ACTORS[:1], ids=str)
+@pytest.fixture(params=ACTORS, ids=str)
 def stream_kind(request):
     return request.param
 

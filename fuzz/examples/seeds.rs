@@ -28,6 +28,10 @@ fn to_child() -> Vec<u8> {
         encode(Kind::Told, 5, MESSAGE),
         encode(Kind::ToldCall, 6, MESSAGE),
         encode(Kind::ToldMethod, 7, MESSAGE),
+        encode(Kind::Stream, 8, MESSAGE),
+        encode(Kind::StreamCall, 9, MESSAGE),
+        encode(Kind::StreamMethod, 10, MESSAGE),
+        encode(Kind::Wake, 0, b""),
         encode(Kind::Stop, 0, b""),
     ]
     .concat()
@@ -40,6 +44,9 @@ fn to_parent() -> Vec<u8> {
         encode(Kind::Answer, 1, MESSAGE),
         encode(Kind::Error, 2, ERROR),
         encode(Kind::Skipped, 3, b""),
+        encode(Kind::Item, 8, b"\x80\x05K\x01.\0\0\0\0\0\0\0\0"),
+        encode(Kind::Item, 8, b"short"),
+        encode(Kind::Stopped, 8, b""),
         encode_done(&[5, LAST_SEQUENCE]),
         encode(Kind::Done, 0, b"ends inside a number"),
         encode(Kind::Answer, LAST_SEQUENCE, b"x"),

@@ -14,7 +14,7 @@ use futures_actors::engine::ipc::body::Reference;
 use futures_actors::engine::ipc::decoder::Decoder;
 use futures_actors::engine::ipc::frame::{
     Frame, FrameError, HEADER_BYTES, Kind, MAX_BODY_BYTES, done_sequences, encode, encode_done,
-    renumber,
+    number_item, renumber, take_item_number,
 };
 
 /// How much memory a decoder may reserve before any bytes have come. The decoder does not promise
@@ -140,6 +140,16 @@ fn assert_encodes_to(frame: &Frame, bytes: &[u8]) {
         Ok(listed) => assert!(encode_done(&listed) == encode(Kind::Done, 0, &frame.body)),
         Err(error) => assert!(error == FrameError::CutList && !frame.body.len().is_multiple_of(8)),
     }
+    // And an item of a stream if it is long enough for a number.
+    let mut body = frame.body.clone();
+    match take_item_number(&mut body) {
+        Ok(number) => {
+            let mut item = encode(Kind::Item, 0, &body);
+            number_item(&mut item, number);
+            assert!(item == encode(Kind::Item, 0, &frame.body));
+        }
+        Err(error) => assert!(error == FrameError::NoItemNumber && body.len() < 8),
+    }
 }
 
 fn claimed_bytes(header: &[u8; HEADER_BYTES]) -> u64 {
@@ -168,7 +178,7 @@ fn assert_is_right(error: FrameError, bytes: &[u8]) {
             len.to_string()
         }
         FrameError::NoMemory(_) => panic!("a slice needs no memory beyond its own length"),
-        FrameError::BadReferences | FrameError::CutList => {
+        FrameError::BadReferences | FrameError::CutList | FrameError::NoItemNumber => {
             panic!("what is in a body is not the decoder's business")
         }
     };

@@ -38,6 +38,10 @@ pub enum Space {
     Closed,
 }
 
+/// The producer also waits while the items inside have at least this weight together: their bytes in
+/// the pipe, for those that came by one.
+pub const MOST_WEIGHT: usize = 1 << 20;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
@@ -53,7 +57,9 @@ pub struct Stream<T> {
 }
 
 struct Inner<T> {
-    items: VecDeque<T>,
+    /// With their weights.
+    items: VecDeque<(T, usize)>,
+    weight: usize,
     state: State,
     /// The producer waits for room.
     producer: Option<Arc<dyn Wake>>,
@@ -67,19 +73,24 @@ struct Inner<T> {
 #[must_use]
 struct After<T> {
     wake: Vec<Arc<dyn Wake>>,
-    items: VecDeque<T>,
+    items: VecDeque<(T, usize)>,
 }
 
 impl<T> After<T> {
-    fn finish(self) -> VecDeque<T> {
+    fn finish(self) -> Vec<T> {
         for waiter in self.wake {
             waiter.wake();
         }
-        self.items
+        self.items.into_iter().map(|(item, _)| item).collect()
     }
 }
 
 impl<T> Inner<T> {
+    /// Whether the producer must wait for a taker.
+    fn is_full(&self, ahead: usize) -> bool {
+        self.items.len() >= ahead || self.weight >= MOST_WEIGHT
+    }
+
     fn wake_takers(&mut self) -> Vec<Arc<dyn Wake>> {
         std::mem::take(&mut self.takers)
     }
@@ -87,6 +98,7 @@ impl<T> Inner<T> {
     /// Open | Ended -> Closed.
     fn close(&mut self) -> After<T> {
         self.state = State::Closed;
+        self.weight = 0;
         let mut wake = self.wake_takers();
         wake.extend(self.producer.take());
         After {
@@ -103,6 +115,7 @@ impl<T> Stream<T> {
             ahead: ahead.max(1),
             inner: Mutex::new(Inner {
                 items: VecDeque::new(),
+                weight: 0,
                 state: State::Open,
                 producer: None,
                 takers: Vec::new(),
@@ -131,7 +144,7 @@ impl<T> Stream<T> {
     /// Whether the producer waits for a taker, and none is there.
     pub fn waits_for_taker(&self) -> bool {
         let inner = self.inner();
-        inner.state == State::Open && inner.items.len() >= self.ahead && inner.takers.is_empty()
+        inner.state == State::Open && inner.is_full(self.ahead) && inner.takers.is_empty()
     }
 
     /// For the producer, before it makes an item: whether there is room for that. If not, `waiter` is
@@ -141,7 +154,7 @@ impl<T> Stream<T> {
         if inner.state != State::Open {
             return Space::Closed;
         }
-        if inner.items.len() < self.ahead {
+        if !inner.is_full(self.ahead) {
             return Space::Free;
         }
         if inner.is_abandoned {
@@ -156,11 +169,17 @@ impl<T> Stream<T> {
 
     /// Puts an item in. Returns it if the stream is closed.
     pub fn put(&self, item: T) -> Result<(), T> {
+        self.put_weighing(item, 0)
+    }
+
+    /// Like `put`, for an item of this weight: see [`MOST_WEIGHT`].
+    pub fn put_weighing(&self, item: T, weight: usize) -> Result<(), T> {
         let mut inner = self.inner();
         if inner.state != State::Open {
             return Err(item);
         }
-        inner.items.push_back(item);
+        inner.items.push_back((item, weight));
+        inner.weight += weight;
         let wake = inner.wake_takers();
         drop(inner);
         for taker in wake {
@@ -173,7 +192,7 @@ impl<T> Stream<T> {
     /// [`leave`](Self::leave) takes it back.
     pub fn take(&self, waiter: impl FnOnce() -> Option<Arc<dyn Wake>>) -> Next<T> {
         let mut inner = self.inner();
-        let Some(item) = inner.items.pop_front() else {
+        let Some((item, weight)) = inner.items.pop_front() else {
             return match inner.state {
                 State::Open => {
                     inner.takers.extend(waiter());
@@ -183,6 +202,7 @@ impl<T> Stream<T> {
                 State::Closed => Next::Closed,
             };
         };
+        inner.weight -= weight;
         let taken = self.taken.load(Ordering::Relaxed);
         self.taken.store(taken + 1, Ordering::Relaxed);
         let producer = inner.producer.take();
@@ -215,9 +235,19 @@ impl<T> Stream<T> {
     /// Open | Ended -> Closed, by a taker, as often as it likes. The caller must drop the items that
     /// were not taken, without a lock.
     #[must_use]
-    pub fn close(&self) -> VecDeque<T> {
+    pub fn close(&self) -> Vec<T> {
         let after = self.inner().close();
         after.finish()
+    }
+
+    /// For a producer that has just put an item in: closes the stream if the producer would have to wait
+    /// for room, and must not. Returns whether it did.
+    pub fn close_if_abandoned(&self) -> Option<Vec<T>> {
+        let mut inner = self.inner();
+        let closes = inner.is_abandoned && inner.state == State::Open && inner.is_full(self.ahead);
+        let after = closes.then(|| inner.close());
+        drop(inner);
+        after.map(After::finish)
     }
 
     /// From now on the producer does not wait for room: if there is none, the stream is closed. Returns
@@ -225,7 +255,7 @@ impl<T> Stream<T> {
     pub fn abandon(&self) -> bool {
         let mut inner = self.inner();
         inner.is_abandoned = true;
-        inner.state == State::Open && inner.items.len() >= self.ahead
+        inner.state == State::Open && inner.is_full(self.ahead)
     }
 }
 
@@ -363,7 +393,7 @@ mod tests {
                         }
                     }
                     Event::Close => {
-                        prop_assert_eq!(stream.close(), std::mem::take(&mut model));
+                        prop_assert_eq!(stream.close(), Vec::from(std::mem::take(&mut model)));
                         state = State::Closed;
                     }
                 }

@@ -39,6 +39,12 @@ pub enum Kind {
     ToldCall = 7,
     /// Like `Method`, sent by `tell`.
     ToldMethod = 8,
+    /// Like `Message`, for a stream: what the handler yields is sent item by item.
+    Stream = 10,
+    /// Like `Call`, for a stream.
+    StreamCall = 11,
+    /// Like `Method`, for a stream.
+    StreamMethod = 12,
     /// To the child: nothing, except that a main thread that waits in the middle of `handle` must look
     /// again for what it waits for. It is about no message, so its sequence is 0.
     Wake = 9,
@@ -57,10 +63,13 @@ pub enum Kind {
     Done = 22,
     /// To the parent: the message was asked to stop, and has.
     Stopped = 23,
+    /// To the parent: what the handler of a stream has yielded. At its end is its number among the
+    /// items of the stream: see [`number_item`].
+    Item = 24,
 }
 
 impl Kind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::Start,
         Self::Message,
         Self::Call,
@@ -69,6 +78,9 @@ impl Kind {
         Self::Told,
         Self::ToldCall,
         Self::ToldMethod,
+        Self::Stream,
+        Self::StreamCall,
+        Self::StreamMethod,
         Self::Wake,
         Self::Answer,
         Self::Error,
@@ -77,11 +89,17 @@ impl Kind {
         Self::Begun,
         Self::Done,
         Self::Stopped,
+        Self::Item,
     ];
 
     /// Whether it is a message that was sent by `tell`.
     pub fn is_told(self) -> bool {
         matches!(self, Self::Told | Self::ToldCall | Self::ToldMethod)
+    }
+
+    /// Whether it is a message whose handler yields.
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Stream | Self::StreamCall | Self::StreamMethod)
     }
 
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
@@ -121,6 +139,8 @@ pub enum FrameError {
     BadReferences,
     /// A list of messages that ends inside a number.
     CutList,
+    /// An item of a stream that ends before its number.
+    NoItemNumber,
 }
 
 impl fmt::Display for FrameError {
@@ -130,6 +150,7 @@ impl fmt::Display for FrameError {
             Self::TooLong(len) => write!(f, "a frame that claims to be {len} bytes long"),
             Self::NoMemory(len) => write!(f, "no memory for a frame of {len} bytes"),
             Self::BadReferences => write!(f, "a frame that refers to no block of shared memory"),
+            Self::NoItemNumber => write!(f, "an item of a stream without its number"),
             Self::CutList => write!(f, "a list of messages that ends inside a number"),
         }
     }
@@ -181,6 +202,23 @@ pub fn done_sequences(body: &[u8]) -> Result<Vec<u64>, FrameError> {
         return Err(FrameError::CutList);
     }
     Ok(numbers.iter().map(|n| u64::from_le_bytes(*n)).collect())
+}
+
+/// Appends the number of an item to its frame, which counts the items of its stream from 0. So an item
+/// that was both written to the pipe and left in the spill is not taken for two.
+pub fn number_item(frame: &mut Vec<u8>, number: u64) {
+    frame.extend_from_slice(&number.to_le_bytes());
+    finish(frame);
+}
+
+/// Takes the number off the body of an item.
+pub fn take_item_number(body: &mut Vec<u8>) -> Result<u64, FrameError> {
+    let number = body
+        .split_last_chunk()
+        .map(|(rest, number)| (rest.len(), *number));
+    let (len, number) = number.ok_or(FrameError::NoItemNumber)?;
+    body.truncate(len);
+    Ok(u64::from_le_bytes(number))
 }
 
 /// Writes the sequence number into a frame that was encoded before its number was known.

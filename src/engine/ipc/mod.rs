@@ -2,6 +2,7 @@
 //! map.
 
 pub mod claims;
+pub mod credits;
 pub mod inbox;
 pub mod slots;
 

@@ -3,13 +3,14 @@
 //! words, among them a count for `traceback`, whose text follows at the end of the file.
 //!
 //! ```text
-//! words: ├─ claims: 65,536 ─┼─ len ─┼─ spilled frames: 4096 ─┼─ slots: 2 × 1024 ─┼─ the rest ─┤
+//! words: ├─ claims: 65,536 ─┼─ len ─┼─ spilled frames: 4096 ─┼─ slots: 2 × 1024 ─┼─ the rest ─┼─ credits ─┤
 //! then, from 1 TiB on: the arena's slots
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::claims::{CLAIMS, Claims};
+use super::credits::{CREDIT_WORDS, Credits};
 use super::slots::{SLOTS, Slots};
 use super::spill::{SPILL_BYTES, Spill};
 use crate::engine::sys::{Handle, Result, SharedWords};
@@ -17,7 +18,8 @@ use crate::engine::sys::{Handle, Result, SharedWords};
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 const SPILL_END: usize = CLAIMS + 1 + SPILL_BYTES / WORD_BYTES;
 const SLOTS_END: usize = SPILL_END + SLOTS;
-const LEN_WORDS: usize = SLOTS_END + Setting::COUNT;
+const SETTINGS_END: usize = SLOTS_END + Setting::COUNT;
+const LEN_WORDS: usize = SETTINGS_END + CREDIT_WORDS;
 
 /// Single words.
 #[derive(Clone, Copy)]
@@ -72,6 +74,11 @@ impl Region {
 
     pub fn claims(&self) -> Claims<&[AtomicU64]> {
         Claims::new(&self.0[..CLAIMS])
+    }
+
+    /// How far streams may be ahead.
+    pub fn credits(&self) -> Credits<&[AtomicU64]> {
+        Credits::new(&self.0[SETTINGS_END..LEN_WORDS])
     }
 
     pub fn spill(&self) -> Spill<&[AtomicU64]> {

@@ -7,9 +7,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
-use super::inbox::broken;
+use super::inbox::{Inbox, Waited, broken};
+use super::outbox::send;
 use crate::engine::arena::Arena;
-use crate::engine::ipc::frame::{Frame, Kind, encode, renumber};
+use crate::engine::ipc::frame::{Frame, HEADER_BYTES, Kind, encode, number_item, renumber};
+use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
 use crate::py::answer;
 use crate::py::answer::Called;
@@ -18,6 +20,8 @@ use crate::py::codec::body::{Body, Source};
 use crate::py::codec::pickle::What;
 use crate::py::current;
 use crate::py::message::fault::{log_failure, log_told};
+use crate::py::stream;
+use crate::py::stream::run::{Ended, Sink};
 use crate::py::thread::on_stop;
 
 /// Whether the object's code runs, so that Ctrl-C must raise there.
@@ -66,48 +70,103 @@ impl<'py> Callee<'py> {
             }
             return Ok(None);
         }
-        let packed = self.handle(py, frame).and_then(|answer| {
-            let what = What::Answer(&self.name);
-            body::pack(
-                Some(&self.arena),
-                Kind::Answer,
-                answer,
-                &what,
-                Source::Consumed,
-            )
+        let answer = self.handle(py, frame);
+        self.encode_end(py, answer, sequence).map(Some)
+    }
+
+    /// Runs the generator of a stream, and encodes how it has ended.
+    pub(super) fn stream(
+        &self,
+        py: Python<'py>,
+        frame: Frame,
+        inbox: &Inbox,
+        answers: &Outbox,
+    ) -> PyResult<Vec<u8>> {
+        let sequence = frame.sequence;
+        let name = &self.name;
+        let generator = self.call(py, frame, |called, answer| {
+            stream::run::check(name, called, answer)
         });
-        match packed {
-            Ok(packed) => {
-                let mut frame = packed.into_frame().into_vec();
-                renumber(&mut frame, Kind::Answer, sequence);
-                Ok(Some(frame))
+        let ended = match generator {
+            Ok(generator) => {
+                let mut sink = ToParent {
+                    callee: self,
+                    inbox,
+                    answers,
+                    sequence,
+                    items: 0,
+                    bytes: 0,
+                };
+                give_control(|| Ok(stream::run::run(name, &generator, &mut sink)))?
             }
-            Err(error) => Ok(Some(self.encode_failure(py, error, sequence)?)),
+            Err(error) => Ended::By(Err(error)),
+        };
+        match ended {
+            Ended::By(ended) => self.encode_end(py, ended, sequence),
+            Ended::Closed => Ok(encode(Kind::Stopped, sequence, b"")),
         }
     }
 
     fn handle(&self, py: Python<'py>, frame: Frame) -> PyResult<Bound<'py, PyAny>> {
-        let (actor, name) = (&self.actor, &self.name);
+        let name = &self.name;
+        self.call(py, frame, |called, answer| {
+            answer::check(name, called, answer)
+        })
+    }
+
+    /// Calls what a message asks for, and has `check` look at the answer.
+    fn call<T>(
+        &self,
+        py: Python<'py>,
+        frame: Frame,
+        check: impl FnOnce(&Called<'_, 'py>, Bound<'py, PyAny>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let actor = &self.actor;
         let body = Body::receive_attached(py, &self.arena, frame.body);
         let message = body.map_err(|error| broken(error.into()))?.load(py)?;
         match frame.kind {
-            Kind::Call | Kind::ToldCall => {
+            Kind::Call | Kind::ToldCall | Kind::StreamCall => {
                 let (function, args, kwargs): CallParts<'_> = message.extract()?;
                 let answer = give_control(|| function.call(args, kwargs.as_ref()))?;
-                answer::check(name, &Called::Function, answer)
+                check(&Called::Function, answer)
             }
-            Kind::Method | Kind::ToldMethod => {
+            Kind::Method | Kind::ToldMethod | Kind::StreamMethod => {
                 let (method, args, kwargs): CallParts<'_> = message.extract()?;
                 let method = method.cast_into::<PyString>()?;
                 let answer = give_control(|| actor.call_method(&method, args, kwargs.as_ref()))?;
-                answer::check(name, &Called::Method(&method), answer)
+                check(&Called::Method(&method), answer)
             }
             _ => {
                 let answer =
                     give_control(|| actor.call_method1(intern!(py, "handle"), (message,)))?;
-                answer::check(name, &Called::Handle, answer)
+                check(&Called::Handle, answer)
             }
         }
+    }
+
+    /// Encodes what a handler has returned or raised.
+    fn encode_end(
+        &self,
+        py: Python<'py>,
+        ended: PyResult<Bound<'py, PyAny>>,
+        sequence: u64,
+    ) -> PyResult<Vec<u8>> {
+        match ended.and_then(|answer| self.pack(Kind::Answer, answer)) {
+            Ok(mut frame) => {
+                renumber(&mut frame, Kind::Answer, sequence);
+                Ok(frame)
+            }
+            Err(error) => self.encode_failure(py, error, sequence),
+        }
+    }
+
+    fn pack(&self, kind: Kind, object: Bound<'py, PyAny>) -> PyResult<Vec<u8>> {
+        let what = match kind {
+            Kind::Item => What::Item(&self.name),
+            _ => What::Answer(&self.name),
+        };
+        let packed = body::pack(Some(&self.arena), kind, object, &what, Source::Consumed)?;
+        Ok(packed.into_frame().into_vec())
     }
 
     /// Encodes what the handler has raised, or that it has stopped as it was asked to.
@@ -130,5 +189,62 @@ impl<'py> Callee<'py> {
         if let Err(error) = give_control(|| on_stop(&self.actor)) {
             log_failure(py, &self.name, "on_stop", error);
         }
+    }
+}
+
+/// The items of a stream go to the parent.
+struct ToParent<'a, 'py> {
+    callee: &'a Callee<'py>,
+    inbox: &'a Inbox,
+    answers: &'a Outbox,
+    sequence: u64,
+    /// How many items have been sent, and how many bytes.
+    items: u64,
+    bytes: u64,
+}
+
+impl ToParent<'_, '_> {
+    fn is_asked(&self) -> bool {
+        self.callee.region.claims().was_asked(self.sequence)
+    }
+
+    fn has_credit(&self) -> bool {
+        let credits = self.callee.region.credits();
+        credits.has_credit(self.sequence, self.items, self.bytes)
+    }
+}
+
+impl<'py> Sink<'py> for ToParent<'_, 'py> {
+    fn wait_for_room(&mut self, py: Python<'py>) -> PyResult<bool> {
+        if self.is_asked() {
+            return Ok(false);
+        }
+        if self.has_credit() {
+            return Ok(true);
+        }
+        // What is held back must not wait for a taker that waits for it.
+        send(py, self.answers, [], Haste::Now)?;
+        let credits = self.callee.region.credits();
+        let is_found = || {
+            // Before each look: see `credits`.
+            credits.sleep();
+            self.is_asked() || self.has_credit()
+        };
+        let waited = self.inbox.wait_until(py, is_found);
+        credits.rise();
+        Ok(waited? == Waited::Found && !self.is_asked())
+    }
+
+    fn put(&mut self, item: Bound<'py, PyAny>) -> PyResult<()> {
+        let py = item.py();
+        let mut frame = self.callee.pack(Kind::Item, item)?;
+        renumber(&mut frame, Kind::Item, self.sequence);
+        number_item(&mut frame, self.items);
+        let region = &self.callee.region;
+        let is_awaited = region.credits().is_awaited(self.sequence, self.items);
+        self.items += 1;
+        self.bytes += (frame.len() - HEADER_BYTES) as u64;
+        let haste = if is_awaited { Haste::Now } else { Haste::Soon };
+        send(py, self.answers, [frame], haste)
     }
 }

@@ -107,7 +107,6 @@ impl Inbox {
     ///
     /// Whatever makes `is_found` true must be followed by a frame from the parent, at least a
     /// [`Kind::Wake`]. An error is what the handler of a signal has raised, such as Ctrl-C.
-    #[expect(dead_code, reason = "a stream without credit will wait by it")]
     pub(super) fn wait_until(
         &self,
         py: Python<'_>,

@@ -92,7 +92,11 @@ impl<'py> ChildLoop<'py> {
                 self.region.since().store(attached.now(), Ordering::Relaxed);
                 let claimed = Claimed::new(&self.region, sequence);
                 current::begin(Running::InChild(claimed));
-                let answer = callee.answer(py, frame)?;
+                let answer = if frame.kind.is_stream() {
+                    Some(callee.stream(py, frame, &self.inbox, self.answers)?)
+                } else {
+                    callee.answer(py, frame)?
+                };
                 drop(current::end());
                 self.region.since().store(0, Ordering::Relaxed);
                 answer

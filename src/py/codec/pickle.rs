@@ -56,6 +56,8 @@ pub(in crate::py) enum What<'a> {
     /// The name is that of the actor.
     Message(&'a str),
     Answer(&'a str),
+    /// Of a stream.
+    Item(&'a str),
     /// And its class.
     Arguments(&'a str),
 }
@@ -65,6 +67,7 @@ impl Display for What<'_> {
         match self {
             Self::Message(name) => write!(f, "the message for actor {name}"),
             Self::Answer(name) => write!(f, "the answer of actor {name}"),
+            Self::Item(name) => write!(f, "the item that actor {name} has yielded"),
             Self::Arguments(name) => {
                 write!(f, "class or constructor arguments of actor {name}")
             }

@@ -12,6 +12,7 @@ use pyo3::types::{PyList, PyString, PyType};
 use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
 use super::core::{FutureCore, Watch};
+use super::settle;
 use crate::engine::cell::{Origin, Phase};
 use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
 use crate::py::interpreter::imports;
@@ -102,7 +103,7 @@ impl FutureCore {
                  for a reason to stop that is part of the message",
             ));
         }
-        Ok(this.cell.request())
+        Ok(settle::ask(slf.py(), &this.cell))
     }
 
     /// Return whether the message was cancelled.

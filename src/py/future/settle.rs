@@ -93,7 +93,16 @@ pub(in crate::py) fn request(
     cell: &ActorCell,
     tally: Option<&Tally>,
 ) -> PyResult<bool> {
-    Ok(cancel(py, cell, tally)? || cell.request())
+    Ok(cancel(py, cell, tally)? || ask(py, cell))
+}
+
+/// Asks a message that runs to stop. Returns whether it runs.
+pub(super) fn ask(py: Python<'_>, cell: &ActorCell) -> bool {
+    let asked = cell.request();
+    if asked && let Some((carrier, _)) = cell.message(Message::carrier).flatten() {
+        py.detach(|| carrier.wake_child());
+    }
+    asked
 }
 
 /// Ends a future that waits for nothing but to be woken.

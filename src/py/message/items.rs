@@ -12,9 +12,8 @@ use crate::py::codec::body::Body;
 /// An item on its way to a taker.
 pub(in crate::py) enum Item {
     Object(Py<PyAny>),
-    /// From a child: it is loaded when it is taken.
-    #[expect(dead_code, reason = "process actors will use it")]
-    Body(Body),
+    /// From a child, with the length of its frame: it is loaded when it is taken.
+    Body(Body, usize, Arc<dyn Supply>),
 }
 
 impl Item {
@@ -22,9 +21,18 @@ impl Item {
     pub(in crate::py) fn open(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Self::Object(object) => Ok(object),
-            Self::Body(body) => Ok(body.load(py)?.unbind()),
+            Self::Body(body, len_bytes, supply) => {
+                supply.take(py, len_bytes);
+                Ok(body.load(py)?.unbind())
+            }
         }
     }
+}
+
+/// Where the items of a stream come from, if that is another process.
+pub(in crate::py) trait Supply: Send + Sync {
+    /// An item has been taken, whose frame had so many bytes.
+    fn take(&self, py: Python<'_>, len_bytes: usize);
 }
 
 pub(in crate::py) type Items = Stream<Item>;

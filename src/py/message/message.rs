@@ -19,7 +19,7 @@ pub(in crate::py) enum Message {
     /// Packed by the carrier of a remote actor.
     Carried(Py<PyAny>, Wants),
     /// Encoded for a child.
-    Frame(Packed),
+    Frame(Packed, Wants),
     /// In place of a frame that has been sent to a child.
     Ticket(Ticket),
     /// In place of a message that will never begin.
@@ -61,7 +61,7 @@ impl Message {
 
     fn has_blocks(&self) -> bool {
         match self {
-            Self::Frame(packed) => packed.has_blocks(),
+            Self::Frame(packed, _) => packed.has_blocks(),
             Self::Ticket(ticket) => ticket.has_references(),
             Self::Bounded(message, _) | Self::Waiting(message, ..) => message.has_blocks(),
             _ => false,
@@ -71,8 +71,7 @@ impl Message {
     /// What its caller wants to hear of it.
     pub(in crate::py) fn wants(&self) -> Wants {
         match self {
-            Self::Call(_, wants) | Self::Carried(_, wants) => wants.clone(),
-            Self::Frame(packed) => Wants::of(packed.kind),
+            Self::Call(_, wants) | Self::Carried(_, wants) | Self::Frame(_, wants) => wants.clone(),
             Self::Ticket(ticket) => ticket.wants.clone(),
             Self::Bounded(message, _) | Self::Waiting(message, ..) => message.wants(),
             Self::Revoked => Wants::Answer,
@@ -90,7 +89,7 @@ impl Message {
     /// Another one that shares the packed message, if it has not been sent.
     pub(in crate::py) fn share_packed(&mut self) -> Option<Packed> {
         match self {
-            Self::Frame(packed) => Some(packed.share()),
+            Self::Frame(packed, _) => Some(packed.share()),
             Self::Bounded(message, _) => message.share_packed(),
             _ => None,
         }
@@ -99,7 +98,7 @@ impl Message {
     /// Puts `packed` in the place of the packed message, which it returns.
     pub(in crate::py) fn replace_packed(&mut self, packed: Packed) -> Packed {
         match self {
-            Self::Frame(old) => std::mem::replace(old, packed),
+            Self::Frame(old, _) => std::mem::replace(old, packed),
             Self::Bounded(message, _) => message.replace_packed(packed),
             // It has been sent.
             _ => packed,
@@ -111,7 +110,10 @@ impl Message {
     pub(in crate::py) fn into_unsent(self) -> (Self, bool) {
         match self {
             Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
-                Some(kept) => (Self::Frame(*kept).bounded(ticket.permit.take()), true),
+                Some(kept) => {
+                    let message = Self::Frame(*kept, ticket.wants.clone());
+                    (message.bounded(ticket.permit.take()), true)
+                }
                 None => (Self::Ticket(ticket), false),
             },
             message => (message, false),

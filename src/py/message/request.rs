@@ -6,7 +6,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::items::Items;
-use crate::engine::ipc::frame::Kind;
 
 /// What to call for a message, as the caller gives it.
 #[derive(Clone, Copy)]
@@ -41,15 +40,6 @@ impl Wants {
     /// Whether it was sent by `tell`.
     pub(in crate::py) fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
-    }
-
-    /// What the caller wants of a message that was packed as a frame of this kind.
-    pub(in crate::py) fn of(kind: Kind) -> Self {
-        if kind.is_told() {
-            Self::Nothing
-        } else {
-            Self::Answer
-        }
     }
 }
 

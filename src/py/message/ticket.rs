@@ -32,6 +32,10 @@ pub(in crate::py) trait Carrier: Send + Sync {
         deadline: Option<Instant>,
     ) -> PyResult<()>;
 
+    /// Wakes the child if it waits in the middle of a stream, since it may go on or must stop. Call it
+    /// detached.
+    fn wake_child(&self);
+
     /// Frees the blocks that the frame of a withdrawn message refers to.
     fn free(&self, references: &[Reference]);
 
@@ -64,6 +68,7 @@ impl Ticket {
         region: &Arc<Region>,
         sequence: u64,
         message: &Packed,
+        wants: Wants,
         permit: Option<Permit>,
         kept: Option<Packed>,
     ) -> Self {
@@ -71,7 +76,7 @@ impl Ticket {
             carrier: Arc::clone(carrier),
             region: Arc::clone(region),
             sequence,
-            wants: Wants::of(message.kind),
+            wants,
             permit,
             references: message.references(),
             is_withdrawn: AtomicBool::new(false),

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::inflow::Arrived;
 use crate::engine::ipc::pipe::{Broken, Reader};
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
@@ -53,6 +54,8 @@ pub(in crate::py) enum Event {
     /// The message has an outcome, which is there until it is settled. Its place in the mailbox is
     /// free.
     Ended(Arc<ActorCell>, Option<Outcome>, EndedMessage),
+    /// What the handler of a stream has yielded.
+    Item(Arrived),
     /// The child did not begin the message and has dropped it.
     Skipped(Arc<ActorCell>),
     /// The message has begun. Its place in the mailbox is free.
@@ -72,6 +75,7 @@ impl Event {
                     settle::settle(cell, outcome);
                 }
             }
+            Self::Item(arrived) => arrived.settle(),
             Self::Skipped(_) => {}
             Self::Begun(permit) => drop(permit.take()),
             Self::Done(cells) => {
@@ -87,7 +91,7 @@ impl Event {
         match self {
             Self::Ended(cell, ..) | Self::Skipped(cell) => vec![cell],
             Self::Done(cells) => cells,
-            Self::Begun(_) => Vec::new(),
+            Self::Begun(_) | Self::Item(_) => Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod endpoints;
 pub(super) mod executor;
 mod inbound;
+mod inflow;
 mod io_thread;
 mod link;
 mod logs;

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::inflow::Inflow;
 use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::pipe::{Broken, Flush, Writer};
@@ -16,6 +17,7 @@ use crate::engine::sys::{self, Bell};
 use crate::py::codec::packed::Packed;
 use crate::py::future::ActorCell;
 use crate::py::message::message::Message;
+use crate::py::message::request::Wants;
 use crate::py::message::ticket::{Carrier, Ticket};
 
 /// A message that has been sent and not yet answered.
@@ -23,6 +25,8 @@ pub(in crate::py) struct InFlight {
     pub(in crate::py) cell: Arc<ActorCell>,
     /// Sent by `tell`: the child need not report that it has been handled.
     pub(in crate::py) is_told: bool,
+    /// If it is a stream.
+    pub(in crate::py) inflow: Option<Inflow>,
 }
 
 /// The outbound side. The thread that posts a message writes it itself, without a hop to another
@@ -86,7 +90,7 @@ pub(in crate::py) enum Sending {
 
 /// What there is to send of a message.
 enum ToSend {
-    Now(Packed),
+    Now(Packed, Option<Inflow>),
     /// Its blocks must be copied first.
     Later,
     /// It was ended or sent before.
@@ -176,19 +180,27 @@ impl Outbound {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
                 message => (message, None),
             };
-            let Message::Frame(mut packed) = message else {
+            let Message::Frame(mut packed, wants) = message else {
                 return (message.bounded(permit), ToSend::Nothing);
             };
             if !packed.is_for(&connection.arena) {
-                return (Message::Frame(packed).bounded(permit), ToSend::Later);
+                return (Message::Frame(packed, wants).bounded(permit), ToSend::Later);
             }
             packed.renumber(sequence);
             let kept = keeps.then(|| packed.split());
-            let ticket = Ticket::new(carrier, &connection.region, sequence, &packed, permit, kept);
-            (Message::Ticket(ticket), ToSend::Now(packed))
+            let inflow = match &wants {
+                Wants::Items(items) => {
+                    let region = &connection.region;
+                    Some(Inflow::begin(carrier, region, sequence, items))
+                }
+                _ => None,
+            };
+            let region = &connection.region;
+            let ticket = Ticket::new(carrier, region, sequence, &packed, wants, permit, kept);
+            (Message::Ticket(ticket), ToSend::Now(packed, inflow))
         });
-        let packed = match sent {
-            Some(ToSend::Now(packed)) => packed,
+        let (packed, inflow) = match sent {
+            Some(ToSend::Now(packed, inflow)) => (packed, inflow),
             Some(ToSend::Later) => return false,
             Some(ToSend::Nothing) | None => {
                 // It was cancelled.
@@ -200,8 +212,14 @@ impl Outbound {
         let is_told = packed.kind.is_told();
         let frame = packed.into_frame();
         if let Some(cell) = self.returned.pop_front() {
-            self.in_flight
-                .enter(frame.len(), InFlight { cell, is_told });
+            self.in_flight.enter(
+                frame.len(),
+                InFlight {
+                    cell,
+                    is_told,
+                    inflow,
+                },
+            );
         }
         connection.writer.push(frame);
         connection.queued += 1;

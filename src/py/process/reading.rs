@@ -14,8 +14,8 @@ use super::outbound::Outbound;
 use crate::engine::cell::{Begin, Phase};
 use crate::engine::handoff::LastCpu;
 use crate::engine::ipc::body::Reference;
-use crate::engine::ipc::frame::{Frame, Kind, done_sequences};
-use crate::engine::ipc::pipe::{Broken, Fill, Reader};
+use crate::engine::ipc::frame::{Frame, Kind, done_sequences, encode};
+use crate::engine::ipc::pipe::{Broken, Fill, Flush, Reader};
 use crate::engine::latch::Latch;
 use crate::engine::sys::{self, Bell, Interest, Ready};
 use crate::py::codec::body::Body;
@@ -63,6 +63,24 @@ impl Carrier for Link {
             }
         }
         Ok(())
+    }
+
+    fn wake_child(&self) {
+        if !self.region().credits().wake() {
+            return;
+        }
+        let mut outbound = self.outbound();
+        let connection = outbound.as_mut().and_then(|o| o.connection.as_mut());
+        let Some(connection) = connection.filter(|connection| !connection.has_hung_up) else {
+            return;
+        };
+        connection.writer.push(encode(Kind::Wake, 0, b""));
+        let flushed = connection.writer.flush();
+        drop(outbound);
+        // After an error the I/O thread tries again and finds out.
+        if !matches!(flushed, Ok(Flush::Done)) {
+            self.ring();
+        }
     }
 
     fn free(&self, references: &[Reference]) {
@@ -248,6 +266,7 @@ impl Link {
                 let body = Body::receive(&self.arena(), body).map_err(Broken::Frame)?;
                 News::Ended(Outcome::Sealed(Sealed::Answer(Arc::new(body))))
             }
+            Kind::Item => News::Item(body),
             Kind::Begun => News::Begun,
             Kind::Skipped => News::Skipped,
             Kind::Done => News::Done(done_sequences(&body).map_err(Broken::Frame)?),
@@ -259,6 +278,16 @@ impl Link {
         match news {
             News::Ended(outcome) => {
                 events.push_back(self.receive_end(outbound, sequence, outcome)?);
+            }
+            News::Item(body) => {
+                let arena = self.arena();
+                let load = |body| Body::receive(&arena, body).map_err(Broken::Frame);
+                let sent = outbound.in_flight.get(sequence);
+                let sent = sent.ok_or(Broken::NoSuchMessage(sequence))?;
+                let inflow = sent.inflow.as_ref();
+                let inflow = inflow.ok_or(Broken::Unexpected(Kind::Item))?;
+                let arrived = inflow.receive(&sent.cell, body, load)?;
+                events.extend(arrived.map(Event::Item));
             }
             News::Begun => events.push_back(self.receive_begun(outbound, sequence)?),
             News::Skipped => {
@@ -360,6 +389,7 @@ impl Link {
 /// What a frame reports, of the message that it names or of those that it lists.
 enum News {
     Ended(Outcome),
+    Item(Vec<u8>),
     Begun,
     Skipped,
     Done(Vec<u64>),

@@ -27,27 +27,28 @@ use crate::py::message::ticket::Carrier;
 impl Transport for Arc<Link> {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
         let py = asked.py();
-        if matches!(wants, Wants::Items(_)) {
-            return Err(PyNotImplementedError::new_err(
-                "a process actor cannot stream yet",
-            ));
-        }
-        let is_told = wants.is_nothing();
-        let (kind, told, object) = match asked {
-            Asked::Handle(object) => (Kind::Message, Kind::Told, object.clone()),
+        let (kinds, object) = match asked {
+            Asked::Handle(object) => ([Kind::Message, Kind::Told, Kind::Stream], object.clone()),
             Asked::Call(function, args, kwargs) => {
                 let call = (function, args, kwargs).into_pyobject(py)?;
-                (Kind::Call, Kind::ToldCall, call.into_any())
+                let kinds = [Kind::Call, Kind::ToldCall, Kind::StreamCall];
+                (kinds, call.into_any())
             }
             Asked::Method(name, args, kwargs) => {
                 let call = (name, args, kwargs).into_pyobject(py)?;
-                (Kind::Method, Kind::ToldMethod, call.into_any())
+                let kinds = [Kind::Method, Kind::ToldMethod, Kind::StreamMethod];
+                (kinds, call.into_any())
             }
         };
-        let kind = if is_told { told } else { kind };
+        let [answered, told, streamed] = kinds;
+        let kind = match &wants {
+            Wants::Answer => answered,
+            Wants::Nothing => told,
+            Wants::Items(_) => streamed,
+        };
         let what = What::Message(&self.name);
         let packed = body::pack(Some(&self.arena()), kind, object, &what, Source::Borrowed)?;
-        Ok(Message::Frame(packed))
+        Ok(Message::Frame(packed, wants))
     }
 
     fn rouse(&self, py: Python<'_>) {

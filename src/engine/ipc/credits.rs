@@ -1,0 +1,168 @@
+//! How far the streams of a child may be ahead of their takers.
+//!
+//! Each slot of the window has three words: how many items may wait, and how many items, and bytes in
+//! the pipe, have been taken. The parent stores them, and the child reads them before it makes an
+//! item. A child without credit says that it sleeps, looks once more, and then reads its request pipe.
+//! The parent first stores what was taken, and then looks whether the child sleeps: one of the two
+//! sees the other, so no wake-up is lost.
+
+use std::ops::Deref;
+
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::claims::{CLAIMS, slot_of};
+
+/// Items whose frames have so many bytes together are not followed by another one before one is taken.
+pub const BYTES_AHEAD: usize = 1 << 20;
+
+const WORDS_EACH: usize = 3;
+/// The words of the table, and one that says whether the child sleeps.
+pub const CREDIT_WORDS: usize = CLAIMS * WORDS_EACH + 1;
+
+/// The table, over any memory that holds the words.
+#[derive(Debug)]
+pub struct Credits<W>(W);
+
+impl<W: Deref<Target = [AtomicU64]>> Credits<W> {
+    /// `words` has [`CREDIT_WORDS`] words.
+    pub fn new(words: W) -> Self {
+        debug_assert_eq!(words.len(), CREDIT_WORDS);
+        Self(words)
+    }
+
+    fn words(&self, sequence: u64) -> [&AtomicU64; WORDS_EACH] {
+        let at = slot_of(sequence) * WORDS_EACH;
+        [&self.0[at], &self.0[at + 1], &self.0[at + 2]]
+    }
+
+    fn sleep_word(&self) -> &AtomicU64 {
+        &self.0[CREDIT_WORDS - 1]
+    }
+
+    /// The parent calls it before it sends the message.
+    pub fn offer(&self, sequence: u64, ahead: usize) {
+        let [most, taken, bytes] = self.words(sequence);
+        most.store(ahead as u64, Ordering::SeqCst);
+        taken.store(0, Ordering::SeqCst);
+        bytes.store(0, Ordering::SeqCst);
+    }
+
+    /// The parent calls it when so many items, with so many bytes, have been taken altogether, and
+    /// only until it has the answer: then the slot may be another message's. The bytes are stored
+    /// first, so that the child sees no item as taken whose bytes are not.
+    pub fn take(&self, sequence: u64, items: u64, bytes: u64) {
+        let [_, taken, taken_bytes] = self.words(sequence);
+        taken_bytes.store(bytes, Ordering::SeqCst);
+        taken.store(items, Ordering::SeqCst);
+    }
+
+    /// The parent calls it after `take`, or after it has asked the child to stop: whether it must send
+    /// a frame that wakes the child.
+    #[must_use]
+    pub fn wake(&self) -> bool {
+        self.sleeps() && self.sleep_word().swap(0, Ordering::SeqCst) != 0
+    }
+
+    /// Whether `wake` would return true.
+    pub fn sleeps(&self) -> bool {
+        self.sleep_word().load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether the child, which has made so many items with so many bytes, may make another.
+    pub fn has_credit(&self, sequence: u64, items: u64, bytes: u64) -> bool {
+        let [most, taken, taken_bytes] = self.words(sequence);
+        let taken = taken.load(Ordering::SeqCst);
+        let waiting = items.saturating_sub(taken);
+        let waiting_bytes = bytes.saturating_sub(taken_bytes.load(Ordering::SeqCst));
+        waiting < most.load(Ordering::SeqCst)
+            && (waiting == 0 || waiting_bytes < BYTES_AHEAD as u64)
+    }
+
+    /// Whether all items that the child has made have been taken.
+    pub fn is_awaited(&self, sequence: u64, items: u64) -> bool {
+        let [_, taken, _] = self.words(sequence);
+        taken.load(Ordering::SeqCst) >= items
+    }
+
+    /// The child calls it before it looks for the last time and then sleeps.
+    pub fn sleep(&self) {
+        self.sleep_word().store(1, Ordering::SeqCst);
+    }
+
+    /// The child calls it when it has woken.
+    pub fn rise(&self) {
+        self.sleep_word().store(0, Ordering::SeqCst);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn credits() -> Credits<Vec<AtomicU64>> {
+        Credits::new((0..CREDIT_WORDS).map(|_| AtomicU64::new(7)).collect())
+    }
+
+    #[test]
+    fn a_child_may_be_ahead_by_items_and_by_bytes() {
+        let credits = credits();
+        credits.offer(5, 2);
+        assert!(credits.has_credit(5, 0, 0) && credits.has_credit(5, 1, 10));
+        assert!(!credits.has_credit(5, 2, 20));
+        credits.take(5, 1, 10);
+        assert!(credits.has_credit(5, 2, 20) && !credits.has_credit(5, 3, 30));
+        let big = BYTES_AHEAD as u64;
+        assert!(!credits.has_credit(5, 2, 10 + big));
+        credits.take(5, 2, 10 + big);
+        assert!(credits.has_credit(5, 2, 10 + big));
+        assert!(credits.is_awaited(5, 2) && !credits.is_awaited(5, 3));
+        credits.offer(6, 1);
+        assert!(credits.has_credit(6, 0, 0) && !credits.has_credit(6, 1, 1));
+    }
+
+    #[test]
+    fn a_child_that_sleeps_is_woken_once() {
+        let credits = credits();
+        credits.rise();
+        assert!(!credits.wake());
+        credits.sleep();
+        assert!(credits.wake() && !credits.wake());
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// The child runs out of credit while the parent takes an item: the child sees that, or the parent
+    /// wakes it.
+    #[test]
+    fn loom_a_child_without_credit_sees_it_come_or_is_woken() {
+        loom::model(|| {
+            let words: Vec<AtomicU64> = (0..CREDIT_WORDS).map(|_| AtomicU64::new(0)).collect();
+            let credits = Arc::new(Credits::new(words));
+            credits.offer(1, 1);
+            let child = {
+                let credits = Arc::clone(&credits);
+                thread::spawn(move || {
+                    credits.sleep();
+                    let has_credit = credits.has_credit(1, 1, 8);
+                    if has_credit {
+                        credits.rise();
+                    }
+                    has_credit
+                })
+            };
+            credits.take(1, 1, 8);
+            let woken = credits.wake();
+            let seen = child.join().unwrap();
+            assert!(seen || woken);
+            assert!(credits.has_credit(1, 1, 8));
+        });
+    }
+}

@@ -1,0 +1,143 @@
+//! The items of a stream that a child sends: they go into the stream's queue, and what has been taken
+//! from there goes back as credit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::prelude::*;
+
+use crate::engine::ipc::frame::take_item_number;
+use crate::engine::ipc::pipe::Broken;
+use crate::engine::ipc::region::Region;
+use crate::py::codec::body::Body;
+use crate::py::future::ActorCell;
+use crate::py::message::items::{Item, Items, Supply};
+use crate::py::message::ticket::Carrier;
+
+/// A stream that is in flight.
+pub(in crate::py) struct Inflow {
+    items: Arc<Items>,
+    from: Arc<FromChild>,
+    /// How many items have come. Relaxed: it is changed with `outbound` locked.
+    received: AtomicU64,
+}
+
+/// Gives a child credit for what has been taken.
+struct FromChild {
+    carrier: Arc<dyn Carrier>,
+    state: Mutex<Credit>,
+}
+
+struct Credit {
+    /// Where the credit goes, and the stream's number; `None` once it has ended: then the number's slot
+    /// may be another message's.
+    place: Option<(Arc<Region>, u64)>,
+    items: u64,
+    bytes: u64,
+}
+
+impl FromChild {
+    fn state(&self) -> MutexGuard<'_, Credit> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Supply for FromChild {
+    fn take(&self, py: Python<'_>, len_bytes: usize) {
+        let mut state = self.state();
+        state.items += 1;
+        state.bytes += len_bytes as u64;
+        let Credit {
+            place,
+            items,
+            bytes,
+        } = &*state;
+        let sleeps = place.as_ref().is_some_and(|(region, sequence)| {
+            region.credits().take(*sequence, *items, *bytes);
+            region.credits().sleeps()
+        });
+        drop(state);
+        if sleeps {
+            py.detach(|| self.carrier.wake_child());
+        }
+    }
+}
+
+impl Inflow {
+    /// For a stream that is about to be sent as message `sequence`.
+    pub(super) fn begin(
+        carrier: &Arc<dyn Carrier>,
+        region: &Arc<Region>,
+        sequence: u64,
+        items: &Arc<Items>,
+    ) -> Self {
+        region.credits().offer(sequence, items.ahead());
+        let credit = Credit {
+            place: Some((Arc::clone(region), sequence)),
+            items: 0,
+            bytes: 0,
+        };
+        Self {
+            items: Arc::clone(items),
+            from: Arc::new(FromChild {
+                carrier: Arc::clone(carrier),
+                state: Mutex::new(credit),
+            }),
+            received: AtomicU64::new(0),
+        }
+    }
+
+    /// An item has come. `None` if it came before, too. Settle it without a lock.
+    pub(super) fn receive(
+        &self,
+        cell: &Arc<ActorCell>,
+        mut body: Vec<u8>,
+        load: impl FnOnce(Vec<u8>) -> Result<Body, Broken>,
+    ) -> Result<Option<Arrived>, Broken> {
+        let len_bytes = body.len();
+        let number = take_item_number(&mut body).map_err(Broken::Frame)?;
+        let received = self.received.load(Ordering::Relaxed);
+        if number < received {
+            return Ok(None);
+        }
+        self.received.store(received + 1, Ordering::Relaxed);
+        let supply = Arc::clone(&self.from) as Arc<dyn Supply>;
+        Ok(Some(Arrived {
+            items: Arc::clone(&self.items),
+            cell: Arc::clone(cell),
+            carrier: Arc::clone(&self.from.carrier),
+            item: Some((Item::Body(load(body)?, len_bytes, supply), len_bytes)),
+        }))
+    }
+}
+
+impl Drop for Inflow {
+    /// The message has left the window.
+    fn drop(&mut self) {
+        self.from.state().place = None;
+    }
+}
+
+/// An item on its way from the pipe into the queue.
+pub(in crate::py) struct Arrived {
+    items: Arc<Items>,
+    cell: Arc<ActorCell>,
+    carrier: Arc<dyn Carrier>,
+    item: Option<(Item, usize)>,
+}
+
+impl Arrived {
+    /// Puts it into the queue, and wakes those that wait for it.
+    pub(super) fn settle(&mut self) {
+        let Some((item, weight)) = self.item.take() else {
+            return;
+        };
+        drop(self.items.put_weighing(item, weight));
+        if let Some(rest) = self.items.close_if_abandoned() {
+            drop(rest);
+            if self.cell.request() {
+                self.carrier.wake_child();
+            }
+        }
+    }
+}
