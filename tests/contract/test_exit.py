@@ -429,6 +429,26 @@ def test_the_interpreter_ends_without_a_fault(kind, script, source):
     script("if True:" + source.replace("KIND", kind.base)).check()
 
 
+def test_an_exit_that_is_interrupted_ends_as_an_interrupted_program_does(script):
+    ended = script("""if True:
+        import _thread, threading, time
+        import actors, tasks
+        ending = threading.Event()
+        def interrupt():
+            ending.wait()
+            while True:
+                time.sleep(0.3)
+                _thread.interrupt_main()
+        executor = actors.ThreadDo.executor()
+        executor.post((tasks.spin, 3600))
+        threading.Thread(target=interrupt, daemon=True).start()
+        # Called just before what waits for the actors.
+        threading._register_atexit(ending.set)
+    """)
+    by_ctrl_c = 0xC000013A if sys.platform == "win32" else -signal.SIGINT
+    assert ended.status == by_ctrl_c, ended
+
+
 def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):
     one = program(f"""if True:
         import actors, tasks
