@@ -673,8 +673,10 @@ def serve(
     """
 
 def drain() -> None:
-    """Refuse new messages and wait until every actor has handled those that it has.
+    """Wait until every actor has handled its messages, and end the actors.
 
+    Only code of actors and callbacks of their futures may still send messages, and only to other
+    actors, until no message is left anywhere: so a pipeline handles all that was put into it.
     Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels the messages that
     have not begun, and gives the others two seconds; after that, or at a second Ctrl-C, the process
     ends as an interrupted process does.

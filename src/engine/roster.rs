@@ -90,6 +90,11 @@ impl Roster {
         }
     }
 
+    /// Whether the member has no message and waits for one.
+    pub fn is_idle(&self, member: usize) -> bool {
+        self.inner.lock().is_idle[member]
+    }
+
     fn become_idle(&self, member: usize) {
         let mut inner = self.inner.lock();
         inner.is_idle[member] = true;

@@ -16,7 +16,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use pyo3::exceptions::PyNotImplementedError;
@@ -30,6 +30,7 @@ use super::future::{ActorCell, settle};
 use super::interpreter::daemon_threads::outlasting_method;
 use super::interpreter::imports;
 use super::interpreter::imports::ActorLost;
+use super::interpreter::lifecycle;
 use super::interpreter::lifecycle::Start;
 use super::message::fault::{Fault, Force, Started, log_failure, log_lost};
 use super::message::message::Message;
@@ -48,6 +49,8 @@ struct Remote {
     carrier: Py<PyAny>,
     /// 0 while the actor has none.
     pid: Arc<AtomicU32>,
+    /// Set while the actor's thread waits for replies and messages.
+    is_waiting: Arc<AtomicBool>,
 }
 
 impl Remote {
@@ -110,6 +113,10 @@ impl Transport for Remote {
         Ok(Signalled::Yes)
     }
 
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+        mailbox.is_empty() && self.is_waiting.load(Ordering::SeqCst)
+    }
+
     fn pid(&self) -> Option<u32> {
         // Relaxed: it is only shown to the user.
         Some(self.pid.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
@@ -137,9 +144,11 @@ impl RemoteExecutorCore {
         let options = Options::of(actor)?;
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let pid = Arc::<AtomicU32>::default();
+        let is_waiting = Arc::<AtomicBool>::default();
         let transport = Remote {
             carrier: carrier.clone().unbind(),
             pid: Arc::clone(&pid),
+            is_waiting: Arc::clone(&is_waiting),
         };
         let host = Arc::new(Host::new(
             &options,
@@ -149,6 +158,7 @@ impl RemoteExecutorCore {
         ));
         let server = Server {
             pid,
+            is_waiting,
             carrier: Some(carrier.clone().unbind()),
             window,
             sent: Sent::new(),
@@ -165,6 +175,7 @@ type Sent = HashMap<u64, (Arc<ActorCell>, Wants)>;
 /// What the actor's thread here does.
 struct Server {
     pid: Arc<AtomicU32>,
+    is_waiting: Arc<AtomicBool>,
     /// Until the thread has it.
     carrier: Option<Py<PyAny>>,
     window: usize,
@@ -177,7 +188,8 @@ impl Serve for Server {
         Python::attach(|py| {
             if let Some(carrier) = self.carrier.take() {
                 let carrier = carrier.into_bound(py);
-                run(host, &self.pid, &carrier, self.window, &mut self.sent);
+                let flags = (&*self.pid, &*self.is_waiting);
+                run(host, flags, &carrier, self.window, &mut self.sent);
             }
         });
     }
@@ -198,7 +210,7 @@ impl Serve for Server {
 
 fn run(
     host: &Arc<Host>,
-    pid: &AtomicU32,
+    (pid, is_waiting): (&AtomicU32, &AtomicBool),
     carrier: &Bound<'_, PyAny>,
     window: usize,
     sent: &mut Sent,
@@ -212,7 +224,7 @@ fn run(
         .call_method0(intern!(py, "start"))
         .and_then(|started| started.extract())
         .map(|started| pid.store(started, Ordering::Relaxed))
-        .and_then(|()| serve(host, carrier, window, sent))
+        .and_then(|()| serve(host, is_waiting, carrier, window, sent))
         .and_then(|()| match host.force.get() {
             None => carrier.call_method0(intern!(py, "stop")).map(drop),
             Some(_) => Ok(()),
@@ -240,7 +252,13 @@ fn run(
 
 /// Sends the messages of the mailbox, with at most `window` in flight, until the mailbox is closed
 /// and all messages have ended. An error ends the actor; then the messages left are in `sent`.
-fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent) -> PyResult<()> {
+fn serve(
+    host: &Host,
+    is_waiting: &AtomicBool,
+    carrier: &Bound<'_, PyAny>,
+    window: usize,
+    sent: &mut Sent,
+) -> PyResult<()> {
     let py = carrier.py();
     let mut number = 0;
     loop {
@@ -258,7 +276,11 @@ fn serve(host: &Host, carrier: &Bound<'_, PyAny>, window: usize, sent: &mut Sent
         if is_closed && sent.is_empty() {
             return Ok(());
         }
-        let event = carrier.call_method0(intern!(py, "receive"))?;
+        is_waiting.store(true, Ordering::SeqCst);
+        lifecycle::comes_to_rest();
+        let event = carrier.call_method0(intern!(py, "receive"));
+        is_waiting.store(false, Ordering::SeqCst);
+        let event = event?;
         if event.is_none() {
             continue;
         }

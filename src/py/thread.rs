@@ -20,6 +20,7 @@ use super::executor::ExecutorCore;
 use super::future::{ActorCell, settle};
 use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::imports;
+use super::interpreter::lifecycle;
 use super::interpreter::lifecycle::Start;
 use super::interpreter::wait::{Attached, wait_for};
 use super::message::fault::{Fault, Force, Stage, Started, log_failure};
@@ -74,6 +75,16 @@ impl Transport for SameProcess {
 
     fn signal(&self, _force: Force) -> sys::Result<Signalled> {
         Ok(Signalled::No)
+    }
+
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+        // The thread runs callbacks before it waits for a message.
+        match &self.seat {
+            None => mailbox.is_asleep(),
+            Some(Seat { team, index }) => {
+                team.roster.is_idle(*index) && mailbox.is_empty() && team.mailbox.is_empty()
+            }
+        }
     }
 
     fn pid(&self) -> Option<u32> {
@@ -361,6 +372,7 @@ impl Source {
             let Seat { team, index } = seat.clone();
             return team.roster.take(index, || self.try_take(host));
         }
+        lifecycle::comes_to_rest();
         let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
         host.tally
             .handoff

@@ -148,6 +148,12 @@ impl<T> Mailbox<T> {
         inner.items.iter().filter(|item| is_such(item)).count()
     }
 
+    /// Whether it is empty and its taker sleeps until something comes.
+    pub fn is_asleep(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.is_awaited && inner.items.is_empty()
+    }
+
     fn pop(&self, inner: &mut Inner<T>) -> Option<T> {
         let item = inner.pop();
         if inner.items.is_empty() {

@@ -8,10 +8,12 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use crate::engine::room::Permit;
+use crate::engine::waits;
 use crate::py::current;
 use crate::py::future;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::lifecycle;
+use crate::py::interpreter::lifecycle::Exit;
 use crate::py::message::fault::{Started, log_told, shut_down, to_error};
 use crate::py::message::items::Items;
 use crate::py::message::message::Message;
@@ -229,7 +231,13 @@ impl Host {
         if self.is_forked() {
             return Err(lifecycle::forked_error());
         }
-        if self.mailbox.is_closed() {
+        let is_refused = match lifecycle::exit() {
+            Exit::Not => false,
+            // Its own code and callbacks may still send messages to others: see `drain`.
+            Exit::Draining => waits::served_here().is_none_or(|node| node.id == self.tally.node.id),
+            Exit::Refusing => true,
+        };
+        if is_refused || self.mailbox.is_closed() {
             return Err(self.refusal(py));
         }
         Ok(())

@@ -100,5 +100,6 @@ impl Drop for ThreadExit<'_> {
         self.0.close_mailbox();
         self.0.ended.set();
         self.0.leave_pool();
+        lifecycle::comes_to_rest();
     }
 }

@@ -9,8 +9,7 @@ use pyo3::prelude::*;
 use super::host::Host;
 use super::transport::Signalled;
 use crate::py::future::{ActorCell, settle};
-use crate::py::interpreter::lifecycle;
-use crate::py::interpreter::lifecycle::{CancelFutures, Ended, Live};
+use crate::py::interpreter::lifecycle::{Activity, CancelFutures, Ended, Live};
 use crate::py::interpreter::wait::{Attached, raising, wait_for};
 use crate::py::message::fault::{Fault, Force, Started, log_lost};
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -20,10 +19,22 @@ impl Live for Host {
     /// Refuses new messages. Those in the mailbox are still handled.
     fn close(&self, py: Python<'_>) {
         self.close_mailbox();
-        if lifecycle::is_exiting() {
-            self.tally.streams.abandon(py);
-        }
         self.transport.rouse(py);
+    }
+
+    fn begin_exit(&self, py: Python<'_>) {
+        self.tally.streams.abandon(py);
+    }
+
+    fn activity(&self) -> Activity {
+        let counts = self.tally.counts();
+        // Of a thread or a remote actor, not of a child, which may have left it when it died.
+        let is_running = counts.since > 0;
+        Activity {
+            accepted: counts.accepted,
+            is_at_rest: self.ended.is_set()
+                || (!is_running && self.transport.is_at_rest(&self.mailbox)),
+        }
     }
 
     fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {

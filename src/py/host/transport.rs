@@ -6,6 +6,7 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Permit;
 use crate::engine::sys;
 use crate::py::future::ActorCell;
@@ -49,6 +50,12 @@ pub(in crate::py) trait Transport: Send + Sync {
     /// The counts that the tally does not have. Call it detached; it takes locks briefly.
     fn progress(&self) -> Progress {
         Progress::default()
+    }
+
+    /// Whether the actor has no message, and no callback of one runs: for the interpreter's exit. False
+    /// if that is not certain.
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+        mailbox.is_empty()
     }
 
     /// Whether the actor has died and is being started again.

@@ -11,7 +11,7 @@
 //! a finished future that another thread was reading, and Python's own, such as a future's condition
 //! that another thread held.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,13 +26,20 @@ use super::imports::BrokenActor;
 use super::wait::wait_for;
 use crate::engine::arena::Arena;
 use crate::engine::arena::forks::Forks;
-use crate::engine::latch::Latch;
+use crate::engine::latch::{Latch, Wait};
 use crate::engine::sys;
 
 /// What the interpreter's exit waits for, such as an actor.
 pub(in crate::py) trait Live: Send + Sync {
     /// Refuses new messages. Those in the mailbox are still handled.
     fn close(&self, py: Python<'_>);
+
+    /// Prepares for the interpreter's exit: from now on no thread takes what an actor waits to hand out,
+    /// except the threads of actors.
+    fn begin_exit(&self, py: Python<'_>);
+
+    /// What it does at this moment.
+    fn activity(&self) -> Activity;
 
     /// Refuses new messages, and cancels those that have not begun if `cancel` says so.
     fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()>;
@@ -56,7 +63,8 @@ pub(in crate::py) enum Ended {
 
 /// The number of forks between this process and the first that loaded the core.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
-static EXITING: AtomicBool = AtomicBool::new(false);
+/// An `Exit`.
+static EXIT: AtomicU8 = AtomicU8::new(Exit::Not as u8);
 static LIVE: Mutex<Vec<Weak<dyn Live>>> = Mutex::new(Vec::new());
 static LOGGING: OnceCell<()> = OnceCell::new();
 
@@ -64,8 +72,37 @@ pub(in crate::py) fn generation() -> u32 {
     GENERATION.load(Ordering::SeqCst)
 }
 
+/// How far the interpreter's exit is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::py) enum Exit {
+    /// It has not begun.
+    Not,
+    /// Actors and callbacks may send messages to other actors.
+    Draining,
+    /// No message is accepted any more.
+    Refusing,
+}
+
+pub(in crate::py) fn exit() -> Exit {
+    const DRAINING: u8 = Exit::Draining as u8;
+    match EXIT.load(Ordering::SeqCst) {
+        0 => Exit::Not,
+        DRAINING => Exit::Draining,
+        _ => Exit::Refusing,
+    }
+}
+
 pub(in crate::py) fn is_exiting() -> bool {
-    EXITING.load(Ordering::SeqCst)
+    exit() != Exit::Not
+}
+
+/// What an actor does at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::py) struct Activity {
+    /// How many messages it has accepted so far.
+    pub(in crate::py) accepted: u64,
+    /// Whether no code of its runs, nor a callback of its futures, and no message waits.
+    pub(in crate::py) is_at_rest: bool,
 }
 
 pub(in crate::py) fn forked_error() -> PyErr {
@@ -124,6 +161,15 @@ impl Drop for Start {
 impl Live for Starting {
     fn close(&self, _py: Python<'_>) {}
 
+    fn begin_exit(&self, _py: Python<'_>) {}
+
+    fn activity(&self) -> Activity {
+        Activity {
+            accepted: 0,
+            is_at_rest: self.is_over.is_set(),
+        }
+    }
+
     fn shutdown(&self, _py: Python<'_>, _cancel: CancelFutures) -> PyResult<()> {
         Ok(())
     }
@@ -134,21 +180,28 @@ impl Live for Starting {
     }
 }
 
-/// Refuse new messages and wait until every actor has handled those that it has.
+/// Wait until every actor has handled its messages, and end the actors.
 ///
+/// Only code of actors and callbacks of their futures may still send messages, and only to other
+/// actors, until no message is left anywhere: so a pipeline handles all that was put into it.
 /// Registered with `threading` to run at interpreter exit. A first Ctrl-C cancels the messages that
 /// have not begun, and gives the others two seconds; after that, or at a second Ctrl-C, the process
 /// ends as an interrupted process does.
 #[pyfunction]
 pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     const GRACE: Duration = Duration::from_secs(2);
-    EXITING.store(true, Ordering::SeqCst);
+    EXIT.fetch_max(Exit::Draining as u8, Ordering::SeqCst);
     cooperative::never_again();
     let hosts: Vec<Arc<dyn Live>> = live().iter().filter_map(Weak::upgrade).collect();
     for host in &hosts {
+        host.begin_exit(py);
+    }
+    let drained = wait_for_rest(py, &hosts);
+    EXIT.fetch_max(Exit::Refusing as u8, Ordering::SeqCst);
+    for host in &hosts {
         host.close(py);
     }
-    let Err(interrupt) = wait_for_all(py, &hosts, None) else {
+    let Err(interrupt) = drained.and_then(|()| wait_for_all(py, &hosts, None)) else {
         return Ok(());
     };
     for host in &hosts {
@@ -201,6 +254,50 @@ pub(in crate::py) fn check_may_start_process(name: &str) -> PyResult<()> {
          such process would start another one: start it in a function that the program calls, or \
          below `if __name__ == \"__main__\":`, not when its module is imported"
     )))
+}
+
+/// What the exit waits for while it drains.
+static RESTING: Mutex<Option<Arc<Latch>>> = Mutex::new(None);
+
+fn resting_slot() -> MutexGuard<'static, Option<Arc<Latch>>> {
+    RESTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An actor's thread is about to wait for messages or answers: the exit, if it waits for that, must
+/// look again.
+pub(in crate::py) fn comes_to_rest() {
+    if exit() == Exit::Draining {
+        let resting = resting_slot().clone();
+        if let Some(resting) = resting {
+            resting.set();
+        }
+    }
+}
+
+/// Waits until all actors are at rest at the same time. An error is what a signal handler raised.
+///
+/// Each is looked at once, and then how many messages each has accepted is looked at again. If none
+/// has accepted one meanwhile, no message was left in between, and nothing ran that could send one.
+fn wait_for_rest(py: Python<'_>, hosts: &[Arc<dyn Live>]) -> PyResult<()> {
+    /// A thread says that it comes to rest just before it does.
+    const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
+    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let resting = Arc::<Latch>::default();
+        drop(resting_slot().replace(Arc::clone(&resting)));
+        let before: Vec<_> = hosts.iter().map(|host| host.activity()).collect();
+        let are_at_rest = before.iter().all(|one| one.is_at_rest);
+        if are_at_rest && hosts.iter().map(|host| host.activity()).eq(before) {
+            return Ok(());
+        }
+        let waited = py.detach(|| resting.wait(Some(Instant::now() + pause)));
+        py.check_signals()?;
+        pause = match waited {
+            Wait::Set => SHORTEST_PAUSE,
+            Wait::TimedOut | Wait::Interrupted => LONGEST_PAUSE.min(pause * 2),
+        };
+    }
 }
 
 fn wait_for_all(

@@ -4,6 +4,7 @@
 //! the child is dead is in `restart.rs`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
@@ -20,6 +21,7 @@ use crate::py::codec::pickle::What;
 use crate::py::future::{ActorCell, callbacks};
 use crate::py::host::host::Host;
 use crate::py::host::run::Serve;
+use crate::py::interpreter::lifecycle;
 use crate::py::message::message::Message;
 
 /// How often the I/O thread checks that a waiting thread reads, while it leaves the reading to those.
@@ -127,7 +129,12 @@ impl IoThread {
             .is_served()
             .then_some(convoy::MAILBOX_INTERVAL);
         let timeout = timeout.into_iter().chain(convoy).chain(trim).min();
+        self.link.is_io_thread_waiting.store(true, Ordering::SeqCst);
+        lifecycle::comes_to_rest();
         let polled = sys::retry(|| sys::poll(interests, timeout));
+        self.link
+            .is_io_thread_waiting
+            .store(false, Ordering::SeqCst);
         let [answers, ended, room, bell] = polled.map_err(Broken::Io)?;
         if room == Ready::Broken {
             self.link.hang_up();

@@ -78,6 +78,8 @@ pub(in crate::py) struct Link {
     /// the I/O thread sets it. A caller that wants to be notified without blocking clears it by
     /// `resume_io_thread`; the I/O thread clears it when it finds that no thread reads.
     pub(super) waiter_reads: AtomicBool,
+    /// Set while the I/O thread waits. Then it has settled all that it has read.
+    pub(super) is_io_thread_waiting: AtomicBool,
     pub(in crate::py) convoy: Convoy,
     /// Decides whether a thread that reads in the place of the I/O thread polls first.
     pub(super) patience: Patience,
@@ -118,6 +120,7 @@ impl Link {
             outbound: Mutex::new(Some(outbound)),
             inbound: Mutex::new(Some(inbound)),
             waiter_reads: AtomicBool::new(false),
+            is_io_thread_waiting: AtomicBool::new(false),
             convoy: Convoy::default(),
             patience: Patience::default(),
         }

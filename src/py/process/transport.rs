@@ -11,6 +11,7 @@ use super::link::{IN_FLIGHT_BY_POSTING, Link, SentBy};
 use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::traceback::Traceback;
+use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Permit;
 use crate::engine::sys::{self, Signal};
 use crate::py::codec::body;
@@ -183,6 +184,14 @@ impl Transport for Arc<Link> {
             since: region.since().load(Ordering::Relaxed),
             failed: failed + self.failed_before.load(Ordering::Relaxed),
         }
+    }
+
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+        // In this order: a message goes from the mailbox to the child, and its answer to the I/O
+        // thread, which settles it and runs callbacks before it waits again.
+        mailbox.is_empty()
+            && self.messages_in_flight() == 0
+            && self.is_io_thread_waiting.load(Ordering::SeqCst)
     }
 
     fn is_restarting(&self) -> bool {

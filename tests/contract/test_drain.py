@@ -1,0 +1,179 @@
+"""At the interpreter's exit a system of actors handles all that was put into it."""
+
+import signal
+
+STAGES = """if True:
+    import sys, time
+    from futures_actors import ThreadActor, current_actor
+
+    class Stage(ThreadActor):
+        def __init__(self, name, after=None):
+            self.name, self.after, self.seen = name, after, 0
+
+        def handle(self, message):
+            time.sleep(0.001)  # so that the program ends before the pipeline
+            self.seen += 1
+            if self.after is not None:
+                self.after.tell(message + 1)
+
+        def on_stop(self):
+            sys.stdout.write(f"{self.name} {self.seen}\\n")
+"""
+
+
+def test_a_pipeline_drains_to_its_end(script):
+    ended = script(
+        STAGES
+        + """
+    last = Stage.executor("last")
+    middle = Stage.executor("middle", last)
+    first = Stage.executor("first", middle)
+    for number in range(50):
+        first.tell(number)
+"""
+    ).check()
+    assert sorted(ended.out.split()) == sorted(["first", "50", "middle", "50", "last", "50"])
+    assert not ended.err
+
+
+def test_a_bounded_pipeline_drains_to_its_end(script):
+    ended = script(
+        STAGES
+        + """
+    bounded = Stage.options(mailbox_size=2)
+    first = bounded.executor("first", bounded.executor("middle", bounded.executor("last")))
+    for number in range(30):
+        first.tell(number)
+"""
+    ).check()
+    assert sorted(ended.out.split()) == sorted(["first", "30", "middle", "30", "last", "30"])
+
+
+def test_a_pipeline_through_a_pool_drains_to_its_end(script):
+    ended = script(
+        STAGES
+        + """
+    last = Stage.executor("last")
+    pool = Stage.pool(3).executor("member", last)
+    first = Stage.executor("first", pool)
+    for number in range(30):
+        first.tell(number)
+"""
+    ).check()
+    counts = [line.split() for line in ended.out.splitlines()]
+    assert ["first", "30"] in counts
+    assert ["last", "30"] in counts
+    assert sum(int(count) for name, count in counts if name == "member") == 30
+
+
+def test_callbacks_still_send_messages_to_other_actors(kind, script):
+    ended = script(f"""if True:
+        import actors, tasks
+        log = actors.ThreadKeeps.executor()
+        worker = actors.{kind.base}Do.executor()
+
+        def keep(future):
+            log.post(future.result()).add_done_callback(lambda _: print("kept", future.result()))
+
+        for number in range(3):
+            worker.post((tasks.nap, 0.05))
+            worker.post((tasks.echo, number)).add_done_callback(keep)
+    """).check()
+    assert ended.out.split() == ["kept", "0", "kept", "1", "kept", "2"]
+
+
+def test_actors_that_ask_each_other_get_their_answers(kind, script):
+    ended = script(f"""if True:
+        import actors, tasks, time
+        from futures_actors import ThreadActor
+        store = actors.{kind.base}Counter.executor(100)
+
+        class Worker(ThreadActor):
+            def handle(self, message):
+                time.sleep(0.05)
+                print(store.post(message).result(20))
+
+        worker = Worker.executor()
+        for number in range(4):
+            worker.post(number)
+    """).check()
+    assert ended.out.split() == ["100", "101", "103", "106"]
+
+
+def test_a_message_to_itself_is_refused_once_draining_has_begun(script):
+    ended = script("""if True:
+        from futures_actors import ThreadActor, current_actor
+
+        class Again(ThreadActor):
+            def handle(self, message):
+                try:
+                    current_actor().tell(message)
+                except RuntimeError as error:
+                    print(error)
+
+        Again.executor().tell(1)
+    """).check()
+    assert ended.out == "cannot schedule new futures after interpreter shutdown\n"
+
+
+def test_other_threads_are_refused(script):
+    ended = script("""if True:
+        import actors, threading, time
+
+        executor = actors.ThreadEcho.executor()
+
+        def post():
+            while True:
+                try:
+                    executor.post(1)
+                except RuntimeError as error:
+                    print(error)
+                    return
+                time.sleep(0.001)
+
+        threading.Thread(target=post).start()
+    """).check()
+    assert ended.out == "cannot schedule new futures after interpreter shutdown\n"
+
+
+def test_an_idle_system_ends_at_once(script):
+    ended = script("""if True:
+        import actors
+        kept = [actors.ThreadKeeps.executor() for _ in range(5)]
+        for one in kept:
+            for other in kept:
+                one.post(other).result(20)
+    """).check()
+    assert not ended.err
+
+
+def test_a_first_ctrl_c_refuses_messages_among_actors_too(program):
+    one = program("""if True:
+        from futures_actors import ActorRef, ThreadActor, current_actor
+
+        class Ball(ThreadActor):
+            other, is_draining = None, False
+
+            def handle(self, message):
+                if isinstance(message, ActorRef):
+                    self.other = message
+                elif message == "ball":
+                    self.look()
+                    self.other.tell("ball")
+
+            def look(self):
+                if not self.is_draining:
+                    try:
+                        current_actor().tell("itself")
+                    except RuntimeError:
+                        self.is_draining = True
+                        print("draining\\n", end="", flush=True)
+
+        left, right = Ball.executor(), Ball.executor()
+        left.tell(right)
+        right.tell(left)
+        left.tell("ball")
+    """)
+    assert one.line() == "draining"
+    one.signal(signal.SIGINT)
+    one.wait()  # otherwise they would play for ever
