@@ -1,13 +1,14 @@
 """Ends of a `multiprocessing.Pipe` and sockets cross: their descriptors are duplicated."""
 
 import multiprocessing
+import os
 import socket
 from multiprocessing import resource_sharer
 
 import pytest
 
 import actors
-from futures_actors import ProcessActor
+from futures_actors import ActorDied, ProcessActor
 from gates import PATIENCE
 
 
@@ -38,6 +39,29 @@ def test_an_end_of_a_pipe_works_in_the_child(where):
         executor.post(theirs if where == "message" else None).result(PATIENCE)
         assert ours.poll(PATIENCE)
         assert ours.recv() == "hello"
+
+
+@of_connections
+@pytest.mark.parametrize("kind", ["end of a pipe", "socket"])
+def test_a_descriptor_among_the_arguments_reaches_every_process_of_a_restarted_actor(kind):
+    ours, theirs = multiprocessing.Pipe() if kind == "end of a pipe" else socket.socketpair()
+    with ours, theirs, Writes.options(max_restarts=2).executor([theirs]) as executor:
+        for number in range(3):
+            executor.post(b"%d" % number).result(PATIENCE)
+            assert os.read(ours.fileno(), 100) == b"%d" % number
+            if number < 2:
+                assert isinstance(executor.post(None).exception(PATIENCE), ActorDied)
+        assert executor.stats().restarts == 2
+
+
+class Writes(ProcessActor):
+    def __init__(self, ends):
+        (self.end,) = ends
+
+    def handle(self, message):
+        if message is None:
+            os._exit(3)
+        os.write(self.end.fileno(), message)
 
 
 @of_connections

@@ -6,7 +6,9 @@ A child has its parent's key for that.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +31,73 @@ def find_reducer(kind: type) -> Callable[[Any], Any] | None:
         # This reducer always refuses, and many ctypes that are not shared have the same type.
         return lambda value: reducer(value) if hasattr(value, "_wrapper") else NotImplemented
     if reducer.__module__ == "multiprocessing.connection" or kind.__module__ == "socket":
-        return reducer  # type: ignore[no-any-return]
+        return lambda value: _kept(reducer(value))
     return None
+
+
+class Duplicates:
+    """Keeps duplicates that were made for the arguments of an actor that may be started again.
+
+    `multiprocessing` lets each be taken once. From these, every process of the actor takes its own,
+    until `close`. They are those of what the calling thread pickles before it calls `end`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._is_closed = False
+        self._kept: list[tuple[int, Callable[[], None]]] = []
+        _now.duplicates = self
+
+    def end(self) -> bool:
+        """Return whether there are any."""
+        _now.duplicates = None
+        return bool(self._kept)
+
+    def keep(self, key: int) -> None:
+        """Have `multiprocessing` hand out the duplicate `key` more than once."""
+        cache = _cache()
+        send, close = cache[key]
+
+        def give_back() -> None:
+            with self._lock:
+                is_kept = not self._is_closed and self._pid == os.getpid()
+                if is_kept:
+                    cache[key] = send, give_back
+            if not is_kept:
+                close()
+
+        cache[key] = send, give_back
+        self._kept.append((key, close))
+
+    def close(self) -> None:
+        """Hand out no more of them."""
+        with self._lock:
+            self._is_closed = True
+        for key, close in self._kept:
+            # If it is being handed out now, `give_back` closes it.
+            if _cache().pop(key, None):
+                close()
+
+
+_now = threading.local()
+
+
+def _kept(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Keep the duplicates that a reducer has made, if this is for an actor's arguments."""
+    duplicates = getattr(_now, "duplicates", None)
+    if duplicates is not None:
+        for argument in reduced[1]:
+            _, key = getattr(argument, "_id", (None, None))
+            if key is not None:
+                duplicates.keep(key)
+    return reduced
+
+
+def _cache() -> dict[int, tuple[Any, Callable[[], None]]]:
+    from multiprocessing import resource_sharer
+
+    return resource_sharer._resource_sharer._cache  # type: ignore[attr-defined,no-any-return] # noqa: SLF001
 
 
 def find_refusal(kind: type) -> Callable[[Any], Any] | None:

@@ -57,6 +57,7 @@ lazy! {
     keep_class_options: PyAny = "futures_actors._class_options", "keep";
     handle_record: PyAny = "futures_actors._process.log", "handle";
     dump_thread: PyAny = "futures_actors.thread_actor", "dump_thread";
+    duplicates: PyAny = "futures_actors._pickling.descriptors", "Duplicates";
     surroundings: PyAny = "futures_actors._process.start", "surroundings";
     start_child: PyAny = "futures_actors._process.start", "start_child";
     load_error: PyAny = "futures_actors._errors", "load_error";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use super::duplicates::Duplicates;
 use super::inbound::Events;
 use super::io_thread::IoThread;
 use super::link::Link;
@@ -48,7 +49,13 @@ impl ProcessExecutorCore {
         let arena = (!restarts).then_some(&memory.arena);
         let construct = (&options.class, args, kwargs).into_pyobject(py)?.into_any();
         let what = What::Arguments(&name);
-        let mut construct = body::pack(arena, Kind::Call, construct, &what, Source::Borrowed)?;
+        let pack = || body::pack(arena, Kind::Call, construct, &what, Source::Borrowed);
+        let (duplicates, mut construct) = if restarts {
+            let (duplicates, construct) = Duplicates::of(py, pack)?;
+            (Some(duplicates), construct)
+        } else {
+            (None, pack()?)
+        };
         // Pickled separately, so that the child can set `sys.argv` first: unpickling the class may
         // run code that reads it.
         let surroundings = imports::surroundings(py)?.call0()?;
@@ -61,17 +68,18 @@ impl ProcessExecutorCore {
             start_method: options.start_method.clone(),
             shared_memory: options.shared_memory,
         };
-        let kept = if restarts {
+        let kept = if let Some(duplicates) = duplicates {
             let arena = &memory.arena;
             let first = py.detach(|| construct.for_child(arena, &What::Arguments(&name)))?;
-            Some(std::mem::replace(&mut construct, first))
+            Some((std::mem::replace(&mut construct, first), duplicates))
         } else {
             None
         };
         let (child, ends) = start_child(py, &recipe, memory, construct)?;
-        let restarts = kept.map(|construct| Restarts {
+        let restarts = kept.map(|(construct, duplicates)| Restarts {
             recipe,
             construct,
+            _duplicates: duplicates,
             budget: Budget::new(options.max_restarts, options.restart_window),
         });
 

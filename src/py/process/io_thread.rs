@@ -81,18 +81,24 @@ impl Serve for IoThread {
                 break;
             }
         }
-        self.link.close_logs();
+        self.leave();
     }
 
     fn abandon(&mut self, _host: &Arc<Host>) {
         self.link.resume_reading_and_ring();
         self.events.extend(self.link.take_left().events);
         self.fail_by_panic();
-        self.link.close_logs();
+        self.leave();
     }
 }
 
 impl IoThread {
+    /// The last thing that this thread does, and the last that needs Python.
+    fn leave(&mut self) {
+        self.restarts = None;
+        self.link.close_logs();
+    }
+
     /// Serves the current child until nothing more can be read from it.
     fn serve_child(&mut self) -> Over {
         self.refill();

@@ -1,5 +1,6 @@
 //! The process actor, in the parent: the link to a child, and the thread that serves it.
 
+mod duplicates;
 mod endpoints;
 pub(super) mod executor;
 mod inbound;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
+use super::duplicates::Duplicates;
 use super::endpoints::{Endpoints, Process};
 use crate::engine::arena::Arena;
 use crate::engine::ending::{Child, ExitCodes, ExitSource};
@@ -97,6 +98,8 @@ pub(super) struct Restarts {
     pub(super) recipe: Recipe,
     /// The call that makes the actor, packed for no particular child. Only this copy is kept.
     pub(super) construct: Packed,
+    /// What `construct` refers to. It is only dropped.
+    pub(super) _duplicates: Duplicates,
     pub(super) budget: Budget,
 }
 
