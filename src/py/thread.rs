@@ -78,7 +78,8 @@ impl Transport for SameProcess {
     }
 
     fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
-        // The thread runs callbacks before it waits for a message.
+        // The thread runs callbacks before it waits for a message. One that runs an event loop does not
+        // sleep in the mailbox; its tally says what runs.
         match &self.seat {
             None => mailbox.is_asleep(),
             Some(Seat { team, index }) => {

@@ -161,3 +161,24 @@ proptest! {
         prop_assert_eq!(mailbox.drain(), model);
     }
 }
+
+#[test]
+fn a_mailbox_is_asleep_while_its_taker_sleeps_and_nothing_has_come() {
+    let mailbox = Arc::new(Mailbox::new(None));
+    assert!(mailbox.is_asleep(), "nothing has come, and nobody takes");
+    mailbox.put(1).expect("open");
+    assert!(!mailbox.is_asleep());
+    let taker = std::thread::spawn({
+        let mailbox = Arc::clone(&mailbox);
+        move || {
+            let taken = [mailbox.take(), mailbox.take()];
+            assert!(!mailbox.is_asleep(), "the taker is awake");
+            taken
+        }
+    });
+    while !mailbox.is_asleep() {
+        std::thread::yield_now();
+    }
+    mailbox.put(2).expect("open");
+    assert_eq!(taker.join().expect("no panic"), [Some(1), Some(2)]);
+}
