@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted: waiting messages cancelled, actors ended.", file=sys.stderr)
         return INTERRUPTED
+    except NotImplementedError as error:  # no process actors here
+        parser.exit(1, f"{parser.prog}: {error}\n")
     except BrokenPipeError:
         # The reader of our output has left. Python would complain once more as it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -310,6 +310,22 @@ def test_disagreement_is_reported_loudly(tree):
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_where_there_are_no_process_actors_the_demo_says_so_in_one_line(tree):
+    program = f"""if True:
+        import sys, sysconfig
+        from futures_actors import __main__
+        sysconfig.get_path("stdlib")  # which reads the platform, too
+        sys.platform = "emscripten"
+        __main__.main(["--root", {str(tree)!r}, "read file"])
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "process actors need" in line
+
+
 def test_make_demo_installs_the_package_and_nothing_else():
     ended = subprocess.run(
         ["make", "--dry-run", "--always-make", "demo"],
