@@ -146,6 +146,7 @@ def run(kind, class_name, tests, path):
     """Run some tests of a class and append {test, outcome, text} to a file, a line each."""
     import unittest
 
+    _let_the_tracker_run_on()
     modules = _import_suite(functools.partial(_patch, kind=kind))
     suite = unittest.TestSuite()
     for case in _cases(modules):
@@ -154,6 +155,18 @@ def run(kind, class_name, tests, path):
     with open(path, "a") as file:  # noqa: PTH123 -- pathlib would be an import for this alone
         suite.run(_make_result(file))
     faulthandler.cancel_dump_traceback_later()
+
+
+def _let_the_tracker_run_on():
+    """Have the suite not wait for a resource tracker that this process shares with its actors.
+
+    `multiprocessing` itself leaves such a tracker alone only from 3.11 on.
+    """
+    from multiprocessing import resource_tracker
+
+    tracker = resource_tracker._resource_tracker
+    stop = tracker._stop
+    tracker._stop = lambda: None if tracker._pid is None else stop()
 
 
 def _cases(modules):
