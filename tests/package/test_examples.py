@@ -15,6 +15,7 @@ NEEDS = {
     "cartpole": "gymnasium tqdm",
     "model_server": "sklearn starlette httpx",
     "notebook": "nbclient ipykernel",
+    "rows": "sklearn starlette httpx uvicorn",
 }
 PRINTS = {
     "account": r"150 ValueError\('only 150 left'\) 110\n",
@@ -26,6 +27,7 @@ PRINTS = {
         r"no cake: True  a kitchen: True\n$).*"
     ),
     "model_server": r"30 requests at once, 297 digits, 9\d% right\na wrong request: 400 .*\n",
+    "rows": (r"(data: \[.*\]\n){3}open files: 0  all rows were read: False\n"),
     "sensor": r"recorded 300 of 300: mean 20.*\nshown \d+, dropped \d+, together 300\n",
     "sqlite_actor": r"too much: IntegrityError\n\{'Ada': 600, 'Bert': 1400\}\n",
 }
