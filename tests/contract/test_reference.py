@@ -143,5 +143,15 @@ def test_a_reference_pickled_outside_a_message_is_refused_with_the_reason(kind):
                 pickle.dumps(one)
 
 
+@pytest.mark.parametrize("wrap", [lambda future: future, lambda future: [{"a": future}]])
+def test_a_future_in_a_message_to_a_process_is_refused_with_the_way_out(process, wrap):
+    with process.start(actors.Echo) as executor:
+        future = executor.post(1)
+        error = executor.post(wrap(future)).exception(PATIENCE)
+        assert type(error) is TypeError
+        assert "post its result() instead, or send a reference to the actor" in str(error)
+        assert f"message for actor {executor.name}" in str(error)
+
+
 def test_references_are_typed_by_message_and_answer():
     assert ActorRef[str, int].__origin__ is futures_actors.ActorRef

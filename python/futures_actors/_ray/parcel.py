@@ -15,6 +15,7 @@ from typing import Any
 from ray import ObjectRef
 from ray.actor import ActorHandle
 
+from .._core import RefCore
 from .._pickling import by_value, descriptors
 
 Parcel = tuple[Any, ...]
@@ -83,6 +84,11 @@ class _Pickler(by_value.Pickler):
         if isinstance(value, (ObjectRef, ActorHandle)):
             self.references.append(value)
             return _reference, (len(self.references) - 1,)
+        if isinstance(value, RefCore):
+            raise TypeError(
+                f"{value!r} cannot go into a Ray actor, which can only have handles of Ray's own "
+                "actors: post to the actor here, and send the answer on"
+            )
         return super().reducer_override(value)
 
 

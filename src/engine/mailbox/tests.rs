@@ -171,9 +171,7 @@ fn a_mailbox_is_asleep_while_its_taker_sleeps_and_nothing_has_come() {
     let taker = std::thread::spawn({
         let mailbox = Arc::clone(&mailbox);
         move || {
-            let taken = [mailbox.take(), mailbox.take()];
-            assert!(!mailbox.is_asleep(), "the taker is awake");
-            taken
+            [mailbox.take(), mailbox.take()]
         }
     });
     while !mailbox.is_asleep() {

@@ -271,8 +271,8 @@ impl FutureCore {
 
     fn __reduce_ex__(slf: &Bound<'_, Self>, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
         Err(PyTypeError::new_err(format!(
-            "cannot pickle or copy {}: a future belongs to the process that made it; \
-             send its result() instead",
+            "cannot pickle or copy {}: a future belongs to the process that made it; post its \
+             result() instead, or send a reference to the actor, which can be asked",
             slf.repr()?
         )))
     }
