@@ -214,6 +214,9 @@ def _with_cause(
     return error
 
 
+_NOT_BEGUN = ", before this message was begun; start another actor and post it again"
+
+
 def actor_died(  # noqa: PLR0913, PLR0917 - called by the core
     name: str,
     pid: int,
@@ -231,11 +234,7 @@ def actor_died(  # noqa: PLR0913, PLR0917 - called by the core
             f" before it could serve (was it a Python interpreter that can import futures_actors? "
             f"sys.executable is {sys.executable})"
         )
-    text += (
-        ", while this message was being handled"
-        if started
-        else ", before this message was begun; start another actor and post it again"
-    )
+    text += ", while this message was being handled" if started else _NOT_BEGUN
     return ActorDied(text, pid, exitcode, started)
 
 
@@ -273,7 +272,7 @@ def log_lost(name: str, lost: int, begun: int, error: BaseException) -> None:
     """Log that an actor has ended before it handled all messages that `tell` sent."""
     logging.getLogger("futures_actors").error(
         "actor %s: %d messages sent by tell() are lost, and %d of them had begun: %s",
-        name, lost, begun, error,
+        name, lost, begun, str(error).removesuffix(_NOT_BEGUN),
     )  # fmt: skip
 
 

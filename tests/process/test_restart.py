@@ -294,6 +294,7 @@ def test_told_messages_that_have_not_begun_run_on_the_new_instance(gate, caplog)
         assert executor.stats().failed == 1
     (lost,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "1 messages sent by tell() are lost, and 1 of them had begun" in lost.getMessage()
+    assert lost.getMessage().endswith("terminated abruptly: it exited with code 3")
     restarted = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert "started again" in restarted[0].getMessage()
 
