@@ -1,8 +1,8 @@
 """Fixtures of the contract suite, and the check that nothing is left behind.
 
-`kind` walks the two actors, `any_kind` walks them and the oracle: a test that takes `any_kind` says
-what `concurrent.futures` does. `gate` and `gates` replace sleeps. `script` runs a program to its
-end, `program` starts one.
+`kind` walks the actors of both kinds, sync and async, `any_kind` walks them and the oracle: a test
+that takes `any_kind` says what `concurrent.futures` does. `gate` and `gates` replace sleeps.
+`script` runs a program to its end, `program` starts one.
 """
 
 import contextlib
@@ -79,10 +79,17 @@ class Kind:
     name: str
     base: str
     is_oracle: bool = False
+    #: Its `handle` is `async def`.
+    is_async: bool = False
 
     @property
     def is_process(self):
         return self.base != "Thread"
+
+    @property
+    def prefix(self):
+        """With what the names of its classes begin."""
+        return f"Async{self.base}" if self.is_async else self.base
 
     @property
     def hands_out_early(self):
@@ -91,7 +98,7 @@ class Kind:
         return self.is_oracle and self.is_process
 
     def actor(self, body):
-        return actors.actor_class(body, self.base)
+        return actors.actor_class(body, self.prefix)
 
     def start(self, body, /, *args, **kw):
         if self.is_oracle:
@@ -104,6 +111,10 @@ class Kind:
 
 
 ACTORS = [Kind("thread", "Thread"), Kind("process", "Process")]
+ASYNC = [
+    Kind("async-thread", "Thread", is_async=True),
+    Kind("async-process", "Process", is_async=True),
+]
 #: Its tests run only with `--ray`.
 RAY = Kind("ray", "Ray")
 ORACLES = [
@@ -112,7 +123,7 @@ ORACLES = [
 ]
 
 
-@pytest.fixture(params=[*ACTORS, RAY], ids=str)
+@pytest.fixture(params=[*ACTORS, *ASYNC, RAY], ids=str)
 def kind(request):
     return request.param
 
@@ -128,7 +139,7 @@ def stream_kind(request):
     return request.param
 
 
-@pytest.fixture(params=[*ACTORS, RAY, *ORACLES], ids=str)
+@pytest.fixture(params=[*ACTORS, *ASYNC, RAY, *ORACLES], ids=str)
 def any_kind(request):
     return request.param
 

@@ -110,6 +110,23 @@ def seconds(option: str, value: object) -> float:
     return float(value)
 
 
+def _concurrency(option: str, value: object) -> int:
+    count = size(option, value)
+    if count > _MOST_AT_A_TIME:
+        raise ValueError(f"{option} must be at most {_MOST_AT_A_TIME}, not {count}")
+    return count
+
+
+#: For a process, each message that runs needs a word in a table of this size.
+_MOST_AT_A_TIME = 65_536
+
+
+def _loop_factory(option: str, value: object) -> object:
+    if not callable(value):
+        raise TypeError(f"{option} must be callable, not {type(value).__name__}")
+    return value
+
+
 def _start_method(_option: str, value: object) -> str:
     from ._start_methods import check_start_method
 
@@ -138,6 +155,8 @@ class Option:
 OPTIONS = {
     "name": Option(_name),
     "mailbox_size": Option(size),
+    "max_concurrency": Option(_concurrency),
+    "loop_factory": Option(_loop_factory),
     "max_restarts": Option(_count, process_only=True),
     "restart_window": Option(seconds, process_only=True),
     "start_method": Option(_start_method, process_only=True),

@@ -4,7 +4,8 @@ This is the reference manual of the classes that the core defines. Its texts are
 `help()` shows; a test holds them equal.
 """
 
-from collections.abc import AsyncIterator, Callable, Generator, Hashable, Iterator
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Hashable, Iterator
 from threading import Condition
 from types import GenericAlias
 from typing import Any, Final, Generic, NoReturn, SupportsIndex, final, overload
@@ -29,6 +30,8 @@ __all__ = [
     "CurrentMessage",
     "ExecutorCore",
     "FutureCore",
+    "LoopCore",
+    "LoopMessage",
     "PoolCore",
     "PoolRefCore",
     "ProcessActor",
@@ -50,6 +53,7 @@ __all__ = [
     "drain",
     "dumps",
     "handling",
+    "is_async",
     "loads",
     "log_to_parent",
     "note_main_thread",
@@ -75,6 +79,8 @@ class Actor(Generic[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_concurrency: int | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
         max_restarts: int | None = None,
         restart_window: float | None = None,
         start_method: str | None = None,
@@ -99,6 +105,8 @@ class Actor(Generic[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_concurrency: int | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> Options[P, ActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
@@ -125,7 +133,7 @@ class Actor(Generic[Message, Answer]):
         cls, options: Options[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> ActorExecutor[Any, Any]:
         """For `options(...)`: start an actor of this class with them."""
-    def handle(self, message: Message, /) -> Answer:
+    def handle(self, message: Message, /) -> Answer | Coroutine[Any, Any, Answer]:
         """Answer a message: what this returns, or raises, goes to the message's future."""
     def on_start(self) -> object:
         """Get ready for the first message, in the actor's thread or process.
@@ -151,6 +159,8 @@ class ThreadActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_concurrency: int | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> None:
         """Take options of the class, as in `class Fetch(ProcessActor, mailbox_size=8)`.
 
@@ -172,6 +182,8 @@ class ThreadActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_concurrency: int | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
     ) -> Options[P, ThreadActorExecutor[Message, Answer]]:
         """Return an object whose `executor(...)` starts actors of this class with options.
 
@@ -207,6 +219,8 @@ class ProcessActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_concurrency: int | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
         max_restarts: int | None = None,
         restart_window: float | None = None,
         start_method: str | None = None,
@@ -233,6 +247,8 @@ class ProcessActor(Actor[Message, Answer]):
         *,
         name: str | None = None,
         mailbox_size: int | None = None,
+        max_concurrency: int | None = None,
+        loop_factory: Callable[[], AbstractEventLoop] | None = None,
         max_restarts: int | None = None,
         restart_window: float | None = None,
         start_method: str | None = None,
@@ -267,6 +283,57 @@ class ProcessActor(Actor[Message, Answer]):
         cls, options: Options[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> ProcessActorExecutor[Any, Any]:
         """For `options(...)`: start an actor of this class with them."""
+
+@final
+class LoopCore:
+    """The core of an async actor, for its event loop."""
+
+    def take(self) -> LoopMessage | None:
+        """Begin the next message and return it; None if there is none, or none any more."""
+    def over(self) -> bool | None:
+        """Return None while messages may come, and then whether `on_stop` must be called."""
+    def fail(self, error: BaseException, stage: str) -> None:
+        """Fail the actor with what it raised when it started."""
+    def log_failure(self, what: str, error: BaseException) -> None:
+        """Log an exception that goes to no future."""
+    def attach(
+        self,
+        wake: Callable[[], object],
+        terminate: Callable[[], object],
+        request: Callable[[int], object],
+    ) -> None:
+        """Call `wake` when a message has come, and the others to have messages stop.
+
+        `terminate` stops all that run, and `request` the one whose number it gets.
+        """
+    def detach(self) -> None:
+        """Forget what `attach` was given."""
+    def is_unneeded(self, actor: Any) -> bool:
+        """Return whether only the actor itself, which has no message, can send it messages."""
+    def descriptor(self) -> int | None:
+        """Return the descriptor that can be read when something has come; None for a thread."""
+    def read(self) -> list[int] | None:
+        """Read once from the descriptor; return the numbers of messages that were asked to stop.
+
+        Return None if nothing more comes.
+        """
+    def flush(self) -> None:
+        """Send the answers that were held back."""
+
+@final
+class LoopMessage:
+    """A message that an event loop has begun."""
+
+    def call(self, actor: Any) -> Any:
+        """Call what the message asks for, and return what that returns: it may be a coroutine."""
+    @property
+    def number(self) -> int: ...
+    def has_been_called(self) -> bool:
+        """Return whether `call` has been called."""
+    def finish(self, answer: Any) -> None:
+        """End the message with its answer."""
+    def fail(self, error: BaseException) -> None:
+        """End the message with an exception."""
 
 @final
 class RoomSeat:
@@ -636,6 +703,13 @@ def dumps(object: object, what: str) -> bytes:
 
     An error names the object (`what`, such as "the message for actor Counter") and the part that
     could not be pickled.
+    """
+
+def is_async(class_: type, /) -> bool:
+    """Return whether an actor of this class is async.
+
+    It is if `handle`, `on_start`, `on_stop` or a public method is a coroutine function or an async
+    generator function.
     """
 
 def loads(pickle: bytes) -> Any:

@@ -6,7 +6,13 @@ Each option is a line of the table `OPTIONS`, and an attribute that `src/py/opti
 from typing import Any, Generic
 
 from ._class_options import OPTIONS, Option, check, class_options
+from ._core import is_async
 from ._types import P, Started
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable
 
 
 class Options(Generic[P, Started]):
@@ -17,6 +23,11 @@ class Options(Generic[P, Started]):
 
     - `name`: the actor's name in threads, errors and the log; by default the name of its class.
     - `mailbox_size`: how many accepted messages may wait to begin; by default any number.
+
+    Only for async actors:
+
+    - `max_concurrency`: how many messages are handled at a time; by default 1.
+    - `loop_factory`: makes the event loop, such as `uvloop.new_event_loop`.
 
     Only for process actors:
 
@@ -32,6 +43,8 @@ class Options(Generic[P, Started]):
 
     name: str | None
     mailbox_size: int | None
+    max_concurrency: int | None
+    loop_factory: "Callable[[], AbstractEventLoop] | None"
     max_restarts: int | None
     restart_window: float | None
     start_method: str | None
@@ -61,6 +74,12 @@ class Options(Generic[P, Started]):
         turned_off = "max_restarts" in given and "restart_window" not in given
         if self.restart_window is not None and not self.max_restarts and not turned_off:
             raise ValueError("restart_window has no effect without max_restarts: give both")
+
+        if (self.max_concurrency or 1) > 1 and not is_async(actor_class):
+            raise ValueError(
+                f"max_concurrency is for async actors, and {actor_class.__name__} has no "
+                "`async def handle`: use a pool of actors instead, `pool(n)`"
+            )
 
     def executor(self, /, *args: P.args, **kwargs: P.kwargs) -> Started:
         """Start an actor with these options and return its executor.

@@ -14,7 +14,9 @@ class Stats:
       start or has died.
     - `pid`: the id of the actor's process; None for a thread, and after the process has ended.
     - `depth`: how many accepted messages have not begun, wherever they are.
-    - `age`: how many seconds ago `handle` began the current message; None if there is none.
+    - `running`: how many messages run at this moment: more than one only in an async actor.
+    - `age`: how many seconds ago `handle` began the current message, of several the oldest; None if
+      there is none.
     - `handled`: how many messages `handle` has returned from.
     - `failed`: how many messages ended with an error: `handle` raised it, or the actor died.
     - `cancelled`: how many messages were cancelled.
@@ -24,7 +26,7 @@ class Stats:
       the sums, with its own mailbox, and its `age` is that of the message that has run longest.
 
     Each accepted message is counted in `depth`, `handled`, `failed` or `cancelled`, unless it is
-    the current one.
+    a current one.
     """
 
     __module__ = "futures_actors"
@@ -33,6 +35,7 @@ class Stats:
     state: Literal["running", "restarting", "stopping", "stopped", "broken"]
     pid: int | None
     depth: int
+    running: int
     age: float | None
     handled: int
     failed: int

@@ -90,5 +90,10 @@ class RayActorExecutor(_core.RemoteExecutorCore[Message, Answer], ActorExecutor[
     """The executor of a `RayActor`."""
 
     def __new__(cls, options: RayOptions[..., Any], /, *args: Any, **kwargs: Any) -> "Self":  # noqa: ANN401
-        """Start an actor with `options`."""
+        """Start an actor with `options`; raise `TypeError` if its class is async."""
+        if _core.is_async(options.actor_class):
+            raise TypeError(
+                f"{options.actor_class.__name__} is async, which actors on Ray cannot be: extend "
+                "ProcessActor or ThreadActor, or make its methods plain ones"
+            )
         return super().__new__(cls, options, Carrier(options, args, kwargs), options.window or 1)

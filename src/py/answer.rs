@@ -51,7 +51,7 @@ pub(super) fn check<'py>(
             close(&answer)?;
             (
                 "a coroutine",
-                "make it a plain def, and run async code in it by asyncio.run",
+                "give the actor an `async def handle`, which runs on an event loop, or make it a plain def",
             )
         }
         Unfinished::Generator => (
@@ -60,7 +60,7 @@ pub(super) fn check<'py>(
         ),
         Unfinished::AsyncGenerator => (
             "an async generator",
-            "make it a plain def, collect the items in it by asyncio.run, and return a list",
+            "collect the items in an `async def`, and return a list",
         ),
     };
     Err(PyTypeError::new_err(format!(

@@ -10,9 +10,11 @@
 //! child                         the loop of a child process
 //! pool/                         several actors behind one mailbox
 //! thread  process/  remote      the transports
+//! thread_loop                   async thread actors
 //! executor                      an executor's methods
 //! reference/                    what refers to an actor; an executor is a reference, too
 //! host/                         what every executor has: mailbox, room, start, end, counts
+//! asynchronous/                 what the event loop of an async actor needs
 //! stream/                       what a handler yields, item by item
 //! current                       the message that runs in this thread
 //! future/                       cell, condition, callbacks, settling, methods
@@ -23,6 +25,7 @@
 
 mod actor;
 mod answer;
+mod asynchronous;
 mod child;
 mod codec;
 mod current;
@@ -40,6 +43,7 @@ mod reference;
 mod remote;
 mod stream;
 mod thread;
+mod thread_loop;
 
 use pyo3::prelude::*;
 
@@ -67,6 +71,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             .py()
             .get_type::<process::executor::ProcessExecutorCore>(),
     )?;
+    module.add_class::<asynchronous::LoopCore>()?;
+    module.add_class::<asynchronous::LoopMessage>()?;
     module.add_class::<remote::RemoteExecutorCore>()?;
     module.add("PoolCore", module.py().get_type::<pool::core::PoolCore>())?;
     module.add(
@@ -85,6 +91,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
     module.add_function(wrap_pyfunction!(current::current_message, module)?)?;
+    module.add_function(wrap_pyfunction!(options::is_async, module)?)?;
     module.add_function(wrap_pyfunction!(child::handling, module)?)?;
     module.add_function(wrap_pyfunction!(child::log_to_parent, module)?)?;
     module.add_function(wrap_pyfunction!(child::serve, module)?)?;

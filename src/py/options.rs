@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyFunction, PySet, PyString, PyType};
 
 use super::interpreter::daemon_threads::outlasting;
 use super::interpreter::imports;
@@ -22,6 +22,12 @@ pub(super) struct Options<'py> {
     /// How often the process may be started again within `restart_window`, or in all without one.
     pub(super) max_restarts: usize,
     pub(super) restart_window: Option<Duration>,
+    /// Whether the actor runs on an event loop.
+    pub(super) is_async: bool,
+    /// How many messages an async actor handles at a time.
+    pub(super) max_concurrency: usize,
+    /// Makes the event loop of an async actor.
+    pub(super) loop_factory: Option<Bound<'py, PyAny>>,
 }
 
 impl<'py> Options<'py> {
@@ -44,6 +50,9 @@ impl<'py> Options<'py> {
                 shared_memory: u64::MAX,
                 max_restarts: 0,
                 restart_window: None,
+                is_async: is_async(class)?,
+                max_concurrency: 1,
+                loop_factory: None,
             });
         }
         let class = actor
@@ -52,12 +61,15 @@ impl<'py> Options<'py> {
         let shared_memory: Option<u64> = actor.getattr(intern!(py, "shared_memory"))?.extract()?;
         let max_restarts: Option<usize> = actor.getattr(intern!(py, "max_restarts"))?.extract()?;
         let window: Option<f64> = actor.getattr(intern!(py, "restart_window"))?.extract()?;
+        let concurrency: Option<usize> =
+            actor.getattr(intern!(py, "max_concurrency"))?.extract()?;
         let name: Option<String> = actor.getattr(intern!(py, "name"))?.extract()?;
         Ok(Self {
             name: match name {
                 Some(name) => name,
                 None => class.name()?.to_string(),
             },
+            is_async: is_async(&class)?,
             class,
             mailbox_size: actor.getattr(intern!(py, "mailbox_size"))?.extract()?,
             start_method: actor.getattr(intern!(py, "start_method"))?.extract()?,
@@ -65,6 +77,60 @@ impl<'py> Options<'py> {
             max_restarts: max_restarts.unwrap_or(0),
             // A window that does not fit a `Duration` means none.
             restart_window: window.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            max_concurrency: concurrency.unwrap_or(1),
+            loop_factory: actor.getattr(intern!(py, "loop_factory"))?.extract()?,
         })
+    }
+}
+
+/// Return whether an actor of this class is async.
+///
+/// It is if `handle`, `on_start`, `on_stop` or a public method is a coroutine function or an async
+/// generator function.
+#[pyfunction]
+pub(super) fn is_async(class: &Bound<'_, PyType>) -> PyResult<bool> {
+    let py = class.py();
+    let seen = PySet::empty(py)?;
+    for base in class.mro() {
+        let attributes = base.getattr(intern!(py, "__dict__"))?;
+        for item in attributes.call_method0(intern!(py, "items"))?.try_iter()? {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
+            let Ok(text) = name.cast::<PyString>() else {
+                continue;
+            };
+            let is_public = !text.to_cow()?.starts_with('_');
+            // Only the nearest attribute of a name counts.
+            if is_public && !seen.contains(&name)? {
+                if is_async_function(value)? {
+                    return Ok(true);
+                }
+                seen.add(name)?;
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn is_async_function(mut value: Bound<'_, PyAny>) -> PyResult<bool> {
+    const COROUTINE: u32 = 0x80;
+    const ASYNC_GENERATOR: u32 = 0x200;
+    let py = value.py();
+    loop {
+        if value.is_instance_of::<PyFunction>() {
+            let flags: u32 = value
+                .getattr(intern!(py, "__code__"))?
+                .getattr(intern!(py, "co_flags"))?
+                .extract()?;
+            return Ok(flags & (COROUTINE | ASYNC_GENERATOR) != 0);
+        }
+        let inner = match value.get_type().name()?.to_cow()?.as_ref() {
+            "staticmethod" | "classmethod" => intern!(py, "__func__"),
+            "partial" | "partialmethod" => intern!(py, "func"),
+            _ => return Ok(false),
+        };
+        match value.getattr_opt(inner)? {
+            Some(function) => value = function,
+            None => return Ok(false),
+        }
     }
 }

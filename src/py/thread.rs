@@ -4,16 +4,19 @@
 //! is detached while it waits. It keeps one Python thread state for its whole life, so thread-local
 //! data lives as long as the actor.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use once_cell::sync::OnceCell;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyCFunction, PyDict, PyTuple, PyType};
 
 use super::answer;
 use super::answer::Called;
+use super::asynchronous;
+use super::asynchronous::waker::Waker;
 use super::current;
 use super::current::Running;
 use super::executor::ExecutorCore;
@@ -33,6 +36,7 @@ use super::options::Options;
 use super::reference::own;
 use super::stream;
 use super::stream::run::{Ended, Sink};
+use super::thread_loop::Messages;
 use crate::engine::handoff::Awaited;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::mailbox::{Mailbox, Take};
@@ -51,6 +55,8 @@ struct SameProcess {
     seat: Option<Seat>,
     /// What `threading.get_ident()` returns in the actor's thread. Set when that has started.
     ident: Arc<OnceCell<u64>>,
+    /// Of an async actor.
+    waker: Option<Arc<Waker>>,
 }
 
 impl Transport for SameProcess {
@@ -58,7 +64,10 @@ impl Transport for SameProcess {
         Ok(Message::Call(asked.to_call(), wants))
     }
 
-    fn rouse(&self, _py: Python<'_>) {
+    fn rouse(&self, py: Python<'_>) {
+        if let Some(waker) = &self.waker {
+            waker.wake(py);
+        }
         if let Some(Seat { team, index }) = &self.seat {
             team.roster.call(*index);
         }
@@ -74,6 +83,9 @@ impl Transport for SameProcess {
     }
 
     fn signal(&self, _force: Force) -> sys::Result<Signalled> {
+        if let Some(waker) = &self.waker {
+            Python::attach(|py| waker.terminate(py));
+        }
         Ok(Signalled::No)
     }
 
@@ -133,9 +145,11 @@ pub(super) fn prepare(
     kwargs: Option<&Bound<'_, PyDict>>,
 ) -> (Arc<Host>, impl Serve + use<>) {
     let ident = Arc::new(OnceCell::new());
+    let waker = options.is_async.then(Arc::<Waker>::default);
     let transport = SameProcess {
         seat: seat.clone(),
         ident: Arc::clone(&ident),
+        waker: waker.clone(),
     };
     let host = Host::new(options, mailbox, tally, Box::new(transport));
     let constructor = Constructor {
@@ -147,6 +161,11 @@ pub(super) fn prepare(
         ident,
         source: seat.map_or(Source::Alone, |seat| Source::Member(seat, Turns::default())),
         constructor: Some(constructor),
+        on_loop: waker.map(|waker| OnLoop {
+            waker,
+            max_concurrency: options.max_concurrency,
+            loop_factory: options.loop_factory.clone().map(Bound::unbind),
+        }),
         begun: None,
         next: None,
     };
@@ -167,17 +186,51 @@ impl Constructor {
     }
 }
 
+/// How to run an async actor.
+struct OnLoop {
+    waker: Arc<Waker>,
+    max_concurrency: usize,
+    loop_factory: Option<Py<PyAny>>,
+}
+
 /// What the actor's thread does.
 struct Server {
     ident: Arc<OnceCell<u64>>,
     source: Source,
     /// Until the object is there.
     constructor: Option<Constructor>,
+    /// If the actor is async, until its loop runs.
+    on_loop: Option<OnLoop>,
     /// The message that it has begun on and that has not ended. While its handler runs, `current` has
     /// it.
     begun: Option<Arc<ActorCell>>,
     /// The one that it has taken out of the mailbox to begin on when that has ended.
     next: Option<Arc<ActorCell>>,
+}
+
+impl OnLoop {
+    fn run(self, py: Python<'_>, host: &Arc<Host>, constructor: Constructor) -> PyResult<()> {
+        let messages = Arc::new(Messages::new(host, &self.waker));
+        let constructor = Mutex::new(Some(constructor));
+        let construct = PyCFunction::new_closure(py, None, None, move |args, _| {
+            let constructor = constructor
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            let constructor = constructor
+                .ok_or_else(|| PyRuntimeError::new_err("the object has been constructed"))?;
+            constructor.construct(args.py()).map(Bound::unbind)
+        })?;
+        let loop_factory = self.loop_factory.map(|factory| factory.into_bound(py));
+        asynchronous::message::run(
+            py,
+            &host.name,
+            messages,
+            construct.as_any(),
+            self.max_concurrency,
+            loop_factory,
+        )
+    }
 }
 
 impl Serve for Server {
@@ -212,6 +265,14 @@ impl Server {
             return;
         };
         own::enter(host, constructor.class.bind(py));
+        if let Some(on_loop) = self.on_loop.take() {
+            if let Err(error) = on_loop.run(py, host, constructor) {
+                let error = Arc::new(error.into_value(py).into_any());
+                let fault = Fault::InitRaised(error, Stage::Constructor);
+                host.fail_attached(py, fault, Vec::new());
+            }
+            return leave(py);
+        }
         let made = constructor.construct(py);
         let started = made.map_err(|error| (error, Stage::Constructor));
         let started = started.and_then(|actor| match on_start(&actor) {

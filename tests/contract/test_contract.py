@@ -200,7 +200,7 @@ def test_an_actor_can_be_the_answer(kind):
         answer = executor.post(None).result(PATIENCE)
         assert type(answer) is kind.actor(actors.Itself)
         assert vars(answer) == {"name": "b"}
-        assert answer.handle(5) == 5
+        assert kind.is_async or answer.handle(5) == 5
 
 
 def test_an_actor_can_be_a_message(kind):

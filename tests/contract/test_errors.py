@@ -34,6 +34,8 @@ ENDINGS = [KeyboardInterrupt("now"), SystemExit(3), GeneratorExit("done"), troub
 
 @pytest.mark.parametrize("error", [*ERRORS, *ENDINGS], ids=lambda error: type(error).__name__)
 def test_what_handle_raises_is_the_futures_exception_and_the_actor_lives_on(any_kind, error):
+    if any_kind.is_async and isinstance(error, StopIteration):
+        pytest.skip("Python makes it a RuntimeError when a coroutine raises it")
     with any_kind.start(actors.Do) as executor:
         got = executor.post((tasks.fail, error)).exception(PATIENCE)
         assert type(got) is type(error)

@@ -35,7 +35,7 @@ ENDINGS = {
 @pytest.mark.parametrize(("ending", "status"), ENDINGS.values(), ids=ENDINGS)
 def test_a_program_that_exits_handles_what_it_posted(kind, script, tmp_path, ending, status):
     path = tmp_path / "handled"
-    ended = script(EXIT.replace("KIND", kind.base) + ending, args=[str(path)])
+    ended = script(EXIT.replace("KIND", kind.prefix) + ending, args=[str(path)])
     assert ended.status == status
     assert path.read_text().split() == [str(number) for number in range(20)]
     assert ended.err == "" or status == 1
@@ -44,7 +44,7 @@ def test_a_program_that_exits_handles_what_it_posted(kind, script, tmp_path, end
 def test_callbacks_run_at_exit(kind, script):
     source = f"""if True:
         import actors, tasks
-        executor = actors.{kind.base}Do.executor()
+        executor = actors.{kind.prefix}Do.executor()
         executor.post((tasks.nap, 0.3))
         future = executor.post((tasks.echo, "said"))
         future.add_done_callback(lambda future: print(future.result()))
@@ -56,7 +56,7 @@ def test_errors_are_told_at_exit_too(kind, script):
     """The package must not need modules that the interpreter cannot load any more."""
     source = f"""if True:
         import actors, tasks
-        executor = actors.{kind.base}Do.executor()
+        executor = actors.{kind.prefix}Do.executor()
         executor.tell((tasks.nap, 0.3))
         executor.tell((tasks.fail, ValueError("told at exit")))
     """
@@ -113,7 +113,7 @@ def test_what_atexit_functions_post_is_handled_or_refused(kind, script):
     drained."""
     source = f"""if True:
         import actors, atexit, tasks
-        executor = actors.{kind.base}Do.executor()
+        executor = actors.{kind.prefix}Do.executor()
         @atexit.register
         def last():
             try:
@@ -130,7 +130,7 @@ def test_an_actor_started_in_atexit_works_or_is_refused(kind, script):
         @atexit.register
         def last():
             try:
-                with actors.{kind.base}Do.executor() as executor:
+                with actors.{kind.prefix}Do.executor() as executor:
                     print(executor.post((tasks.echo, "handled")).result(30))
             except RuntimeError as error:
                 print("refused")
@@ -142,7 +142,7 @@ def test_a_program_exits_with_many_executors_in_hand(kind, script):
     count = 4 if kind.is_process else 50
     source = f"""if True:
         import actors, tasks
-        executors = [actors.{kind.base}Do.executor() for _ in range({count})]
+        executors = [actors.{kind.prefix}Do.executor() for _ in range({count})]
         futures = [executor.post((tasks.echo, 1)) for executor in executors]
     """
     script(source).check()
@@ -161,7 +161,7 @@ def test_a_program_exits_with_a_dead_actor_in_hand(script):
 def test_a_program_exits_with_a_failed_constructor_in_hand(kind, script):
     source = f"""if True:
         import actors
-        executor = actors.{kind.base}Fails.executor(KeyError("never mind"))
+        executor = actors.{kind.prefix}Fails.executor(KeyError("never mind"))
     """
     script(source).check()
 
@@ -169,16 +169,16 @@ def test_a_program_exits_with_a_failed_constructor_in_hand(kind, script):
 def test_a_program_in_development_mode_leaves_no_warning(kind, script):
     source = f"""if True:
         import actors, tasks
-        executor = actors.{kind.base}Do.executor()
+        executor = actors.{kind.prefix}Do.executor()
         executor.post((tasks.echo, 1)).result(30)
-        with actors.{kind.base}Do.executor() as other:
+        with actors.{kind.prefix}Do.executor() as other:
             other.post((tasks.echo, 1))
     """
     script(source, flags=["-X", "dev", "-W", "error"]).check()
 
 
 def test_unused_executors_do_not_keep_a_program(kind, script):
-    script(f"import actors; executor = actors.{kind.base}Do.executor()").check()
+    script(f"import actors; executor = actors.{kind.prefix}Do.executor()").check()
 
 
 # The interpreter's end.
@@ -426,7 +426,7 @@ ENDS = {
 def test_the_interpreter_ends_without_a_fault(kind, script, source):
     if "actors.Process" in source and sys.platform == "win32":
         pytest.skip("there are no process actors")
-    script("if True:" + source.replace("KIND", kind.base)).check()
+    script("if True:" + source.replace("KIND", kind.prefix)).check()
 
 
 def test_an_exit_that_is_interrupted_ends_as_an_interrupted_program_does(script):
@@ -452,7 +452,7 @@ def test_an_exit_that_is_interrupted_ends_as_an_interrupted_program_does(script)
 def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):
     one = program(f"""if True:
         import actors, tasks
-        executor = actors.{kind.base}Do.executor()
+        executor = actors.{kind.prefix}Do.executor()
         executor.post((tasks.say, "handling")).result(30)
         executor.post((tasks.spin, 3600))
         print("ending")

@@ -98,6 +98,9 @@ def test_an_exception_is_raised_in_its_place_and_the_iterator_goes_on(kind, name
 
 @pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration, futures.TimeoutError])
 def test_no_exception_of_a_handler_ends_the_iteration(kind, name, error):
+    if kind.is_async and error is StopIteration:
+        pytest.skip("Python makes it a RuntimeError when a coroutine raises it")
+
     async def collect(answers):
         got = []
         while True:

@@ -49,7 +49,7 @@ def post_from_thread(executor, *messages, **options):
 def test_as_many_messages_as_said_are_accepted_and_not_begun(kind, gate, size):
     with start(kind, size) as executor:
         posted = fill(executor, gate, size)
-        text = f"the mailbox of actor {kind.base}Do is full: {size} messages have not begun"
+        text = f"the mailbox of actor {kind.prefix}Do is full: {size} messages have not begun"
         for _ in range(2):
             with pytest.raises(MailboxFull, match=text):
                 executor.post((tasks.echo, "too many"), timeout=0)
@@ -266,14 +266,18 @@ def test_a_callback_that_posts_to_its_actor_does_not_wait_for_it(kind, gates):
         second.open()
     # Whether the second message has begun by then depends on whose thread runs callbacks.
     full = [type(one) is MailboxFull for one in got]
-    assert full in ([False, True, True, True], [False, False, True, True])
+    if kind.is_async and not kind.is_process:
+        # There an event loop runs, where the futures wait for room.
+        assert full == [False] * 4
+    else:
+        assert full in ([False, True, True, True], [False, False, True, True])
 
 
 @observe.on_linux
 def test_ctrl_c_interrupts_a_post_that_waits_for_room(kind, program):
     parent = program(f"""if True:
         import actors, os, tasks
-        executor = actors.{kind.base}Do.options(mailbox_size=1).executor()
+        executor = actors.{kind.prefix}Do.options(mailbox_size=1).executor()
         executor.post((tasks.nap, 60))
         executor.post((tasks.echo, 1), timeout=20)
         print("waiting")

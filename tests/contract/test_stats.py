@@ -16,10 +16,10 @@ def test_the_stats_of_a_fresh_actor(kind):
     with kind.start(actors.Do) as executor:
         stats = executor.stats()
         assert type(stats) is futures_actors.Stats
-        assert stats.name == f"{kind.base}Do"
+        assert stats.name == f"{kind.prefix}Do"
         assert stats.state == "running"
         assert (stats.pid is None) is (not kind.is_process)
-        assert (stats.depth, stats.age) == (0, None)
+        assert (stats.depth, stats.running, stats.age) == (0, 0, None)
         counts = stats.handled, stats.failed, stats.cancelled, stats.told, stats.restarts
         assert counts == (0, 0, 0, 0, 0)
         with pytest.raises(AttributeError):

@@ -321,7 +321,7 @@ def test_an_actor_is_ended_from_a_signal_handler(kind, program, work, end):
         import actors, signal, tasks
         from concurrent import futures
         for _ in range({rounds}):
-            executor = actors.{kind.base}Do.executor()
+            executor = actors.{kind.prefix}Do.executor()
             executor.post((tasks.echo, 1)).result(30)
             def end(*_, executor=executor):
                 {end}
@@ -383,7 +383,7 @@ def test_on_stop_has_run_when_shutdown_returns(kind, tmp_path):
 def test_on_stop_runs_at_the_exit_of_the_interpreter(kind, script, tmp_path):
     source = f"""if True:
         import actors, sys
-        executor = actors.{kind.base}Writes.executor(sys.argv[1])
+        executor = actors.{kind.prefix}Writes.executor(sys.argv[1])
         executor.post("last")
     """
     script(source, args=[str(tmp_path / "log")]).check()
@@ -415,7 +415,7 @@ def test_what_on_stop_raises_is_logged_and_harms_nothing(kind, tmp_path, caplog,
     assert future.result(0) is None
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("futures_actors", logging.ERROR)
-    assert record.getMessage() == f"actor {kind.base}Writes: on_stop raised an exception"
+    assert record.getMessage() == f"actor {kind.prefix}Writes: on_stop raised an exception"
     text = record.exc_text or logging.Formatter().formatException(record.exc_info)
     assert "in on_stop" in text
     assert type(error).__name__ in text.splitlines()[-1]

@@ -68,7 +68,7 @@ def test_what_a_told_message_raises_is_logged_and_harms_nothing(kind, caplog):
         executor.tell((tasks.exit_politely, 3))
         assert executor.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
     first, second = errors_in(caplog)
-    text = f"actor {kind.base}Do: handle of a message sent by tell raised an exception"
+    text = f"actor {kind.prefix}Do: handle of a message sent by tell raised an exception"
     for record in (first, second):
         assert (record.levelno, record.getMessage()) == (logging.ERROR, text)
     shown = first.exc_text or logging.Formatter().formatException(first.exc_info)

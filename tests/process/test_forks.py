@@ -109,7 +109,7 @@ FORKED = {
 
 @pytest.mark.parametrize("forked", FORKED.values(), ids=FORKED)
 def test_a_forked_parent_has_no_actors_and_does_not_hang(kind, script, forked):
-    source = FORK.replace("FORKED", forked.strip("\n").rstrip()).replace("KIND", kind.base)
+    source = FORK.replace("FORKED", forked.strip("\n").rstrip()).replace("KIND", kind.prefix)
     assert script(source).check().out == "0\n0.5 2000 alive\n"
 
 
@@ -213,7 +213,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_child_of_multiprocessing_has_actors_of_its_own(kind, script, tmp_path, method):
     path = tmp_path / "handled"
-    ended = script(MULTIPROCESSING.replace("KIND", kind.base), args=[str(path), method])
+    ended = script(MULTIPROCESSING.replace("KIND", kind.prefix), args=[str(path), method])
     assert ended.check().out == "0 mine\n"
     assert path.read_text() == "handled"
 

@@ -241,7 +241,7 @@ def test_ctrl_c_interrupts_a_parent_that_waits(kind, program, wait):
     parent = program(f"""if True:
         import actors, os, tasks, time
         from concurrent import futures
-        executor = actors.{kind.base}Do.executor()
+        executor = actors.{kind.prefix}Do.executor()
         future = executor.post((tasks.nap, 60))
         print("waiting")
         try:
@@ -263,7 +263,7 @@ def test_a_signal_handler_runs_while_the_parent_waits_and_the_wait_goes_on(kind,
         f"""if True:
         import actors, gates, signal, sys, tasks
         signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
-        executor = actors.{kind.base}Do.executor()
+        executor = actors.{kind.prefix}Do.executor()
         future = executor.post((tasks.pause, gates.Gate(sys.argv[1])))
         print("waiting")
         print(future.result())

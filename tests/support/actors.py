@@ -320,14 +320,42 @@ class Snapshots:
 
 BODIES = [value for value in list(globals().values()) if isinstance(value, type)]
 BODIES = [body for body in BODIES if body not in (Path, ProcessActor, ThreadActor)]
+
+
+def _async_parts(body):
+    """Return what makes an async actor of `body`, which then does the same on an event loop."""
+
+    async def handle(self, message):
+        await asyncio_sleep()
+        return body.handle(self, message)
+
+    async def on_start(self):
+        await asyncio_sleep()
+
+    return {"handle": handle} if hasattr(body, "handle") else {"on_start": on_start}
+
+
+async def asyncio_sleep():
+    """Let the event loop run once."""
+    import asyncio
+
+    await asyncio.sleep(0)
+
+
 for _base in (ThreadActor, ProcessActor):
     for _body in BODIES:
-        _name = _base.__name__.removesuffix("Actor") + _body.__name__
-        globals()[_name] = type(_name, (_body, _base), {"__module__": __name__})
+        _kind = _base.__name__.removesuffix("Actor")
+        _named = {"__module__": __name__}
+        globals()[_kind + _body.__name__] = type(_kind + _body.__name__, (_body, _base), _named)
+        _name = f"Async{_kind}{_body.__name__}"
+        globals()[_name] = type(_name, (_body, _base), _named | _async_parts(_body))
 
 
 def actor_class(body, kind):
-    """Return the actor around `body`: `kind` is "Thread", "Process" or "Ray"."""
+    """Return the actor around `body`.
+
+    `kind` is "Thread", "AsyncThread", "Process", "AsyncProcess" or "Ray".
+    """
     return getattr(sys.modules[__name__], kind + body.__name__)
 
 

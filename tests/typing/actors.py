@@ -93,9 +93,28 @@ class NamesItsMessage(ThreadActor[int, float]):
         return int(number)
 
 
-class Coroutine(ThreadActor[int, int]):
-    async def handle(self, message: int) -> int:  # E
+class Asynchronous(ThreadActor[int, int], max_concurrency=10):
+    async def on_start(self) -> None:
+        pass
+
+    async def handle(self, message: int) -> int:
         return message
+
+    async def on_stop(self) -> None:
+        pass
+
+
+class AwaitsWhatItSaysNot(ThreadActor[int, int]):
+    async def handle(self, message: int) -> str:  # E
+        return ""
+
+
+async def an_async_actor_has_the_types_of_its_class() -> None:
+    async with Asynchronous.executor() as executor:
+        assert_type(executor, ThreadActorExecutor[int, int])
+        assert_type(await executor.post(1), int)
+        assert_type(await executor.atell(1), None)
+        await executor.ashutdown(timeout=3)
 
 
 class Untyped(ThreadActor):

@@ -23,7 +23,8 @@ _OWN = {
 _REFUSED = {
     "max_restarts": "Ray would start the actor again without the state that it had",
     "max_task_retries": "Ray would handle a message twice",
-    "max_concurrency": "an actor handles one message at a time",
+    "max_concurrency": "async actors do not run on Ray, and others handle one message at a time",
+    "loop_factory": "async actors do not run on Ray",
     "concurrency_groups": "an actor handles one message at a time",
     "allow_out_of_order_execution": "messages are handled in the order they were posted",
     "lifetime": "an actor lives as long as its executor does",

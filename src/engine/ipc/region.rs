@@ -44,10 +44,11 @@ pub(in crate::engine) enum Setting {
     Answered,
     ParentCpu,
     ChildCpu,
+    Running,
 }
 
 impl Setting {
-    const COUNT: usize = Self::ChildCpu as usize + 1;
+    const COUNT: usize = Self::Running as usize + 1;
 }
 
 #[derive(Debug)]
@@ -109,7 +110,8 @@ impl Region {
         &self.0[SLOTS_END + setting as usize]
     }
 
-    /// When `handle` began its current message, by `sys::now_nanos`. 0 if there is none.
+    /// When `handle` began its current message, by `sys::now_nanos`; in an async actor, the oldest. 0
+    /// if there is none.
     pub fn since(&self) -> &AtomicU64 {
         self.setting(Setting::Since)
     }
@@ -135,6 +137,11 @@ impl Region {
     /// The CPU of the child's main thread.
     pub fn child_cpu(&self) -> &AtomicU64 {
         self.setting(Setting::ChildCpu)
+    }
+
+    /// How many messages an async actor handles at this moment.
+    pub fn running(&self) -> &AtomicU64 {
+        self.setting(Setting::Running)
     }
 
     /// How many messages sent by `tell` have failed because `handle` raised.

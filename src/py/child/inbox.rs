@@ -14,6 +14,7 @@ use crate::engine::ipc::inbox::Turn;
 use crate::engine::ipc::pipe::{Broken, Fill, Reader};
 use crate::engine::ipc::region::Region;
 use crate::engine::latch::Wait;
+use crate::engine::sys::HandleNumber;
 
 /// The end of the request pipe, for the one thread that reads.
 struct Requests {
@@ -69,17 +70,34 @@ pub(super) enum Waited {
     Over,
 }
 
-pub(super) struct Inbox(inbox::Inbox<Requests, Frame>);
+pub(super) struct Inbox(inbox::Inbox<Requests, Frame>, HandleNumber);
 
 /// All of it is for the main thread.
 impl Inbox {
     pub(super) fn new(reader: Reader, region: &Arc<Region>) -> Self {
-        Self(inbox::Inbox::new(Requests {
+        let descriptor = reader.handle().number();
+        let requests = Requests {
             reader,
             region: Arc::clone(region),
             received: 0,
             patience: Patience::default(),
-        }))
+        };
+        Self(inbox::Inbox::new(requests), descriptor)
+    }
+
+    /// What can be read when the parent has sent something.
+    pub(super) fn descriptor(&self) -> HandleNumber {
+        self.1
+    }
+
+    /// Reads once from the descriptor, which can be read, unless another thread does. Returns whether
+    /// the parent is gone.
+    pub(super) fn read_what_is_there(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(requests) = self.0.take_reader() else {
+            return Ok(false);
+        };
+        let step = py.detach(|| self.read(requests)).map_err(broken)?;
+        Ok(matches!(step, Step::Over))
     }
 
     /// A message that has been read already.

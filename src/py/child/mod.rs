@@ -1,10 +1,12 @@
 //! A child process: the loop on its main thread, and what surrounds it.
 //!
-//! `run.rs` takes messages and sends answers, `call.rs` calls the actor. `inbox.rs` reads what the
+//! `run.rs` takes messages and sends answers, `call.rs` calls the actor; for an async one `event_loop.rs`
+//! does both. `inbox.rs` reads what the
 //! parent sends, `outbox.rs` sends. All of it is detached while it waits. `watch.rs` ends the process
 //! when the parent has ended, whatever Python code runs.
 
 mod call;
+mod event_loop;
 mod inbox;
 mod outbox;
 mod run;
@@ -63,7 +65,7 @@ pub(super) fn serve(
     let arena = Arc::new(Arena::join(Arc::clone(&region), file));
     lifecycle::register_arena(&arena);
     let answers = Outbox::new(Writer::new(answer), Arc::clone(&region));
-    let mut child = ChildLoop {
+    let child = ChildLoop {
         inbox: Inbox::new(Reader::new(request), &region),
         answers: OUTBOX.get_or_init(|| answers),
         arena,

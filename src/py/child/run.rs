@@ -1,13 +1,14 @@
 //! The loop of a child, on its main thread: takes the messages one by one, calls the actor, and sends
 //! the answers.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use super::call::{CallParts, Callee, give_control};
+use super::event_loop::{AsyncParts, Messages};
 use super::inbox::{Inbox, broken, see_to_signals};
 use super::outbox::{haste, send};
 use crate::engine::arena::Arena;
@@ -36,8 +37,14 @@ pub(super) struct ChildLoop<'py> {
     pub(super) done: Vec<u64>,
 }
 
+/// What makes the actor.
+enum Construct<'py> {
+    Sync(CallParts<'py>),
+    Async(AsyncParts<'py>),
+}
+
 impl<'py> ChildLoop<'py> {
-    pub(super) fn serve(&mut self, py: Python<'py>) -> PyResult<()> {
+    pub(super) fn serve(mut self, py: Python<'py>) -> PyResult<()> {
         let Some(start) = self.inbox.wait_for_frame(py)? else {
             return Ok(());
         };
@@ -49,7 +56,19 @@ impl<'py> ChildLoop<'py> {
             return Ok(());
         };
         let (class, args, kwargs) = match self.load(py, construct) {
-            Ok(call) => call,
+            Ok(Construct::Sync(call)) => call,
+            Ok(Construct::Async(parts)) => {
+                let messages = Messages {
+                    name,
+                    inbox: self.inbox,
+                    answers: self.answers,
+                    region: self.region,
+                    arena: self.arena,
+                    dump_error: self.dump_error.unbind(),
+                    state: Mutex::default(),
+                };
+                return messages.run(py, parts);
+            }
             Err(error) => return self.fail(py, error, Stage::Loading),
         };
         let made = give_control(|| class.call(args, kwargs.as_ref()));
@@ -141,13 +160,16 @@ impl<'py> ChildLoop<'py> {
     }
 
     /// Loads the call that makes the actor: its class, and the arguments.
-    fn load(&self, py: Python<'py>, construct: Frame) -> PyResult<CallParts<'py>> {
+    fn load(&self, py: Python<'py>, construct: Frame) -> PyResult<Construct<'py>> {
         let body = Body::receive_attached(py, &self.arena, construct.body);
         let body = body.map_err(|error| broken(error.into()))?;
         let loading = Loading::begin();
-        let call = body.load(py)?.extract()?;
+        let call = body.load(py)?;
         drop(loading);
-        Ok(call)
+        match call.extract() {
+            Ok(parts) => Ok(Construct::Async(parts)),
+            Err(_) => call.extract().map(Construct::Sync),
+        }
     }
 
     /// Tells the parent why the actor could not start. After that, this process ends.

@@ -173,6 +173,8 @@ impl Host {
             // Without a message it is skipped. A mailbox that is closed needs none.
             drop(self.mailbox.put(Arc::<ActorCell>::default()));
         }
+        // An event loop also looks if the reference was dropped in its own thread.
+        Python::attach(|py| self.transport.rouse(py));
     }
 
     /// Ends a message with what `handle` returned or raised. `wants` is what its caller wants.

@@ -74,6 +74,7 @@ impl Host {
             self.state().name(),
             self.pid(),
             depth,
+            counts.running,
             age,
             counts.handled,
             counts.failed,
@@ -113,7 +114,11 @@ impl Host {
         };
         Sums {
             accepted: counts.accepted.saturating_sub(counts.queued),
-            running: u64::from(since > 0),
+            // A sync actor does not count its one message.
+            running: match since {
+                0 => 0,
+                _ => counts.running.max(progress.running).max(1),
+            },
             since,
             handled: counts.handled.saturating_sub(progress.failed),
             failed: counts.failed + progress.failed,

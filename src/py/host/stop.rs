@@ -114,6 +114,8 @@ impl Host {
         raising(|| {
             if signalled.map_err(std::io::Error::from)? == Signalled::No {
                 self.fail_attached(py, Fault::Forced(force), Vec::new());
+                // An event loop does not notice by itself that the mailbox is closed.
+                self.transport.rouse(py);
             }
             members_ended
         })

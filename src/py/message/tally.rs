@@ -23,6 +23,8 @@ pub(in crate::py) struct Tally {
     restarts: AtomicU64,
     /// How many of the accepted messages wait for room by themselves.
     queued: AtomicU64,
+    /// How many messages an async thread actor has begun.
+    running: AtomicU64,
     /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
     since: AtomicU64,
     /// The actor's open streams. They are here for the same reason.
@@ -61,6 +63,7 @@ impl Tally {
             cancelled: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             queued: AtomicU64::new(0),
+            running: AtomicU64::new(0),
             since: AtomicU64::new(0),
             streams: Streams::default(),
             refuses_requests: false,
@@ -120,6 +123,12 @@ impl Tally {
         self.since.store(0, Ordering::Relaxed);
     }
 
+    /// For an async actor: how many messages run, and when the oldest began.
+    pub(in crate::py) fn show(&self, running: usize, since: u64) {
+        self.running.store(running as u64, Ordering::Relaxed);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
     pub(in crate::py) fn counts(&self) -> Counts {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counts {
@@ -130,6 +139,7 @@ impl Tally {
             cancelled: count(&self.cancelled),
             restarts: count(&self.restarts),
             queued: count(&self.queued),
+            running: count(&self.running),
             since: count(&self.since),
         }
     }
@@ -144,6 +154,7 @@ pub(in crate::py) struct Counts {
     pub(in crate::py) cancelled: u64,
     pub(in crate::py) restarts: u64,
     pub(in crate::py) queued: u64,
+    pub(in crate::py) running: u64,
     pub(in crate::py) since: u64,
 }
 
@@ -152,6 +163,8 @@ pub(in crate::py) struct Counts {
 pub(in crate::py) struct Progress {
     /// Like `Tally::since`.
     pub(in crate::py) since: u64,
+    /// How many messages an async actor has begun.
+    pub(in crate::py) running: u64,
     /// How many of the messages counted as handled have failed: `handle` raised for them.
     pub(in crate::py) failed: u64,
 }

@@ -47,7 +47,13 @@ impl ProcessExecutorCore {
         let memory = SharedMemory::create(options.shared_memory)?;
         // With restarts there may be more than one child, so it is packed for none of them.
         let arena = (!restarts).then_some(&memory.arena);
-        let construct = (&options.class, args, kwargs).into_pyobject(py)?.into_any();
+        let (class, loop_factory) = (&options.class, &options.loop_factory);
+        let construct = if options.is_async {
+            let parts = (class, args, kwargs, options.max_concurrency, loop_factory);
+            parts.into_pyobject(py)?.into_any()
+        } else {
+            (class, args, kwargs).into_pyobject(py)?.into_any()
+        };
         let what = What::Arguments(&name);
         let pack = || body::pack(arena, Kind::Call, construct, &what, Source::Borrowed);
         let (duplicates, mut construct) = if restarts {
@@ -93,6 +99,7 @@ impl ProcessExecutorCore {
             Arc::clone(&tally),
             Arc::clone(&bell),
             restarts.is_some(),
+            options.max_concurrency,
             ends,
         );
         let link = Arc::new(link);

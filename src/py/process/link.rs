@@ -40,7 +40,7 @@ use crate::py::message::ticket::Carrier;
 /// With this many messages in flight a posting thread leaves the writing to the I/O thread, which
 /// fills the window with few writes as answers come in. A child with that much to do is not kept
 /// waiting.
-pub(super) const IN_FLIGHT_BY_POSTING: usize = 16;
+const IN_FLIGHT_BY_POSTING: usize = 16;
 
 /// Which thread sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,8 +69,10 @@ pub(in crate::py) struct Link {
     pub(super) process: Mutex<Option<Process>>,
     /// How many messages are in flight. Stored with `outbound` locked. After an answer it is stored
     /// before the mailbox is searched for the next message. So if a thread puts a message into the
-    /// mailbox and then reads `IN_FLIGHT_BY_POSTING` or more here, that message will be found.
+    /// mailbox and then reads `in_flight_by_posting` or more here, that message will be found.
     pub(super) messages_in_flight: AtomicUsize,
+    /// `IN_FLIGHT_BY_POSTING`, beside those that an async actor may handle at a time.
+    pub(super) in_flight_by_posting: usize,
     /// `None` once the last child is gone, like `inbound`: descriptors do not outlive it.
     pub(super) outbound: Mutex<Option<Outbound>>,
     pub(super) inbound: Mutex<Option<Inbound>>,
@@ -97,11 +99,12 @@ impl Link {
         tally: Arc<Tally>,
         bell: Arc<Bell>,
         keeps: bool,
+        max_concurrency: usize,
         endpoints: Endpoints,
     ) -> Self {
         let inbound = Inbound::new(endpoints.reader);
         let connection = Connection::new(endpoints.writer, &endpoints.region, &endpoints.arena);
-        let outbound = Outbound::new(connection, bell);
+        let outbound = Outbound::new(connection, bell, max_concurrency);
         Self {
             logs: Logs::new(name.clone()),
             has_tracebacks: endpoints.tracebacks.is_some(),
@@ -117,6 +120,7 @@ impl Link {
             process: Mutex::new(Some(endpoints.process)),
             arena: Mutex::new(endpoints.arena),
             messages_in_flight: AtomicUsize::new(0),
+            in_flight_by_posting: IN_FLIGHT_BY_POSTING + max_concurrency - 1,
             outbound: Mutex::new(Some(outbound)),
             inbound: Mutex::new(Some(inbound)),
             waiter_reads: AtomicBool::new(false),

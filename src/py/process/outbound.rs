@@ -98,11 +98,17 @@ enum ToSend {
 }
 
 impl Outbound {
-    pub(in crate::py) fn new(connection: Connection, bell: Arc<Bell>) -> Self {
+    pub(in crate::py) fn new(
+        connection: Connection,
+        bell: Arc<Bell>,
+        max_concurrency: usize,
+    ) -> Self {
+        // `_class_options.py` refuses more.
+        let capacity = Capacity::for_concurrency(max_concurrency).unwrap_or(Capacity::LEAST);
         Self {
             connection: Some(connection),
             bell,
-            in_flight: Window::new(Capacity::LEAST),
+            in_flight: Window::new(capacity),
             returned: VecDeque::new(),
             sending: Sending::Open,
             revoked: Vec::new(),

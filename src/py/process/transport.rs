@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 
-use super::link::{IN_FLIGHT_BY_POSTING, Link, SentBy};
+use super::link::{Link, SentBy};
 use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::traceback::Traceback;
@@ -60,11 +60,11 @@ impl Transport for Arc<Link> {
         }
         // With this many in flight an answer will come, after which the mailbox is searched. There
         // is nothing to do here, so there is no reason to give the GIL to another thread.
-        if in_flight >= IN_FLIGHT_BY_POSTING || self.convoy.is_served() {
+        if in_flight >= self.in_flight_by_posting || self.convoy.is_served() {
             return;
         }
         let sent = py.detach(|| {
-            _ = self.pump(IN_FLIGHT_BY_POSTING, SentBy::Poster);
+            _ = self.pump(self.in_flight_by_posting, SentBy::Poster);
             if self.convoy.is_there() {
                 self.serve_convoy();
             }
@@ -176,12 +176,14 @@ impl Transport for Arc<Link> {
         if self.is_restarting() {
             return Progress {
                 since: 0,
+                running: 0,
                 failed: self.failed_before.load(Ordering::Relaxed),
             };
         }
         let failed = region.failed().load(Ordering::Relaxed);
         Progress {
             since: region.since().load(Ordering::Relaxed),
+            running: region.running().load(Ordering::Relaxed),
             failed: failed + self.failed_before.load(Ordering::Relaxed),
         }
     }

@@ -1,0 +1,322 @@
+"""Runs an async actor on an event loop, in the actor's own thread or its process's main thread.
+
+Only threads and processes of async actors import it, because it imports asyncio. The core hands out
+messages (`LoopCore.take`), and this gives each a task of its own.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any
+
+from ._core import LoopCore, LoopMessage
+from ._errors import BrokenActor
+
+#: How long the loop may stand still, in seconds, before that is logged.
+BLOCKED_AT_LEAST = 1.0
+_HEARTBEAT = 0.1
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def run(
+    core: LoopCore,
+    construct: Callable[[], Any],
+    name: str,
+    max_concurrency: int,
+    loop_factory: LoopFactory | None,
+) -> None:
+    """Run an actor to its end. `construct` makes its object."""
+    loop = (loop_factory or asyncio.new_event_loop)()
+    try:
+        runner = _Runner(core, loop, name, max_concurrency)
+        asyncio.set_event_loop(loop)
+        with runner.interruptible():
+            _drive(loop, loop.create_task(runner.main(construct)))
+    finally:
+        try:
+            _close(loop)
+        finally:
+            asyncio.set_event_loop(None)
+            core.detach()
+
+
+def _drive(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
+    """Run the loop until `task` is done, whatever another task raises."""
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (KeyboardInterrupt, SystemExit) as error:
+            # A task of the user's raised it. Such an error ends `run_until_complete`.
+            if not task.done():
+                _log().error("a task of an actor raised %r", error, exc_info=error)
+    task.result()
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is left on the loop, as `asyncio.run` does."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+
+
+def _log() -> logging.Logger:
+    return logging.getLogger("futures_actors")
+
+
+class _Runner:
+    """One async actor. All of it is for the loop's thread, but for `wake` and `terminate`."""
+
+    def __init__(
+        self, core: LoopCore, loop: asyncio.AbstractEventLoop, name: str, max_concurrency: int
+    ) -> None:
+        self.core = core
+        self.loop = loop
+        self.name = name
+        self.max_concurrency = max_concurrency
+        self.actor: Any = None
+        #: The messages that have begun, and the tasks that handle them.
+        self.running: dict[LoopMessage, asyncio.Task[None]] = {}
+        #: Those whose tasks were cancelled, with what their futures get for `CancelledError`.
+        self.asked: dict[LoopMessage, BaseException] = {}
+        #: In which `on_start` has run. Each message gets a copy of it.
+        self.context = contextvars.copy_context()
+        self.descriptor = core.descriptor()
+        self.reads = False
+        self.is_pumping = False
+        self.will_flush = False
+        self.beats = False
+        self.has_stood_still = False
+        #: How many messages ran at a time since the last beat.
+        self.most = 0
+        self.is_interrupted = False
+        #: Whether code of the user's runs that is not in a task of a message.
+        self.in_start: asyncio.Task[Any] | None = None
+        self.over = loop.create_future()
+
+    async def main(self, construct: Callable[[], Any]) -> None:
+        """Construct the object, handle all messages, and let it end."""
+        stage = "constructor"
+        try:
+            self.actor = construct()
+            stage = "on_start"
+            await self._call_hook("on_start")
+        except BaseException as error:  # noqa: BLE001 - it is for the futures
+            self.core.fail(error, stage)
+            return
+        self.context = contextvars.copy_context()
+        self.core.attach(self.wake, self.terminate, self.request)
+        if self.descriptor is not None:
+            self.loop.add_reader(self.descriptor, self._read)
+            self.reads = True
+        self.pump()
+        while not self.over.done():
+            # Whoever cancels all tasks of the loop does not end the actor.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(self.over)
+        if self.over.result():
+            try:
+                await self._call_hook("on_stop")
+            except BaseException as error:  # noqa: BLE001 - there is nobody else to tell
+                self.core.log_failure("on_stop", error)
+
+    async def _call_hook(self, name: str) -> None:
+        # Executors also accept classes that do not extend `Actor`, which may lack it.
+        hook = getattr(self.actor, name, None)
+        if hook is None:
+            return
+        done = hook()
+        if isinstance(done, Coroutine):
+            self.in_start = asyncio.current_task()
+            try:
+                await done
+            except asyncio.CancelledError:
+                if self.is_interrupted:
+                    raise KeyboardInterrupt from None
+                raise
+            finally:
+                self.in_start = None
+
+    # Messages.
+
+    def wake(self) -> None:
+        """Take messages soon. Any thread may call it."""
+        self.loop.call_soon_threadsafe(self.pump, context=self.context)
+
+    def pump(self) -> None:
+        """Begin messages while there are some and there is a place for them."""
+        if self.is_pumping:
+            return  # an eager task has ended inside the loop below
+        self.is_pumping = True
+        try:
+            while len(self.running) < self.max_concurrency:
+                message = self.core.take()
+                if message is None:
+                    if self._is_unneeded():
+                        continue
+                    self._idle()
+                    return
+                self.running[message] = self.loop.create_task(self._handle(message))
+        except BaseException as error:  # noqa: BLE001 - the link is broken: the actor has ended
+            if not self.over.done():
+                self.over.set_exception(error)
+        finally:
+            self.is_pumping = False
+            self.most = max(self.most, len(self.running))
+            if self.running and not self.beats:
+                self._beat(self.loop.time())
+
+    def _is_unneeded(self) -> bool:
+        if self.running or self.core.over() is not None:
+            return False
+        return self.core.is_unneeded(self.actor)
+
+    def _idle(self) -> None:
+        over = self.core.over()
+        if over is None:
+            return
+        if not self.running and not self.over.done():
+            self._read_no_more()
+            self.flush()
+            self.over.set_result(over)
+
+    def _read(self) -> None:
+        """Read what the parent has sent. Messages for which there is no place wait unclaimed."""
+        try:
+            asked = self.core.read()
+        except BaseException as error:  # noqa: BLE001 - the link is broken
+            self._read_no_more()
+            if not self.over.done():
+                self.over.set_exception(error)
+            return
+        if asked is None:
+            # The parent has gone: there is nothing to read, though the descriptor says so.
+            self._read_no_more()
+        for number in asked or ():
+            self._request(number)
+        self.context.copy().run(self.pump)
+
+    def _read_no_more(self) -> None:
+        if self.reads:
+            self.reads = False
+            self.loop.remove_reader(self.descriptor)  # type: ignore[arg-type] # it reads from it
+
+    async def _handle(self, message: LoopMessage) -> None:
+        try:
+            if message in self.asked:
+                raise asyncio.CancelledError  # noqa: TRY301 - it is handled like a later one
+            answer = message.call(self.actor)
+            if isinstance(answer, Coroutine):
+                answer = await answer
+            message.finish(answer)
+        except asyncio.CancelledError as error:
+            asked = self.asked.pop(message, None)
+            message.fail(error if asked is None else asked)
+        except BaseException as error:  # noqa: BLE001 - it is for the future
+            message.fail(error)
+        self.asked.pop(message, None)
+        self.running.pop(message, None)
+        if not self.running:
+            self.flush()
+        elif not self.will_flush:
+            self.will_flush = True
+            self.loop.call_soon(self.flush)
+        # In a context of its own, and not in that of this message.
+        self.context.copy().run(self.pump)
+
+    def flush(self) -> None:
+        """Send the answers that were held back."""
+        self.will_flush = False
+        self.core.flush()
+
+    # Ends.
+
+    def _cancel(self, message: LoopMessage, reason: BaseException) -> None:
+        """Have a message's coroutine stop at its next `await`."""
+        is_first = message not in self.asked
+        self.asked[message] = reason
+        task = self.running.get(message)
+        # A task that has not begun would be cancelled without running at all: it looks at `asked`.
+        if is_first and task is not None and message.has_been_called():
+            task.cancel()
+
+    def terminate(self) -> None:
+        """Stop what runs at its next `await`. Any thread may call it."""
+        self.loop.call_soon_threadsafe(self._terminate)
+
+    def _terminate(self) -> None:
+        text = f"terminate() ended actor {self.name} while it handled this message"
+        for message in list(self.running):
+            self._cancel(message, BrokenActor(text))
+
+    def request(self, number: int) -> None:
+        """Ask the message of this number to stop. Any thread may call it."""
+        self.loop.call_soon_threadsafe(self._request, number)
+
+    def _request(self, number: int) -> None:
+        for message in self.running:
+            if message.number == number:
+                self._cancel(message, asyncio.CancelledError())
+                return
+
+    def _interrupt(self) -> None:
+        self.is_interrupted = False
+        for message in list(self.running):
+            self._cancel(message, KeyboardInterrupt())
+        if self.in_start is not None:
+            self.is_interrupted = True
+            self.in_start.cancel()
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Any:  # noqa: ANN401 - an iterator
+        """Have Ctrl-C stop what runs, in a process's main thread."""
+        if self.descriptor is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+        if getattr(before, "__module__", "") == "futures_actors._process.child":
+            signal.signal(signal.SIGINT, self._on_interrupt)
+        yield
+
+    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if self.actor is None or self.is_interrupted:
+            # In the constructor, or code that has not come to an `await` since the last Ctrl-C.
+            if self.actor is None or self.running:
+                self.is_interrupted = False
+                raise KeyboardInterrupt
+            return
+        if self.running or self.in_start is not None:
+            self.is_interrupted = True
+            self.loop.call_soon_threadsafe(self._interrupt)
+
+    # A loop that stands still.
+
+    def _beat(self, due: float) -> None:
+        """Notice a loop that runs no callbacks for long while messages need it."""
+        late = self.loop.time() - due
+        if late >= BLOCKED_AT_LEAST - _HEARTBEAT and self.most > 1:
+            self.has_stood_still = True
+            _log().warning(
+                "actor %s: its event loop stood still for %.1f s while %d messages ran: use `await "
+                "asyncio.to_thread(...)` for code that takes long",
+                self.name,
+                late,
+                self.most,
+            )
+        self.most = len(self.running)
+        self.beats = bool(self.running) and self.max_concurrency > 1 and not self.has_stood_still
+        if self.beats:
+            due = self.loop.time() + _HEARTBEAT
+            self.loop.call_at(due, self._beat, due, context=self.context)

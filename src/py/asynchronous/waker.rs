@@ -1,0 +1,101 @@
+//! Wakes the event loop of an actor from other threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::py::interpreter::daemon_threads::outlasting;
+
+/// What Python has given to wake its loop, and to have it stop what runs.
+struct Calls {
+    wake: Py<PyAny>,
+    terminate: Py<PyAny>,
+    request: Py<PyAny>,
+}
+
+/// Invariant: a message that is put into the mailbox after `sleep` wakes the loop, once.
+#[derive(Default)]
+pub(in crate::py) struct Waker {
+    /// The loop has found nothing, and must be woken.
+    is_awaited: AtomicBool,
+    is_terminated: AtomicBool,
+    /// While the loop runs: they refer to it, and it to the host that has this.
+    calls: Mutex<Option<Calls>>,
+}
+
+impl Waker {
+    fn calls(&self) -> MutexGuard<'_, Option<Calls>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, calls these.
+    pub(in crate::py) fn attach(
+        &self,
+        py: Python<'_>,
+        (wake, terminate, request): (Py<PyAny>, Py<PyAny>, Py<PyAny>),
+    ) {
+        *self.calls() = Some(Calls {
+            wake,
+            terminate,
+            request,
+        });
+        if self.is_terminated.load(Ordering::SeqCst) {
+            self.terminate(py);
+        }
+    }
+
+    /// The loop ends, and needs no wake-up any more.
+    pub(in crate::py) fn detach(&self) {
+        let calls = self.calls().take();
+        drop(calls);
+    }
+
+    /// The loop has found no message. It must look once more after this.
+    pub(in crate::py) fn sleep(&self) {
+        self.is_awaited.store(true, Ordering::SeqCst);
+    }
+
+    pub(in crate::py) fn wake(&self, py: Python<'_>) {
+        if !self.is_awaited.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let calls = self.calls();
+        let wake = calls.as_ref().map(|calls| calls.wake.clone_ref(py));
+        drop(calls);
+        call(py, wake, ());
+    }
+
+    /// Asks the message with this number to stop.
+    pub(in crate::py) fn request(&self, py: Python<'_>, number: u64) {
+        let calls = self.calls();
+        let request = calls.as_ref().map(|calls| calls.request.clone_ref(py));
+        drop(calls);
+        call(py, request, (number,));
+    }
+
+    /// Has what runs stop at its next `await`.
+    pub(in crate::py) fn terminate(&self, py: Python<'_>) {
+        self.is_terminated.store(true, Ordering::SeqCst);
+        let calls = self.calls();
+        let terminate = calls.as_ref().map(|calls| calls.terminate.clone_ref(py));
+        drop(calls);
+        call(py, terminate, ());
+    }
+}
+
+fn call<'py>(
+    py: Python<'py>,
+    call: Option<Py<PyAny>>,
+    args: impl IntoPyObject<'py, Target = PyTuple>,
+) {
+    let Some(call) = call else { return };
+    match outlasting(call.bind(py), args, None) {
+        // The loop has been closed.
+        Err(error) if error.is_instance_of::<PyRuntimeError>(py) => {}
+        Err(error) => error.write_unraisable(py, None),
+        Ok(_) => {}
+    }
+}

@@ -1,0 +1,514 @@
+"""Actors with async handlers: their loop, how many messages run at a time, and how they end."""
+
+import asyncio
+import contextvars
+import logging
+import os
+import signal
+import threading
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+
+import actors
+import futures_actors
+import programs
+import tasks
+from gates import PATIENCE
+
+variable = contextvars.ContextVar("variable", default="unset")
+
+
+@pytest.fixture(params=["Thread", "Process"])
+def base(request):
+    return {"Thread": futures_actors.ThreadActor, "Process": futures_actors.ProcessActor}[
+        request.param
+    ]
+
+
+def make(base, **options):
+    """Return an async actor that does what it is sent: `(name, *args)` calls its method."""
+
+    class Does(base, **options):
+        def __init__(self):
+            self.log = []
+            self.loops = [asyncio.get_running_loop()]
+            self.events = {}
+            self.inside = self.most = 0
+
+        async def on_start(self):
+            self.loops.append(asyncio.get_running_loop())
+
+        async def handle(self, message):
+            self.loops.append(asyncio.get_running_loop())
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            try:
+                name, *args = message
+                return await getattr(self, name)(*args)
+            finally:
+                self.inside -= 1
+
+        def event(self, name):
+            return self.events.setdefault(name, asyncio.Event())
+
+        async def wait(self, name):
+            self.log.append(name)
+            await self.event(name).wait()
+            return name
+
+        async def set(self, name):
+            self.event(name).set()
+
+        async def echo(self, value):
+            return value
+
+        async def recall(self):
+            return self.log
+
+        async def count_loops(self):
+            return len(self.loops), len(set(self.loops))
+
+        async def maximum(self):
+            return self.most
+
+    return Does
+
+
+def wait_for_log(executor, *log):
+    """Wait until the messages of this log have begun, in this order."""
+    programs.wait_until(lambda: executor.post(("recall",)).result(PATIENCE) == list(log), PATIENCE)
+
+
+def test_all_code_of_an_actor_runs_on_one_loop(base):
+    with make(base).executor() as executor:
+        assert executor.post(("count_loops",)).result(PATIENCE) == (3, 1)
+
+
+def test_by_default_one_message_runs_at_a_time(base):
+    with make(base).executor() as executor:
+        first = executor.post(("wait", "first"))
+        programs.wait_until(first.running, PATIENCE)
+        second = executor.post(("echo", 2))
+        assert not second.running()
+        assert second.cancel()
+        assert not first.cancel()
+        executor.terminate()
+    assert isinstance(first.exception(PATIENCE), futures_actors.BrokenActor)
+
+
+def test_messages_begin_in_order_and_end_in_any_order(base):
+    with make(base, max_concurrency=4).executor() as executor:
+        waiting = [executor.post(("wait", name)) for name in "abc"]
+        wait_for_log(executor, *"abc")
+        assert all(future.running() for future in waiting)
+        for name, future in zip("bca", [waiting[1], waiting[2], waiting[0]], strict=True):
+            executor.post(("set", name)).result(PATIENCE)
+            assert future.result(PATIENCE) == name
+
+
+def test_no_more_messages_run_than_the_option_says(base):
+    with make(base, max_concurrency=3).executor() as executor:
+        waiting = [executor.post(("wait", name)) for name in "abc"]
+        for future in waiting:
+            programs.wait_until(future.running, PATIENCE)
+        late = executor.post(("set", "a"))
+        later = executor.post(("maximum",))
+        assert executor.stats().running == 3
+        assert executor.stats().depth == 2
+        assert not late.running()
+        assert late.cancel()
+        executor.terminate()
+    assert all(isinstance(each.exception(0), futures_actors.BrokenActor) for each in waiting)
+    assert isinstance(later.exception(0), futures_actors.BrokenActor)
+
+
+@pytest.mark.parametrize("count", [1, 7, 600])
+def test_many_messages_run_at_once(base, count):
+    with make(base, max_concurrency=count + 1).executor() as executor:
+        waiting = [executor.post(("wait", number)) for number in range(count)]
+        wait_for_log(executor, *range(count))
+        for number in range(count):
+            executor.tell(("set", number))
+        assert [future.result(PATIENCE) for future in waiting] == list(range(count))
+
+
+def test_a_full_mailbox_has_room_when_a_message_begins(base):
+    cls = make(base, max_concurrency=2, mailbox_size=1)
+    with cls.executor() as executor:
+        waiting = [executor.post(("wait", name), timeout=PATIENCE) for name in "ab"]
+        for future in waiting:
+            programs.wait_until(future.running, PATIENCE)
+        late = executor.post(("echo", "late"), timeout=PATIENCE)
+        with pytest.raises(futures_actors.MailboxFull):
+            executor.post(("echo", "too late"), timeout=0)
+        assert late.cancel()
+        executor.terminate()
+
+
+class Contexts(futures_actors.ThreadActor, max_concurrency=2):
+    async def on_start(self):
+        variable.set("of the start")
+
+    async def handle(self, message):
+        before = variable.get()
+        variable.set(message)
+        await asyncio.sleep(0)
+        return before, variable.get()
+
+
+class FarContexts(futures_actors.ProcessActor, max_concurrency=2):
+    on_start = Contexts.on_start
+    handle = Contexts.handle
+
+
+@pytest.mark.parametrize("cls", [Contexts, FarContexts])
+def test_each_message_has_a_context_of_its_own(cls):
+    variable.set("of the caller")
+    with cls.executor() as executor:
+        answers = [executor.post(number) for number in range(5)]
+        assert [each.result(PATIENCE) for each in answers] == [
+            ("of the start", number) for number in range(5)
+        ]
+
+
+class Methods:
+    async def add(self, one, other):
+        await asyncio.sleep(0)
+        return one + other
+
+    def plain(self, value):
+        return value
+
+    async def several(self):
+        yield 1
+
+
+async def where(value):
+    await asyncio.sleep(0)
+    return os.getpid(), value
+
+
+def test_methods_and_submitted_functions_may_be_coroutine_functions(base):
+    cls = type("Account", (Methods, base), {"__module__": "not_a_module"})
+    with cls.executor() as executor:
+        assert executor.proxy().add(1, 2).result(PATIENCE) == 3
+        assert executor.proxy().plain(1).result(PATIENCE) == 1
+        assert executor.submit(where, 3).result(PATIENCE)[1] == 3
+        assert executor.submit(len, "abc").result(PATIENCE) == 3
+
+
+def test_an_actor_that_is_not_async_refuses_coroutine_functions(kind):
+    if kind.is_async:
+        pytest.skip("it is async")
+    with kind.start(actors.Do) as executor, pytest.raises(TypeError, match="async def handle"):
+        executor.submit(where, 1).result(PATIENCE)
+
+
+def test_several_messages_at_a_time_are_for_async_actors(kind):
+    class Several(kind.actor(actors.Do), mailbox_size=3):
+        pass
+
+    if kind.is_async:
+        Several.options(max_concurrency=2)
+        return
+    if kind.base == "Ray":
+        with pytest.raises(TypeError, match="max_concurrency"):
+            Several.options(max_concurrency=2)
+        return
+
+    class Makes(Several, max_concurrency=2):
+        pass
+
+    for start in (Makes.executor, Makes.options, lambda: Several.options(max_concurrency=2)):
+        with pytest.raises(ValueError, match=r"max_concurrency is for async actors, .*`pool\(n\)`"):
+            start()
+
+    class Handles(Makes):
+        async def handle(self, message):
+            return message
+
+    with Handles.executor() as executor:
+        assert executor.post(1).result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(0, ValueError), (65_537, ValueError), ("2", TypeError), (True, TypeError)]
+)
+def test_a_bad_max_concurrency_is_refused(base, value, error):
+    with pytest.raises(error, match="max_concurrency must be"):
+        make(base, max_concurrency=value)
+
+
+def test_as_many_messages_as_there_are_slots_is_not_too_many(base):
+    make(base, max_concurrency=65_536).options()
+
+
+# How it ends.
+
+
+class Says(futures_actors.ThreadActor, max_concurrency=10):
+    def __init__(self, path):
+        self.path = path
+
+    async def handle(self, message):
+        await asyncio.sleep(message)
+        self.say("handled")
+
+    async def on_stop(self):
+        asyncio.get_running_loop()
+        self.background = asyncio.ensure_future(self.live_on())
+        await asyncio.sleep(0)
+        self.say("on_stop")
+
+    async def live_on(self):
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            self.say("cancelled")
+
+    def say(self, text):
+        with Path(self.path).open("a") as file:
+            file.write(text + "\n")
+
+
+class FarSays(futures_actors.ProcessActor, max_concurrency=10):
+    __init__ = Says.__init__
+    handle = Says.handle
+    on_stop = Says.on_stop
+    live_on = Says.live_on
+    say = Says.say
+
+
+@pytest.mark.parametrize("cls", [Says, FarSays])
+def test_shutdown_waits_for_all_then_on_stop_then_the_loop_ends(cls, tmp_path):
+    path = tmp_path / "said"
+    with cls.executor(str(path)) as executor:
+        futures = [executor.post(0.05) for _ in range(3)]
+    assert all(future.done() for future in futures)
+    assert path.read_text().split() == ["handled", "handled", "handled", "on_stop", "cancelled"]
+
+
+def test_terminate_stops_what_runs_in_a_thread_at_its_next_await(thread):
+    cls = make(futures_actors.ThreadActor, max_concurrency=3)
+    executor = cls.executor()
+    futures = [executor.post(("wait", name)) for name in "ab"]
+    for future in futures:
+        programs.wait_until(future.running, PATIENCE)
+    executor.terminate()
+    executor.shutdown(timeout=PATIENCE)
+    for future in futures:
+        with pytest.raises(futures_actors.BrokenActor, match=r"terminate\(\) ended actor Does"):
+            future.result(0)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_request_cancel_stops_what_runs_at_its_next_await(base, size):
+    cls = make(base, max_concurrency=size)
+    with cls.executor() as executor:
+        futures = [executor.post(("wait", name)) for name in range(size)]
+        for future in futures:
+            programs.wait_until(future.running, PATIENCE)
+        late = executor.post(("echo", "late"))
+        assert futures[-1].request_cancel()
+        with pytest.raises(CancelledError):
+            futures[-1].result(PATIENCE)
+        assert futures[-1].cancelled()
+        assert late.result(PATIENCE) == "late"
+        assert [future.running() for future in futures[:-1]] == [True] * (size - 1)
+        for name in range(size - 1):
+            assert futures[name].request_cancel()
+        for future in futures[:-1]:
+            with pytest.raises(CancelledError):
+                future.result(PATIENCE)
+
+
+def test_a_cancellation_that_nobody_asked_for_is_an_exception_of_the_handler(base):
+    class Cancels(base):
+        async def handle(self, message):
+            raise asyncio.CancelledError
+
+    with Cancels.executor() as executor:
+        future = executor.post(1)
+        assert isinstance(future.exception(PATIENCE), asyncio.CancelledError)
+        assert not future.cancelled()
+
+
+def test_request_cancel_is_heard_after_shutdown_has_begun(base):
+    with make(base).executor() as executor:
+        future = executor.post(("wait", "a"))
+        programs.wait_until(future.running, PATIENCE)
+        executor.shutdown(wait=False)
+        assert future.request_cancel()
+        with pytest.raises(CancelledError):
+            future.result(PATIENCE)
+
+
+def test_an_async_actor_that_is_asked_for_a_stream_says_what_it_cannot(base):
+    with make(base).executor() as executor:
+        stream = executor.stream(("echo", 1))
+        with pytest.raises(TypeError, match="an async actor cannot stream yet"):
+            next(stream)
+
+
+def test_what_had_begun_dies_with_the_process_and_the_rest_runs_on_the_next(process):
+    cls = make(futures_actors.ProcessActor, max_concurrency=2, max_restarts=1)
+    with cls.executor() as executor:
+        begun = [executor.post(("wait", name)) for name in "ab"]
+        for future in begun:
+            programs.wait_until(future.running, PATIENCE)
+        rest = [executor.post(("echo", number)) for number in range(3)]
+        os.kill(executor.stats().pid, signal.SIGKILL)
+        assert [future.result(PATIENCE) for future in rest] == [0, 1, 2]
+        for future in begun:
+            error = future.exception(PATIENCE)
+            assert isinstance(error, futures_actors.ActorDied)
+            assert error.started
+
+
+def test_ctrl_c_in_the_child_stops_what_runs(process):
+    cls = make(futures_actors.ProcessActor, max_concurrency=3)
+    with cls.executor() as executor:
+        futures = [executor.post(("wait", name)) for name in "ab"]
+        for future in futures:
+            programs.wait_until(future.running, PATIENCE)
+        os.kill(executor.stats().pid, signal.SIGINT)
+        for future in futures:
+            assert isinstance(future.exception(PATIENCE), KeyboardInterrupt)
+        assert executor.post(("echo", "alive")).result(PATIENCE) == "alive"
+
+
+# What can be seen of it.
+
+
+class Blocks(futures_actors.ThreadActor, max_concurrency=2):
+    async def handle(self, gate):
+        if gate is None:
+            await asyncio.sleep(0.01)
+            return
+        gate.wait()
+
+
+def test_a_loop_that_stands_still_while_messages_run_is_logged_once(thread, gates, caplog):
+    with caplog.at_level(logging.WARNING), Blocks.executor() as executor:
+        for _ in range(2):
+            gate = gates()
+            waiting = executor.post(None), executor.post(gate)
+            gate.reached()
+            opener = threading.Timer(1.6, gate.open)
+            opener.start()
+            for future in waiting:
+                future.result(PATIENCE)
+            opener.join()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "actor Blocks: its event loop stood still for" in said[0]
+
+
+def test_stats_and_traceback_work(base):
+    with make(base, max_concurrency=3).executor() as executor:
+        futures = [executor.post(("wait", name)) for name in "ab"]
+        for future in futures:
+            programs.wait_until(future.running, PATIENCE)
+        stats = executor.stats()
+        assert stats.running == 2
+        assert stats.age >= 0
+        assert "run_forever" in executor.dump_traceback(timeout=PATIENCE)
+        for name in "ab":
+            executor.post(("set", name)).result(PATIENCE)
+        for future in futures:
+            future.result(PATIENCE)
+        stats = executor.stats()
+        assert (stats.running, stats.age, stats.handled) == (0, None, 4)
+
+
+def test_a_loop_factory_makes_the_loop(base):
+    def factory():
+        loop = asyncio.SelectorEventLoop()
+        loop.is_ours = True
+        return loop
+
+    class Looks(base, loop_factory=factory):
+        async def handle(self, message):
+            return asyncio.get_running_loop().is_ours
+
+    with Looks.executor() as executor:
+        assert executor.post(1).result(PATIENCE) is True
+
+
+def test_a_loop_factory_that_raises_is_an_init_error(base):
+    def factory():
+        raise KeyError("no loop")
+
+    class Looks(base, loop_factory=factory):
+        async def handle(self, message):
+            return message
+
+    with Looks.executor() as executor:
+        executor_error = executor.post(1).exception(PATIENCE)
+        assert isinstance(executor_error, futures_actors.BrokenActor)
+
+
+@pytest.mark.parametrize("hook", ["constructor", "on_start"])
+def test_what_the_start_of_an_async_actor_raises_is_an_init_error(base, hook):
+    class Fails(base):
+        def __init__(self):
+            if hook == "constructor":
+                raise KeyError("k")
+
+        async def on_start(self):
+            await asyncio.sleep(0)
+            raise KeyError("k")
+
+        def handle(self, message):
+            return message
+
+    text = f"{hook} of actor Fails raised"
+    with Fails.executor() as executor, pytest.raises(futures_actors.ActorInitError, match=text):
+        executor.post(1).result(PATIENCE)
+
+
+def test_a_told_message_that_raises_is_logged(base, caplog):
+    with make(base).executor() as executor:
+        executor.tell(("no_such_method",))
+        assert executor.post(("echo", 1)).result(PATIENCE) == 1
+    assert "handle of a message sent by tell raised" in caplog.text
+    assert executor.stats().failed == 1
+
+
+def test_a_sync_actor_loads_no_asyncio(process):
+    with process.start(actors.Do) as executor:
+        assert executor.post((tasks.loaded, "asyncio")).result(PATIENCE) == []
+
+
+DEBUG = """if True:
+    import asyncio, sys, warnings
+    warnings.simplefilter("error")
+    from futures_actors import ProcessActor, ThreadActor
+
+    def make(base):
+        class Sleeps(base, max_concurrency=10):
+            async def on_start(self):
+                asyncio.get_running_loop().set_debug(True)
+                asyncio.get_running_loop().slow_callback_duration = 60
+            async def handle(self, message):
+                assert asyncio.get_running_loop().get_debug()
+                await asyncio.sleep(message / 1000)
+                return message
+        return Sleeps
+
+    async def main(cls):
+        asyncio.get_running_loop().slow_callback_duration = 60
+        async with cls.executor() as executor:
+            print(sum(await asyncio.gather(*[executor.post(number) for number in range(50)])))
+
+    if __name__ == "__main__":
+        for base in (ThreadActor, ProcessActor):
+            asyncio.run(main(make(base)), debug=True)
+"""
+
+
+def test_the_debug_mode_of_asyncio_finds_nothing(script):
+    ended = script(DEBUG, flags=("-X", "dev"), env={"PYTHONASYNCIODEBUG": "1"})
+    assert ended.check().out == "1225\n1225\n"
