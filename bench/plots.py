@@ -1,8 +1,9 @@
 """Draws the committed measurements.
 
 `plots.py bench/measured.json bench/measured-peers.json` writes the pictures of docs/plots/, each
-for a light and for a dark page, and calls `tables` to write the tables of README.md and
-docs/speed.md. `make bench-plots` runs it. This file must not measure anything.
+for a light and for a dark page, and calls `tables` to write the tables of README.md,
+docs/speed.md and docs/guides/ray.md. `make bench-plots` runs it. This file must not measure
+anything.
 
 A picture has a panel for each row of the bench, with a bar for each contender. The array rows
 become a curve over the size, if there are enough of them.
@@ -24,7 +25,7 @@ from typing import NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from report import number
-from tables import TABLE, TABLE_OF_PEERS, insert, medians
+from tables import TABLE, TABLE_OF_PEERS, TABLE_OF_RAY, insert, medians
 
 ROOT = Path(__file__).parent.parent
 SUBJECT = "futures_actors"
@@ -232,9 +233,10 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     plots = arguments.root / "docs" / "plots"
     plots.mkdir(parents=True, exist_ok=True)
-    for path, pictures, wanted in (
-        (arguments.measured, PICTURES, TABLE),
-        (arguments.peers, PICTURES_OF_PEERS, TABLE_OF_PEERS),
+    pages = ("README.md", "docs/speed.md", "docs/guides/ray.md")
+    for path, pictures, tables in (
+        (arguments.measured, PICTURES, [TABLE]),
+        (arguments.peers, PICTURES_OF_PEERS, [TABLE_OF_PEERS, TABLE_OF_RAY]),
     ):
         measured = json.loads(path.read_text())
         if measured["is_fast"]:
@@ -242,8 +244,9 @@ def main(argv=None):
         for name, content in draw(measured, pictures):
             (plots / name).write_text(content)
             print(plots / name)
-        for page in (arguments.root / "README.md", arguments.root / "docs" / "speed.md"):
-            page.write_text(insert(page.read_text(), measured, wanted))
+        for page in (arguments.root / name for name in pages):
+            for wanted in tables:
+                page.write_text(insert(page.read_text(), measured, wanted))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Makes the tables of README.md and docs/speed.md from the measurements, called by `plots.py`."""
+"""Makes the tables of README.md and of pages of `docs/` from the measurements; see `plots.py`."""
 
 import re
 import statistics
@@ -13,6 +13,7 @@ class Table(NamedTuple):
     mark: str
     wants: re.Pattern
     compared: tuple
+    subject: str = "futures_actors"
 
 
 TABLE = Table(
@@ -27,6 +28,12 @@ TABLE_OF_PEERS = Table(
     TABLE.wants,
     ("pykka ThreadingActor", "loky ProcessPoolExecutor(1)", "Ray actor", "Dask actor"),
 )
+TABLE_OF_RAY = Table(
+    "ray",
+    re.compile(r"process-(round-trip$|post|in-flight)|array-64-mib"),
+    ("futures_actors RayActor",),
+    subject="Ray actor",
+)
 
 
 def medians(row):
@@ -36,7 +43,7 @@ def medians(row):
 def table(measured, wanted):
     """Return a table as Markdown."""
     lines = [
-        "| | futures_actors | " + " | ".join(f"`{name}`" for name in wanted.compared) + " |",
+        f"| | {wanted.subject} | " + " | ".join(f"`{name}`" for name in wanted.compared) + " |",
         "|---|---|" + "---|" * len(wanted.compared),
     ]
     # The times of a start come last: a program pays them once.
@@ -44,7 +51,7 @@ def table(measured, wanted):
         if not wanted.wants.match(row["row"]):
             continue
         values = medians(row)
-        ours = values.get(row["subject"])
+        ours = values.get(wanted.subject)
         if ours is None:
             continue
         cells = [times(row, ours, name, values) for name in wanted.compared]

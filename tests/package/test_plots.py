@@ -28,8 +28,8 @@ def number(value):
 
 
 def draw(root, measured, peers=PEERS):
-    (root / "docs").mkdir()
-    for page in ("README.md", "docs/speed.md"):
+    (root / "docs" / "guides").mkdir(parents=True)
+    for page in ("README.md", "docs/speed.md", "docs/guides/ray.md"):
         shutil.copy(ROOT / page, root / page)
     command = [*PLOTS, str(measured), str(peers), "--root", str(root)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
@@ -72,6 +72,15 @@ def test_peers_are_measured_in_the_rows_that_they_can_do():
     assert peers <= rows["process-round-trip"]["samples"].keys()
     versions = json.loads(PEERS.read_text())["machine"]["versions"]
     assert "not installed" not in {versions[name] for name in ("loky", "pykka", "ray", "dask")}
+
+
+def test_the_guide_to_ray_says_what_the_speed_page_draws():
+    rows = {row["row"]: row for row in json.loads(PEERS.read_text())["rows"]}
+    samples = rows["process-round-trip"]["samples"]
+    theirs = statistics.median(samples["Ray actor"])
+    ours = statistics.median(samples["futures_actors RayActor"])
+    guide = (ROOT / "docs" / "guides" / "ray.md").read_text()
+    assert f"| process: round trip | {number(theirs)} µs | {number(ours / theirs)} x |" in guide
 
 
 def test_what_a_contender_could_not_do_is_said_in_its_place(tmp_path):
