@@ -445,9 +445,8 @@ def test_a_loop_factory_that_raises_is_an_init_error(base):
         async def handle(self, message):
             return message
 
-    with Looks.executor() as executor:
-        executor_error = executor.post(1).exception(PATIENCE)
-        assert isinstance(executor_error, futures_actors.BrokenActor)
+    with Looks.executor() as executor, pytest.raises(futures_actors.BrokenActor):
+        executor.post(1).result(PATIENCE)
 
 
 @pytest.mark.parametrize("hook", ["constructor", "on_start"])
