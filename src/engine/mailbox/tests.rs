@@ -170,9 +170,7 @@ fn a_mailbox_is_asleep_while_its_taker_sleeps_and_nothing_has_come() {
     assert!(!mailbox.is_asleep());
     let taker = std::thread::spawn({
         let mailbox = Arc::clone(&mailbox);
-        move || {
-            [mailbox.take(), mailbox.take()]
-        }
+        move || [mailbox.take(), mailbox.take()]
     });
     while !mailbox.is_asleep() {
         std::thread::yield_now();

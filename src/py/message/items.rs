@@ -1,7 +1,7 @@
 //! The items of a stream, and which streams of an actor are open, with the thread that takes from each.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::prelude::*;
@@ -97,11 +97,21 @@ impl Taker {
 
 /// The open streams of an actor.
 #[derive(Default)]
-pub(in crate::py) struct Streams(Mutex<Vec<Weak<dyn OpenStream>>>);
+pub(in crate::py) struct Streams {
+    open: Mutex<Vec<Weak<dyn OpenStream>>>,
+    /// How many messages can run beside each other, if more than one. Relaxed: it is set before there
+    /// are streams.
+    places: AtomicUsize,
+}
 
 impl Streams {
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn OpenStream>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For what runs so many messages beside each other, such as a pool.
+    pub(in crate::py) fn set_places(&self, places: usize) {
+        self.places.store(places, Ordering::Relaxed);
     }
 
     pub(in crate::py) fn add(&self, stream: Weak<dyn OpenStream>) {
@@ -140,13 +150,17 @@ impl Streams {
         }
     }
 
-    /// Whether a stream waits for the calling thread to take more: until then its actor does nothing
-    /// else. Returns the actor's name, and how many items have been taken.
+    /// Whether streams wait for the calling thread to take more, and occupy every place: until then
+    /// the actor does nothing else. Returns its name, and how many items have been taken.
     pub(in crate::py) fn waits_for_this_thread(&self) -> Option<(String, u64)> {
         let open = self.open();
         let mine = open.iter().filter(|one| one.taker().is_this_thread());
-        let mut full = mine.filter(|stream| stream.items().waits_for_taker());
-        full.next()
-            .map(|stream| (stream.name().to_owned(), stream.items().taken()))
+        let full: Vec<_> = mine
+            .filter(|stream| stream.items().waits_for_taker())
+            .collect();
+        let places = self.places.load(Ordering::Relaxed).max(1);
+        let first = full.first().filter(|_| full.len() >= places)?;
+        let taken = full.iter().map(|stream| stream.items().taken()).sum();
+        Some((first.name().to_owned(), taken))
     }
 }

@@ -123,6 +123,7 @@ pool_class! {
         }
         let of_pool = Options::of(options)?;
         let tally = Arc::new(Tally::new(of_pool.name.clone()));
+        tally.streams.set_places(size);
         let mailbox = Arc::new(Mailbox::new(of_pool.mailbox_size));
         let team = Arc::new(Team::new(Arc::clone(&mailbox), size));
         let mut prepared = Vec::with_capacity(size);

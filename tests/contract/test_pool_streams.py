@@ -1,0 +1,45 @@
+"""Streams of pools: one occupies its member only."""
+
+import concurrent.futures
+import itertools
+
+import actors
+import futures_actors
+import tasks
+from gates import PATIENCE
+
+
+class Counts(futures_actors.ThreadActor):
+    def handle(self, message):
+        if message == "count":
+            return itertools.count()
+        message.wait()
+        return "passed"
+
+
+def test_a_stream_occupies_its_member_only(gate):
+    with Counts.pool(2).executor() as pool, pool.stream("count", ahead=1) as stream:
+        assert next(stream) == 0
+        waiting = pool.post(gate)
+        gate.reached()
+        # Longer than it takes to find out that a thread waits for itself.
+        try:
+            waiting.result(0.8)
+        except futures_actors.ActorDeadlock:
+            raise AssertionError("another member handles the message") from None
+        except concurrent.futures.TimeoutError:
+            pass
+        gate.open()
+        assert waiting.result(PATIENCE) == "passed"
+
+
+def test_the_end_of_a_pool_closes_the_streams_of_the_thread_that_waits():
+    with actors.ThreadDo.pool(2).executor() as pool:
+        streams = [
+            pool.stream((tasks.call, itertools.count)),
+            pool.members[0].stream((tasks.call, itertools.count)),
+            pool.keyed("key").stream((tasks.call, itertools.count)),
+        ]
+        assert next(streams[0]) == 0
+    assert all(stream.future.done() for stream in streams)
+    assert streams[0].future.cancelled()
