@@ -9,6 +9,7 @@ use super::asynchronous::message::no_streams;
 use super::asynchronous::waker::Waker;
 use super::asynchronous::{Source, Taken, Ticket};
 use super::future::settle;
+use super::interpreter::lifecycle;
 use super::message::fault::{Fault, Stage, Started};
 use super::message::message::Message;
 use super::message::request::Wants;
@@ -107,6 +108,9 @@ impl Source for Messages {
 
     fn show(&self, running: usize, since: u64) {
         self.host.tally.show(running, since);
+        if running == 0 {
+            lifecycle::comes_to_rest();
+        }
     }
 
     fn is_unneeded(&self, actor: &Bound<'_, PyAny>) -> bool {

@@ -38,10 +38,10 @@ pub(in crate::py) fn leave() {
 
 /// Return a reference to the actor whose code runs in this thread.
 ///
-/// It works in the constructor, `on_start`, `handle`, `on_stop` and methods of an actor, and in
-/// functions given to `submit`. Elsewhere it raises `RuntimeError`: in callbacks of futures, and
-/// in threads that an actor has started. An actor's reference to itself does not keep it alive, but
-/// one that it has handed to others does.
+/// It works in the constructor, `on_start`, `handle`, `on_stop` and methods of a thread actor, and in
+/// functions given to its `submit`. Elsewhere it raises `RuntimeError`: in process actors, in
+/// callbacks of futures, and in threads that an actor has started. An actor's reference to itself
+/// does not keep it alive, but one that it has handed to others does.
 #[pyfunction]
 pub(in crate::py) fn current_actor(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let actor = ACTOR.with_borrow(|actor| {
@@ -54,7 +54,7 @@ pub(in crate::py) fn current_actor(py: Python<'_>) -> PyResult<Bound<'_, PyAny>>
             RefCore::make(imports::actor_ref(py)?, class.bind(py), hold)
         }
         _ => Err(PyRuntimeError::new_err(
-            "no actor's code runs in this thread: call current_actor() in an actor's constructor, \
+            "no actor's code runs in this thread: call current_actor() in a thread actor's constructor, \
              handle, on_stop or methods, and hand what it returns to other code",
         )),
     }
