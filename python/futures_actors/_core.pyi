@@ -636,8 +636,8 @@ class FutureCore(Generic[_T]):
 def current_actor() -> ActorRef[Any, Any]:
     """Return a reference to the actor whose code runs in this thread.
 
-    It works in the constructor, `on_start`, `handle`, `on_stop` and methods of a thread actor, and in
-    functions given to its `submit`. Elsewhere it raises `RuntimeError`: in process actors, in
+    It works in the constructor, `on_start`, `handle`, `on_stop` and methods of a thread actor, and
+    in functions given to its `submit`. Elsewhere it raises `RuntimeError`: in process actors, in
     callbacks of futures, and in threads that an actor has started. An actor's reference to itself
     does not keep it alive, but one that it has handed to others does.
     """
