@@ -12,7 +12,7 @@ import pytest
 import actors
 import programs
 import tasks
-from futures_actors import ActorDied, ProcessActor
+from futures_actors import ActorDied
 from gates import PATIENCE
 
 
@@ -205,21 +205,3 @@ def test_a_taker_that_is_stopped_and_goes_on_loses_nothing(process, program):
         time.sleep(0.005)
     assert running.line() == "all"
     assert running.wait() == 0
-
-
-class CtrlC(ProcessActor):
-    def handle(self, message):
-        try:
-            yield from range(1000)
-        except KeyboardInterrupt:
-            yield "interrupted"
-
-
-def test_ctrl_c_in_the_process_reaches_a_generator_that_waits_for_a_taker():
-    with CtrlC.executor() as executor:
-        stream = executor.stream(0, ahead=2)
-        assert next(stream) == 0
-        until(lambda: executor.stats().age is not None)
-        time.sleep(0.05)
-        os.kill(executor.stats().pid, signal.SIGINT)
-        assert list(stream)[-1] == "interrupted"
