@@ -6,7 +6,7 @@ from typing import Any
 from . import _core
 from ._base_actor import ActorExecutor
 from ._class_options import class_options, size
-from ._core import ProcessActor, ThreadActor
+from ._core import ProcessActor, ThreadActor, is_async
 from ._options import Options
 from ._reference import ActorRef
 from ._types import Answer, Message, P, Started
@@ -62,6 +62,11 @@ class PoolOptions(Options[P, Started]):
         """
         if not issubclass(self.actor_class, (ThreadActor, ProcessActor)):
             raise NotImplementedError("use ProcessActor or ThreadActor")
+        if self.pool_size > 1 and is_async(self.actor_class):
+            raise NotImplementedError(
+                "pools of async actors cannot be started so far: one async actor handles "
+                "max_concurrency messages at a time"
+            )
         if issubclass(self.actor_class, ProcessActor):
             raise NotImplementedError("only pools of thread actors can be started so far")
         pool: Any = ActorPool(self, *args, **kwargs)

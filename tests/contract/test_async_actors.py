@@ -206,6 +206,11 @@ def test_an_actor_that_is_not_async_refuses_coroutine_functions(kind):
         executor.submit(where, 1).result(PATIENCE)
 
 
+def test_a_pool_of_async_actors_says_that_it_cannot_be(thread):
+    with pytest.raises(NotImplementedError, match="pools of async actors"):
+        make(futures_actors.ThreadActor).pool(2).executor()
+
+
 def test_several_messages_at_a_time_are_for_async_actors(kind):
     class Several(kind.actor(actors.Do), mailbox_size=3):
         pass
@@ -322,6 +327,25 @@ def test_request_cancel_stops_what_runs_at_its_next_await(base, size):
         for future in futures[:-1]:
             with pytest.raises(CancelledError):
                 future.result(PATIENCE)
+
+
+def test_cancelling_the_task_that_awaits_stops_the_coroutine(base):
+    async def main():
+        async with make(base, max_concurrency=2).executor() as executor:
+            future = executor.post(("wait", "a"))
+
+            async def wait():
+                return await future
+
+            task = asyncio.ensure_future(wait())
+            await asyncio.to_thread(programs.wait_until, future.running, PATIENCE)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            # The actor, which waits for all messages, ends: the coroutine has stopped.
+        assert future.cancelled()
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
 
 
 def test_a_cancellation_that_nobody_asked_for_is_an_exception_of_the_handler(base):

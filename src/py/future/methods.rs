@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyRuntimeError, 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyString, PyType};
+use pyo3::types::{PyCFunction, PyList, PyString, PyType};
 
 use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
@@ -34,6 +34,26 @@ impl FutureCore {
             imports::invalid_state_error(slf.py())?.clone(),
             text,
         ))
+    }
+
+    /// When the task that awaits `wrapped` is cancelled, asks the coroutine of an async actor to stop.
+    fn ask_if_cancelled(slf: &Bound<'_, Self>, wrapped: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let future = slf.clone().unbind();
+        let ask = PyCFunction::new_closure(py, None, None, move |args, _| {
+            let py = args.py();
+            let wrapped = args.get_item(0)?;
+            if wrapped
+                .call_method0(intern!(py, "cancelled"))?
+                .is_truthy()?
+            {
+                Self::request_cancel(future.bind(py))?;
+            }
+            PyResult::Ok(())
+        })?;
+        wrapped
+            .call_method1(intern!(py, "add_done_callback"), (ask,))
+            .map(drop)
     }
 
     /// Replaces the outcome by what `outcome` makes of `value`.
@@ -233,6 +253,9 @@ impl FutureCore {
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let wrapped = outlasting(imports::wrap_future(py)?, (slf,), None)?;
+        if slf.get().tally().is_some_and(|tally| tally.is_async()) {
+            Self::ask_if_cancelled(slf, &wrapped)?;
+        }
         outlasting_method(&wrapped, intern!(py, "__await__"), (), None)
     }
 

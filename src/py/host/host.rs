@@ -82,6 +82,7 @@ impl Host {
         tally: Arc<Tally>,
         transport: Box<dyn Transport>,
     ) -> Self {
+        tally.set_async(options.is_async);
         Self {
             tally,
             name: options.name.clone(),

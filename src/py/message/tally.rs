@@ -1,7 +1,7 @@
 //! Counts what became of an actor's messages. `host/stats.rs` turns the counts into Python objects.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::items::Streams;
 use crate::engine::handoff::Handoff;
@@ -21,6 +21,8 @@ pub(in crate::py) struct Tally {
     failed: AtomicU64,
     cancelled: AtomicU64,
     restarts: AtomicU64,
+    /// Whether the actor is async. Every future has the tally.
+    is_async: AtomicBool,
     /// How many of the accepted messages wait for room by themselves.
     queued: AtomicU64,
     /// How many messages an async thread actor has begun.
@@ -62,6 +64,7 @@ impl Tally {
             failed: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            is_async: AtomicBool::new(false),
             queued: AtomicU64::new(0),
             running: AtomicU64::new(0),
             since: AtomicU64::new(0),
@@ -91,6 +94,14 @@ impl Tally {
     pub(in crate::py) fn queue(self: &Arc<Self>) -> Queued {
         self.queued.fetch_add(1, Ordering::Relaxed);
         Queued(Arc::clone(self))
+    }
+
+    pub(in crate::py) fn set_async(&self, is_async: bool) {
+        self.is_async.store(is_async, Ordering::Relaxed);
+    }
+
+    pub(in crate::py) fn is_async(&self) -> bool {
+        self.is_async.load(Ordering::Relaxed)
     }
 
     pub(in crate::py) fn tell(&self) {
