@@ -1,7 +1,8 @@
 """The pages of `docs/`: every code block runs, and prints what the page says it prints.
 
 The blocks of a page are one program, but for a block with a title, which is one of its own. The
-blocks marked `text`, if it has any, are together what the page's program prints.
+blocks marked `text`, if it has any, are together what the page's program prints. Blocks marked `py`
+are not run: they need libraries that no environment of the tests has.
 """
 
 import importlib.util
@@ -73,6 +74,14 @@ def test_all_that_is_public_is_documented(name, member):
     reference = (ROOT / "docs" / "reference.md").read_text()
     if "." not in name:
         assert f"::: futures_actors.{name}\n" in reference
+
+
+def test_the_test_files_that_the_pages_name_are_there():
+    named = set()
+    for page in ("promises.md", "where-it-runs.md"):
+        named |= set(re.findall(r"`(\w+/test_\w+\.py)`", (ROOT / "docs" / page).read_text()))
+    assert len(named) > 40
+    assert [name for name in sorted(named) if not (ROOT / "tests" / name).is_file()] == []
 
 
 def test_every_page_is_in_the_contents():

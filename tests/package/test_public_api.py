@@ -393,5 +393,13 @@ def test_the_readme_has_examples():
 
 
 @pytest.mark.parametrize("example", readme_examples(), ids=lambda text: text.splitlines()[0])
-def test_each_example_of_the_readme_runs(script, example):
-    assert script(example).status == 0
+def test_each_example_of_the_readme_prints_what_its_comments_say(script, example):
+    ended = script(example)
+    assert ended.status == 0, ended
+    printed = re.findall(r"^ *print\(.*\)  # (.+)$", example, re.MULTILINE)
+    assert printed
+    assert ended.out.splitlines() == printed
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
