@@ -6,6 +6,7 @@ use std::path::Path;
 
 use futures_actors::engine::ipc::body::{Reference, pack};
 use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, encode_done};
+use futures_actors::engine::ipc::relay::{Address, Question, encode_forget};
 use futures_actors::engine::ipc::spill::SPILL_BYTES;
 use fuzz::{Piece, RESERVE_BYTES, blocks, script};
 
@@ -220,12 +221,28 @@ fn bodies() -> Seeds {
     ]
 }
 
+fn relays() -> Seeds {
+    let address = Address {
+        target: 3,
+        kind: Kind::Message,
+        waits_for_room: true,
+    };
+    let mut post = encode(Kind::Message, 0, MESSAGE);
+    address.write(&mut post, 1);
+    let cancel = Question::Cancel(1).encode(2);
+    let forget = encode_forget(3, 1);
+    [("post", post), ("question", cancel), ("forget", forget)]
+        .map(|(name, frame)| (name, frame[HEADER_BYTES..].to_vec()))
+        .into()
+}
+
 fn main() -> io::Result<()> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     for (target, seeds) in [
         ("decoder", decoder()),
         ("spill", spills()),
         ("body", bodies()),
+        ("relay", relays()),
     ] {
         let folder = folder.join(target);
         fs::create_dir_all(&folder)?;

@@ -3,7 +3,7 @@
 //! - a reference is accepted exactly when it lies in a block that has been sent, and then shows
 //!   that part of the block;
 //! - a refused reference frees nothing;
-//! - an unpacked body packs to the same bytes;
+//! - an unpacked body packs to the same bytes, and the listed actors are those of the body;
 //! - memory grows only with the body.
 //!
 //! An input is the body of a frame.
@@ -64,16 +64,24 @@ fn receive(reference: Reference) {
 fuzz_target!(|input: &[u8]| {
     let usage = ARENA.usage_bytes();
     let mut body = input.to_vec();
-    let mut unpacked = Ok(Vec::new());
+    let mut unpacked = Ok((Vec::new(), Vec::new()));
     let memory = allocation_counter::measure(|| unpacked = body::unpack(&mut body));
     assert!(memory.bytes_max <= input.len() as u64 + 64);
-    let Ok(references) = unpacked else {
+    let Ok((references, actors)) = unpacked else {
         return;
     };
     assert!(references.len() <= MAX_REFERENCES);
-    assert_eq!(body::has_references(input), !references.is_empty());
-    let packed = body::pack(Kind::Message, 1, &body, &references);
-    assert!(packed[HEADER_BYTES..] == *input);
+    let count = usize::from(*input.last().expect("a count"));
+    assert_eq!(body::has_references(input), count > 0);
+    let has_list = references.len() < count;
+    assert!(has_list || actors.is_empty());
+    if has_list {
+        let list: Vec<u8> = actors.iter().flat_map(|one| one.to_le_bytes()).collect();
+        assert!(input[body.len()..].starts_with(&list));
+    } else {
+        let packed = body::pack(Kind::Message, 1, &body, &references);
+        assert!(packed[HEADER_BYTES..] == *input);
+    }
     for reference in references {
         let Some(range) = reference.range_in_body() else {
             receive(reference);

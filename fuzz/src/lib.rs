@@ -178,7 +178,10 @@ fn assert_is_right(error: FrameError, bytes: &[u8]) {
             len.to_string()
         }
         FrameError::NoMemory(_) => panic!("a slice needs no memory beyond its own length"),
-        FrameError::BadReferences | FrameError::CutList | FrameError::NoItemNumber => {
+        FrameError::BadReferences
+        | FrameError::CutList
+        | FrameError::BadRelay
+        | FrameError::NoItemNumber => {
             panic!("what is in a body is not the decoder's business")
         }
     };

@@ -54,6 +54,7 @@ __all__ = [
     "dumps",
     "handling",
     "is_async",
+    "load_reference",
     "loads",
     "log_to_parent",
     "note_main_thread",
@@ -714,6 +715,9 @@ def is_async(class_: type, /) -> bool:
 
 def loads(pickle: bytes) -> Any:
     """Unpickle what `dumps` has made, in this process or in one that it talks to."""
+
+def load_reference(number: int, name: str, is_bounded: bool, class_: type, /) -> ActorRef[Any, Any]:
+    """Make the reference that was packed as this number, in a body that is being loaded."""
 
 def check_answer(actor: str, called: str, answer: _T) -> _T:
     """Return `answer`, or raise a `TypeError` if it is a generator or a coroutine.

@@ -1,8 +1,9 @@
 """`Proxy`: calls the methods of an actor as if it were an object here, and returns futures."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ._core import Actor, RefCore
 from ._future import ActorFuture
@@ -51,13 +52,7 @@ class Proxy:
 
     def __dir__(self) -> list[str]:
         """List the methods that can be called."""
-        return [
-            name
-            for name in dir(self._actor_class)
-            if not name.startswith("_")
-            and name not in _OF_THE_CLASS
-            and callable(getattr(self._actor_class, name, None))
-        ]
+        return _methods(self._actor_class)
 
     def __repr__(self) -> str:
         """Name the class."""
@@ -86,3 +81,36 @@ class StreamProxy(Proxy):
 
     def _calls(self, name: str) -> Callable[..., Any]:
         return partial(self._reference._stream_method, self._ahead, name)  # noqa: SLF001
+
+
+def _methods(actor_class: type) -> list[str]:
+    return [
+        name
+        for name in dir(actor_class)
+        if not name.startswith("_")
+        and name not in _OF_THE_CLASS
+        and callable(getattr(actor_class, name, None))
+    ]
+
+
+def describe(actor_class: type) -> tuple[str, tuple[str, ...]]:
+    """Return what a process that cannot import the class needs to know of it: see `stand_in`."""
+    described = _described.get(actor_class)
+    if described is None:
+        described = actor_class.__name__, tuple(_methods(actor_class))
+        _described[actor_class] = described
+    return described
+
+
+_described: "WeakKeyDictionary[type, tuple[str, tuple[str, ...]]]" = WeakKeyDictionary()
+
+
+@lru_cache(maxsize=256)
+def stand_in(name: str, methods: tuple[str, ...]) -> type:
+    """Return a class with this name and methods of these names, for the proxies of an actor."""
+    return type(name, (), dict.fromkeys(methods, _elsewhere))
+
+
+def _elsewhere(*_args: object) -> None:
+    """Stand for a method of an actor's class."""
+    raise NotImplementedError("this method is in the actor's process: call it by a proxy")

@@ -2,6 +2,7 @@
 
 from . import _core
 from ._future import ActorFuture
+from ._proxy import stand_in
 from ._types import Answer, Message
 
 
@@ -39,3 +40,13 @@ class ActorRef(_core.RefCore[Message, Answer]):
         from ._awaiting import atell
 
         await atell(self, message)
+
+
+def load(
+    number: int,
+    name: str,
+    is_bounded: bool,  # noqa: FBT001 - pickle gives arguments by position
+    described: tuple[str, tuple[str, ...]],
+) -> ActorRef:
+    """Make a reference that was sent to this process; `described` is from `describe`."""
+    return _core.load_reference(number, name, is_bounded, stand_in(*described))

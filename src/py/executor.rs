@@ -118,7 +118,7 @@ impl ExecutorCore {
         let class = slf.as_super().get().class(slf.py())?;
         let kind = imports::actor_ref(slf.py())?;
         let hold = Hold::new(Arc::clone(Self::host(slf)), Holder::Others);
-        RefCore::make(kind, class, hold)
+        RefCore::make(kind, class, Box::new(hold))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -124,6 +124,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(reference::own::current_actor, module)?)?;
     module.add_function(wrap_pyfunction!(codec::pickle::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(codec::pickle::loads, module)?)?;
+    module.add_function(wrap_pyfunction!(reference::core::load_reference, module)?)?;
     #[cfg(feature = "faults")]
     module.add_function(wrap_pyfunction!(faults::end_fault_plan, module)?)?;
     #[cfg(feature = "faults")]

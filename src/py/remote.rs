@@ -37,8 +37,10 @@ use super::message::message::Message;
 use super::message::request::{Asked, Wants};
 use super::message::tally::Tally;
 use super::options::Options;
+use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
+use crate::py::codec::body::Body;
 use crate::py::host::host::Host;
 use crate::py::host::run::{Serve, leave};
 use crate::py::host::transport::{Dump, Signalled, Transport};
@@ -84,6 +86,14 @@ impl Transport for Remote {
         };
         let packed = self.call(intern!(py, "pack"), (kind, parts))?;
         Ok(Message::Carried(packed.unbind(), wants))
+    }
+
+    fn adopt(&self, _kind: Kind, _body: Body) -> Result<Message, &'static str> {
+        Err("a Ray actor gets messages from the program that started it, not from other actors")
+    }
+
+    fn rouse_detached(&self) {
+        Python::attach(|py| self.rouse(py));
     }
 
     fn rouse(&self, py: Python<'_>) {

@@ -17,6 +17,7 @@ use super::answer;
 use super::answer::Called;
 use super::asynchronous;
 use super::asynchronous::waker::Waker;
+use super::codec::body::Body;
 use super::current;
 use super::current::Running;
 use super::executor::ExecutorCore;
@@ -38,6 +39,7 @@ use super::stream;
 use super::stream::run::{Ended, Sink};
 use super::thread_loop::Messages;
 use crate::engine::handoff::Awaited;
+use crate::engine::ipc::frame::Kind;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::room::Wake;
@@ -64,9 +66,25 @@ impl Transport for SameProcess {
         Ok(Message::Call(asked.to_call(), wants))
     }
 
+    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
+        if self.waker.is_some() {
+            return Err("an async thread actor gets no messages from other processes");
+        }
+        Ok(Message::Received(kind, Box::new(body)))
+    }
+
     fn rouse(&self, py: Python<'_>) {
         if let Some(waker) = &self.waker {
             waker.wake(py);
+        }
+        if let Some(Seat { team, index }) = &self.seat {
+            team.roster.call(*index);
+        }
+    }
+
+    fn rouse_detached(&self) {
+        if let Some(waker) = &self.waker {
+            Python::attach(|py| waker.wake(py));
         }
         if let Some(Seat { team, index }) = &self.seat {
             team.roster.call(*index);
@@ -343,20 +361,37 @@ impl Server {
             }
             self.begun = self.next.take();
             let Some(cell) = &self.begun else { return };
-            let Some(Message::Call(asked, wants)) = settle::begin(cell) else {
-                self.begun = None;
-                continue;
+            let (asked, wants, sender) = match settle::begin(cell) {
+                Some(Message::Call(asked, wants)) => (Ok(asked), wants, Sender::Here),
+                Some(Message::Received(kind, body)) => {
+                    let wants = if kind.is_told() {
+                        Wants::Nothing
+                    } else {
+                        Wants::Answer
+                    };
+                    (load(py, kind, *body), wants, Sender::Elsewhere)
+                }
+                _ => {
+                    self.begun = None;
+                    continue;
+                }
             };
             host.tally.begin(attached.now());
             if let Some(cell) = self.begun.take() {
                 current::begin(Running::Here(cell));
             }
             // The message is gone before its future ends, and the answer goes with it.
-            let ended = handle(actor, &host.name, asked, &wants);
+            let ended = match asked {
+                Ok(asked) => handle(actor, &host.name, asked, &wants),
+                Err(error) => Ended::By(Err(error)),
+            };
             self.take_back();
             host.tally.idle();
             let was_asked = self.begun.as_ref().is_some_and(|cell| cell.was_asked());
             given = Some(match ended {
+                Ended::By(ended) if sender == Sender::Elsewhere => {
+                    host.sealed_outcome(py, &wants, was_asked, ended)
+                }
                 Ended::By(ended) => host.outcome(py, &wants, was_asked, ended),
                 Ended::Closed => host.stopped(),
             });
@@ -465,6 +500,19 @@ pub(super) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
         Some(on_stop) => on_stop.call0().map(drop),
         None => Ok(()),
     }
+}
+
+/// Loads a message from another process. What carried it is dropped before the call.
+fn load(py: Python<'_>, kind: Kind, body: Body) -> PyResult<Call> {
+    Call::of_object(kind, body.load(py)?)
+}
+
+/// Where a message comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Here,
+    /// Another process, which gets the answer as bytes.
+    Elsewhere,
 }
 
 /// Handles a message: calls what it asks for, and runs the generator if it is a stream.

@@ -35,6 +35,14 @@ class Do:
         return function(self, *args)
 
 
+class Holder(Do):
+    """Holds a reference to another actor from its constructor on."""
+
+    def __init__(self, ref):
+        super().__init__()
+        self.ref = ref
+
+
 class Counter:
     def __init__(self, start=0, *, step=1):
         self.total = start

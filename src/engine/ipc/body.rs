@@ -1,12 +1,14 @@
 //! What a message's or an answer's body is made of: a pickle, and references to the blocks of
-//! shared memory that hold its big buffers.
+//! shared memory that hold its big buffers. The actors that the object refers to are listed, too, so
+//! that each process knows which actors another one can reach, whatever becomes of the pickle.
 //!
 //! ```text
-//! ├── pickle ──┼─ buffers ──┼─ references: count × (slot, at, len: u64 each) ─┼─ count: u8 ─┤
+//! ├─ pickle ─┼─ buffers ─┼─ actors: u64 each ─┼─ references: count × (slot, at, len: u64 each) ─┼─ count: u8 ─┤
 //! ```
 //!
 //! Everything is little endian. If the pickle is empty, it is itself in a block, the last one. A
-//! buffer for which there was no block is in the body, behind the pickle.
+//! buffer for which there was no block is in the body, behind the pickle. If there are actors, the last
+//! reference is to their list.
 
 use std::ops::Range;
 
@@ -28,6 +30,9 @@ pub const MAX_REFERENCES: usize = u8::MAX as usize;
 const REFERENCE_BYTES: usize = 24;
 
 const IN_BODY: u64 = u64::MAX;
+/// The slot of the reference to the list of actors.
+const ACTORS: u64 = u64::MAX - 1;
+const ACTOR_BYTES: usize = size_of::<u64>();
 
 impl Reference {
     pub fn in_body(at: usize, len_bytes: usize) -> Self {
@@ -87,6 +92,8 @@ pub fn pack(kind: Kind, sequence: u64, pickle: &[u8], references: &[Reference]) 
 pub struct Builder {
     frame: Vec<u8>,
     references: Vec<Reference>,
+    /// The reference to the list of actors.
+    actors: Option<Reference>,
 }
 
 impl Builder {
@@ -95,6 +102,7 @@ impl Builder {
         Self {
             frame: begin(kind, len_bytes + references * REFERENCE_BYTES + 1),
             references: Vec::with_capacity(references),
+            actors: None,
         }
     }
 
@@ -116,11 +124,27 @@ impl Builder {
         self.references.push(reference);
     }
 
-    /// The frame, of sequence 0. At most [`MAX_REFERENCES`] are taken.
+    /// Lists the actors that the pickle refers to, by their numbers. The list comes after every buffer.
+    pub fn actors(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        let at = self.frame.len() - HEADER_BYTES;
+        let bytes = numbers.into_iter().flat_map(u64::to_le_bytes);
+        self.frame.extend(bytes);
+        let len_bytes = self.frame.len() - HEADER_BYTES - at;
+        if len_bytes > 0 {
+            self.actors = Some(Reference {
+                slot: ACTORS,
+                ..Reference::in_body(at, len_bytes)
+            });
+        }
+    }
+
+    /// The frame, of sequence 0. At most [`MAX_REFERENCES`] are taken, one less if there are actors.
     pub fn finish(mut self) -> Vec<u8> {
+        let most = MAX_REFERENCES - usize::from(self.actors.is_some());
+        self.references.truncate(most);
+        self.references.extend(self.actors);
         let count = u8::try_from(self.references.len()).unwrap_or(u8::MAX);
-        let references = &self.references[..usize::from(count)];
-        let tail = references.iter().flat_map(|one| one.to_bytes());
+        let tail = self.references.iter().flat_map(|one| one.to_bytes());
         self.frame.extend(tail);
         self.frame.push(count);
         finish(&mut self.frame);
@@ -133,14 +157,20 @@ impl Builder {
 pub struct Pieces<'a> {
     /// Empty if the pickle is in a block, to which the last reference refers.
     pub pickle: &'a [u8],
-    /// The body without the references and their count. Ranges of references count in this.
+    /// The pickle and the buffers. Ranges of references count in this.
     pub content: &'a [u8],
     pub references: Vec<Reference>,
+    /// The numbers of the actors that the pickle refers to.
+    pub actors: Vec<u64>,
 }
 
 /// Takes a body apart.
 pub fn pieces(body: &[u8]) -> Result<Pieces<'_>, FrameError> {
-    let (len_bytes, references) = split(body)?;
+    let Tail {
+        len_bytes,
+        references,
+        actors,
+    } = Tail::of(body)?;
     let content = &body[..len_bytes];
     let first = references.iter().find_map(|one| one.range_in_body());
     let end = first.map_or(content.len(), |range| range.start);
@@ -149,6 +179,7 @@ pub fn pieces(body: &[u8]) -> Result<Pieces<'_>, FrameError> {
         pickle,
         content,
         references,
+        actors,
     })
 }
 
@@ -157,24 +188,50 @@ pub fn has_references(body: &[u8]) -> bool {
     body.last().is_some_and(|count| *count > 0)
 }
 
-/// Takes the references off a body and leaves the pickle.
-pub fn unpack(body: &mut Vec<u8>) -> Result<Vec<Reference>, FrameError> {
-    let (len_bytes, references) = split(body)?;
-    body.truncate(len_bytes);
-    Ok(references)
+/// Takes the references and the numbers of actors off a body, and leaves the pickle and the buffers.
+pub fn unpack(body: &mut Vec<u8>) -> Result<(Vec<Reference>, Vec<u64>), FrameError> {
+    let tail = Tail::of(body)?;
+    body.truncate(tail.len_bytes);
+    Ok((tail.references, tail.actors))
 }
 
-/// How long a body is without its references, and these.
-fn split(body: &[u8]) -> Result<(usize, Vec<Reference>), FrameError> {
-    let (count, rest) = body.split_last().ok_or(FrameError::BadReferences)?;
-    let tail_bytes = usize::from(*count) * REFERENCE_BYTES;
-    let start = rest.len().checked_sub(tail_bytes);
-    let start = start.ok_or(FrameError::BadReferences)?;
-    let references = rest[start..].as_chunks::<REFERENCE_BYTES>().0;
-    Ok((
-        start,
-        references.iter().map(Reference::from_bytes).collect(),
-    ))
+/// What follows the pickle and the buffers, which are this long together.
+struct Tail {
+    len_bytes: usize,
+    references: Vec<Reference>,
+    actors: Vec<u64>,
+}
+
+impl Tail {
+    fn of(body: &[u8]) -> Result<Self, FrameError> {
+        let (count, rest) = body.split_last().ok_or(FrameError::BadReferences)?;
+        let tail_bytes = usize::from(*count) * REFERENCE_BYTES;
+        let start = rest.len().checked_sub(tail_bytes);
+        let start = start.ok_or(FrameError::BadReferences)?;
+        let references = rest[start..].as_chunks::<REFERENCE_BYTES>().0;
+        let mut tail = Self {
+            len_bytes: start,
+            references: references.iter().map(Reference::from_bytes).collect(),
+            actors: Vec::new(),
+        };
+        if let Some(list) = tail.references.pop_if(|one| one.slot == ACTORS) {
+            tail.take_actors(&rest[..start], list)?;
+        }
+        Ok(tail)
+    }
+
+    fn take_actors(&mut self, body: &[u8], list: Reference) -> Result<(), FrameError> {
+        let number = |number| usize::try_from(number).ok();
+        let list = number(list.at)
+            .filter(|at| number(list.len_bytes) == body.len().checked_sub(*at))
+            .map(|at| (at, body[at..].as_chunks::<ACTOR_BYTES>()));
+        let Some((at, (numbers, []))) = list else {
+            return Err(FrameError::BadReferences);
+        };
+        self.len_bytes = at;
+        self.actors = numbers.iter().map(|one| u64::from_le_bytes(*one)).collect();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +242,8 @@ mod tests {
 
     fn references() -> impl Strategy<Value = Vec<Reference>> {
         let one = any::<[u64; 3]>().prop_map(|[slot, at, len_bytes]| Reference {
-            slot,
+            // Not the list of actors.
+            slot: slot.min(ACTORS - 1),
             at,
             len_bytes,
         });
@@ -201,7 +259,7 @@ mod tests {
             let frame = pack(Kind::Message, 7, &pickle, &references);
             let mut frame = Decoder::decode_one(&frame).expect("valid").expect("whole");
             prop_assert_eq!(frame.sequence, 7);
-            prop_assert_eq!(unpack(&mut frame.body), Ok(references));
+            prop_assert_eq!(unpack(&mut frame.body), Ok((references, vec![])));
             prop_assert_eq!(frame.body, pickle);
         }
 
@@ -223,6 +281,7 @@ mod tests {
         builder.buffer(b"first");
         builder.block(block);
         builder.buffer(b"");
+        builder.actors([7, u64::MAX]);
         let frame = builder.finish();
         let mut frame = Decoder::decode_one(&frame).expect("valid").expect("whole");
         assert_eq!((frame.kind, frame.sequence), (Kind::Call, 0));
@@ -235,8 +294,27 @@ mod tests {
             .map(|one| one.range_in_body())
             .collect();
         assert_eq!(ranges, [Some(6..11), None, Some(11..11)]);
-        let references = found.references;
-        assert_eq!(unpack(&mut frame.body), Ok(references));
+        let (references, actors) = (found.references, found.actors);
+        assert_eq!(actors, [7, u64::MAX]);
+        assert_eq!(unpack(&mut frame.body), Ok((references, actors)));
+        assert_eq!(frame.body, b"picklefirst");
+    }
+
+    #[test]
+    fn a_list_of_actors_that_is_cut_or_not_the_last_part_is_a_fault() {
+        let mut builder = Builder::new(Kind::Call, 16, 3);
+        builder.pickle(b"pickle");
+        builder.actors([7]);
+        let frame = builder.finish();
+        let body = &frame[HEADER_BYTES..];
+        assert_eq!(pieces(body).map(|found| found.actors), Ok(vec![7]));
+        let at = body.len() - 1 - REFERENCE_BYTES;
+        for (position, number) in [(8, 5_u64), (8, 7), (16, 7), (16, 16), (8, u64::MAX)] {
+            let mut bad = body.to_vec();
+            bad[at + position..at + position + 8].copy_from_slice(&number.to_le_bytes());
+            let found = unpack(&mut bad);
+            assert_eq!(found.err(), Some(FrameError::BadReferences), "{number}");
+        }
     }
 
     #[test]

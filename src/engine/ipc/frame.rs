@@ -48,6 +48,20 @@ pub enum Kind {
     /// To the child: nothing, except that a main thread that waits in the middle of `handle` must look
     /// again for what it waits for. It is about no message, so its sequence is 0.
     Wake = 9,
+    /// To the child: the answer to its message to another actor. See [`super::relay`] for this and the
+    /// next ones.
+    Reply = 48,
+    /// To the child: its message to another actor failed with this exception.
+    Failed = 49,
+    /// To the child: its message to another actor was cancelled.
+    Cancelled = 50,
+    /// To the child: yes or no.
+    Said = 51,
+    /// To the child: its message to another actor has a place in the mailbox.
+    Admitted = 52,
+    /// To the child: the actor accepts no messages any more, so this one failed. The body is the
+    /// actor's number and the exception.
+    Refused = 53,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled and has not begun.
@@ -66,10 +80,16 @@ pub enum Kind {
     /// To the parent: what the handler of a stream has yielded. At its end is its number among the
     /// items of the stream: see [`number_item`].
     Item = 24,
+    /// To the parent: a message for another actor.
+    Post = 40,
+    /// To the parent: a question.
+    Ask = 41,
+    /// To the parent: a reference to an actor is gone.
+    Forget = 42,
 }
 
 impl Kind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 29] = [
         Self::Start,
         Self::Message,
         Self::Call,
@@ -82,6 +102,15 @@ impl Kind {
         Self::StreamCall,
         Self::StreamMethod,
         Self::Wake,
+        Self::Reply,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Said,
+        Self::Admitted,
+        Self::Refused,
+        Self::Post,
+        Self::Ask,
+        Self::Forget,
         Self::Answer,
         Self::Error,
         Self::Skipped,
@@ -100,6 +129,13 @@ impl Kind {
     /// Whether it is a message whose handler yields.
     pub fn is_stream(self) -> bool {
         matches!(self, Self::Stream | Self::StreamCall | Self::StreamMethod)
+    }
+
+    /// Whether it is a message for an actor.
+    pub fn is_message(self) -> bool {
+        matches!(self, Self::Message | Self::Call | Self::Method)
+            || self.is_told()
+            || self.is_stream()
     }
 
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
@@ -141,6 +177,8 @@ pub enum FrameError {
     CutList,
     /// An item of a stream that ends before its number.
     NoItemNumber,
+    /// A request about another actor that makes no sense.
+    BadRelay,
 }
 
 impl fmt::Display for FrameError {
@@ -151,6 +189,7 @@ impl fmt::Display for FrameError {
             Self::NoMemory(len) => write!(f, "no memory for a frame of {len} bytes"),
             Self::BadReferences => write!(f, "a frame that refers to no block of shared memory"),
             Self::NoItemNumber => write!(f, "an item of a stream without its number"),
+            Self::BadRelay => write!(f, "a request about another actor that makes no sense"),
             Self::CutList => write!(f, "a list of messages that ends inside a number"),
         }
     }

@@ -21,6 +21,8 @@ pub mod pipe;
 #[cfg(not(loom))]
 pub mod region;
 #[cfg(not(loom))]
+pub mod relay;
+#[cfg(not(loom))]
 pub mod spill;
 #[cfg(not(loom))]
 pub mod traceback;

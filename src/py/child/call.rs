@@ -9,12 +9,14 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 use super::inbox::{Inbox, Waited, broken};
 use super::outbox::send;
+use super::way::Way;
 use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Frame, HEADER_BYTES, Kind, encode, number_item, renumber};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
 use crate::py::answer;
 use crate::py::answer::Called;
+use crate::py::codec::actors::Receiver;
 use crate::py::codec::body;
 use crate::py::codec::body::{Body, Source};
 use crate::py::codec::pickle::What;
@@ -55,6 +57,7 @@ pub(super) struct Callee<'py> {
     pub(super) name: String,
     pub(super) region: Arc<Region>,
     pub(super) arena: Arc<Arena>,
+    pub(super) way: Arc<Way>,
     /// Encodes an exception as bytes.
     pub(super) dump_error: Bound<'py, PyAny>,
 }
@@ -123,7 +126,10 @@ impl<'py> Callee<'py> {
     ) -> PyResult<T> {
         let actor = &self.actor;
         let body = Body::receive_attached(py, &self.arena, frame.body);
-        let message = body.map_err(|error| broken(error.into()))?.load(py)?;
+        let mut body = body.map_err(|error| broken(error.into()))?;
+        body.hold_actors(|number| Some(self.way.arrive(number)));
+        let message = body.load(py)?;
+        drop(body);
         match frame.kind {
             Kind::Call | Kind::ToldCall | Kind::StreamCall => {
                 let (function, args, kwargs): CallParts<'_> = message.extract()?;
@@ -165,7 +171,15 @@ impl<'py> Callee<'py> {
             Kind::Item => What::Item(&self.name),
             _ => What::Answer(&self.name),
         };
-        let packed = body::pack(Some(&self.arena), kind, object, &what, Source::Consumed)?;
+        let mut packed = body::pack(
+            Some(&self.arena),
+            kind,
+            object,
+            &what,
+            Source::Consumed,
+            Receiver::Parent,
+        )?;
+        self.way.keep_until_next(packed.take_actors());
         Ok(packed.into_frame().into_vec())
     }
 

@@ -9,8 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
 
 use super::call::CallParts;
-use super::inbox::{Inbox, broken};
+use super::inbox::broken;
 use super::outbox::send;
+use super::way::Way;
 use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done, renumber};
 use crate::engine::ipc::outbox::{Haste, Outbox};
@@ -18,6 +19,7 @@ use crate::engine::ipc::region::Region;
 use crate::engine::sys;
 use crate::py::asynchronous;
 use crate::py::asynchronous::{Source, Taken, Ticket};
+use crate::py::codec::actors::Receiver;
 use crate::py::codec::body;
 use crate::py::codec::body::{Body, Source as Origin};
 use crate::py::codec::pickle::What;
@@ -37,7 +39,7 @@ pub(super) type AsyncParts<'py> = (
 
 pub(super) struct Messages {
     pub(super) name: String,
-    pub(super) inbox: Inbox,
+    pub(super) way: Arc<Way>,
     pub(super) answers: &'static Outbox,
     pub(super) region: Arc<Region>,
     pub(super) arena: Arc<Arena>,
@@ -124,10 +126,12 @@ impl Messages {
         let packed = ended.and_then(|answer| {
             let what = What::Answer(&self.name);
             let arena = Some(&self.arena);
-            body::pack(arena, Kind::Answer, answer, &what, Origin::Consumed)
+            let (source, receiver) = (Origin::Consumed, Receiver::Parent);
+            body::pack(arena, Kind::Answer, answer, &what, source, receiver)
         });
         match packed {
-            Ok(packed) => {
+            Ok(mut packed) => {
+                self.way.keep_until_next(packed.take_actors());
                 let mut frame = packed.into_frame().into_vec();
                 renumber(&mut frame, Kind::Answer, sequence);
                 Ok(frame)
@@ -144,12 +148,15 @@ impl Messages {
 }
 
 /// What a frame asks for.
-fn open(py: Python<'_>, arena: &Arc<Arena>, frame: Frame) -> PyResult<Call> {
+fn open(py: Python<'_>, arena: &Arc<Arena>, way: &Way, frame: Frame) -> PyResult<Call> {
     if frame.kind.is_stream() {
         return Err(asynchronous::message::no_streams());
     }
     let body = Body::receive_attached(py, arena, frame.body);
-    let message = body.map_err(|error| broken(error.into()))?.load(py)?;
+    let mut body = body.map_err(|error| broken(error.into()))?;
+    body.hold_actors(|number| Some(way.arrive(number)));
+    let message = body.load(py)?;
+    drop(body);
     let unbound = |args: Bound<'_, PyTuple>, kwargs: Option<Bound<'_, PyDict>>| {
         (args.unbind(), kwargs.map(Bound::unbind))
     };
@@ -170,7 +177,7 @@ fn open(py: Python<'_>, arena: &Arc<Arena>, frame: Frame) -> PyResult<Call> {
 
 impl Source for Messages {
     fn take(&self, py: Python<'_>) -> PyResult<Option<Taken>> {
-        while let Some(frame) = self.inbox.next_frame() {
+        while let Some(frame) = self.way.inbox.next_frame() {
             let sequence = frame.sequence;
             if frame.kind == Kind::Stop {
                 self.state().over = Some(true);
@@ -194,7 +201,8 @@ impl Source for Messages {
             };
             let ticket = Ticket::Sequence(sequence, wants);
             let arena = Arc::clone(&self.arena);
-            let open = Box::new(move |py: Python<'_>| open(py, &arena, frame));
+            let way = Arc::clone(&self.way);
+            let open = Box::new(move |py: Python<'_>| open(py, &arena, &way, frame));
             return Ok(Some(Taken { open, ticket }));
         }
         Ok(None)
@@ -251,7 +259,7 @@ impl Source for Messages {
     }
 
     fn descriptor(&self) -> Option<i32> {
-        Some(self.inbox.descriptor())
+        Some(self.way.inbox.descriptor())
     }
 
     fn begin(&self, ticket: &Ticket, number: u64) {
@@ -261,7 +269,7 @@ impl Source for Messages {
     }
 
     fn read(&self, py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
-        if self.inbox.read_what_is_there(py)? {
+        if self.way.inbox.read_what_is_there(py)? {
             self.state().over.get_or_insert(false);
             return Ok(None);
         }

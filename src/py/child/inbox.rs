@@ -1,8 +1,9 @@
 //! What the parent has sent. The main thread reads it when it has no message, or when it must wait
-//! for something in the middle of `handle`.
+//! for something in the middle of `handle`. Other threads read it while they wait, too.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError};
 use pyo3::prelude::*;
@@ -14,7 +15,7 @@ use crate::engine::ipc::inbox::Turn;
 use crate::engine::ipc::pipe::{Broken, Fill, Reader};
 use crate::engine::ipc::region::Region;
 use crate::engine::latch::Wait;
-use crate::engine::sys::HandleNumber;
+use crate::engine::sys::{self, Bell, HandleNumber, Interest, Ready};
 
 /// The end of the request pipe, for the one thread that reads.
 struct Requests {
@@ -23,6 +24,27 @@ struct Requests {
     /// How many messages have been read.
     received: u64,
     patience: Patience,
+    sorter: Arc<OnceLock<Arc<dyn Sort>>>,
+}
+
+/// Takes what is no message.
+pub(super) trait Sort: Send + Sync {
+    /// Takes a frame. Called by the thread that reads, so it must be quick, and must not run Python code.
+    fn sort(&self, frame: Frame) -> Result<(), Broken>;
+
+    /// Ends the messages that the frames were about. Called detached, when any thread can read again.
+    fn settle(&self);
+}
+
+/// What a thread has found that waits for something else than a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// There was something to read.
+    Something,
+    /// It must check for signals and for its deadline.
+    Nothing,
+    /// Another thread reads, or must read.
+    Elsewhere,
 }
 
 impl Requests {
@@ -44,12 +66,34 @@ impl Requests {
     /// Sorts what has been read, up to a message, which it returns.
     fn next_message(&mut self) -> Result<Option<Frame>, Broken> {
         while let Some(frame) = self.reader.next_frame()? {
-            if frame.kind != Kind::Wake {
-                self.received += u64::from(frame.sequence != 0);
+            self.received += u64::from(frame.sequence != 0);
+            if frame.kind.is_message() || matches!(frame.kind, Kind::Start | Kind::Stop) {
                 return Ok(Some(frame));
+            }
+            match self.sorter.get() {
+                Some(sorter) => sorter.sort(frame)?,
+                None => return Err(Broken::Unexpected(frame.kind)),
             }
         }
         Ok(None)
+    }
+
+    /// Waits until there is something to read (true), the bell rings (false), or until `until`.
+    fn poll(&self, bell: Option<&Bell>, until: Option<Instant>) -> sys::Result<[Ready; 2]> {
+        let (region, received) = (&self.region, self.received);
+        let cpus = [LastCpu(region.child_cpu()), LastCpu(region.parent_cpu())];
+        let has_come = || region.sent().load(Ordering::Relaxed) > received;
+        let interests = [
+            Some(Interest::Readable(self.reader.handle())),
+            bell.map(Bell::rung),
+        ];
+        let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
+        self.patience.wait(
+            cpus,
+            || (),
+            || has_come().then_some(Ok([Ready::Yes, Ready::No])),
+            || sys::poll(interests, timeout),
+        )
     }
 }
 
@@ -70,46 +114,64 @@ pub(super) enum Waited {
     Over,
 }
 
-pub(super) struct Inbox(inbox::Inbox<Requests, Frame>, HandleNumber);
+pub(super) struct Inbox {
+    inner: inbox::Inbox<Requests, Frame>,
+    sorter: Arc<OnceLock<Arc<dyn Sort>>>,
+    descriptor: HandleNumber,
+}
 
-/// All of it is for the main thread.
 impl Inbox {
     pub(super) fn new(reader: Reader, region: &Arc<Region>) -> Self {
         let descriptor = reader.handle().number();
-        let requests = Requests {
+        let sorter = Arc::new(OnceLock::new());
+        let inner = inbox::Inbox::new(Requests {
             reader,
             region: Arc::clone(region),
             received: 0,
             patience: Patience::default(),
-        };
-        Self(inbox::Inbox::new(requests), descriptor)
+            sorter: Arc::clone(&sorter),
+        });
+        Self {
+            inner,
+            sorter,
+            descriptor,
+        }
     }
 
     /// What can be read when the parent has sent something.
     pub(super) fn descriptor(&self) -> HandleNumber {
-        self.1
+        self.descriptor
     }
 
     /// Reads once from the descriptor, which can be read, unless another thread does. Returns whether
     /// the parent is gone.
     pub(super) fn read_what_is_there(&self, py: Python<'_>) -> PyResult<bool> {
-        let Some(requests) = self.0.take_reader() else {
+        let Some(requests) = self.inner.take_reader() else {
             return Ok(false);
         };
         let step = py.detach(|| self.read(requests)).map_err(broken)?;
         Ok(matches!(step, Step::Over))
     }
 
+    /// Says what takes the frames that are no messages. Call it once, before anything is read.
+    pub(super) fn set_sorter(&self, sorter: Arc<dyn Sort>) {
+        // It is called once, so `set` cannot fail.
+        _ = self.sorter.set(sorter);
+    }
+}
+
+/// For the main thread.
+impl Inbox {
     /// A message that has been read already.
     pub(super) fn next_frame(&self) -> Option<Frame> {
-        self.0.pop()
+        self.inner.pop()
     }
 
     /// Waits for the next message, between two messages. `None` if the parent is gone. An error is what
     /// the handler of a signal has raised, except for Ctrl-C.
     pub(super) fn wait_for_frame(&self, py: Python<'_>) -> PyResult<Option<Frame>> {
         loop {
-            let turn = match self.0.next_or_turn() {
+            let turn = match self.inner.next_or_turn() {
                 Ok(frame) => return Ok(Some(frame)),
                 Err(turn) => turn,
             };
@@ -131,11 +193,11 @@ impl Inbox {
         is_found: impl Fn() -> bool,
     ) -> PyResult<Waited> {
         loop {
-            let turn = self.0.turn();
+            let turn = self.inner.turn();
             // In this order: another thread may be about to read the frame.
             if is_found() {
                 if let Turn::Read(requests) = turn {
-                    self.0.put_back(requests, None);
+                    self.inner.put_back(requests, None);
                 }
                 return Ok(Waited::Found);
             }
@@ -157,24 +219,101 @@ impl Inbox {
             Turn::Over => Ok(Step::Over),
         }
     }
+}
 
-    /// Reads once, and keeps the messages.
+/// For any thread.
+impl Inbox {
+    /// Reads once, keeps the messages, and puts the reader back.
     fn read(&self, mut requests: Requests) -> Result<Step, Broken> {
         let filled = requests.fill().and_then(|fill| {
             let first = requests.next_message()?;
             let more = std::iter::from_fn(|| requests.next_message().transpose());
             Ok((fill, first, more.collect::<Result<Vec<_>, _>>()?))
         });
-        let (fill, first, more) = filled.inspect_err(|_| self.0.close())?;
+        let (fill, first, more) = filled.inspect_err(|_| self.inner.close())?;
         if fill == Fill::Eof {
-            self.0.close();
+            self.inner.close();
             return Ok(Step::Over);
         }
-        self.0.put_back(requests, first.into_iter().chain(more));
+        self.inner.put_back(requests, first.into_iter().chain(more));
+        if let Some(sorter) = self.sorter.get() {
+            sorter.settle();
+        }
         Ok(match fill {
             Fill::Nothing => Step::Interrupted,
             Fill::Some | Fill::Full | Fill::Eof => Step::Done,
         })
+    }
+
+    /// Reads once, if no other thread reads, and if `is_found` is not true. Waits for something to read
+    /// until `until`, or until `bell` rings. Call it detached.
+    pub(super) fn read_until(
+        &self,
+        is_found: impl Fn() -> bool,
+        bell: Option<&Bell>,
+        until: Option<Instant>,
+    ) -> Heard {
+        let Some(requests) = self.inner.take_reader() else {
+            return Heard::Elsewhere;
+        };
+        // In this order: another thread may just have read it.
+        if is_found() {
+            self.inner.put_back(requests, None);
+            return Heard::Something;
+        }
+        let heard = match requests.poll(bell, until) {
+            Ok([requests_ready, _]) if requests_ready.is_ready() => {
+                // An error closes the inbox, so that the main thread ends this process.
+                _ = self.read(requests);
+                return Heard::Something;
+            }
+            Ok([_, rung]) if rung.is_ready() => {
+                if let Some(bell) = bell {
+                    // An error only makes it ring again.
+                    _ = bell.quiet();
+                }
+                Heard::Elsewhere
+            }
+            Ok(_) | Err(_) => Heard::Nothing,
+        };
+        self.inner.put_back(requests, None);
+        heard
+    }
+
+    /// The helper thread must read, until `release_helper` is called as often as this.
+    pub(super) fn ask_helper(&self) {
+        self.inner.ask_helper();
+    }
+
+    /// Whether the helper has nothing to do any more: if it reads, `bell` must make it look.
+    pub(super) fn release_helper(&self) -> bool {
+        self.inner.release_helper()
+    }
+
+    /// For the helper thread: waits until it must read, and reads once. `is_done` says whether what it
+    /// was asked for by the way is done. False if nothing more comes.
+    pub(super) fn read_as_helper(&self, bell: Option<&Bell>, is_done: impl Fn() -> bool) -> bool {
+        let Some(requests) = self.inner.wait_as_helper() else {
+            return false;
+        };
+        match requests.poll(bell, None) {
+            Ok([requests_ready, _]) if requests_ready.is_ready() => {
+                // As in `read_until`.
+                _ = self.read(requests);
+                if is_done() {
+                    self.inner.release_helper();
+                }
+            }
+            found => {
+                if let (Ok([_, rung]), Some(bell)) = (found, bell)
+                    && rung.is_ready()
+                {
+                    _ = bell.quiet();
+                }
+                self.inner.put_back(requests, None);
+            }
+        }
+        true
     }
 }
 

@@ -3,14 +3,18 @@
 //! `run.rs` takes messages and sends answers, `call.rs` calls the actor; for an async one `event_loop.rs`
 //! does both. `inbox.rs` reads what the
 //! parent sends, `outbox.rs` sends. All of it is detached while it waits. `watch.rs` ends the process
-//! when the parent has ended, whatever Python code runs.
+//! when the parent has ended, whatever Python code runs. `remote.rs` is what references refer to here:
+//! actors that are reached by the parent, on the way that `way.rs` and `relay.rs` make.
 
 mod call;
 mod event_loop;
 mod inbox;
 mod outbox;
+mod relay;
+mod remote;
 mod run;
 mod watch;
+mod way;
 
 use std::sync::Arc;
 
@@ -20,8 +24,10 @@ pub(super) use self::call::handling;
 use self::inbox::Inbox;
 use self::outbox::OUTBOX;
 pub(super) use self::outbox::log_to_parent;
+use self::remote::KnownActor;
 use self::run::ChildLoop;
 use self::watch::watch_parent;
+use self::way::Way;
 use super::interpreter::lifecycle;
 use crate::engine::arena::Arena;
 use crate::engine::ipc::outbox::Outbox;
@@ -65,9 +71,11 @@ pub(super) fn serve(
     let arena = Arc::new(Arena::join(Arc::clone(&region), file));
     lifecycle::register_arena(&arena);
     let answers = Outbox::new(Writer::new(answer), Arc::clone(&region));
+    let answers = OUTBOX.get_or_init(|| answers);
+    let inbox = Inbox::new(Reader::new(request), &region);
     let child = ChildLoop {
-        inbox: Inbox::new(Reader::new(request), &region),
-        answers: OUTBOX.get_or_init(|| answers),
+        way: Way::new(inbox, &arena, answers, KnownActor::entry),
+        answers,
         arena,
         region,
         prepare,

@@ -9,8 +9,9 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use super::call::{CallParts, Callee, give_control};
 use super::event_loop::{AsyncParts, Messages};
-use super::inbox::{Inbox, broken, see_to_signals};
+use super::inbox::{broken, see_to_signals};
 use super::outbox::{haste, send};
+use super::way::Way;
 use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done};
 use crate::engine::ipc::outbox::{Haste, Outbox};
@@ -26,7 +27,7 @@ use crate::py::message::fault::Stage;
 use crate::py::thread::on_start;
 
 pub(super) struct ChildLoop<'py> {
-    pub(super) inbox: Inbox,
+    pub(super) way: Arc<Way>,
     pub(super) answers: &'static Outbox,
     pub(super) region: Arc<Region>,
     /// Called with the actor's name and the parent's surroundings, such as its `sys.path`.
@@ -45,14 +46,14 @@ enum Construct<'py> {
 
 impl<'py> ChildLoop<'py> {
     pub(super) fn serve(mut self, py: Python<'py>) -> PyResult<()> {
-        let Some(start) = self.inbox.wait_for_frame(py)? else {
+        let Some(start) = self.way.inbox.wait_for_frame(py)? else {
             return Ok(());
         };
         let name = match self.prepare(py, &start.body) {
             Ok(name) => name,
             Err(error) => return self.fail(py, error, Stage::Loading),
         };
-        let Some(construct) = self.inbox.wait_for_frame(py)? else {
+        let Some(construct) = self.way.inbox.wait_for_frame(py)? else {
             return Ok(());
         };
         let (class, args, kwargs) = match self.load(py, construct) {
@@ -60,7 +61,7 @@ impl<'py> ChildLoop<'py> {
             Ok(Construct::Async(parts)) => {
                 let messages = Messages {
                     name,
-                    inbox: self.inbox,
+                    way: self.way,
                     answers: self.answers,
                     region: self.region,
                     arena: self.arena,
@@ -85,11 +86,12 @@ impl<'py> ChildLoop<'py> {
                 name,
                 region: Arc::clone(&self.region),
                 arena: Arc::clone(&self.arena),
+                way: Arc::clone(&self.way),
                 dump_error: self.dump_error.clone(),
             },
             Err((error, stage)) => return self.fail(py, error, stage),
         };
-        let mut next = self.inbox.wait_for_frame(py)?;
+        let mut next = self.way.inbox.wait_for_frame(py)?;
         let mut stopped = false;
         let mut attached = Attached::begin();
         while let Some(frame) = next {
@@ -104,7 +106,7 @@ impl<'py> ChildLoop<'py> {
             sys::moment();
             let answer = if self.region.claims().claim(sequence) {
                 if self.region.notifies_begun() {
-                    next = self.inbox.next_frame();
+                    next = self.way.inbox.next_frame();
                     let begun = encode(Kind::Begun, sequence, b"");
                     self.send(py, begun, haste(next.as_ref()))?;
                 }
@@ -112,7 +114,7 @@ impl<'py> ChildLoop<'py> {
                 let claimed = Claimed::new(&self.region, sequence);
                 current::begin(Running::InChild(claimed));
                 let answer = if frame.kind.is_stream() {
-                    Some(callee.stream(py, frame, &self.inbox, self.answers)?)
+                    Some(callee.stream(py, frame, &self.way.inbox, self.answers)?)
                 } else {
                     callee.answer(py, frame)?
                 };
@@ -120,11 +122,12 @@ impl<'py> ChildLoop<'py> {
                 self.region.since().store(0, Ordering::Relaxed);
                 answer
             } else {
+                self.way.skip(&frame.body);
                 // The parent still owns the blocks that its frame refers to: see `Ticket`.
                 Some(encode(Kind::Skipped, sequence, b""))
             };
             if next.is_none() {
-                next = self.inbox.next_frame();
+                next = self.way.inbox.next_frame();
             }
             if let Some(answer) = answer {
                 let haste = haste(next.as_ref());
@@ -136,7 +139,7 @@ impl<'py> ChildLoop<'py> {
                 self.done(py, sequence, next.as_ref())?;
             }
             if next.is_none() {
-                next = self.inbox.wait_for_frame(py)?;
+                next = self.way.inbox.wait_for_frame(py)?;
                 attached = Attached::begin();
             } else {
                 // To threads that `handle` has started. Sending an answer also lets them run, but
@@ -162,7 +165,8 @@ impl<'py> ChildLoop<'py> {
     /// Loads the call that makes the actor: its class, and the arguments.
     fn load(&self, py: Python<'py>, construct: Frame) -> PyResult<Construct<'py>> {
         let body = Body::receive_attached(py, &self.arena, construct.body);
-        let body = body.map_err(|error| broken(error.into()))?;
+        let mut body = body.map_err(|error| broken(error.into()))?;
+        body.hold_actors(|number| Some(self.way.arrive(number)));
         let loading = Loading::begin();
         let call = body.load(py)?;
         drop(loading);

@@ -2,6 +2,7 @@
 //!
 //! If there is no block for a buffer, its bytes go in the frame instead. Nothing is pickled twice.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,13 +11,14 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyList};
 
+use super::actors::{self, Hold, Receiver};
 use super::buffer::{SharedBuffer, THRESHOLD_BYTES};
 use super::packed::{Packed, Piece, warn};
 use super::pickle::What;
 use super::{buffer, packed, pickle};
 use crate::engine::arena::{Arena, Block, NotReceived, Refusal};
 use crate::engine::ipc::body::{self, Reference};
-use crate::engine::ipc::frame::{FrameError, Kind};
+use crate::engine::ipc::frame::{FrameError, HEADER_BYTES, Kind};
 use crate::engine::sys;
 
 /// Whether this process still needs the object after it is packed.
@@ -43,11 +45,13 @@ pub(in crate::py) fn pack(
     object: Bound<'_, PyAny>,
     what: &What<'_>,
     source: Source,
+    receiver: Receiver,
 ) -> PyResult<Packed> {
     let py = object.py();
-    let (pickle, buffers) = pickle::dumps_apart(&object, what)?;
+    let (dumped, actors) = actors::packing(receiver, || pickle::dumps_apart(&object, what));
+    let (pickle, buffers) = dumped?;
     let pickle = pickle.as_bytes();
-    if buffers.is_empty() && pickle.len() < THRESHOLD_BYTES {
+    if buffers.is_empty() && actors.is_empty() && pickle.len() < THRESHOLD_BYTES {
         return Ok(Packed::small(kind, pickle));
     }
     // After a child has died, and until the next has started, there is no particular child.
@@ -67,7 +71,8 @@ pub(in crate::py) fn pack(
     };
     let buffers = placed.into_iter().map(|one| packer.settle(one));
     let buffers = buffers.collect::<PyResult<_>>()?;
-    Ok(Packed::of(kind, arena, pickle, buffers))
+    let actors = (!actors.is_empty()).then(|| Box::new(actors));
+    Ok(Packed::of(kind, arena, pickle, buffers, actors))
 }
 
 struct Packer<'a, 'py> {
@@ -146,6 +151,14 @@ pub(in crate::py) struct Body {
     bytes: Vec<u8>,
     /// `None` if the body is just a pickle.
     parts: Option<Box<Parts>>,
+    /// The actors that the object refers to, if there are any.
+    actors: Option<Box<Actors>>,
+}
+
+enum Actors {
+    /// By their numbers, just as they were received.
+    Listed(Vec<u64>),
+    Held(Vec<Hold>),
 }
 
 /// Where the pickle is, and the buffers that were left out of it.
@@ -181,17 +194,105 @@ impl Body {
         arena: &Arc<Arena>,
         mut body: Vec<u8>,
     ) -> Result<Self, FrameError> {
-        let references = body::unpack(&mut body)?;
+        let (references, numbers) = body::unpack(&mut body)?;
         let parts = if references.is_empty() && body.len() < THRESHOLD_BYTES {
             None
         } else {
             Some(Box::new(Parts::find(arena, body.len(), references)?))
         };
-        Ok(Self { bytes: body, parts })
+        Ok(Self {
+            bytes: body,
+            parts,
+            actors: (!numbers.is_empty()).then(|| Box::new(Actors::Listed(numbers))),
+        })
+    }
+
+    /// Keeps the actors alive that the object refers to, as far as `find` knows them. Call it before
+    /// another thread can have the body.
+    pub(in crate::py) fn hold_actors(&mut self, find: impl FnMut(u64) -> Option<Hold>) {
+        if let Some(Actors::Listed(numbers)) = self.actors.as_deref() {
+            let held = numbers.iter().copied().filter_map(find).collect();
+            self.actors = Some(Box::new(Actors::Held(held)));
+        }
+    }
+
+    /// Like a body that was received, but from a message or answer that was packed in this process
+    /// for no particular child.
+    pub(in crate::py) fn of_packed(mut packed: Packed) -> Result<Self, FrameError> {
+        let actors = packed.take_actors();
+        let actors = actors.map(|actors| Box::new(Actors::Held(*actors)));
+        let mut body = packed.into_frame().into_vec().split_off(HEADER_BYTES);
+        let (references, _) = body::unpack(&mut body)?;
+        let parts = if references.is_empty() {
+            None
+        } else {
+            let part = |one: Reference| {
+                let range = one.range_in_body();
+                range.map(Part::Body).ok_or(FrameError::BadReferences)
+            };
+            let first = references.iter().find_map(|one| one.range_in_body());
+            Some(Box::new(Parts {
+                pickle: Part::Body(0..first.map_or(body.len(), |range| range.start)),
+                buffers: references.into_iter().map(part).collect::<Result<_, _>>()?,
+                refusal: None,
+            }))
+        };
+        Ok(Self {
+            bytes: body,
+            parts,
+            actors,
+        })
+    }
+
+    /// The same for another process: packed for no particular child. Copies what is in the body, and
+    /// what is in a block that something else still uses. The error is that a block is lost.
+    pub(in crate::py) fn repack(self, kind: Kind) -> Result<Packed, sys::Error> {
+        let Self {
+            bytes,
+            parts,
+            actors,
+        } = self;
+        let actors = match actors.map(|actors| *actors) {
+            Some(Actors::Held(held)) if !held.is_empty() => Some(Box::new(held)),
+            _ => None,
+        };
+        let Some(parts) = parts else {
+            return Ok(match actors {
+                None => Packed::small(kind, &bytes),
+                actors => Packed::of::<&[u8]>(kind, None, Piece::Bytes(&bytes), vec![], actors),
+            });
+        };
+        let piece = |part: Part| match part {
+            Part::Body(range) => Ok(Piece::Bytes(Cow::Borrowed(&bytes[range]))),
+            Part::Block(block) => Ok(match block.into_sole() {
+                Ok(block) => Piece::Block(block),
+                Err(shared) => Piece::Bytes(Cow::Owned(shared.as_slice().to_vec())),
+            }),
+            Part::Lost(error) => Err(error),
+        };
+        let buffers = parts.buffers.into_iter().map(piece);
+        let buffers = buffers.collect::<Result<Vec<_>, _>>()?;
+        let copied;
+        let pickle = match piece(parts.pickle)? {
+            Piece::Block(block) => Piece::Block(block),
+            Piece::Bytes(bytes) => {
+                copied = bytes;
+                Piece::Bytes(&*copied)
+            }
+        };
+        Ok(Packed::of(kind, None, pickle, buffers, actors))
     }
 
     /// Unpickles the object. From now on it owns the blocks that its buffers refer to.
     pub(in crate::py) fn load<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let actors: &[Hold] = match self.actors.as_deref() {
+            Some(Actors::Held(held)) => held,
+            _ => &[],
+        };
+        actors::loading(actors, || self.load_pickle(py))
+    }
+
+    fn load_pickle<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Some(parts) = &self.parts else {
             return pickle::loads(py, &self.bytes);
         };

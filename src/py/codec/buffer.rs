@@ -37,8 +37,8 @@ impl Collector {
             return Ok(true);
         }
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        // One reference is for the pickle itself.
-        if taken.len() + 1 < MAX_REFERENCES {
+        // One reference is for the pickle itself, one for the list of actors.
+        if taken.len() + 2 < MAX_REFERENCES {
             taken.push(buffer);
             return Ok(false);
         }

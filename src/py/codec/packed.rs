@@ -9,6 +9,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 
+use super::actors::Hold;
 use super::buffer::THRESHOLD_BYTES;
 use crate::engine::arena::{Arena, Block, Refusal};
 use crate::engine::ipc::body::{self, Builder, Reference};
@@ -22,6 +23,8 @@ pub(in crate::py) struct Packed {
     /// `None` if the frame can be sent to any child as it is. An empty list if the message is packed
     /// for no particular child: then something big is in the frame, and should go into blocks.
     blocks: Option<Arc<Vec<Block>>>,
+    /// The actors that it refers to.
+    actors: Few<Hold>,
 }
 
 /// A list that is mostly empty. Every waiting message has one, so it is one pointer wide: a boxed
@@ -35,6 +38,7 @@ impl Packed {
             kind,
             frame: body::pack(kind, 0, pickle, &[]).into(),
             blocks: None,
+            actors: None,
         }
     }
 
@@ -45,6 +49,7 @@ impl Packed {
         arena: Option<&Arc<Arena>>,
         pickle: Piece<&[u8]>,
         buffers: Vec<Piece<B>>,
+        actors: Few<Hold>,
     ) -> Self {
         let in_frame = buffers.iter().map(Piece::len_in_frame);
         let in_frame = pickle.len_in_frame() + in_frame.sum::<usize>();
@@ -75,12 +80,15 @@ impl Packed {
             builder.block(block.reference());
             blocks.push(block);
         }
+        let listed = actors.iter().flat_map(|actors| actors.iter());
+        builder.actors(listed.map(|actor| actor.number()));
         // What a child's arena had no room for stays in the frame, so it can go to any child.
         let is_apart = !blocks.is_empty() || (arena.is_none() && is_big);
         Self {
             kind,
             frame: builder.finish().into(),
             blocks: is_apart.then(|| Arc::new(blocks)),
+            actors,
         }
     }
 
@@ -118,6 +126,7 @@ impl Packed {
             kind: self.kind,
             frame: self.frame.share(),
             blocks: self.blocks.take(),
+            actors: self.actors.clone(),
         }
     }
 
@@ -128,6 +137,7 @@ impl Packed {
             kind: self.kind,
             frame: self.frame.share(),
             blocks: self.blocks.clone(),
+            actors: self.actors.clone(),
         }
     }
 
@@ -172,7 +182,13 @@ impl Packed {
         let pickle = place(pickle)?;
         let is_in_block = pickle.is_block() || placed.iter().any(Piece::is_block);
         if is_in_block || !blocks_here.is_empty() {
-            return Ok(Self::of(self.kind, Some(arena), pickle, placed));
+            return Ok(Self::of(
+                self.kind,
+                Some(arena),
+                pickle,
+                placed,
+                self.actors.clone(),
+            ));
         }
         // All of it was in the frame, and has to stay there.
         Ok(Self {
@@ -188,6 +204,11 @@ impl Packed {
             ([], Some(blocks)) => blocks.last().map_or(&[], Block::as_slice),
             (pickle, _) => pickle,
         }
+    }
+
+    /// The actors that it refers to, for what keeps them alive once it has been sent.
+    pub(in crate::py) fn take_actors(&mut self) -> Few<Hold> {
+        self.actors.take()
     }
 
     /// The frame to send. From now on its blocks belong to the other process.

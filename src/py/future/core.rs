@@ -17,6 +17,7 @@ use crate::py::interpreter::{imports, lifecycle};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
 use crate::py::message::tally::Tally;
+use crate::py::message::ticket::Ask;
 
 pub(in crate::py) type ActorCell = Cell<Message, Outcome, Watch>;
 
@@ -198,6 +199,14 @@ impl FutureCore {
 pub(in crate::py) fn resume_io_thread(py: Python<'_>, cell: &ActorCell) {
     if let Some((carrier, _)) = cell.message(Message::carrier).flatten() {
         carrier.resume_io_thread(py);
+    }
+}
+
+/// Finds out what has become of a message that another process has, if it has not ended.
+pub(super) fn ask_carrier(py: Python<'_>, cell: &ActorCell, ask: Ask) -> PyResult<()> {
+    match cell.message(Message::carrier).flatten() {
+        Some((carrier, sequence)) => carrier.ask(py, sequence, ask),
+        None => Ok(()),
     }
 }
 

@@ -11,12 +11,13 @@ use pyo3::types::{PyCFunction, PyList, PyString, PyType};
 
 use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
-use super::core::{FutureCore, Watch};
+use super::core::{FutureCore, Watch, ask_carrier};
 use super::settle;
 use crate::engine::cell::{Origin, Phase};
 use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
 use crate::py::interpreter::imports;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
+use crate::py::message::ticket::Ask;
 
 type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
 
@@ -132,8 +133,11 @@ impl FutureCore {
     }
 
     /// Return whether `handle` is running on the message now.
-    fn running(&self) -> bool {
-        self.phase() == Phase::Running
+    fn running(&self, py: Python<'_>) -> PyResult<bool> {
+        if !self.is_elsewhere() {
+            ask_carrier(py, &self.cell, Ask::HasBegun)?;
+        }
+        Ok(self.phase() == Phase::Running)
     }
 
     /// Return whether the message was cancelled, answered, or failed.

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use super::callbacks::{Runner, serve};
 use super::condition::Condition;
-use super::core::{ActorCell, FutureCore, Watch, resume_io_thread};
+use super::core::{ActorCell, FutureCore, Watch, ask_carrier, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
 use crate::engine::room::Wake;
 use crate::engine::sys;
@@ -17,6 +17,7 @@ use crate::py::interpreter::wait;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::tally::{Completion, Tally};
+use crate::py::message::ticket::Ask;
 
 /// Ends a message with the outcome that an engine has. Attaches to Python only if the cell is
 /// watched.
@@ -34,6 +35,17 @@ pub(in crate::py) fn settle(cell: &ActorCell, outcome: Outcome) -> bool {
             Python::attach(|_| drop(outcome));
             false
         }
+    }
+}
+
+/// Like `settle`, for a thread that must not run Python code: returns the outcome if the cell is watched.
+pub(in crate::py) fn settle_unwatched(cell: &ActorCell, outcome: Outcome) -> Result<(), Outcome> {
+    sys::moment();
+    match cell.settle(outcome, Hold::Nothing) {
+        Settle::Settled(_) => Ok(()),
+        Settle::NeedsAttached(outcome)
+        | Settle::NeedsCondition(outcome)
+        | Settle::TooLate(outcome) => Err(outcome),
     }
 }
 
@@ -145,6 +157,7 @@ impl FutureCore {
     pub(super) fn cancel_cell(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
         resume_io_thread(slf.py(), cell);
+        ask_carrier(slf.py(), cell, Ask::Cancel)?;
         let (ended, told) = match cell.cancel(Hold::Attached) {
             Cancel::NeedsCondition => Self::cancel_exposed(slf),
             ended => (ended, Ok(())),

@@ -23,7 +23,7 @@ use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
 
 /// The event loop that runs in the calling thread.
-pub(super) fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+pub(in crate::py) fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     // A program that has not imported it runs none.
     if !imports::modules(py)?.contains(intern!(py, "asyncio.events"))? {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! What every executor has, with any transport.
 
-mod entering;
+pub(super) mod entering;
 pub(super) mod host;
 pub(super) mod keeping;
 mod member;

@@ -4,20 +4,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
+use crate::engine::ipc::frame::Kind;
 use crate::engine::room::Permit;
 use crate::engine::waits;
+use crate::py::codec::actors::Receiver;
+use crate::py::codec::body;
+use crate::py::codec::body::{Body, Source};
+use crate::py::codec::pickle::What;
 use crate::py::current;
 use crate::py::future;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Exit;
-use crate::py::message::fault::{Started, log_told, shut_down, to_error};
+use crate::py::message::fault::{Started, dump_error, log_told, shut_down, to_error};
 use crate::py::message::items::Items;
 use crate::py::message::message::Message;
-use crate::py::message::outcome::Outcome;
+use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Completion;
 use crate::py::stream;
@@ -158,6 +163,20 @@ impl Host {
         Ok(())
     }
 
+    /// Puts a message of another process into the mailbox. `cell` has it, with its place if the mailbox is
+    /// bounded. False if messages are refused. Never blocks; call it detached.
+    pub(in crate::py) fn accept_relayed(&self, cell: Arc<ActorCell>, is_told: bool) -> bool {
+        if self.is_forked() || self.put(cell).is_err() {
+            return false;
+        }
+        self.tally.accept();
+        if is_told {
+            self.tally.tell();
+        }
+        self.transport.rouse_detached();
+        true
+    }
+
     /// Puts a message into the mailbox, after a sweep if many messages there are cancelled. Returns
     /// the cell if the mailbox is closed.
     fn put(&self, cell: Arc<ActorCell>) -> Result<(), Arc<ActorCell>> {
@@ -228,6 +247,46 @@ impl Host {
         Outcome::Stopped
     }
 
+    /// Like `outcome`, for a message from another process: the answer is packed here, attached, so that
+    /// any thread can pass it on.
+    pub(in crate::py) fn sealed_outcome(
+        &self,
+        py: Python<'_>,
+        wants: &Wants,
+        was_asked: bool,
+        ended: PyResult<Bound<'_, PyAny>>,
+    ) -> Outcome {
+        if wants.is_nothing() {
+            return self.outcome(py, wants, was_asked, ended);
+        }
+        if was_asked
+            && let Err(error) = &ended
+            && current::is_cancellation(py, error)
+        {
+            return self.stopped();
+        }
+        let what = What::Answer(&self.name);
+        let packed = ended.and_then(|answer| {
+            let (source, receiver) = (Source::Consumed, Receiver::Child);
+            let packed = body::pack(None, Kind::Answer, answer, &what, source, receiver)?;
+            Body::of_packed(packed).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+        });
+        self.tally.end(match &packed {
+            Ok(_) => Completion::Handled,
+            Err(_) => Completion::Failed,
+        });
+        let sealed = packed
+            .map(|body| Sealed::Answer(Arc::new(body)))
+            .or_else(|error| Ok(Sealed::Error(Arc::new(dump_error(py, error)?))));
+        match sealed {
+            Ok(sealed) => Outcome::Sealed(sealed),
+            Err(error) => {
+                let error: PyErr = error;
+                Outcome::Raised(error.into_value(py).into_any())
+            }
+        }
+    }
+
     /// Returns an error if messages are refused.
     fn admit(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_forked() {
@@ -245,7 +304,7 @@ impl Host {
         Ok(())
     }
 
-    pub(super) fn refusal(&self, py: Python<'_>) -> PyErr {
+    pub(in crate::py) fn refusal(&self, py: Python<'_>) -> PyErr {
         match self.fault.get() {
             // After `terminate()` or `kill()` the actor counts as shut down, not as broken.
             Some(fault) if self.force.get().is_none() => {

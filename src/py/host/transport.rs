@@ -6,9 +6,11 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Permit;
 use crate::engine::sys;
+use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
 use crate::py::message::fault::Force;
 use crate::py::message::message::Message;
@@ -20,9 +22,16 @@ pub(in crate::py) trait Transport: Send + Sync {
     /// Makes a message. An error fails only this message.
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message>;
 
+    /// Makes a message of one that came from another process. Called detached, and must not block. The
+    /// error says why such messages cannot be sent.
+    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str>;
+
     /// Called when the mailbox has a new message or was closed. Must not block, and must be detached
     /// while it makes system calls.
     fn rouse(&self, py: Python<'_>);
+
+    /// Like `rouse`, by a thread that is not attached. It must not block.
+    fn rouse_detached(&self);
 
     /// The messages that have left the mailbox and may not have begun.
     fn in_flight(&self) -> Vec<Arc<ActorCell>>;

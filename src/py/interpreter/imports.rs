@@ -46,6 +46,9 @@ lazy! {
     holds_all: PyAny = "futures_actors._own", "holds_all";
     pool_ref: PyType = "futures_actors._pool", "PoolRef";
     pool_options: PyType = "futures_actors._pool", "PoolOptions";
+    load_reference: PyAny = "futures_actors._reference", "load";
+    describe_class: PyAny = "futures_actors._proxy", "describe";
+    dump_error: PyAny = "futures_actors._process.child", "dump_error";
     thread_actor_executor: PyType = "futures_actors.thread_actor", "ThreadActorExecutor";
     process_actor_executor: PyType = "futures_actors.process_actor", "ProcessActorExecutor";
     thread_enter: PyAny = "futures_actors.thread_actor", "enter_thread";

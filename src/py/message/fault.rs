@@ -202,6 +202,12 @@ pub(in crate::py) fn load_error<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<
     outlasting(imports::load_error(py)?, (PyBytes::new(py, bytes),), None)
 }
 
+/// Encodes an exception for another process, which decodes it by `load_error`.
+pub(in crate::py) fn dump_error(py: Python<'_>, error: PyErr) -> PyResult<Vec<u8>> {
+    let dumped = outlasting(imports::dump_error(py)?, (error.into_value(py),), None)?;
+    Ok(dumped.cast_into::<PyBytes>()?.as_bytes().to_vec())
+}
+
 /// Logs an exception of an actor that goes to no future.
 pub(in crate::py) fn log_failure(py: Python<'_>, name: &str, what: &str, error: PyErr) {
     let log = imports::log_failure(py);

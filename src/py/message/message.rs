@@ -5,11 +5,14 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::items::Items;
+use super::relayed::Relayed;
 use super::request::{Call, Wants};
 use super::tally::Queued;
 use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
+use crate::engine::ipc::frame::Kind;
 use crate::engine::room::{Permit, Seat};
+use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
 
 /// A message, in whatever form the cell holds it.
@@ -22,6 +25,10 @@ pub(in crate::py) enum Message {
     Frame(Packed, Wants),
     /// In place of a frame that has been sent to a child.
     Ticket(Ticket),
+    /// As it was received from another process, for a thread of this one. The kind is a message's.
+    Received(Kind, Box<Body>),
+    /// In a child, in place of a message to another actor, which the parent has.
+    Relayed(Relayed),
     /// In place of a message that will never begin.
     Revoked,
     /// Any of the above, with its place in a bounded mailbox.
@@ -72,9 +79,10 @@ impl Message {
     pub(in crate::py) fn wants(&self) -> Wants {
         match self {
             Self::Call(_, wants) | Self::Carried(_, wants) | Self::Frame(_, wants) => wants.clone(),
+            Self::Received(kind, _) if kind.is_told() => Wants::Nothing,
             Self::Ticket(ticket) => ticket.wants.clone(),
             Self::Bounded(message, _) | Self::Waiting(message, ..) => message.wants(),
-            Self::Revoked => Wants::Answer,
+            Self::Received(..) | Self::Relayed(_) | Self::Revoked => Wants::Answer,
         }
     }
 
@@ -132,6 +140,7 @@ impl Message {
     pub(in crate::py) fn carrier(&mut self) -> Option<(Arc<dyn Carrier>, u64)> {
         match self {
             Self::Ticket(ticket) => ticket.carrier(),
+            Self::Relayed(relayed) => relayed.carrier(),
             _ => None,
         }
     }
@@ -141,6 +150,7 @@ impl Claimable for Message {
     fn withdraw(&self) -> bool {
         match self {
             Self::Ticket(ticket) => ticket.withdraw(),
+            Self::Relayed(relayed) => relayed.is_withdrawn(),
             _ => true,
         }
     }
@@ -148,6 +158,7 @@ impl Claimable for Message {
     fn has_begun(&self) -> bool {
         match self {
             Self::Ticket(ticket) => ticket.has_begun(),
+            Self::Relayed(relayed) => relayed.has_begun(),
             _ => false,
         }
     }

@@ -4,6 +4,7 @@ pub(super) mod fault;
 pub(super) mod items;
 pub(super) mod message;
 pub(super) mod outcome;
+pub(super) mod relayed;
 pub(super) mod request;
 pub(super) mod tally;
 pub(super) mod ticket;

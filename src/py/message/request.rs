@@ -5,6 +5,8 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use crate::engine::ipc::frame::Kind;
+
 use super::items::Items;
 
 /// What to call for a message, as the caller gives it.
@@ -51,6 +53,30 @@ impl<'py> Asked<'_, 'py> {
         }
     }
 
+    /// The same as one object to pickle, and the kind of its frame.
+    pub(in crate::py) fn to_object(self, wants: &Wants) -> PyResult<(Kind, Bound<'py, PyAny>)> {
+        let py = self.py();
+        let ([answered, told, streamed], object) = match self {
+            Self::Handle(object) => ([Kind::Message, Kind::Told, Kind::Stream], object.clone()),
+            Self::Call(function, args, kwargs) => {
+                let call = (function, args, kwargs).into_pyobject(py)?;
+                let kinds = [Kind::Call, Kind::ToldCall, Kind::StreamCall];
+                (kinds, call.into_any())
+            }
+            Self::Method(name, args, kwargs) => {
+                let call = (name, args, kwargs).into_pyobject(py)?;
+                let kinds = [Kind::Method, Kind::ToldMethod, Kind::StreamMethod];
+                (kinds, call.into_any())
+            }
+        };
+        let kind = match wants {
+            Wants::Answer => answered,
+            Wants::Nothing => told,
+            Wants::Items(_) => streamed,
+        };
+        Ok((kind, object))
+    }
+
     /// The same, for a thread of this process to call later.
     pub(in crate::py) fn to_call(self) -> Call {
         let kept = |args: &Bound<'py, PyTuple>, kwargs: Option<&Bound<'py, PyDict>>| {
@@ -78,4 +104,21 @@ pub(in crate::py) enum Call {
     Handle(Py<PyAny>),
     Function(Py<PyAny>, Py<PyTuple>, Option<Py<PyDict>>),
     Method(Py<PyString>, Py<PyTuple>, Option<Py<PyDict>>),
+}
+
+impl Call {
+    /// What `Asked::to_object` has made, after it was loaded.
+    pub(in crate::py) fn of_object(kind: Kind, object: Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(match kind {
+            Kind::Call | Kind::ToldCall => {
+                let (function, args, kwargs) = object.extract()?;
+                Self::Function(function, args, kwargs)
+            }
+            Kind::Method | Kind::ToldMethod => {
+                let (method, args, kwargs) = object.extract()?;
+                Self::Method(method, args, kwargs)
+            }
+            _ => Self::Handle(object.unbind()),
+        })
+    }
 }

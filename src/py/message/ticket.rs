@@ -36,11 +36,25 @@ pub(in crate::py) trait Carrier: Send + Sync {
     /// detached.
     fn wake_child(&self);
 
+    /// Has what carries the messages say what has become of message `sequence`, if this process cannot
+    /// see that. With `Ask::Cancel` the message is cancelled, if it has not begun.
+    fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<()> {
+        _ = (py, sequence, ask);
+        Ok(())
+    }
+
     /// Frees the blocks that the frame of a withdrawn message refers to.
     fn free(&self, references: &[Reference]);
 
     /// Whether this process started the child, and is not a copy that `os.fork` made.
     fn is_ours(&self) -> bool;
+}
+
+/// What is asked about a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::py) enum Ask {
+    HasBegun,
+    Cancel,
 }
 
 /// Takes the place of a message that the child has.

@@ -165,7 +165,7 @@ pool_class! {
     fn r#ref<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let pool = Hold::new(Arc::clone(pool_of(slf.cast()?)?), Holder::Others);
         let class = slf.cast::<RefCore>()?.get().class(slf.py())?;
-        RefCore::make(imports::pool_ref(slf.py())?, class, pool)
+        RefCore::make(imports::pool_ref(slf.py())?, class, Box::new(pool))
     }
 }
 
@@ -236,7 +236,11 @@ fn member<'py>(reference: &Bound<'py, RefCore>, index: usize) -> PyResult<Bound<
         member: Arc::clone(&pool.members()[index]),
         pool: Hold::new(Arc::clone(pool), Holder::Others),
     };
-    RefCore::make(imports::actor_ref(py)?, reference.get().class(py)?, target)
+    RefCore::make(
+        imports::actor_ref(py)?,
+        reference.get().class(py)?,
+        Box::new(target),
+    )
 }
 
 /// Gives the members their places and starts their threads. If one cannot be started, those that have

@@ -7,13 +7,14 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::engine::room::Permit;
+use crate::py::codec::actors::{self, Receiver};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
 use crate::py::host::stats::State;
 use crate::py::message::request::Asked;
 use crate::py::reference::hold::Hold;
-use crate::py::reference::target::Target;
+use crate::py::reference::target::{Entry, Listed, Target};
 
 /// A member, and what keeps its pool alive.
 pub(super) struct MemberHold {
@@ -79,7 +80,39 @@ impl Target for MemberHold {
         Some(&self.member)
     }
 
+    fn is_bounded(&self) -> bool {
+        self.member.mailbox.room().is_some()
+    }
+
+    fn entry(&self, receiver: Receiver) -> Option<actors::Hold> {
+        let is_below = receiver == Receiver::Child && !self.member.is_forked();
+        is_below.then(|| Entry::of(self.another()))
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.pool.traverse(visit)
+    }
+}
+
+impl MemberHold {
+    fn another(&self) -> Self {
+        Self {
+            member: Arc::clone(&self.member),
+            pool: self.pool.another(),
+        }
+    }
+}
+
+impl Listed for MemberHold {
+    fn number(&self) -> u64 {
+        self.id()
+    }
+
+    fn target(&self, _name: &str, _is_bounded: bool) -> Box<dyn Target> {
+        Box::new(self.another())
+    }
+
+    fn host(&self) -> Option<&Arc<Host>> {
+        Some(&self.member)
     }
 }

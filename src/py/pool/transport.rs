@@ -7,8 +7,10 @@ use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::engine::ipc::frame::Kind;
 use crate::engine::room::Permit;
 use crate::engine::sys;
+use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::team::Team;
@@ -34,6 +36,18 @@ impl ToMembers {
 impl Transport for ToMembers {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
         self.any().pack(asked, wants)
+    }
+
+    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
+        self.any().adopt(kind, body)
+    }
+
+    fn rouse_detached(&self) {
+        if self.members.len() == 1 {
+            self.any().rouse_detached();
+        } else {
+            self.team.roster.call_any();
+        }
     }
 
     fn rouse(&self, py: Python<'_>) {

@@ -7,6 +7,7 @@ use crate::engine::ipc::pipe::{Reader, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::sys::Handle;
+use crate::py::codec::actors::Hold;
 
 /// What the parent has of one child.
 pub(in crate::py) struct Endpoints {
@@ -16,6 +17,8 @@ pub(in crate::py) struct Endpoints {
     pub(in crate::py) arena: Arc<Arena>,
     pub(in crate::py) tracebacks: Option<Tracebacks>,
     pub(in crate::py) process: Process,
+    /// The actors that the constructor's arguments refer to.
+    pub(in crate::py) actors: Vec<Hold>,
 }
 
 /// The child's process, for as long as signals can be sent to it.

@@ -15,6 +15,7 @@ use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::restarts::Budget;
 use crate::engine::sys::Bell;
+use crate::py::codec::actors::Receiver;
 use crate::py::codec::body::Source;
 use crate::py::codec::pickle::What;
 use crate::py::codec::{body, pickle};
@@ -55,7 +56,10 @@ impl ProcessExecutorCore {
             (class, args, kwargs).into_pyobject(py)?.into_any()
         };
         let what = What::Arguments(&name);
-        let pack = || body::pack(arena, Kind::Call, construct, &what, Source::Borrowed);
+        let pack = || {
+            let (source, receiver) = (Source::Borrowed, Receiver::Child);
+            body::pack(arena, Kind::Call, construct, &what, source, receiver)
+        };
         let (duplicates, mut construct) = if restarts {
             let (duplicates, construct) = Duplicates::of(py, pack)?;
             (Some(duplicates), construct)
@@ -105,6 +109,7 @@ impl ProcessExecutorCore {
         let link = Arc::new(link);
         let transport = Box::new(Arc::clone(&link));
         let host = Arc::new(Host::new(&options, mailbox, tally, transport));
+        link.set_own(&host);
         let unserved = child.clone();
         let io_thread = IoThread {
             host: Arc::clone(&host),

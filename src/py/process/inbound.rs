@@ -62,6 +62,8 @@ pub(in crate::py) enum Event {
     Begun(Option<Permit>),
     /// These messages were sent by `tell`, and have been handled.
     Done(Vec<Arc<ActorCell>>),
+    /// The child asks for something about another actor.
+    Request(Option<Box<dyn FnOnce() + Send>>),
 }
 
 impl Event {
@@ -78,6 +80,11 @@ impl Event {
             Self::Item(arrived) => arrived.settle(),
             Self::Skipped(_) => {}
             Self::Begun(permit) => drop(permit.take()),
+            Self::Request(serve) => {
+                if let Some(serve) = serve.take() {
+                    serve();
+                }
+            }
             Self::Done(cells) => {
                 for cell in cells {
                     settle::settle(cell, Outcome::Nothing);
@@ -91,7 +98,7 @@ impl Event {
         match self {
             Self::Ended(cell, ..) | Self::Skipped(cell) => vec![cell],
             Self::Done(cells) => cells,
-            Self::Begun(_) | Self::Item(_) => Vec::new(),
+            Self::Begun(_) | Self::Item(_) | Self::Request(_) => Vec::new(),
         }
     }
 

@@ -14,7 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
 pub(in crate::py) use super::endpoints::{Endpoints, Process};
 
@@ -32,6 +32,7 @@ use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys::{Bell, Handle};
 use crate::py::future::ActorCell;
+use crate::py::host::host::Host;
 use crate::py::interpreter::lifecycle;
 use crate::py::message::message::Message;
 use crate::py::message::tally::Tally;
@@ -90,6 +91,8 @@ pub(in crate::py) struct Link {
     pub(super) tracebacks: Mutex<Option<Tracebacks>>,
     pub(super) has_tracebacks: bool,
     pub(in crate::py) generation: u32,
+    /// The host that this link belongs to, and its number.
+    own: OnceLock<(u64, Weak<Host>)>,
 }
 
 impl Link {
@@ -103,7 +106,8 @@ impl Link {
         endpoints: Endpoints,
     ) -> Self {
         let inbound = Inbound::new(endpoints.reader);
-        let connection = Connection::new(endpoints.writer, &endpoints.region, &endpoints.arena);
+        let mut connection = Connection::new(endpoints.writer, &endpoints.region, &endpoints.arena);
+        connection.relayed.hold(endpoints.actors);
         let outbound = Outbound::new(connection, bell, max_concurrency);
         Self {
             logs: Logs::new(name.clone()),
@@ -127,7 +131,23 @@ impl Link {
             is_io_thread_waiting: AtomicBool::new(false),
             convoy: Convoy::default(),
             patience: Patience::default(),
+            own: OnceLock::new(),
         }
+    }
+
+    /// Says which host the link belongs to. Called once, before the I/O thread starts.
+    pub(super) fn set_own(&self, host: &Arc<Host>) {
+        // It is called once, so `set` cannot fail.
+        _ = self.own.set((host.tally.node.id, Arc::downgrade(host)));
+        if let Some(outbound) = self.outbound().as_mut()
+            && let Some(connection) = &mut outbound.connection
+        {
+            connection.relayed.own = Some(host.tally.node.id);
+        }
+    }
+
+    pub(super) fn own_host(&self) -> Option<Arc<Host>> {
+        self.own.get().and_then(|(_, host)| host.upgrade())
     }
 
     /// For when the child is dead and reaped. Messages that it had not begun go to the next child.
@@ -136,11 +156,13 @@ impl Link {
         self.is_restarting.store(true, Ordering::SeqCst);
         let failed = self.region().failed().load(Ordering::Relaxed);
         self.failed_before.fetch_add(failed, Ordering::Relaxed);
+        // Dropped last, without the lock: it may hold other actors.
+        let _connection;
         let mut outbound = self.outbound();
         let Some(outbound) = outbound.as_mut() else {
             return Vec::new();
         };
-        outbound.connection = None;
+        _connection = outbound.connection.take();
         outbound.sending = Sending::Open;
         let (mut begun, mut back) = (Vec::new(), VecDeque::new());
         for InFlight { cell, .. } in outbound.in_flight.take_all() {
@@ -173,7 +195,10 @@ impl Link {
         if let Some(outbound) = outbound.as_mut() {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
             region.set_notify_begun(has_waiters);
-            outbound.connection = Some(Connection::new(endpoints.writer, &region, &arena));
+            let mut connection = Connection::new(endpoints.writer, &region, &arena);
+            connection.relayed.own = self.own.get().map(|(number, _)| *number);
+            connection.relayed.hold(endpoints.actors);
+            outbound.connection = Some(connection);
             outbound.sending = Sending::Open;
         }
         self.is_restarting.store(false, Ordering::SeqCst);
@@ -322,9 +347,12 @@ impl Link {
         let mut guard = self.outbound();
         let outbound = guard.as_mut()?;
         let pumped = outbound.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
+        let connection = outbound.connection.as_mut();
+        let surplus = connection.map(|connection| connection.relayed.take_surplus());
         self.messages_in_flight
             .store(outbound.in_flight.len(), Ordering::SeqCst);
         drop(guard);
+        drop(surplus);
         let is_blocked = pumped.flushed == Flush::Blocked && by == SentBy::Poster;
         if is_blocked || (pumped.to_copy.is_some() && by != SentBy::IoThread) {
             self.ring();

@@ -3,6 +3,7 @@
 mod duplicates;
 mod endpoints;
 pub(super) mod executor;
+mod held;
 mod inbound;
 mod inflow;
 mod io_thread;
@@ -10,6 +11,7 @@ mod link;
 mod logs;
 mod outbound;
 mod reading;
+mod relay;
 mod restart;
 pub(super) mod start;
 mod transport;

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::held::Relayed;
 use super::inflow::Inflow;
 use crate::engine::arena::Arena;
-use crate::engine::ipc::frame::{Kind, encode};
+use crate::engine::ipc::frame::{Encoded, Kind, encode};
 use crate::engine::ipc::pipe::{Broken, Flush, Writer};
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::window::{Capacity, Window};
@@ -58,6 +59,7 @@ pub(in crate::py) struct Connection {
     queued: u64,
     /// The stop frame has been queued.
     is_told: bool,
+    pub(super) relayed: Relayed,
 }
 
 impl Connection {
@@ -69,7 +71,29 @@ impl Connection {
             has_hung_up: false,
             queued: 0,
             is_told: false,
+            relayed: Relayed::default(),
         }
+    }
+
+    /// Sends a frame that is about a message or a question of the child.
+    pub(super) fn send(&mut self, frame: Encoded) -> Flush {
+        self.writer.push(frame);
+        self.queued += 1;
+        self.flush()
+    }
+
+    /// Writes what the pipe takes.
+    fn flush(&mut self) -> Flush {
+        if self.has_hung_up {
+            return Flush::Done;
+        }
+        // On an error the child is gone, or the system lacks some resource. The I/O thread tries again
+        // and finds out.
+        let flushed = self.writer.flush().unwrap_or(Flush::Blocked);
+        if flushed == Flush::Done {
+            self.region.sent().store(self.queued, Ordering::Relaxed);
+        }
+        flushed
     }
 }
 
@@ -156,17 +180,8 @@ impl Outbound {
             }
         }
         let flushed = match &mut self.connection {
-            // On an error the child is gone, or the system lacks some resource. The I/O thread
-            // tries again and finds out.
-            Some(connection) if !connection.has_hung_up => {
-                let flushed = connection.writer.flush().unwrap_or(Flush::Blocked);
-                if flushed == Flush::Done {
-                    let sent = connection.region.sent();
-                    sent.store(connection.queued, Ordering::Relaxed);
-                }
-                flushed
-            }
-            _ => Flush::Done,
+            Some(connection) => connection.flush(),
+            None => Flush::Done,
         };
         Pumped { flushed, to_copy }
     }
@@ -205,7 +220,7 @@ impl Outbound {
             let ticket = Ticket::new(carrier, region, sequence, &packed, wants, permit, kept);
             (Message::Ticket(ticket), ToSend::Now(packed, inflow))
         });
-        let (packed, inflow) = match sent {
+        let (mut packed, inflow) = match sent {
             Some(ToSend::Now(packed, inflow)) => (packed, inflow),
             Some(ToSend::Later) => return false,
             Some(ToSend::Nothing) | None => {
@@ -216,6 +231,9 @@ impl Outbound {
         };
         sys::moment();
         let is_told = packed.kind.is_told();
+        if let Some(actors) = packed.take_actors() {
+            connection.relayed.hold(*actors);
+        }
         let frame = packed.into_frame();
         if let Some(cell) = self.returned.pop_front() {
             self.in_flight.enter(

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use super::inbound::{Event, Events, Inbound, Left, Over};
 use super::link::Link;
 use super::outbound::Outbound;
+use super::relay;
 use crate::engine::cell::{Begin, Phase};
 use crate::engine::handoff::LastCpu;
 use crate::engine::ipc::body::Reference;
@@ -135,10 +136,13 @@ impl Link {
         let fill = reader.fill()?;
         let before = events.len();
         while let Some(frame) = reader.next_frame()? {
-            if frame.kind == Kind::Log {
-                self.logs.take(frame.body);
-            } else {
-                self.receive(frame, events)?;
+            match frame.kind {
+                Kind::Log => self.logs.take(frame.body),
+                Kind::Post | Kind::Ask | Kind::Forget => {
+                    let serve = relay::request(self, frame)?;
+                    events.push_back(Event::Request(Some(serve)));
+                }
+                _ => self.receive(frame, events)?,
             }
         }
         if events.len() > before {
@@ -263,7 +267,8 @@ impl Link {
             Kind::Error => News::Ended(Outcome::Sealed(Sealed::Error(Arc::new(body)))),
             Kind::Stopped => News::Ended(Outcome::Stopped),
             Kind::Answer => {
-                let body = Body::receive(&self.arena(), body).map_err(Broken::Frame)?;
+                let mut body = Body::receive(&self.arena(), body).map_err(Broken::Frame)?;
+                body.hold_actors(|number| relay::find_actor(self, number));
                 News::Ended(Outcome::Sealed(Sealed::Answer(Arc::new(body))))
             }
             Kind::Item => News::Item(body),

@@ -118,8 +118,9 @@ pub(in crate::py) fn start_child(
     py: Python<'_>,
     recipe: &Recipe,
     memory: SharedMemory,
-    construct: Packed,
+    mut construct: Packed,
 ) -> PyResult<(Child, Endpoints)> {
+    let actors = construct.take_actors();
     let io = std::io::Error::from;
     let SharedMemory {
         region,
@@ -168,6 +169,7 @@ pub(in crate::py) fn start_child(
         arena,
         tracebacks,
         process,
+        actors: actors.map(|actors| *actors).unwrap_or_default(),
     };
     Ok((child, endpoints))
 }

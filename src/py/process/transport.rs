@@ -14,8 +14,9 @@ use crate::engine::ipc::traceback::Traceback;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Permit;
 use crate::engine::sys::{self, Signal};
+use crate::py::codec::actors::Receiver;
 use crate::py::codec::body;
-use crate::py::codec::body::Source;
+use crate::py::codec::body::{Body, Source};
 use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
 use crate::py::host::transport::{Dump, Signalled, Transport};
@@ -27,29 +28,36 @@ use crate::py::message::ticket::Carrier;
 
 impl Transport for Arc<Link> {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
-        let py = asked.py();
-        let (kinds, object) = match asked {
-            Asked::Handle(object) => ([Kind::Message, Kind::Told, Kind::Stream], object.clone()),
-            Asked::Call(function, args, kwargs) => {
-                let call = (function, args, kwargs).into_pyobject(py)?;
-                let kinds = [Kind::Call, Kind::ToldCall, Kind::StreamCall];
-                (kinds, call.into_any())
-            }
-            Asked::Method(name, args, kwargs) => {
-                let call = (name, args, kwargs).into_pyobject(py)?;
-                let kinds = [Kind::Method, Kind::ToldMethod, Kind::StreamMethod];
-                (kinds, call.into_any())
-            }
-        };
-        let [answered, told, streamed] = kinds;
-        let kind = match &wants {
-            Wants::Answer => answered,
-            Wants::Nothing => told,
-            Wants::Items(_) => streamed,
-        };
+        let (kind, object) = asked.to_object(&wants)?;
         let what = What::Message(&self.name);
-        let packed = body::pack(Some(&self.arena()), kind, object, &what, Source::Borrowed)?;
+        let packed = body::pack(
+            Some(&self.arena()),
+            kind,
+            object,
+            &what,
+            Source::Borrowed,
+            Receiver::Child,
+        )?;
         Ok(Message::Frame(packed, wants))
+    }
+
+    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
+        let repacked = body.repack(kind);
+        let packed = repacked.map_err(|_| "its shared memory cannot be mapped");
+        let wants = if kind.is_told() {
+            Wants::Nothing
+        } else {
+            Wants::Answer
+        };
+        packed.map(|packed| Message::Frame(packed, wants))
+    }
+
+    fn rouse_detached(&self) {
+        // No thread waits in `result()` for such a message.
+        self.resume_reading();
+        if self.messages_in_flight() < self.in_flight_by_posting {
+            _ = self.pump(self.in_flight_by_posting, SentBy::Poster);
+        }
     }
 
     fn rouse(&self, py: Python<'_>) {

@@ -6,7 +6,9 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple, PyType};
 
-use super::target::Target;
+use super::target::{Entry, Target};
+use crate::py::codec::actors;
+use crate::py::codec::actors::Receiver;
 use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
 use crate::py::interpreter::daemon_threads::outlasting;
@@ -40,10 +42,9 @@ impl RefCore {
     pub(in crate::py) fn make<'py>(
         kind: &Bound<'py, PyType>,
         class: &Bound<'py, PyType>,
-        target: impl Target + 'static,
+        target: Box<dyn Target>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let reference = kind.call0()?;
-        let target = Box::new(target);
         let class = class.clone().unbind();
         // It is new, so `set` cannot fail.
         _ = reference
@@ -292,11 +293,38 @@ impl RefCore {
         slf
     }
 
-    fn __reduce_ex__(&self, _protocol: &Bound<'_, PyAny>) -> PyResult<()> {
-        let name = self.target()?.name();
-        Err(PyTypeError::new_err(format!(
-            "cannot pickle a reference to actor {name}: it belongs to this process"
-        )))
+    /// In a packet a reference is a number, and the actor is listed beside the pickle.
+    fn __reduce_ex__<'py>(
+        slf: &Bound<'py, Self>,
+        _protocol: &Bound<'py, PyAny>,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
+        let py = slf.py();
+        let target = slf.get().target()?;
+        let name = target.name();
+        let Some(receiver) = actors::receiver() else {
+            return Err(PyTypeError::new_err(format!(
+                "cannot pickle a reference to actor {name}, which belongs to this process: it can only be \
+                 sent to thread and process actors, in a message, an answer or a constructor argument; \
+                 to a Ray actor, send a handle of Ray's"
+            )));
+        };
+        let Some(entry) = target.entry(receiver) else {
+            return Err(PyTypeError::new_err(match receiver {
+                Receiver::Child => format!(
+                    "a reference to actor {name} cannot be sent to an actor of an actor: only the \
+                     process that started {name}, and the actors which that process started, can \
+                     refer to it"
+                ),
+                Receiver::Parent => format!(
+                    "a reference to actor {name} cannot leave the process that started it, except \
+                     to actors which that process started; only these can refer to it"
+                ),
+            }));
+        };
+        let class = imports::describe_class(py)?.call1((slf.get().class(py)?,))?;
+        let args = (entry.number(), name, target.is_bounded(), class).into_pyobject(py)?;
+        actors::list(entry);
+        Ok((imports::load_reference(py)?.clone(), args))
     }
 
     #[classmethod]
@@ -330,4 +358,23 @@ impl RefCore {
         visit.call(&actor.class)?;
         actor.target.traverse(&visit)
     }
+}
+
+/// Make the reference that was packed as this number, in a body that is being loaded.
+#[pyfunction]
+#[pyo3(signature = (number, name, is_bounded, class_, /))]
+pub(in crate::py) fn load_reference<'py>(
+    number: u64,
+    name: &str,
+    is_bounded: bool,
+    class_: &Bound<'py, PyType>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let hold = actors::find(number);
+    let Some(listed) = hold.as_ref().and_then(Entry::in_hold) else {
+        return Err(PyTypeError::new_err(format!(
+            "a reference to actor {name} can only be loaded by the actor that it was sent to"
+        )));
+    };
+    let kind = imports::actor_ref(class_.py())?;
+    RefCore::make(kind, class_, listed.target(name, is_bounded))
 }

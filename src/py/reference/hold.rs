@@ -7,8 +7,9 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::target::Target;
+use super::target::{Entry, Listed, Target};
 use crate::engine::room::Permit;
+use crate::py::codec::actors::{self, Receiver};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::{Holder, Left};
 use crate::py::host::room::RoomSeat;
@@ -27,6 +28,11 @@ impl Hold {
     pub(in crate::py) fn new(host: Arc<Host>, holder: Holder) -> Self {
         host.references.add(holder);
         Self { host, holder }
+    }
+
+    /// Another one, for others.
+    pub(in crate::py) fn another(&self) -> Self {
+        Self::new(Arc::clone(&self.host), Holder::Others)
     }
 }
 
@@ -106,11 +112,34 @@ impl Target for Hold {
         self.holder
     }
 
+    fn is_bounded(&self) -> bool {
+        self.host.mailbox.room().is_some()
+    }
+
+    fn entry(&self, receiver: Receiver) -> Option<actors::Hold> {
+        let is_below = receiver == Receiver::Child && !self.host.is_forked();
+        is_below.then(|| Entry::of(self.another()))
+    }
+
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // While the actor's thread or another reference has the host too, what it holds is alive.
         match Arc::strong_count(&self.host) {
             1 => self.host.traverse(visit),
             _ => Ok(()),
         }
+    }
+}
+
+impl Listed for Hold {
+    fn number(&self) -> u64 {
+        self.host.tally.node.id
+    }
+
+    fn target(&self, _name: &str, _is_bounded: bool) -> Box<dyn Target> {
+        Box::new(self.another())
+    }
+
+    fn host(&self) -> Option<&Arc<Host>> {
+        Some(&self.host)
     }
 }

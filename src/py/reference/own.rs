@@ -51,7 +51,7 @@ pub(in crate::py) fn current_actor(py: Python<'_>) -> PyResult<Bound<'_, PyAny>>
     match actor {
         Some((host, class)) if !callbacks::run_here() => {
             let hold = Hold::new(host, Holder::Itself);
-            RefCore::make(imports::actor_ref(py)?, class.bind(py), hold)
+            RefCore::make(imports::actor_ref(py)?, class.bind(py), Box::new(hold))
         }
         _ => Err(PyRuntimeError::new_err(
             "no actor's code runs in this thread: call current_actor() in a thread actor's constructor, \

@@ -1,6 +1,7 @@
 //! What a reference refers to. An actor of this process is one; an actor that is reached in another
 //! way is another implementation of [`Target`].
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::engine::room::Permit;
+use crate::py::codec::actors::{self, Receiver, Referent};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
@@ -63,6 +65,47 @@ pub(in crate::py) trait Target: Send + Sync {
     /// The host, if the actor's mailbox is in this process.
     fn host(&self) -> Option<&Arc<Host>>;
 
+    /// Whether the actor's mailbox is bounded.
+    fn is_bounded(&self) -> bool;
+
+    /// What keeps the actor alive in a packet for `receiver`. `None`: that process cannot refer to it.
+    fn entry(&self, receiver: Receiver) -> Option<actors::Hold>;
+
     /// Visits the Python objects that only this target holds.
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError>;
+}
+
+/// An actor that a packet refers to.
+pub(in crate::py) trait Listed: Send + Sync {
+    /// The number by which the two processes of a link mean it.
+    fn number(&self) -> u64;
+
+    /// Another one to send messages to, for a reference that was loaded.
+    fn target(&self, name: &str, is_bounded: bool) -> Box<dyn Target>;
+
+    /// The host, if the actor's mailbox is in this process.
+    fn host(&self) -> Option<&Arc<Host>>;
+}
+
+/// What packets list.
+pub(in crate::py) struct Entry(Box<dyn Listed>);
+
+impl Entry {
+    pub(in crate::py) fn of(listed: impl Listed + 'static) -> actors::Hold {
+        Arc::new(Self(Box::new(listed)))
+    }
+
+    pub(in crate::py) fn in_hold(hold: &actors::Hold) -> Option<&dyn Listed> {
+        hold.as_any().downcast_ref::<Self>().map(|entry| &*entry.0)
+    }
+}
+
+impl Referent for Entry {
+    fn number(&self) -> u64 {
+        self.0.number()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
 }

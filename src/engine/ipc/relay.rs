@@ -1,0 +1,176 @@
+//! What a child has its parent do with other actors, as bodies of frames.
+//!
+//! The child numbers its messages to other actors and its questions in one row. What the parent says
+//! of one has its number as the frame's sequence.
+
+use super::frame::{FrameError, Kind, encode, finish, renumber};
+
+/// Where a message goes: the end of the body of a [`Kind::Post`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The number of the actor.
+    pub target: u64,
+    /// What kind of message it is for that actor.
+    pub kind: Kind,
+    /// The child waits until the message has a place in the mailbox.
+    pub waits_for_room: bool,
+}
+
+const ADDRESS_BYTES: usize = 10;
+
+impl Address {
+    /// Makes the frame of a message, as it would go to the actor, a post with this number.
+    pub fn write(self, frame: &mut Vec<u8>, number: u64) {
+        frame.extend_from_slice(&self.target.to_le_bytes());
+        frame.extend_from_slice(&[self.kind as u8, u8::from(self.waits_for_room)]);
+        finish(frame);
+        renumber(frame, Kind::Post, number);
+    }
+
+    /// Takes the address off the body of a post, and leaves the body of the message.
+    pub fn take(body: &mut Vec<u8>) -> Result<Self, FrameError> {
+        let Some((_, address)) = body.split_last_chunk::<ADDRESS_BYTES>() else {
+            return Err(FrameError::BadRelay);
+        };
+        let [target @ .., kind, waits] = *address;
+        let kind = Kind::from_byte(kind).filter(|kind| kind.is_message() && !kind.is_stream());
+        let address = Self {
+            target: u64::from_le_bytes(target),
+            kind: kind.ok_or(FrameError::BadRelay)?,
+            waits_for_room: waits != 0,
+        };
+        body.truncate(body.len() - ADDRESS_BYTES);
+        Ok(address)
+    }
+}
+
+/// What a child asks: the body of a [`Kind::Ask`]. The answer is yes or no, a [`Kind::Said`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether the actor of this number accepts messages.
+    IsAlive(u64),
+    /// Cancel the message of this number: whether it never begins.
+    Cancel(u64),
+    /// Whether the message of this number has begun.
+    HasBegun(u64),
+}
+
+impl Question {
+    pub fn encode(self, number: u64) -> Vec<u8> {
+        let (what, about) = match self {
+            Self::IsAlive(actor) => (0, actor),
+            Self::Cancel(message) => (1, message),
+            Self::HasBegun(message) => (2, message),
+        };
+        let mut body = [what; 9];
+        body[1..].copy_from_slice(&u64::to_le_bytes(about));
+        encode(Kind::Ask, number, &body)
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
+        let Ok([what, about @ ..]) = <[u8; 9]>::try_from(body) else {
+            return Err(FrameError::BadRelay);
+        };
+        let about = u64::from_le_bytes(about);
+        match what {
+            0 => Ok(Self::IsAlive(about)),
+            1 => Ok(Self::Cancel(about)),
+            2 => Ok(Self::HasBegun(about)),
+            _ => Err(FrameError::BadRelay),
+        }
+    }
+}
+
+/// The answer to a question.
+pub fn encode_said(number: u64, said: bool) -> Vec<u8> {
+    encode(Kind::Said, number, &[u8::from(said)])
+}
+
+/// The child has dropped a reference that it had received `count` times: a frame of kind
+/// [`Kind::Forget`].
+pub fn encode_forget(actor: u64, count: u64) -> Vec<u8> {
+    let mut body = [0; 16];
+    body[..8].copy_from_slice(&actor.to_le_bytes());
+    body[8..].copy_from_slice(&count.to_le_bytes());
+    encode(Kind::Forget, 0, &body)
+}
+
+/// The actor and the count of a [`Kind::Forget`].
+pub fn forgotten(body: &[u8]) -> Result<(u64, u64), FrameError> {
+    match body.as_chunks() {
+        ([actor, count], []) => Ok((u64::from_le_bytes(*actor), u64::from_le_bytes(*count))),
+        _ => Err(FrameError::BadRelay),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::ipc::decoder::Decoder;
+    use crate::engine::ipc::frame::HEADER_BYTES;
+    use proptest::prelude::*;
+
+    fn addresses() -> impl Strategy<Value = Address> {
+        let messages = Kind::ALL.into_iter();
+        let messages = messages.filter(|kind| kind.is_message() && !kind.is_stream());
+        let messages: Vec<_> = messages.collect();
+        let kind = proptest::sample::select(messages);
+        (any::<u64>(), kind, any::<bool>()).prop_map(|(target, kind, waits_for_room)| Address {
+            target,
+            kind,
+            waits_for_room,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_and_its_address_come_back(
+            body in proptest::collection::vec(any::<u8>(), 0..100),
+            address in addresses(),
+        ) {
+            let mut frame = encode(address.kind, 0, &body);
+            address.write(&mut frame, 7);
+            let frame = Decoder::decode_one(&frame).expect("valid").expect("whole");
+            prop_assert_eq!((frame.kind, frame.sequence), (Kind::Post, 7));
+            let mut found = frame.body;
+            prop_assert_eq!(Address::take(&mut found), Ok(address));
+            prop_assert_eq!(found, body);
+        }
+
+        #[test]
+        fn a_question_comes_back(about in any::<u64>()) {
+            for asked in [Question::IsAlive(about), Question::Cancel(about), Question::HasBegun(about)] {
+                let frame = Decoder::decode_one(&asked.encode(3)).expect("valid").expect("whole");
+                prop_assert_eq!((frame.kind, frame.sequence), (Kind::Ask, 3));
+                prop_assert_eq!(Question::decode(&frame.body), Ok(asked));
+            }
+        }
+
+        #[test]
+        fn noise_never_panics(mut noise in proptest::collection::vec(any::<u8>(), 0..40)) {
+            _ = (Question::decode(&noise), forgotten(&noise), Address::take(&mut noise));
+        }
+    }
+
+    #[test]
+    fn a_post_of_what_is_no_message_is_a_fault() {
+        let mut frame = encode(Kind::Message, 0, b"x");
+        let address = Address {
+            target: 1,
+            kind: Kind::Answer,
+            waits_for_room: false,
+        };
+        address.write(&mut frame, 1);
+        let mut body = frame.split_off(HEADER_BYTES);
+        assert_eq!(Address::take(&mut body), Err(FrameError::BadRelay));
+    }
+
+    #[test]
+    fn what_is_forgotten_comes_back() {
+        let frame = Decoder::decode_one(&encode_forget(5, 2))
+            .expect("valid")
+            .expect("whole");
+        assert_eq!(forgotten(&frame.body), Ok((5, 2)));
+        assert_eq!(forgotten(&frame.body[1..]), Err(FrameError::BadRelay));
+    }
+}

@@ -1,0 +1,184 @@
+//! What this process has sent to other actors by its parent, and the actors that it knows.
+//!
+//! Only data: `way.rs` sends and waits, and `remote.rs` is what a reference refers to. No lock is held
+//! while a message ends.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::engine::latch::Latch;
+use crate::py::future::ActorCell;
+use crate::py::message::relayed::Fate;
+
+/// A question that the parent has not answered yet.
+#[derive(Default)]
+pub(super) struct Inquiry {
+    pub(super) done: Latch,
+    said: AtomicBool,
+}
+
+impl Inquiry {
+    pub(super) fn answer(&self, said: bool) {
+        self.said.store(said, Ordering::SeqCst);
+        self.done.set();
+    }
+
+    /// What the parent has said, once `done` is set.
+    pub(super) fn said(&self) -> bool {
+        self.said.load(Ordering::SeqCst)
+    }
+}
+
+/// A message that waits for an answer.
+pub(super) struct Sent {
+    pub(super) cell: Arc<ActorCell>,
+    pub(super) fate: Arc<Fate>,
+    /// Set when it has a place in the mailbox, or has failed.
+    pub(super) admitted: Option<Arc<Latch>>,
+}
+
+/// Something that the parent will say something about.
+pub(super) enum Pending {
+    Message(Sent),
+    /// A message of `tell` that waits for a place in the mailbox.
+    Told(Arc<Latch>),
+    Question(Arc<Inquiry>),
+}
+
+/// An actor that this process can refer to. It is known while this exists.
+pub(super) struct Known {
+    pub(super) number: u64,
+    /// Why it accepts no more messages, as an encoded exception.
+    pub(super) refusal: OnceLock<Vec<u8>>,
+    pub(super) way: Arc<dyn Forget>,
+}
+
+/// Tells the parent that a reference is gone.
+pub(super) trait Forget: Send + Sync {
+    fn forget(&self, number: u64);
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.way.forget(self.number);
+    }
+}
+
+struct Received {
+    actor: Weak<Known>,
+    /// How often it has been received since this process has known it.
+    count: u64,
+}
+
+#[derive(Default)]
+struct State {
+    pending: HashMap<u64, Pending>,
+    known: HashMap<u64, Received>,
+    /// The helper reads until nothing is pending.
+    is_helped: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Relay {
+    state: Mutex<State>,
+    last: AtomicU64,
+}
+
+impl Relay {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a message or a question.
+    pub(super) fn number(&self) -> u64 {
+        // Relaxed: a number is unique whatever else a thread has seen.
+        1 + self.last.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn enter(&self, number: u64, pending: Pending) {
+        self.state().pending.insert(number, pending);
+    }
+
+    /// Where what becomes of a message is noted, if it has not ended.
+    pub(super) fn fate(&self, number: u64) -> Option<Arc<Fate>> {
+        match self.state().pending.get(&number) {
+            Some(Pending::Message(sent)) => Some(Arc::clone(&sent.fate)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn leave(&self, number: u64) -> Option<Pending> {
+        self.state().pending.remove(&number)
+    }
+
+    /// The message of this number got a place in the mailbox. Returns what waits for that.
+    pub(super) fn admit(&self, number: u64) -> Option<Arc<Latch>> {
+        let mut state = self.state();
+        match state.pending.entry(number) {
+            Entry::Occupied(mut entry) => match entry.get_mut() {
+                Pending::Message(sent) => sent.admitted.take(),
+                Pending::Told(latch) => {
+                    let latch = Arc::clone(latch);
+                    entry.remove();
+                    Some(latch)
+                }
+                Pending::Question(_) => None,
+            },
+            Entry::Vacant(_) => None,
+        }
+    }
+
+    /// Whether the helper must begin to read now, because something is pending.
+    pub(super) fn begin_help(&self) -> bool {
+        let mut state = self.state();
+        let begins = !state.is_helped && !state.pending.is_empty();
+        state.is_helped |= begins;
+        begins
+    }
+
+    /// Whether the helper need not read any more, because nothing is pending.
+    pub(super) fn end_help(&self) -> bool {
+        let mut state = self.state();
+        let ends = state.is_helped && state.pending.is_empty();
+        state.is_helped &= !ends;
+        ends
+    }
+
+    /// A packet has come that refers to this actor.
+    pub(super) fn arrive(&self, number: u64, way: &Arc<dyn Forget>) -> Arc<Known> {
+        let mut state = self.state();
+        let received = state.known.entry(number).or_insert_with(|| Received {
+            actor: Weak::new(),
+            count: 0,
+        });
+        received.count += 1;
+        received.actor.upgrade().unwrap_or_else(|| {
+            let actor = Arc::new(Known {
+                number,
+                refusal: OnceLock::new(),
+                way: Arc::clone(way),
+            });
+            received.actor = Arc::downgrade(&actor);
+            actor
+        })
+    }
+
+    /// An actor of this number is not referred to any more. Returns how often it had been received;
+    /// `None` if it has been received again in the meantime.
+    pub(super) fn forget(&self, number: u64) -> Option<u64> {
+        let mut state = self.state();
+        match state.known.entry(number) {
+            Entry::Occupied(entry) if entry.get().actor.strong_count() == 0 => {
+                Some(entry.remove().count)
+            }
+            _ => None,
+        }
+    }
+
+    /// The actor of this number, if this process refers to it.
+    pub(super) fn known(&self, number: u64) -> Option<Arc<Known>> {
+        self.state().known.get(&number)?.actor.upgrade()
+    }
+}

@@ -1,0 +1,427 @@
+//! The way to other actors: sends messages to the parent, which passes them on, and waits for what the
+//! parent says of them.
+//!
+//! A thread that waits reads the request pipe itself, if no other thread does. Otherwise the helper
+//! thread reads for it: see `engine::ipc::inbox`. The helper also reads while callbacks wait for
+//! something, since no thread waits then. It never runs Python code, so it is always there to read.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+
+use super::inbox::{Heard, Inbox, Sort};
+use super::outbox::send;
+use super::relay::{Forget, Inquiry, Known, Pending, Relay, Sent};
+use crate::engine::arena::Arena;
+use crate::engine::ipc::body::{self, Reference};
+use crate::engine::ipc::frame::{Frame, Kind};
+use crate::engine::ipc::outbox::{Haste, Outbox};
+use crate::engine::ipc::pipe::Broken;
+use crate::engine::ipc::relay::{Question, encode_forget};
+use crate::engine::latch::{Latch, Wait};
+use crate::engine::sync::{Condvar, Mutex};
+use crate::engine::sys::{self, Bell};
+use crate::py::codec::actors::Hold;
+use crate::py::codec::body::Body;
+use crate::py::codec::packed::Few;
+use crate::py::future::{ActorCell, callbacks, settle};
+use crate::py::interpreter::{lifecycle, wait};
+use crate::py::message::outcome::{Outcome, Sealed};
+use crate::py::message::ticket::{Ask, Carrier};
+
+/// How long a thread that cannot read waits at most before it tries again, if there is no helper.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Callbacks are Python code.
+const CALLBACK_STACK_BYTES: usize = 8 << 20;
+
+/// Makes what packets list of an actor that this process knows, and reaches on this way.
+type EntryOf = fn(Arc<Known>, Arc<Way>) -> Hold;
+
+pub(super) struct Way {
+    pub(super) inbox: Inbox,
+    pub(super) relay: Relay,
+    pub(super) arena: Arc<Arena>,
+    pub(super) answers: &'static Outbox,
+    /// Makes what packets list of an actor.
+    entry: EntryOf,
+    /// What was read and has not been settled yet.
+    ended: Queue<Ended>,
+    /// What the callbacks thread must settle, since that runs Python code.
+    watched: Queue<Watched>,
+    /// The actors that the last answer refers to.
+    leaving: Mutex<Few<Hold>>,
+    /// Whether the callbacks thread could be started.
+    callbacks: OnceLock<bool>,
+    /// Wakes a thread that reads and can do something else.
+    bell: OnceLock<Option<Bell>>,
+    /// Whether the helper thread could be started.
+    helper: OnceLock<bool>,
+    generation: u32,
+    /// This, for what it makes.
+    me: OnceLock<Weak<Way>>,
+}
+
+/// A message to another actor that has ended, and that a callback waits for.
+enum Watched {
+    Ended(Arc<ActorCell>, Outcome),
+    Cancelled(Arc<ActorCell>),
+}
+
+impl Watched {
+    fn settle(self) {
+        match self {
+            Self::Ended(cell, outcome) => _ = settle::settle(&cell, outcome),
+            Self::Cancelled(cell) => Python::attach(|py| {
+                if let Err(error) = settle::cancel(py, &cell, None) {
+                    error.write_unraisable(py, None);
+                }
+            }),
+        }
+    }
+}
+
+struct Queue<T> {
+    items: Mutex<VecDeque<T>>,
+    changed: Condvar,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            items: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    fn push(&self, item: T) {
+        self.items.lock().push_back(item);
+        self.changed.notify_one();
+    }
+
+    fn pop(&self) -> Option<T> {
+        self.items.lock().pop_front()
+    }
+
+    fn wait(&self) -> T {
+        let mut items = self.items.lock();
+        loop {
+            if let Some(item) = items.pop_front() {
+                return item;
+            }
+            items = self.changed.wait(items);
+        }
+    }
+}
+
+/// A message to another actor that has ended.
+enum Ended {
+    Sealed(Arc<ActorCell>, Sealed),
+    Cancelled(Arc<ActorCell>),
+}
+
+impl Way {
+    pub(super) fn new(
+        inbox: Inbox,
+        arena: &Arc<Arena>,
+        answers: &'static Outbox,
+        entry: EntryOf,
+    ) -> Arc<Self> {
+        let way = Arc::new(Self {
+            inbox,
+            relay: Relay::default(),
+            arena: Arc::clone(arena),
+            answers,
+            entry,
+            ended: Queue::default(),
+            watched: Queue::default(),
+            leaving: Mutex::default(),
+            callbacks: OnceLock::new(),
+            bell: OnceLock::new(),
+            helper: OnceLock::new(),
+            generation: lifecycle::generation(),
+            me: OnceLock::new(),
+        });
+        // It is new, so `set` cannot fail.
+        _ = way.me.set(Arc::downgrade(&way));
+        way.inbox.set_sorter(Arc::clone(&way) as _);
+        way
+    }
+
+    fn me(&self) -> Arc<Self> {
+        let me = self.me.get().and_then(Weak::upgrade);
+        me.expect("it is set by `new`, and the caller has it")
+    }
+
+    /// What keeps an actor known that a packet refers to.
+    pub(super) fn arrive(&self, number: u64) -> Hold {
+        let way = self.me();
+        let forget = Arc::clone(&way) as Arc<dyn Forget>;
+        (self.entry)(self.relay.arrive(number, &forget), way)
+    }
+
+    /// Keeps the actors known that an answer refers to, which is sent before the next one is packed.
+    pub(super) fn keep_until_next(&self, actors: Few<Hold>) {
+        let before = std::mem::replace(&mut *self.leaving.lock(), actors);
+        drop(before);
+    }
+
+    /// A message that refers to actors is dropped without being loaded.
+    pub(super) fn skip(&self, body: &[u8]) {
+        // The parent has made it.
+        if let Ok(pieces) = body::pieces(body) {
+            pieces
+                .actors
+                .into_iter()
+                .for_each(|number| drop(self.arrive(number)));
+        }
+    }
+
+    fn bell(&self) -> Option<&Bell> {
+        self.bell.get_or_init(|| Bell::new().ok()).as_ref()
+    }
+
+    fn ring(&self) {
+        // Without a bell no thread sleeps for long.
+        if let Some(bell) = self.bell.get().and_then(Option::as_ref) {
+            // An error only delays the thread that reads.
+            _ = bell.ring();
+        }
+    }
+
+    /// Waits until `done` is set (true) or `deadline` has passed (false). An error is what a signal
+    /// handler raised.
+    pub(super) fn wait(
+        &self,
+        py: Python<'_>,
+        done: &Latch,
+        deadline: Option<Instant>,
+    ) -> PyResult<bool> {
+        while !done.is_set() {
+            let until = wait::until(deadline);
+            let turn = wait::raising(|| Ok(py.detach(|| self.read_once(done, until))))?;
+            match turn {
+                Heard::Something => continue,
+                Heard::Nothing => {}
+                Heard::Elsewhere => {
+                    let set = py.detach(|| self.wait_for_helper(done, until));
+                    if set == Wait::Set {
+                        return Ok(true);
+                    }
+                }
+            }
+            py.check_signals()?;
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Ok(done.is_set());
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads once in the place of the helper, if no thread reads.
+    fn read_once(&self, done: &Latch, until: Option<Instant>) -> Heard {
+        self.inbox.read_until(|| done.is_set(), self.bell(), until)
+    }
+
+    fn wait_for_helper(&self, done: &Latch, until: Option<Instant>) -> Wait {
+        self.inbox.ask_helper();
+        let retry = (!self.start_helper()).then(|| Instant::now() + RETRY_INTERVAL);
+        let waited = done.wait(until.into_iter().chain(retry).min());
+        if self.inbox.release_helper() {
+            self.ring();
+        }
+        waited
+    }
+
+    /// Starts the helper thread, if it does not run yet. False if it cannot be started.
+    fn start_helper(&self) -> bool {
+        *self.helper.get_or_init(|| {
+            let way = self.me();
+            sys::spawn("references".to_owned(), 256 << 10, move || way.help()).is_ok()
+        })
+    }
+
+    fn help(&self) {
+        while self
+            .inbox
+            .read_as_helper(self.bell(), || self.relay.end_help())
+        {}
+    }
+
+    /// Starts the callbacks thread, if it does not run yet. Callbacks have a thread of their own, since
+    /// one may wait for something that another thread must read.
+    fn start_callbacks(&self) {
+        let runs = *self.callbacks.get_or_init(|| {
+            let way = self.me();
+            let run = move || {
+                callbacks::trace_here();
+                loop {
+                    way.watched.wait().settle();
+                }
+            };
+            sys::spawn("callbacks".to_owned(), CALLBACK_STACK_BYTES, run).is_ok()
+        });
+        if !runs && let Some(watched) = self.watched.pop() {
+            watched.settle();
+        }
+    }
+
+    /// Asks the parent, and waits for the answer.
+    pub(super) fn ask_parent(&self, py: Python<'_>, question: Question) -> PyResult<bool> {
+        let inquiry = Arc::new(Inquiry::default());
+        let number = self.relay.number();
+        self.relay
+            .enter(number, Pending::Question(Arc::clone(&inquiry)));
+        self.send(py, question.encode(number))?;
+        self.wait(py, &inquiry.done, None)?;
+        Ok(inquiry.said())
+    }
+
+    pub(super) fn send(&self, py: Python<'_>, frame: Vec<u8>) -> PyResult<()> {
+        send(py, self.answers, [frame], Haste::Now)
+    }
+
+    fn end_message(&self, number: u64, sealed: Sealed) {
+        if let Some(Pending::Message(sent)) = self.relay.leave(number) {
+            self.end_sent(sent, sealed);
+        }
+    }
+
+    fn end_sent(&self, sent: Sent, sealed: Sealed) {
+        if let Some(admitted) = sent.admitted {
+            admitted.set();
+        }
+        self.ended.push(Ended::Sealed(sent.cell, sealed));
+    }
+}
+
+impl Sort for Way {
+    fn sort(&self, frame: Frame) -> Result<(), Broken> {
+        let number = frame.sequence;
+        match frame.kind {
+            Kind::Wake => {}
+            Kind::Reply => {
+                let mut body = Body::receive(&self.arena, frame.body).map_err(Broken::Frame)?;
+                body.hold_actors(|number| Some(self.arrive(number)));
+                self.end_message(number, Sealed::Answer(Arc::new(body)));
+            }
+            Kind::Failed => self.end_message(number, Sealed::Error(Arc::new(frame.body))),
+            Kind::Refused => {
+                let Some((target, error)) = frame.body.split_first_chunk() else {
+                    return Err(Broken::Unexpected(frame.kind));
+                };
+                if let Some(known) = self.relay.known(u64::from_le_bytes(*target)) {
+                    // If it is known already, that stays.
+                    _ = known.refusal.set(error.to_vec());
+                }
+                match self.relay.leave(number) {
+                    Some(Pending::Message(sent)) => {
+                        self.end_sent(sent, Sealed::Error(Arc::new(error.to_vec())));
+                    }
+                    Some(Pending::Told(admitted)) => admitted.set(),
+                    Some(Pending::Question(_)) | None => {}
+                }
+            }
+            Kind::Cancelled => {
+                if let Some(Pending::Message(sent)) = self.relay.leave(number) {
+                    sent.fate.set_withdrawn();
+                    if let Some(admitted) = sent.admitted {
+                        admitted.set();
+                    }
+                    self.ended.push(Ended::Cancelled(sent.cell));
+                }
+            }
+            Kind::Said => {
+                if let Some(Pending::Question(inquiry)) = self.relay.leave(number) {
+                    inquiry.answer(frame.body == [1]);
+                }
+            }
+            Kind::Admitted => {
+                if let Some(admitted) = self.relay.admit(number) {
+                    admitted.set();
+                }
+            }
+            kind => return Err(Broken::Unexpected(kind)),
+        }
+        Ok(())
+    }
+
+    fn settle(&self) {
+        while let Some(ended) = self.ended.pop() {
+            let rest = match ended {
+                Ended::Sealed(cell, sealed) => {
+                    let settled = settle::settle_unwatched(&cell, Outcome::Sealed(sealed));
+                    settled.err().map(|outcome| Watched::Ended(cell, outcome))
+                }
+                Ended::Cancelled(cell) => Some(Watched::Cancelled(cell)),
+            };
+            if let Some(watched) = rest {
+                self.watched.push(watched);
+                self.start_callbacks();
+            }
+        }
+    }
+}
+
+impl Forget for Way {
+    fn forget(&self, number: u64) {
+        if self.is_ours()
+            && let Some(count) = self.relay.forget(number)
+        {
+            // If the parent is gone, it has forgotten everything.
+            _ = self
+                .answers
+                .send([encode_forget(number, count)], Haste::Soon);
+        }
+    }
+}
+
+impl Carrier for Way {
+    /// A callback waits, or the message was ended here.
+    fn resume_io_thread(&self, _py: Python<'_>) {
+        if self.relay.begin_help() {
+            self.inbox.ask_helper();
+            self.start_helper();
+        }
+        self.ring();
+    }
+
+    fn read_for(
+        self: Arc<Self>,
+        py: Python<'_>,
+        done: &Latch,
+        _sequence: u64,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        self.wait(py, done, deadline).map(drop)
+    }
+
+    fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<()> {
+        let Some(fate) = self.relay.fate(sequence) else {
+            return Ok(());
+        };
+        let question = match ask {
+            Ask::HasBegun => Question::HasBegun(sequence),
+            Ask::Cancel => Question::Cancel(sequence),
+        };
+        let said = self.ask_parent(py, question)?;
+        match ask {
+            Ask::HasBegun if said => fate.set_begun(),
+            Ask::Cancel if said => fate.set_withdrawn(),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn wake_child(&self) {}
+
+    fn free(&self, _references: &[Reference]) {}
+
+    fn is_ours(&self) -> bool {
+        self.generation == lifecycle::generation()
+    }
+}

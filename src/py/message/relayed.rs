@@ -1,0 +1,68 @@
+//! In a child, this takes the place of a message that its parent has for another actor.
+//!
+//! Only the parent knows what has become of the message. So before a caller cancels it, or asks
+//! whether it runs, the carrier asks the parent, and the answer is kept here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::ticket::Carrier;
+
+pub(in crate::py) struct Relayed {
+    carrier: Arc<dyn Carrier>,
+    number: u64,
+    fate: Arc<Fate>,
+}
+
+/// What is known of a message that is with the parent.
+///
+/// It goes from unknown to one of the others, once.
+#[derive(Default)]
+pub(in crate::py) struct Fate(AtomicU8);
+
+const UNKNOWN: u8 = 0;
+const BEGUN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl Fate {
+    /// `handle` has begun on it.
+    pub(in crate::py) fn set_begun(&self) {
+        self.set(BEGUN);
+    }
+
+    /// `handle` never begins on it.
+    pub(in crate::py) fn set_withdrawn(&self) {
+        self.set(WITHDRAWN);
+    }
+
+    fn set(&self, fate: u8) {
+        // If it is known already, that stays.
+        _ = self
+            .0
+            .compare_exchange(UNKNOWN, fate, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
+impl Relayed {
+    pub(in crate::py) fn new(carrier: Arc<dyn Carrier>, number: u64, fate: Arc<Fate>) -> Self {
+        Self {
+            carrier,
+            number,
+            fate,
+        }
+    }
+
+    pub(in crate::py) fn is_withdrawn(&self) -> bool {
+        self.fate.0.load(Ordering::SeqCst) == WITHDRAWN
+    }
+
+    pub(in crate::py) fn has_begun(&self) -> bool {
+        self.fate.0.load(Ordering::SeqCst) == BEGUN
+    }
+
+    /// What brings the answer, and the message's number; see `Ticket::carrier`.
+    pub(in crate::py) fn carrier(&self) -> Option<(Arc<dyn Carrier>, u64)> {
+        let is_ours = self.carrier.is_ours();
+        is_ours.then(|| (Arc::clone(&self.carrier), self.number))
+    }
+}

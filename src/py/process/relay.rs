@@ -1,0 +1,401 @@
+//! What a child does with other actors of this process: its messages are put into their mailboxes, and
+//! what becomes of them is sent back.
+//!
+//! # Threads
+//! The child's I/O thread takes what it asks for; the thread that ends a message sends the answer,
+//! most often the I/O thread of the other actor. Neither is attached to Python for that, and neither holds
+//! a lock of one link while it takes one of another.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+
+use super::held::{Asked, Relayed};
+use super::link::Link;
+use crate::engine::cell;
+use crate::engine::cell::{Cancel, Phase};
+use crate::engine::ipc::frame::{Encoded, Frame, Kind, encode, encode_in_two};
+use crate::engine::ipc::pipe::{Broken, Flush};
+use crate::engine::ipc::region::Region;
+use crate::engine::ipc::relay::{Address, Question, encode_said, forgotten};
+use crate::engine::room::{Permit, Seat, Wake};
+use crate::py::codec::actors::Hold;
+use crate::py::codec::body::Body;
+use crate::py::codec::packed::Packed;
+use crate::py::codec::pickle::What;
+use crate::py::future::ActorCell;
+use crate::py::host::host::Host;
+use crate::py::host::keeping::Holder;
+use crate::py::interpreter::imports::MailboxFull;
+use crate::py::message::fault::{dump_error, to_error};
+use crate::py::message::message::Message;
+use crate::py::message::outcome::{Outcome, Sealed};
+use crate::py::message::tally::Completion;
+use crate::py::reference::hold;
+use crate::py::reference::target::Entry;
+
+/// Something that the child has asked for.
+enum Request {
+    Post(Address, u64, Box<Body>),
+    Ask(u64, Question),
+    Forget(u64, u64),
+}
+
+/// The child that asks.
+#[derive(Clone)]
+struct Asker {
+    link: Arc<Link>,
+    /// By which the link knows whether it still has this child.
+    region: Arc<Region>,
+}
+
+/// What a frame asks for, to be done without a lock.
+pub(super) fn request(link: &Arc<Link>, frame: Frame) -> Result<Box<dyn FnOnce() + Send>, Broken> {
+    let number = frame.sequence;
+    let mut body = frame.body;
+    let request = match frame.kind {
+        Kind::Post => {
+            let address = Address::take(&mut body)?;
+            let mut body = Body::receive(&link.arena(), body)?;
+            body.hold_actors(|number| find_actor(link, number));
+            Request::Post(address, number, Box::new(body))
+        }
+        Kind::Ask => Request::Ask(number, Question::decode(&body)?),
+        Kind::Forget => {
+            let (actor, count) = forgotten(&body)?;
+            Request::Forget(actor, count)
+        }
+        kind => return Err(Broken::Unexpected(kind)),
+    };
+    let asker = Asker {
+        link: Arc::clone(link),
+        region: link.region(),
+    };
+    Ok(Box::new(move || request.serve(&asker)))
+}
+
+/// An actor that the child refers to, or the child's own.
+pub(super) fn find_actor(link: &Link, number: u64) -> Option<Hold> {
+    if let Some(own) = link.own_host()
+        && own.tally.node.id == number
+    {
+        return Some(Entry::of(hold::Hold::new(own, Holder::Others)));
+    }
+    let outbound = link.outbound();
+    let connection = outbound.as_ref()?.connection.as_ref()?;
+    connection.relayed.find(number)
+}
+
+fn find_host(link: &Link, number: u64) -> Option<Arc<Host>> {
+    let actor = find_actor(link, number)?;
+    Entry::in_hold(&actor)?.host().map(Arc::clone)
+}
+
+impl Request {
+    /// Does what the child asks for. For the I/O thread, detached and without a lock.
+    fn serve(self, asker: &Asker) {
+        match self {
+            Self::Post(address, number, body) => asker.post(address, number, *body),
+            Self::Ask(number, question) => {
+                let said = asker.answer(question);
+                asker.send(encode_said(number, said), None);
+            }
+            Self::Forget(number, count) => {
+                drop(asker.with_relayed(|relayed| relayed.forget(number, count)));
+            }
+        }
+    }
+}
+
+impl Asker {
+    fn with_relayed<T>(&self, edit: impl FnOnce(&mut Relayed) -> T) -> Option<T> {
+        let mut outbound = self.link.outbound();
+        let connection = outbound.as_mut()?.connection.as_mut()?;
+        // Otherwise the child that asked is dead.
+        Arc::ptr_eq(&connection.region, &self.region).then(|| edit(&mut connection.relayed))
+    }
+
+    fn asked(&self, number: u64) -> Option<Asked> {
+        self.with_relayed(|relayed| relayed.asked.get(&number).cloned())?
+    }
+
+    fn answer(&self, question: Question) -> bool {
+        match question {
+            Question::IsAlive(actor) => {
+                let actor = find_actor(&self.link, actor);
+                let target = actor.as_ref().and_then(Entry::in_hold);
+                target.is_some_and(|target| target.target("", false).is_alive())
+            }
+            Question::HasBegun(number) => {
+                let asked = self.asked(number);
+                asked.is_some_and(|asked| asked.cell.phase() == Phase::Running)
+            }
+            Question::Cancel(number) => self.cancel(number),
+        }
+    }
+
+    fn cancel(&self, number: u64) -> bool {
+        let Some(asked) = self.asked(number) else {
+            return false;
+        };
+        // Only the relay watches the cell, so this needs no Python.
+        match asked.cell.cancel(cell::Hold::Condition) {
+            Cancel::Cancelled { message, .. } => {
+                drop(message);
+                asked.host.tally.end(Completion::Cancelled);
+                true
+            }
+            Cancel::Already => true,
+            Cancel::TooLate | Cancel::NeedsCondition => false,
+        }
+    }
+
+    fn post(&self, address: Address, number: u64, body: Body) {
+        let Some(host) = find_host(&self.link, address.target) else {
+            return self.fail(number, |_| {
+                PyRuntimeError::new_err("this process does not know that actor")
+            });
+        };
+        let message = match host.transport.adopt(address.kind, body) {
+            Ok(message) => message,
+            Err(why) => {
+                let text = format!("the message for actor {} cannot be sent: {why}", host.name);
+                return self.fail(number, |_| PyRuntimeError::new_err(text));
+            }
+        };
+        let is_told = message.wants().is_nothing();
+        let cell = Arc::new(ActorCell::default());
+        cell.post(message);
+        // One of `tell` can only be cancelled while it waits for room.
+        if !is_told || address.waits_for_room {
+            let asked = Asked {
+                cell: Arc::clone(&cell),
+                host: Arc::clone(&host),
+            };
+            self.with_relayed(|relayed| relayed.asked.insert(number, asked));
+            let child = self.clone();
+            cell.on_end(move |cell| {
+                if is_told {
+                    child.forget(number);
+                } else {
+                    child.end(number, cell);
+                }
+            });
+        }
+        let entering = Entering {
+            asker: self.clone(),
+            host,
+            address,
+            number,
+            cell,
+            is_told,
+            turn: Mutex::new(Turn::Queueing),
+        };
+        Arc::new(entering).enter();
+    }
+
+    /// Nothing more can be asked about this message.
+    fn forget(&self, number: u64) {
+        drop(self.with_relayed(|relayed| relayed.asked.remove(&number)));
+    }
+
+    /// Sends what has become of a message.
+    fn end(&self, number: u64, cell: &ActorCell) {
+        let outcome = cell.outcome(|outcome| std::mem::replace(outcome, Outcome::Nothing));
+        let sealed = match outcome {
+            None | Some(Outcome::Stopped) => {
+                return self.send(encode(Kind::Cancelled, number, b""), Some(number));
+            }
+            Some(Outcome::Sealed(sealed)) => sealed,
+            Some(other) => {
+                return self.fail(number, |_| {
+                    drop(other);
+                    PyRuntimeError::new_err("the answer of that actor cannot be sent")
+                });
+            }
+        };
+        match sealed {
+            Sealed::Answer(body) => self.reply(number, body),
+            Sealed::Error(error) => {
+                self.send(encode(Kind::Failed, number, &error), Some(number));
+            }
+            Sealed::Fault(fault) => self.fail(number, |py| {
+                let (name, fault, started) = &*fault;
+                to_error(py, name, fault, *started)
+            }),
+        }
+    }
+
+    fn reply(&self, number: u64, body: Arc<Body>) {
+        let arena = self.link.arena();
+        let what = What::Message(&self.link.name);
+        let packed = Arc::into_inner(body)
+            .ok_or_else(|| "something else has the answer".to_owned())
+            .and_then(|body| body.repack(Kind::Reply).map_err(|error| error.to_string()));
+        let fitting = packed
+            .map_err(PyRuntimeError::new_err)
+            .and_then(|mut packed| {
+                if packed.is_for(&arena) {
+                    return Ok(packed);
+                }
+                packed.for_child(&arena, &what)
+            });
+        match fitting {
+            Ok(packed) => self.send_packed(number, packed),
+            Err(error) => self.fail(number, |_| error),
+        }
+    }
+
+    fn send_packed(&self, number: u64, mut packed: Packed) {
+        let actors = packed.take_actors();
+        packed.renumber(number);
+        self.push(
+            packed.into_frame(),
+            Some(number),
+            actors.map_or_else(Vec::new, |actors| *actors),
+        );
+    }
+
+    /// Fails a message by an exception that is made here.
+    fn fail(&self, number: u64, error: impl FnOnce(Python<'_>) -> PyErr) {
+        let encoded = Python::attach(|py| dump_error(py, error(py)));
+        // Whatever the exception, it can be encoded.
+        let encoded = encoded.unwrap_or_default();
+        self.send(encode(Kind::Failed, number, &encoded), Some(number));
+    }
+
+    /// Fails a message that is refused, and lets the child know that others will be, too.
+    fn refuse(&self, address: Address, number: u64, host: &Host) {
+        let encoded = Python::attach(|py| dump_error(py, host.refusal(py))).unwrap_or_default();
+        let target = address.target.to_le_bytes();
+        let frame = encode_in_two(Kind::Refused, number, &target, &encoded);
+        self.send(frame, Some(number));
+    }
+
+    fn send(&self, frame: Vec<u8>, ends: Option<u64>) {
+        self.push(frame.into(), ends, Vec::new());
+    }
+
+    /// Sends a frame, with references to `actors`, to the child that asked; `ends` is the message that
+    /// it is the end of. If that child is dead, everything is dropped.
+    fn push(&self, frame: Encoded, ends: Option<u64>, actors: Vec<Hold>) {
+        let mut outbound = self.link.outbound();
+        let connection = outbound
+            .as_mut()
+            .and_then(|outbound| outbound.connection.as_mut());
+        let Some(connection) =
+            connection.filter(|connection| Arc::ptr_eq(&connection.region, &self.region))
+        else {
+            // Without the lock: this may end an actor.
+            drop(outbound);
+            return drop(actors);
+        };
+        let ended = ends.and_then(|number| connection.relayed.asked.remove(&number));
+        connection.relayed.hold(actors);
+        let surplus = connection.relayed.take_surplus();
+        let flushed = connection.send(frame);
+        drop(outbound);
+        drop((ended, surplus));
+        if flushed == Flush::Blocked {
+            self.link.ring();
+        }
+    }
+}
+
+/// A message on its way into a mailbox. In a bounded one it waits for a place, first come, first served
+/// with all other senders.
+struct Entering {
+    asker: Asker,
+    host: Arc<Host>,
+    address: Address,
+    number: u64,
+    cell: Arc<ActorCell>,
+    is_told: bool,
+    turn: Mutex<Turn>,
+}
+
+enum Turn {
+    /// The seat is about to be there.
+    Queueing,
+    Seated(Seat),
+    Granted,
+}
+
+impl Entering {
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(self: &Arc<Self>) {
+        let Some(room) = self.host.mailbox.room() else {
+            return self.put(None);
+        };
+        let permit = room.try_acquire().or_else(|| {
+            // A message may have begun without a report of that.
+            drop(self.host.transport.begun());
+            room.try_acquire()
+        });
+        if permit.is_some() {
+            return self.put(permit);
+        }
+        let is_own = self
+            .asker
+            .link
+            .own_host()
+            .is_some_and(|own| own.tally.node.id == self.host.tally.node.id);
+        if is_own && self.address.waits_for_room {
+            return self.fail_full();
+        }
+        let seat = room.queue(Arc::clone(self) as Arc<dyn Wake>);
+        let mut turn = self.turn();
+        if matches!(*turn, Turn::Granted) {
+            drop(turn);
+            return self.take(seat);
+        }
+        *turn = Turn::Seated(seat);
+        drop(turn);
+        // From here on the transport reports each message that begins.
+        drop(self.host.transport.begun());
+    }
+
+    fn take(&self, seat: Seat) {
+        self.put(seat.leave());
+    }
+
+    fn fail_full(&self) {
+        let name = &self.host.name;
+        let text =
+            format!("the mailbox of actor {name} is full, and its own thread cannot wait for room");
+        self.asker.fail(self.number, |_| MailboxFull::new_err(text));
+    }
+
+    fn put(&self, permit: Option<Permit>) {
+        let mut permit = Some(permit);
+        let place = |message: Message| (message.bounded(permit.take().flatten()), ());
+        // If it was cancelled, the place is given back here.
+        if self.cell.exchange(place).is_none() {
+            return drop(permit);
+        }
+        if self.address.waits_for_room {
+            let ends = self.is_told.then_some(self.number);
+            let admitted = encode(Kind::Admitted, self.number, b"");
+            self.asker.send(admitted, ends);
+        }
+        if !self
+            .host
+            .accept_relayed(Arc::clone(&self.cell), self.is_told)
+        {
+            self.asker.refuse(self.address, self.number, &self.host);
+        }
+    }
+}
+
+impl Wake for Entering {
+    fn wake(&self) {
+        let turn = std::mem::replace(&mut *self.turn(), Turn::Granted);
+        if let Turn::Seated(seat) = turn {
+            self.take(seat);
+        }
+    }
+}

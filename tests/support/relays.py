@@ -1,0 +1,157 @@
+"""What an actor does with references to other actors: messages for `actors.Do` and `Holder`."""
+
+import asyncio
+import gc
+import os
+import signal
+import threading
+from concurrent import futures
+
+import tasks
+from futures_actors import ActorRef, BrokenActor, MailboxFull
+from gates import PATIENCE
+
+
+def ask(_actor, ref, message):
+    """Post to another actor and wait for its answer."""
+    return ref.post(message).result(PATIENCE)
+
+
+def ask_held(actor, message):
+    return ask(actor, actor.ref, message)
+
+
+def hold(actor, ref):
+    actor.ref = ref
+
+
+def let_go(actor):
+    del actor.ref
+    gc.collect()
+
+
+def give_back(_actor, ref):
+    return ref
+
+
+def describe(_actor, ref):
+    return type(ref) is ActorRef, ref.name, ref.is_alive(), repr(ref), ref == ref, dir(ref.proxy())
+
+
+def every_kind(_actor, ref, path):
+    """Send a message of each kind."""
+    ref.tell((tasks.append_to, path, "told"))
+    answers = ref.submit(divmod, 7, 2), ref.proxy().handle((tasks.echo, "method"))
+    return [answer.result(PATIENCE) for answer in answers]
+
+
+def all_in_order(_actor, ref, count):
+    sent = [ref.post((tasks.remember, number)) for number in range(count)]
+    for one in sent:
+        one.result(PATIENCE)
+    return ref.post((tasks.recall,)).result(PATIENCE)
+
+
+def cancel_around(_actor, ref, gate):
+    """Cancel a message behind one that runs, and try to cancel the one that runs."""
+    running = ref.post((tasks.pause, gate))
+    gate.reached()
+    waiting = ref.post((tasks.remember, "cancelled"))
+    found = running.running(), waiting.running(), waiting.cancel(), running.cancel()
+    found += waiting.cancelled(), waiting.done(), running.done()
+    gate.open()
+    return found, running.result(PATIENCE)
+
+
+def error_of(_actor, ref, message):
+    error = ref.post(message).exception(PATIENCE)
+    return type(error), str(error), str(error.__cause__)
+
+
+def errors_around_death(_actor, ref, gate, message):
+    """Return what becomes of the message that ends the actor, and of those behind it."""
+    ref.post((tasks.pause, gate))
+    sent = [ref.post(message), *(ref.post((tasks.echo, number)) for number in range(3))]
+    gate.open()
+    errors = [one.exception(PATIENCE) for one in sent]
+    try:
+        later = ref.post((tasks.echo, 0)).exception(PATIENCE)
+    except BrokenActor as error:
+        later = error
+    return [(type(error), error.started) for error in errors], type(later), ref.is_alive()
+
+
+def callbacks(_actor, ref):
+    """Wait for answers in every way but `result`."""
+    found, done = [], threading.Event()
+
+    def posts_again(future):
+        found.append(future.result())
+        # It waits itself, so another thread must read the answer.
+        found.append(ref.post((tasks.echo, "again")).result(PATIENCE))
+        done.set()
+
+    ref.post((tasks.echo, "callback")).add_done_callback(posts_again)
+    assert done.wait(PATIENCE)
+    sent = [ref.post((tasks.echo, number)) for number in range(10)]
+    found.append(sorted(one.result() for one in futures.as_completed(sent, PATIENCE)))
+
+    async def main():
+        return await ref.post((tasks.echo, "awaited"))
+
+    found.append(asyncio.run(main()))
+    return found
+
+
+def by_threads(_actor, ref, threads, each):
+    """Ask from several threads at once."""
+    with futures.ThreadPoolExecutor(threads) as pool:
+
+        def work(thread):
+            messages = [(tasks.echo, (thread, number)) for number in range(each)]
+            return [ref.post(message).result(PATIENCE) == message[1] for message in messages]
+
+        return all(all(found) for found in pool.map(work, range(threads)))
+
+
+def fill(_actor, ref, gate):
+    """Fill a mailbox of one place, and wait for room."""
+    running = ref.post((tasks.pause, gate))
+    gate.reached()
+    waiting = ref.post((tasks.remember, 1))
+    refused = []
+    for send in (ref.post, ref.tell):
+        try:
+            send((tasks.remember, "refused"), timeout=0.01)
+        except MailboxFull as error:
+            refused.append(str(error))
+    opener = threading.Timer(0.05, gate.open)
+    opener.start()
+    last = ref.post((tasks.remember, 2))
+    opener.join()
+    answers = [one.result(PATIENCE) for one in (running, waiting, last)]
+    return refused, answers, ref.post((tasks.recall,)).result(PATIENCE)
+
+
+def post_and_die(_actor, ref, gate):
+    """End this process while the other actor has messages of it."""
+    ref.post((tasks.pause, gate))
+    gate.reached()
+    ref.post((tasks.remember, "of a dead actor"))
+    # The parent has it when it has answered this.
+    assert ref.is_alive()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def make_and_drop(_actor, refs):
+    """Use references and drop them."""
+    return [ref.post((tasks.echo, number)).result(PATIENCE) for number, ref in enumerate(refs)]
+
+
+def pass_on(_actor, first, then, message):
+    """Have `first` send a message to `then`."""
+    return first.post((ask, then, message)).result(PATIENCE)
+
+
+def double(_actor, array):
+    return array * 2
