@@ -289,7 +289,7 @@ def test_copying_a_future_is_an_error_that_says_what_to_do(duplicate, finished):
     future = ActorFuture()
     if finished:
         future.set_result(1)
-    with pytest.raises(TypeError, match=r"cannot pickle or copy <Future at .*send its result"):
+    with pytest.raises(TypeError, match=r"cannot pickle or copy <Future at .*post its result"):
         duplicate(future)
 
 
