@@ -34,10 +34,10 @@ FLOORS = {
         "interpreter",
     ),
     "src/engine": (
-        "handoff roster waits",
+        "handoff loads roster waits",
         "arena cell mailbox stream",
         "ipc room",
-        "convoy ending latch restarts",
+        "convoy ending latch pace restarts",
         "chimes",
         "sync sys",
     ),

@@ -67,8 +67,6 @@ class PoolOptions(Options[P, Started]):
                 "pools of async actors cannot be started so far: one async actor handles "
                 "max_concurrency messages at a time"
             )
-        if issubclass(self.actor_class, ProcessActor):
-            raise NotImplementedError("only pools of thread actors can be started so far")
         pool: Any = ActorPool(self, *args, **kwargs)
         return pool  # type: ignore[no-any-return] # of the type that `Actor.pool` says
 

@@ -8,6 +8,7 @@ pub mod cell;
 pub mod chimes;
 pub mod ipc;
 pub mod latch;
+pub mod loads;
 pub mod mailbox;
 pub mod room;
 pub mod roster;
@@ -22,6 +23,8 @@ pub mod convoy;
 pub mod ending;
 #[cfg(not(loom))]
 pub mod handoff;
+#[cfg(not(loom))]
+pub mod pace;
 #[cfg(not(loom))]
 pub mod restarts;
 #[cfg(not(loom))]

@@ -21,7 +21,7 @@ import tasks
 from futures_actors import ActorInitError, ActorPool, ActorRef, MailboxFull, PoolRef
 from gates import PATIENCE
 
-POOLS = [kind for kind in ACTORS if not kind.is_process]
+POOLS = ACTORS
 
 
 @pytest.fixture(params=POOLS, ids=str)

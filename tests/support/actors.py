@@ -209,6 +209,20 @@ class DiesAtBirth:
         os._exit(status)
 
 
+class DiesOnce:
+    """The first one dies in its constructor."""
+
+    def __init__(self, path):
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            return
+        os._exit(3)
+
+    def handle(self, message):
+        return message
+
+
 class StartsOthers:
     """Starts an actor of the class that its constructor gets, and passes messages on to it."""
 

@@ -252,3 +252,17 @@ def is_main_thread(actor):
 def recurse(actor, depth=0):
     """Recurse through C and Python until something stops it."""
     return max([depth], key=lambda value: recurse(actor, value + 1))
+
+
+def begin(actor, log, number, dies):
+    """Write down which message has begun, before anything else."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(descriptor, f"{number}\n".encode())
+    os.close(descriptor)
+    if dies:
+        os._exit(7)
+    return number
+
+
+def add(actor, array, number):
+    return array + number

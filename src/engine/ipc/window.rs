@@ -116,6 +116,14 @@ impl<T> Window<T> {
         (slot?.sequence == sequence).then_some(message)
     }
 
+    /// Like `get`, to change it.
+    pub fn get_mut(&mut self, sequence: u64) -> Option<&mut T> {
+        let slot = self.slots.get_mut(slot_of(sequence))?;
+        let is_inside = slot.sequence == sequence;
+        let (_, message) = slot.message.as_mut()?;
+        is_inside.then_some(message)
+    }
+
     pub fn contains(&self, sequence: u64) -> bool {
         self.get(sequence).is_some()
     }

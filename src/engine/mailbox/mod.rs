@@ -122,6 +122,16 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
+    /// Puts items back that were taken out, before all others, also into a closed mailbox.
+    pub fn put_first(&self, items: Vec<T>) {
+        let mut inner = self.inner.lock();
+        for item in items.into_iter().rev() {
+            inner.items.push_front(item);
+        }
+        self.has_items
+            .store(!inner.items.is_empty(), Ordering::Relaxed);
+    }
+
     /// Refuses what comes later. Senders that wait for room are woken and then refused, so the caller
     /// must not hold a lock.
     pub fn close(&self) {

@@ -91,6 +91,10 @@ impl<'py> ChildLoop<'py> {
             },
             Err((error, stage)) => return self.fail(py, error, stage),
         };
+        if self.region.notifies_begun() {
+            // A pool waits for this before it sends messages.
+            self.send(py, encode(Kind::Begun, 0, b""), Haste::Now)?;
+        }
         let mut next = self.way.inbox.wait_for_frame(py)?;
         let mut stopped = false;
         let mut attached = Attached::begin();

@@ -1,7 +1,6 @@
 //! The host: a mailbox, the thread that serves it, and the fault that ended it, if one did.
 //! `post.rs` has how messages come in, `stop.rs` how the host ends.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
 
@@ -48,7 +47,6 @@ pub(in crate::py) struct Host {
 pub(in crate::py) struct Place {
     pub(in crate::py) team: Arc<Team>,
     pub(in crate::py) index: usize,
-    pub(super) is_born: AtomicBool,
     /// `None` after the member has ended: then the two no longer keep each other.
     pool: Mutex<Option<Arc<Host>>>,
 }
@@ -58,7 +56,6 @@ impl Place {
         Self {
             team: Arc::clone(team),
             index,
-            is_born: AtomicBool::new(false),
             pool: Mutex::new(Some(Arc::clone(pool))),
         }
     }

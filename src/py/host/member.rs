@@ -1,7 +1,6 @@
 //! A member of a pool as its host sees it: how it opens the pool, breaks it, and leaves it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
 
@@ -13,9 +12,7 @@ impl Host {
     /// that.
     pub(in crate::py) fn be_born(&self) -> bool {
         let place = self.place.get();
-        place.is_some_and(|place| {
-            !place.is_born.swap(true, Ordering::SeqCst) && place.team.be_born()
-        })
+        place.is_some_and(|place| place.team.be_born(place.index))
     }
 
     /// Ends the pool of this member, whose first constructor has raised. Call it detached.

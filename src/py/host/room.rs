@@ -11,7 +11,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::host::Host;
+use super::host::{Host, Place};
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};
 use crate::py::future;
@@ -165,7 +165,12 @@ impl Host {
 
     /// Releases the places of messages that have begun.
     pub(super) fn release_begun(&self, py: Python<'_>) {
-        py.detach(|| drop(self.transport.begun()));
+        // All members of a pool share the room.
+        let pool = self.place.get().and_then(Place::pool);
+        py.detach(|| match pool {
+            Some(pool) => drop(pool.transport.begun()),
+            None => drop(self.transport.begun()),
+        });
     }
 
     fn refuse_own_thread(&self) -> PyResult<()> {

@@ -4,7 +4,7 @@
 //! handle. Each member is a host, too, whose mailbox has what only this member may handle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
@@ -25,6 +25,8 @@ pub(in crate::py) struct Team {
     pub(in crate::py) broadcasts: Arc<Room>,
     /// How many first constructors have not returned.
     unborn: AtomicUsize,
+    /// Of which members one has returned.
+    born: Vec<AtomicBool>,
     /// How many members have not ended.
     living: AtomicUsize,
 }
@@ -37,14 +39,16 @@ impl Team {
             opened: Latch::default(),
             broadcasts: Arc::new(Room::new(1)),
             unborn: AtomicUsize::new(size),
+            born: (0..size).map(|_| AtomicBool::new(false)).collect(),
             living: AtomicUsize::new(size),
         }
     }
 
-    /// A first constructor has returned, or never will; called once for each member. Returns whether
-    /// the pool opens by that.
-    pub(super) fn be_born(&self) -> bool {
-        let opens = self.unborn.fetch_sub(1, Ordering::SeqCst) == 1;
+    /// A constructor of the member has returned, or none ever will. Returns whether the pool opens by
+    /// that.
+    pub(in crate::py) fn be_born(&self, member: usize) -> bool {
+        let is_new = !self.born[member].swap(true, Ordering::SeqCst);
+        let opens = is_new && self.unborn.fetch_sub(1, Ordering::SeqCst) == 1;
         if opens {
             self.opened.set();
         }

@@ -128,6 +128,23 @@ impl Message {
         }
     }
 
+    /// Turns the ticket of a message that a child has not begun, and now never will, into the kept
+    /// message, and returns true. Returns false, and the message as it was, if the child has begun it.
+    pub(in crate::py) fn take_back(self) -> (Self, bool) {
+        match self {
+            Self::Ticket(mut ticket) if ticket.kept.is_some() && ticket.withdraw() => {
+                match ticket.kept.take() {
+                    Some(kept) => {
+                        let message = Self::Frame(*kept, ticket.wants.clone());
+                        (message.bounded(ticket.permit.take()), true)
+                    }
+                    None => (Self::Ticket(ticket), false),
+                }
+            }
+            message => (message, false),
+        }
+    }
+
     /// Takes the place of a message that has begun in a child.
     pub(in crate::py) fn take_permit(&mut self) -> Option<Permit> {
         match self {

@@ -12,17 +12,20 @@ use super::key::member_of;
 use super::member::MemberHold;
 use super::transport::ToMembers;
 use crate::engine::mailbox::Mailbox;
+use crate::py::actor::ProcessActor;
 use crate::py::executor::ExecutorCore;
+use crate::py::future::ActorCell;
 use crate::py::host::host::{Host, Place};
 use crate::py::host::keeping::Holder;
 use crate::py::host::run::Serve;
 use crate::py::host::team::Team;
-use crate::py::host::transport::Signalled;
 use crate::py::interpreter::lifecycle::{self, Live, Start};
 use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
 use crate::py::message::tally::Tally;
 use crate::py::options::Options;
+use crate::py::process::crew::{self, Crew};
+use crate::py::process::executor::Construct;
 use crate::py::reference::core::RefCore;
 use crate::py::reference::hold::Hold;
 use crate::py::thread;
@@ -126,35 +129,21 @@ pool_class! {
         tally.streams.set_places(size);
         let mailbox = Arc::new(Mailbox::new(of_pool.mailbox_size));
         let team = Arc::new(Team::new(Arc::clone(&mailbox), size));
-        let mut prepared = Vec::with_capacity(size);
-        for index in 0..size {
-            let mut options = Options::of(options)?;
-            options.name = format!("{}[{index}]", of_pool.name);
-            let alone = (size == 1).then(|| (Arc::clone(&mailbox), Arc::clone(&tally)));
-            let own = || {
-                let tally = Tally::new(options.name.clone());
-                (Arc::new(Mailbox::in_room_of(&mailbox)), Arc::new(tally))
-            };
-            let seat = (size > 1).then(|| thread::Seat {
-                team: Arc::clone(&team),
-                index,
-            });
-            prepared.push(thread::prepare(
-                &options,
-                alone.unwrap_or_else(own),
-                seat,
-                args,
-                kwargs,
-            ));
-        }
-        let (members, servers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-        let transport = ToMembers {
-            team: Arc::clone(&team),
-            members: members.clone(),
-            signalled: Signalled::No,
+        let is_process = of_pool.class.is_subclass_of::<ProcessActor>()?;
+        let pool = NewPool {
+            py,
+            options,
+            whole: &of_pool,
+            size,
+            mailbox,
+            tally,
+            team,
         };
-        let pool = Arc::new(Host::new(&of_pool, mailbox, tally, Box::new(transport)));
-        start_all(py, &pool, &team, &members, servers)?;
+        let pool = if is_process {
+            pool.of_processes(args, kwargs)?
+        } else {
+            pool.of_threads(args, kwargs)?
+        };
         Ok(ExecutorCore::new(of_pool.class, pool).add_subclass(Self))
     }
 
@@ -243,34 +232,113 @@ fn member<'py>(reference: &Bound<'py, RefCore>, index: usize) -> PyResult<Bound<
     )
 }
 
-/// Gives the members their places and starts their threads. If one cannot be started, those that have
-/// been end again.
-fn start_all(
-    py: Python<'_>,
-    pool: &Arc<Host>,
-    team: &Arc<Team>,
-    members: &[Arc<Host>],
-    servers: Vec<impl Serve>,
-) -> PyResult<()> {
-    // It is new, so `set` cannot fail, and likewise below.
-    _ = pool.members.set(members.to_vec());
-    for (index, member) in members.iter().enumerate() {
-        _ = member.place.set(Place::new(team, index, pool));
-        // The pool's own reference: the pool ends its members.
-        member.references.add(Holder::Others);
+/// A pool that is about to start.
+struct NewPool<'a, 'py> {
+    py: Python<'py>,
+    options: &'a Bound<'py, PyAny>,
+    /// The options of the pool itself.
+    whole: &'a Options<'py>,
+    size: usize,
+    mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+    tally: Arc<Tally>,
+    team: Arc<Team>,
+}
+
+impl<'py> NewPool<'_, 'py> {
+    fn of_threads(
+        self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Arc<Host>> {
+        let mut prepared = Vec::with_capacity(self.size);
+        for index in 0..self.size {
+            let options = self.options_of(index)?;
+            let seat = (self.size > 1).then(|| thread::Seat {
+                team: Arc::clone(&self.team),
+                index,
+            });
+            let place = self.mailbox_of(&options);
+            prepared.push(thread::prepare(&options, place, seat, args, kwargs));
+        }
+        self.start(prepared, None)
     }
-    lifecycle::register(Arc::downgrade(pool) as _)?;
-    let mut started = Ok(());
-    for (member, server) in members.iter().zip(servers) {
-        if started.is_ok() {
-            started = member.start(py, server);
+
+    fn of_processes(
+        self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Arc<Host>> {
+        let mut construct = Construct::pack(self.whole, args, kwargs, self.size)?;
+        let crew = (self.size > 1).then(|| Arc::new(Crew::new(&self.team, self.size)));
+        let mut prepared = Vec::with_capacity(self.size);
+        for index in 0..self.size {
+            let options = self.options_of(index)?;
+            let crew = crew.clone();
+            let seat = crew.map(|crew| crew::Seat { crew, index });
+            let place = self.mailbox_of(&options);
+            prepared.push(construct.prepare(self.py, &options, place, seat)?);
+        }
+        if let Some(crew) = &crew {
+            crew.meet(prepared.iter().map(|(_, io)| io.mate()).collect());
+        }
+        self.start(prepared, crew)
+    }
+
+    fn options_of(&self, index: usize) -> PyResult<Options<'py>> {
+        let mut options = Options::of(self.options)?;
+        options.name = format!("{}[{index}]", self.whole.name);
+        Ok(options)
+    }
+
+    /// A member's mailbox and tally. A single member has those of the pool.
+    fn mailbox_of(&self, options: &Options<'_>) -> (Arc<Mailbox<Arc<ActorCell>>>, Arc<Tally>) {
+        if self.size == 1 {
+            return (Arc::clone(&self.mailbox), Arc::clone(&self.tally));
+        }
+        let mailbox = Mailbox::in_room_of(&self.mailbox);
+        (
+            Arc::new(mailbox),
+            Arc::new(Tally::new(options.name.clone())),
+        )
+    }
+
+    /// Gives the members their places and starts their threads. If one cannot be started, those that
+    /// have been end again.
+    fn start(
+        self,
+        prepared: Vec<(Arc<Host>, impl Serve)>,
+        crew: Option<Arc<Crew>>,
+    ) -> PyResult<Arc<Host>> {
+        let py = self.py;
+        let (members, servers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+        let transport = ToMembers {
+            name: self.whole.name.clone(),
+            team: Arc::clone(&self.team),
+            members: members.clone(),
+            crew,
+        };
+        let transport = Box::new(transport);
+        let pool = Arc::new(Host::new(self.whole, self.mailbox, self.tally, transport));
+        for (index, member) in members.iter().enumerate() {
+            // It is new, so `set` cannot fail, and likewise below.
+            _ = member.place.set(Place::new(&self.team, index, &pool));
+            // The pool's, which ends its members.
+            member.references.add(Holder::Others);
+        }
+        _ = pool.members.set(members);
+        lifecycle::register(Arc::downgrade(&pool) as _)?;
+        let mut started = Ok(());
+        for (member, server) in pool.members().iter().zip(servers) {
+            if started.is_ok() {
+                started = member.start(py, server);
+            }
+            if started.is_err() {
+                py.detach(|| member.leave_pool());
+            }
         }
         if started.is_err() {
-            py.detach(|| member.leave_pool());
+            pool.close(py);
         }
+        started.map(|()| pool)
     }
-    if started.is_err() {
-        pool.close(py);
-    }
-    started
 }

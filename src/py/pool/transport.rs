@@ -18,13 +18,16 @@ use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::message::fault::Force;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
+use crate::py::process::crew::Crew;
+use crate::py::process::transport::pack;
 
 /// The transport of a pool's host.
 pub(super) struct ToMembers {
+    pub(super) name: String,
     pub(super) team: Arc<Team>,
     pub(super) members: Vec<Arc<Host>>,
-    /// Whether its members can be ended from outside.
-    pub(super) signalled: Signalled,
+    /// If they are processes, and more than one.
+    pub(super) crew: Option<Arc<Crew>>,
 }
 
 impl ToMembers {
@@ -35,7 +38,11 @@ impl ToMembers {
 
 impl Transport for ToMembers {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
-        self.any().pack(asked, wants)
+        match &self.crew {
+            // It is not known yet which child will get it.
+            Some(_) => pack(&self.name, None, asked, wants),
+            None => self.any().pack(asked, wants),
+        }
     }
 
     fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
@@ -51,10 +58,13 @@ impl Transport for ToMembers {
     }
 
     fn rouse(&self, py: Python<'_>) {
-        if self.members.len() == 1 {
-            self.any().rouse(py);
-        } else {
-            self.team.roster.call_any();
+        match &self.crew {
+            _ if self.members.len() == 1 => self.any().rouse(py),
+            None => self.team.roster.call_any(),
+            Some(crew) if self.team.mailbox.is_closed() => py.detach(|| crew.serve_all()),
+            // Without a place there is nothing to do, so there is no reason to give the GIL away.
+            Some(crew) if crew.has_place() => py.detach(|| crew.dispatch()),
+            Some(_) => {}
         }
     }
 
@@ -101,7 +111,11 @@ impl Transport for ToMembers {
 
     fn signal(&self, _force: Force) -> sys::Result<Signalled> {
         // The members have been ended. What threads have not begun fails at once.
-        Ok(self.signalled)
+        match &self.crew {
+            Some(_) => Ok(Signalled::Yes),
+            None if self.members.len() == 1 => Ok(Signalled::Yes),
+            None => Ok(Signalled::No),
+        }
     }
 
     fn pid(&self) -> Option<u32> {

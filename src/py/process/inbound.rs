@@ -93,6 +93,15 @@ impl Event {
         }
     }
 
+    /// How many messages the child has handled.
+    pub(super) fn ended(&self) -> usize {
+        match self {
+            Self::Ended(..) => 1,
+            Self::Done(cells) => cells.len(),
+            Self::Skipped(_) | Self::Begun(_) | Self::Item(_) | Self::Request(_) => 0,
+        }
+    }
+
     /// The messages that it ends.
     pub(super) fn into_cells(self) -> Vec<Arc<ActorCell>> {
         match self {

@@ -20,8 +20,10 @@ pub(in crate::py) use super::endpoints::{Endpoints, Process};
 
 use super::inbound::Inbound;
 
+use super::crew::IN_FLIGHT_BY_POSTING;
+use super::crew::Seat;
 use super::logs::Logs;
-use super::outbound::{Connection, InFlight, Outbound, Sending};
+use super::outbound::{Connection, InFlight, Outbound, Sending, Source, Waiting};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
@@ -37,11 +39,6 @@ use crate::py::interpreter::lifecycle;
 use crate::py::message::message::Message;
 use crate::py::message::tally::Tally;
 use crate::py::message::ticket::Carrier;
-
-/// With this many messages in flight a posting thread leaves the writing to the I/O thread, which
-/// fills the window with few writes as answers come in. A child with that much to do is not kept
-/// waiting.
-const IN_FLIGHT_BY_POSTING: usize = 16;
 
 /// Which thread sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,6 +84,8 @@ pub(in crate::py) struct Link {
     /// Decides whether a thread that reads in the place of the I/O thread polls first.
     pub(super) patience: Patience,
     pub(super) logs: Logs,
+    /// Among the other links of a pool of several.
+    pub(in crate::py) seat: Option<Seat>,
     /// `None` once the child is gone.
     pub(super) tracebacks: Mutex<Option<Tracebacks>>,
     pub(super) has_tracebacks: bool,
@@ -103,6 +102,7 @@ impl Link {
         bell: Arc<Bell>,
         keeps: bool,
         max_concurrency: usize,
+        seat: Option<Seat>,
         endpoints: Endpoints,
     ) -> Self {
         let inbound = Inbound::new(endpoints.reader);
@@ -111,6 +111,7 @@ impl Link {
         let outbound = Outbound::new(connection, bell, max_concurrency);
         Self {
             logs: Logs::new(name.clone()),
+            seat,
             has_tracebacks: endpoints.tracebacks.is_some(),
             tracebacks: Mutex::new(endpoints.tracebacks),
             generation: lifecycle::generation(),
@@ -164,10 +165,12 @@ impl Link {
         };
         _connection = outbound.connection.take();
         outbound.sending = Sending::Open;
+        outbound.is_constructed = false;
+        self.hand_on(outbound);
         let (mut begun, mut back) = (Vec::new(), VecDeque::new());
-        for InFlight { cell, .. } in outbound.in_flight.take_all() {
+        for InFlight { cell, whose, .. } in outbound.take_sent() {
             match cell.exchange(Message::into_unsent) {
-                Some(true) => back.push_back(cell),
+                Some(true) => back.push_back(Waiting { cell, whose }),
                 Some(false) if cell.phase() == cell::Phase::Running => begun.push(cell),
                 Some(false) => outbound.revoked.push(cell),
                 // It was cancelled.
@@ -176,8 +179,66 @@ impl Link {
         }
         back.append(&mut outbound.returned);
         outbound.returned = back;
-        self.messages_in_flight.store(0, Ordering::SeqCst);
+        self.count_in_flight(outbound);
         begun
+    }
+
+    /// Stores how many messages are in flight, where other threads and members look.
+    pub(super) fn count_in_flight(&self, outbound: &Outbound) {
+        self.messages_in_flight
+            .store(outbound.in_flight.len(), Ordering::SeqCst);
+        if let Some(seat) = &self.seat {
+            outbound.publish(seat);
+        }
+    }
+
+    /// Puts what a dead child had not begun, and any member may handle, back into the mailbox of the
+    /// pool. The caller must then call `dispatch` of the pool, without the lock.
+    fn hand_on(&self, outbound: &mut Outbound) {
+        if let Some(Seat { crew, .. }) = &self.seat {
+            crew.team.mailbox.put_first(outbound.take_unbegun());
+        }
+    }
+
+    /// For a child that is dead and has no successor: hands on what others may handle.
+    pub(super) fn hand_on_all(&self) {
+        let mut outbound = self.outbound();
+        if self.seat.is_some()
+            && let Some(outbound) = outbound.as_mut()
+        {
+            outbound.connection = None;
+            self.hand_on(outbound);
+            self.count_in_flight(outbound);
+        }
+    }
+
+    /// Whether its child has no message to handle.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outbound()
+            .as_ref()
+            .is_some_and(|outbound| outbound.load() == 0)
+    }
+
+    /// Where its messages come from.
+    fn source(&self) -> Source<'_> {
+        Source {
+            mailbox: &self.mailbox,
+            seat: self.seat.as_ref(),
+        }
+    }
+
+    /// The constructor has returned in the child.
+    pub(super) fn constructed(&self) {
+        let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
+        let mut outbound = self.outbound();
+        let Some(outbound) = outbound.as_mut() else {
+            return;
+        };
+        outbound.is_constructed = true;
+        if let Some(connection) = &outbound.connection {
+            connection.region.set_notify_begun(has_waiters);
+        }
+        self.count_in_flight(outbound);
     }
 
     /// Connects the link to a new child.
@@ -194,7 +255,8 @@ impl Link {
         let mut outbound = self.outbound();
         if let Some(outbound) = outbound.as_mut() {
             let has_waiters = self.mailbox.room().is_some_and(|room| room.has_waiters());
-            region.set_notify_begun(has_waiters);
+            // A pool waits for the notice that the constructor has returned.
+            region.set_notify_begun(has_waiters || self.seat.is_some());
             let mut connection = Connection::new(endpoints.writer, &region, &arena);
             connection.relayed.own = self.own.get().map(|(number, _)| *number);
             connection.relayed.hold(endpoints.actors);
@@ -222,9 +284,11 @@ impl Link {
     pub(in crate::py) fn is_drained(&self) -> bool {
         let outbound = self.outbound();
         let mut returned = outbound.iter().flat_map(|outbound| &outbound.returned);
+        let shared = self.seat.as_ref().map(|seat| &seat.crew.team.mailbox);
         self.mailbox.is_closed()
             && self.mailbox.is_empty()
-            && returned.all(|cell| cell.phase().is_done())
+            && shared.is_none_or(|shared| shared.is_closed() && shared.is_empty())
+            && returned.all(|waiting| waiting.cell.phase().is_done())
     }
 
     pub(super) fn carrier(self: &Arc<Self>) -> Arc<dyn Carrier> {
@@ -346,11 +410,10 @@ impl Link {
     pub(super) fn pump(self: &Arc<Self>, limit: usize, by: SentBy) -> Option<Arc<ActorCell>> {
         let mut guard = self.outbound();
         let outbound = guard.as_mut()?;
-        let pumped = outbound.pump(&self.mailbox, &self.carrier(), self.keeps, limit);
+        let pumped = outbound.pump(&self.source(), &self.carrier(), self.keeps, limit);
         let connection = outbound.connection.as_mut();
         let surplus = connection.map(|connection| connection.relayed.take_surplus());
-        self.messages_in_flight
-            .store(outbound.in_flight.len(), Ordering::SeqCst);
+        self.count_in_flight(outbound);
         drop(guard);
         drop(surplus);
         let is_blocked = pumped.flushed == Flush::Blocked && by == SentBy::Poster;

@@ -1,5 +1,6 @@
 //! The process actor, in the parent: the link to a child, and the thread that serves it.
 
+pub(super) mod crew;
 mod duplicates;
 mod endpoints;
 pub(super) mod executor;
@@ -14,4 +15,4 @@ mod reading;
 mod relay;
 mod restart;
 pub(super) mod start;
-mod transport;
+pub(super) mod transport;

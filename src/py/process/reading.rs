@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
+use super::crew::Seat;
 use super::inbound::{Event, Events, Inbound, Left, Over};
 use super::link::Link;
 use super::outbound::Outbound;
@@ -135,6 +136,7 @@ impl Link {
     ) -> Result<Fill, Over> {
         let fill = reader.fill()?;
         let before = events.len();
+        let mut is_new = false;
         while let Some(frame) = reader.next_frame()? {
             match frame.kind {
                 Kind::Log => self.logs.take(frame.body),
@@ -142,14 +144,45 @@ impl Link {
                     let serve = relay::request(self, frame)?;
                     events.push_back(Event::Request(Some(serve)));
                 }
+                Kind::Begun if frame.sequence == 0 => {
+                    is_new = true;
+                    self.constructed();
+                }
                 _ => self.receive(frame, events)?,
             }
         }
-        if events.len() > before {
+        if let Some(seat) = &self.seat {
+            let ended = events.range(before..).map(Event::ended).sum();
+            self.go_on_in_pool(seat, ended, is_new || events.len() > before);
+            if is_new && seat.crew.team.be_born(seat.index) {
+                seat.crew.serve_all();
+            }
+        } else if events.len() > before {
             // The window has room again. The child gets its next messages before callbacks run.
             self.refill();
         }
         Ok(fill)
+    }
+
+    /// Like `refill` after a read, for a member of a pool: so many messages have ended.
+    fn go_on_in_pool(self: &Arc<Self>, seat: &Seat, ended: usize, has_room: bool) {
+        let Seat { crew, index } = seat;
+        if !has_room {
+            return;
+        }
+        if ended > 0
+            && let Some(outbound) = self.outbound().as_mut()
+        {
+            outbound.note_ended(ended, seat);
+        }
+        self.refill();
+        if self.is_idle() {
+            crew.take_back_for(*index);
+        }
+        if crew.team.mailbox.is_closed() {
+            // Some may have waited for what this one might have left.
+            crew.serve_all();
+        }
     }
 
     /// Waits for answers, and ends the message with the latch `done` if its answer has come.
@@ -296,7 +329,7 @@ impl Link {
             }
             News::Begun => events.push_back(self.receive_begun(outbound, sequence)?),
             News::Skipped => {
-                let cell = outbound.in_flight.leave(sequence)?.cell;
+                let cell = outbound.leave(sequence)?.cell;
                 if !cell.phase().is_done() {
                     outbound.revoked.push(Arc::clone(&cell));
                 }
@@ -304,8 +337,7 @@ impl Link {
             }
             News::Done(sequences) => self.pass_told(outbound, sequences, events)?,
         }
-        self.messages_in_flight
-            .store(outbound.in_flight.len(), Ordering::SeqCst);
+        self.count_in_flight(outbound);
         Ok(())
     }
 
@@ -315,7 +347,7 @@ impl Link {
         sequence: u64,
         outcome: Outcome,
     ) -> Result<Event, Broken> {
-        let cell = outbound.in_flight.leave(sequence)?.cell;
+        let cell = outbound.leave(sequence)?.cell;
         // Before the claim word is used for another message: after that the ticket could not tell
         // that this one has begun.
         let ticket = match cell.begin() {

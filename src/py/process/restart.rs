@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::crew::Seat;
 use super::inbound::{Event, Over};
 use super::outbound::Outbound;
 use crate::engine::cell;
@@ -45,6 +46,7 @@ impl IoThread {
             Over::Panicked => Fault::Panicked,
         };
         let begun = self.link.disconnect();
+        self.dispatch_pool();
         let begun = begun.into_iter().map(|cell| (cell, Started::Yes));
         self.host.fail_each(&fault, begun);
         self.start_again(fault)
@@ -95,6 +97,10 @@ impl IoThread {
             Over::InitFailed(body) => {
                 // Before it is reaped: a caller need not wait until the child has ended.
                 let outbound = self.fail(Fault::InitSent(Arc::new(body)));
+                if self.is_first {
+                    self.host.break_pool();
+                    self.dispatch_pool();
+                }
                 self.reap(IfItLives::Kill);
                 drop(outbound);
             }
@@ -141,10 +147,24 @@ impl IoThread {
     /// Ends the actor and fails every message that it has not answered. A child that still lives
     /// ends when the caller drops what is returned, which closes its request pipe.
     fn fail(&self, fault: Fault) -> Option<Outbound> {
+        if self.host.force.get().is_none() {
+            self.link.hand_on_all();
+        }
         let mut outbound = self.link.close_outbound()?;
         let taken = outbound.take_all().into_iter().map(with_start).collect();
         self.host.fail(fault, taken);
+        self.dispatch_pool();
         Some(outbound)
+    }
+
+    /// Sends on what the pool's other members may handle.
+    fn dispatch_pool(&self) {
+        if let Some(Seat { crew, .. }) = &self.link.seat {
+            crew.dispatch();
+            if crew.team.mailbox.is_closed() {
+                crew.serve_all();
+            }
+        }
     }
 
     fn pid(&self) -> u32 {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use super::duplicates::Duplicates;
 use super::endpoints::{Endpoints, Process};
 use crate::engine::arena::Arena;
 use crate::engine::ending::{Child, ExitCodes, ExitSource};
@@ -66,6 +65,8 @@ pub(in crate::py) struct Recipe {
     pub(in crate::py) start_method: Option<String>,
     /// How many bytes of shared memory each side of a link may use.
     pub(in crate::py) shared_memory: u64,
+    /// Whether the child must say when the constructor has returned.
+    pub(in crate::py) notifies: bool,
 }
 
 /// The memory that this process shares with a child, which may not have started yet.
@@ -98,8 +99,6 @@ pub(super) struct Restarts {
     pub(super) recipe: Recipe,
     /// The call that makes the actor, packed for no particular child. Only this copy is kept.
     pub(super) construct: Packed,
-    /// What `construct` refers to. It is only dropped.
-    pub(super) _duplicates: Duplicates,
     pub(super) budget: Budget,
 }
 
@@ -127,6 +126,7 @@ pub(in crate::py) fn start_child(
         file,
         arena,
     } = memory;
+    region.set_notify_begun(recipe.notifies);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
     sys::set_nonblocking(&request_write).map_err(io)?;

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 
+use super::crew::{Mate, Seat};
 use super::link::{Link, SentBy};
+use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::traceback::Traceback;
@@ -26,19 +28,55 @@ use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Progress;
 use crate::py::message::ticket::Carrier;
 
+/// Packs a message for the actor `name`, and for the child that `arena` is shared with. Without an
+/// arena it is for no particular child.
+pub(in crate::py) fn pack(
+    name: &str,
+    arena: Option<&Arc<Arena>>,
+    asked: Asked<'_, '_>,
+    wants: Wants,
+) -> PyResult<Message> {
+    let (kind, object) = asked.to_object(&wants)?;
+    let what = What::Message(name);
+    let packed = body::pack(
+        arena,
+        kind,
+        object,
+        &what,
+        Source::Borrowed,
+        Receiver::Child,
+    )?;
+    Ok(Message::Frame(packed, wants))
+}
+
+impl Mate for Link {
+    fn serve(self: Arc<Self>, limit: usize) {
+        if self.messages_in_flight() > 0 {
+            // Messages no longer go one by one.
+            self.resume_reading();
+        }
+        _ = self.pump(limit, SentBy::Poster);
+    }
+
+    fn give_back(&self) -> bool {
+        let Some(Seat { crew, .. }) = &self.seat else {
+            return false;
+        };
+        let mut outbound = self.outbound();
+        let Some(outbound) = outbound.as_mut() else {
+            return false;
+        };
+        let taken = outbound.take_half();
+        let is_some = !taken.is_empty();
+        crew.team.mailbox.put_first(taken);
+        self.count_in_flight(outbound);
+        is_some
+    }
+}
+
 impl Transport for Arc<Link> {
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
-        let (kind, object) = asked.to_object(&wants)?;
-        let what = What::Message(&self.name);
-        let packed = body::pack(
-            Some(&self.arena()),
-            kind,
-            object,
-            &what,
-            Source::Borrowed,
-            Receiver::Child,
-        )?;
-        Ok(Message::Frame(packed, wants))
+        pack(&self.name, Some(&self.arena()), asked, wants)
     }
 
     fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
@@ -61,6 +99,9 @@ impl Transport for Arc<Link> {
     }
 
     fn rouse(&self, py: Python<'_>) {
+        if self.seat.is_some() {
+            return py.detach(|| Mate::serve(Arc::clone(self), usize::MAX));
+        }
         let in_flight = self.messages_in_flight();
         if in_flight > 0 {
             // Messages no longer go one by one.
@@ -88,7 +129,7 @@ impl Transport for Arc<Link> {
         };
         let in_flight = outbound.in_flight.iter().map(|(_, sent)| &sent.cell);
         in_flight
-            .chain(&outbound.returned)
+            .chain(outbound.returned.iter().map(|waiting| &waiting.cell))
             .map(Arc::clone)
             .collect()
     }

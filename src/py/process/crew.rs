@@ -1,0 +1,100 @@
+//! The links of a pool's members to each other: which member gets a message that any may handle.
+//!
+//! `engine::loads` says why no such message waits while a member is idle.
+
+use std::sync::{Arc, Weak};
+
+use once_cell::sync::OnceCell;
+
+use crate::engine::loads::Loads;
+use crate::py::host::team::Team;
+
+/// With this many messages in flight a posting thread leaves the writing to the I/O thread, which
+/// fills the window with few writes as answers come in. A child with that much to do is not kept
+/// waiting.
+pub(super) const IN_FLIGHT_BY_POSTING: usize = 16;
+
+/// A member, as the others see it. All of it is called detached.
+pub(in crate::py) trait Mate: Send + Sync {
+    /// Sends what is in the mailboxes, while fewer than `limit` messages are in flight.
+    fn serve(self: Arc<Self>, limit: usize);
+
+    /// Puts some of the messages that its child has and has not begun back into the pool's mailbox.
+    /// Returns whether there were any.
+    fn give_back(&self) -> bool;
+}
+
+/// What the links of a pool share.
+pub(in crate::py) struct Crew {
+    pub(in crate::py) team: Arc<Team>,
+    pub(in crate::py) loads: Loads,
+    mates: OnceCell<Vec<Weak<dyn Mate>>>,
+}
+
+/// A link's seat among those of its pool.
+#[derive(Clone)]
+pub(in crate::py) struct Seat {
+    pub(in crate::py) crew: Arc<Crew>,
+    pub(in crate::py) index: usize,
+}
+
+impl Crew {
+    pub(in crate::py) fn new(team: &Arc<Team>, members: usize) -> Self {
+        Self {
+            team: Arc::clone(team),
+            loads: Loads::new(members),
+            mates: OnceCell::new(),
+        }
+    }
+
+    /// Called once, before the I/O threads start.
+    pub(in crate::py) fn meet(&self, mates: Vec<Weak<dyn Mate>>) {
+        _ = self.mates.set(mates);
+    }
+
+    fn mate(&self, member: usize) -> Option<Arc<dyn Mate>> {
+        self.mates.get()?.get(member)?.upgrade()
+    }
+
+    /// Whether a message that was just put into the pool's mailbox can be sent to a member at once.
+    /// Otherwise each has so much to do that one will look into the mailbox.
+    pub(in crate::py) fn has_place(&self) -> bool {
+        self.loads.choose(IN_FLIGHT_BY_POSTING, &[]).is_some()
+    }
+
+    /// Sends messages of the pool's mailbox to members that are idle, or that may have one ahead.
+    /// Called after each message that was put there.
+    pub(in crate::py) fn dispatch(&self) {
+        let mut refused = Vec::new();
+        while !self.team.mailbox.is_empty()
+            && let Some((member, limit)) = self.loads.choose(IN_FLIGHT_BY_POSTING, &refused)
+        {
+            let before = self.loads.limit_and_load(member);
+            if let Some(mate) = self.mate(member) {
+                mate.serve(limit);
+            }
+            if self.loads.limit_and_load(member) == before {
+                refused.push(member);
+            }
+        }
+    }
+
+    /// Has every member look into its mailboxes: they are open now, or closed.
+    pub(in crate::py) fn serve_all(&self) {
+        for mate in self.mates.get().into_iter().flatten() {
+            if let Some(mate) = mate.upgrade() {
+                mate.serve(usize::MAX);
+            }
+        }
+    }
+
+    /// For a member that is idle: takes back what another one has and has not begun.
+    pub(super) fn take_back_for(&self, member: usize) {
+        for other in self.loads.others_behind(member) {
+            if self.mate(other).is_some_and(|mate| mate.give_back()) {
+                self.dispatch();
+                return;
+            }
+        }
+    }
+}
