@@ -12,7 +12,7 @@ import pytest
 import actors
 import programs
 import tasks
-from futures_actors import ActorDied
+from futures_actors import ActorDied, ProcessActor
 from gates import PATIENCE
 
 
@@ -205,3 +205,20 @@ def test_a_taker_that_is_stopped_and_goes_on_loses_nothing(process, program):
         time.sleep(0.005)
     assert running.line() == "all"
     assert running.wait() == 0
+
+
+class YieldsFrom(ProcessActor):
+    def handle(self, message):
+        try:
+            yield from range(message)
+        except KeyboardInterrupt:
+            yield "interrupted"
+
+
+def test_ctrl_c_in_the_process_reaches_a_generator_wherever_it_is():
+    with YieldsFrom.executor() as executor:
+        for _ in range(20):
+            stream = executor.stream(1000, ahead=2)
+            assert next(stream) == 0
+            os.kill(executor.stats().pid, signal.SIGINT)
+            assert list(stream)[-1] == "interrupted"

@@ -62,7 +62,9 @@ pub(in crate::py) fn run<'py>(
     let mut attached = Attached::begin();
     let none = py.None().into_bound(py);
     loop {
-        let next = match sink.wait_for_room(py) {
+        let room = sink.wait_for_room(py);
+        // `yield from` looks for no signal when it goes on, so Ctrl-C could pass unseen.
+        let next = match room.and_then(|room| py.check_signals().map(|()| room)) {
             Ok(true) => generator.send(&none),
             Ok(false) => return close(actor, generator),
             Err(error) => throw(generator, error),
