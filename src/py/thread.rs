@@ -467,7 +467,8 @@ impl Source {
         }
         if let Self::Member(seat, _) = self {
             let Seat { team, index } = seat.clone();
-            return team.roster.take(index, || self.try_take(host));
+            let shares = || !team.mailbox.is_empty();
+            return team.roster.take(index, || self.try_take(host), shares);
         }
         lifecycle::comes_to_rest();
         let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);

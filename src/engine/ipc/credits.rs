@@ -3,15 +3,15 @@
 //! Each slot of the window has three words: how many items may wait, and how many items, and bytes in
 //! the pipe, have been taken. The parent stores them, and the child reads them before it makes an
 //! item. A child without credit says that it sleeps, looks once more, and then reads its request pipe.
-//! The parent first stores what was taken, and then looks whether the child sleeps: one of the two
-//! sees the other, so no wake-up is lost.
+//! The parent first stores what was taken, and then looks whether the child sleeps. A fence stands
+//! between the two steps on each side, so one of them sees the other, and no wake-up is lost.
 
 use std::ops::Deref;
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::claims::{CLAIMS, slot_of};
 
@@ -68,6 +68,7 @@ impl<W: Deref<Target = [AtomicU64]>> Credits<W> {
 
     /// Whether `wake` would return true.
     pub fn sleeps(&self) -> bool {
+        fence(Ordering::SeqCst);
         self.sleep_word().load(Ordering::SeqCst) != 0
     }
 
@@ -90,6 +91,7 @@ impl<W: Deref<Target = [AtomicU64]>> Credits<W> {
     /// The child calls it before it looks for the last time and then sleeps.
     pub fn sleep(&self) {
         self.sleep_word().store(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     /// The child calls it when it has woken.

@@ -115,14 +115,7 @@ impl<'py> ChildLoop<'py> {
                     self.send(py, begun, haste(next.as_ref()))?;
                 }
                 self.region.since().store(attached.now(), Ordering::Relaxed);
-                let claimed = Claimed::new(&self.region, sequence);
-                current::begin(Running::InChild(claimed));
-                let answer = if frame.kind.is_stream() {
-                    Some(callee.stream(py, frame, &self.way.inbox, self.answers)?)
-                } else {
-                    callee.answer(py, frame)?
-                };
-                drop(current::end());
+                let answer = self.handle(py, &callee, frame)?;
                 self.region.since().store(0, Ordering::Relaxed);
                 answer
             } else {
@@ -155,6 +148,25 @@ impl<'py> ChildLoop<'py> {
             callee.stop(py);
         }
         Ok(())
+    }
+
+    /// Lets the object handle a message that it has claimed. `None` if it was sent by `tell`.
+    fn handle(
+        &self,
+        py: Python<'py>,
+        callee: &Callee<'py>,
+        frame: Frame,
+    ) -> PyResult<Option<Vec<u8>>> {
+        let claimed = Claimed::new(&self.region, frame.sequence);
+        current::begin(Running::InChild(claimed));
+        let answer = if frame.kind.is_stream() {
+            let stream = callee.stream(py, frame, &self.way.inbox, self.answers);
+            stream.map(Some)
+        } else {
+            callee.answer(py, frame)
+        };
+        drop(current::end());
+        answer
     }
 
     /// Prepares this process for the actor of the start frame, and returns the actor's name.

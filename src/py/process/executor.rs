@@ -113,11 +113,11 @@ impl Construct {
         (mailbox, tally): (Arc<Mailbox<Arc<ActorCell>>>, Arc<Tally>),
         seat: Option<Seat>,
     ) -> PyResult<(Arc<Host>, Prepared)> {
-        let name = options.name.clone();
+        let name = &options.name;
         // Pickled separately, so that the child can set `sys.argv` first: unpickling the class may
         // run code that reads it.
         let surroundings = imports::surroundings(py)?.call0()?;
-        let start = (&name, surroundings).into_pyobject(py)?;
+        let start = (name, surroundings).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
         let recipe = Recipe {
@@ -131,7 +131,7 @@ impl Construct {
             (memory, self.packed.split())
         } else {
             let memory = SharedMemory::create(options.shared_memory)?;
-            let what = What::Arguments(&name);
+            let what = What::Arguments(name);
             let first = py.detach(|| self.packed.for_child(&memory.arena, &what))?;
             (memory, first)
         };
@@ -144,13 +144,10 @@ impl Construct {
         let ended = ends.process.watch.clone();
         let answers = Arc::clone(ends.reader.handle());
         let link = Arc::new(Link::new(
-            name,
+            options,
             Arc::clone(&mailbox),
             Arc::clone(&tally),
             Arc::clone(&bell),
-            // A message that is taken back was kept for that.
-            restarts.is_some() || seat.is_some(),
-            options.max_concurrency,
             seat,
             ends,
         ));

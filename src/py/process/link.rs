@@ -39,6 +39,7 @@ use crate::py::interpreter::lifecycle;
 use crate::py::message::message::Message;
 use crate::py::message::tally::Tally;
 use crate::py::message::ticket::Carrier;
+use crate::py::options::Options;
 
 /// Which thread sends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,15 +97,17 @@ pub(in crate::py) struct Link {
 
 impl Link {
     pub(in crate::py) fn new(
-        name: String,
+        options: &Options<'_>,
         mailbox: Arc<Mailbox<Arc<ActorCell>>>,
         tally: Arc<Tally>,
         bell: Arc<Bell>,
-        keeps: bool,
-        max_concurrency: usize,
         seat: Option<Seat>,
         endpoints: Endpoints,
     ) -> Self {
+        let name = options.name.clone();
+        // Those that may be sent again, after a death or because a pool takes them back.
+        let keeps = options.max_restarts > 0 || seat.is_some();
+        let max_concurrency = options.max_concurrency;
         let inbound = Inbound::new(endpoints.reader);
         let mut connection = Connection::new(endpoints.writer, &endpoints.region, &endpoints.arena);
         connection.relayed.hold(endpoints.actors);
