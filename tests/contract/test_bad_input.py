@@ -111,12 +111,6 @@ def test_message_nested_too_deeply_fails_its_own_future(process):
         assert executor.post("alive").result(PATIENCE) == "alive"
 
 
-def test_an_executor_is_no_message_for_a_process(process):
-    with process.start(actors.Echo) as executor:
-        assert isinstance(executor.post(executor).exception(PATIENCE), PICKLE_ERRORS)
-        assert executor.post("alive").result(PATIENCE) == "alive"
-
-
 def test_a_future_is_no_message_for_a_process(process):
     with process.start(actors.Echo) as executor:
         future = executor.post("alive")

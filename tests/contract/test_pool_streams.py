@@ -35,11 +35,12 @@ def test_a_stream_occupies_its_member_only(gate):
 
 def test_the_end_of_a_pool_closes_the_streams_of_the_thread_that_waits():
     with actors.ThreadDo.pool(2).executor() as pool:
-        streams = [
-            pool.stream((tasks.call, itertools.count)),
+        streams = [pool.stream((tasks.call, itertools.count))]
+        # It must begin before those for one member, which could occupy both.
+        assert next(streams[0]) == 0
+        streams += [
             pool.members[0].stream((tasks.call, itertools.count)),
             pool.keyed("key").stream((tasks.call, itertools.count)),
         ]
-        assert next(streams[0]) == 0
     assert all(stream.future.done() for stream in streams)
     assert streams[0].future.cancelled()

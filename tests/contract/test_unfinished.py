@@ -37,9 +37,9 @@ def expression(*_):
 FUNCTIONS = {
     "generator": (generate, "a generator.*return a list"),
     "generator expression": (expression, "a generator.*return a list"),
-    "coroutine": (work, "a coroutine.*asyncio.run"),
-    "async generator": (generate_async, "an async generator.*asyncio.run"),
-    "lambda": (lambda *_: work(), "a coroutine.*asyncio.run"),
+    "coroutine": (work, "a coroutine.*async def handle"),
+    "async generator": (generate_async, "an async generator.*async def"),
+    "lambda": (lambda *_: work(), "a coroutine.*async def handle"),
     "partial": (functools.partial(generate), "a generator.*return a list"),
 }
 
@@ -48,11 +48,16 @@ class Methods:
     """When a method here returns, the body of its result has not run."""
 
     generator = generate
-    coroutine = work
-    async_generator = generate_async
 
     def look(self):
         return what_ran()
+
+    # Not `async def`, which would make it an async actor.
+    def coroutine(self):
+        return work()
+
+    def async_generator(self):
+        return generate_async()
 
 
 class Generates(Methods):
@@ -62,20 +67,19 @@ class Generates(Methods):
 
 
 class Coroutine(Methods):
-    async def handle(self, message):
-        ran.append("handle")
+    def handle(self, message):
+        return work(message)
 
 
 class AsyncGenerates(Methods):
-    async def handle(self, message):
-        ran.append("handle")
-        yield message
+    def handle(self, message):
+        return generate_async(message)
 
 
 HANDLERS = {
     Generates: "a generator.*return a list",
-    Coroutine: "a coroutine.*asyncio.run",
-    AsyncGenerates: "an async generator.*asyncio.run",
+    Coroutine: "a coroutine.*async def handle",
+    AsyncGenerates: "an async generator.*async def",
 }
 
 

@@ -91,7 +91,7 @@ def warnings_of(ended):
 
 
 def test_where_files_must_be_small_messages_cross_by_the_pipe_with_one_warning(script):
-    refuse = "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))"
+    refuse = "resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))"
     ended = script(REFUSED.format(refuse=refuse)).check()
     (warning,) = warnings_of(ended)
     assert "through its pipe" in warning

@@ -20,8 +20,12 @@ class Gate:
 
     def wait(self):
         """Knock, and return when the test has opened: what an actor calls."""
-        self._door("knock").write(1)
+        self.knock()
         self._door("open").read(PATIENCE)
+
+    def knock(self):
+        """Let `reached` return."""
+        self._door("knock").write(1)
 
     def reached(self, timeout=PATIENCE):
         """Return when an actor has knocked: what a test calls."""

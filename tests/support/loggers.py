@@ -113,7 +113,7 @@ def pause_in_c(actor, gate):
 
     descriptor = os.open(f"{gate.path}.open", os.O_RDWR)
     try:
-        gate._write("knock", 1)
+        gate.knock()
         return ctypes.PyDLL(None).read(descriptor, ctypes.create_string_buffer(1), 1)
     finally:
         os.close(descriptor)
