@@ -40,8 +40,8 @@ def test_cancel_is_exact_over_100_000_messages(kind):
     assert handled == [number for number in range(count) if not said[number]]
     assert [future.cancelled() for future in posted] == said
     # A race that one side always wins would show nothing. How often each side wins depends on the
-    # scheduler: 7 to 42 % were cancelled. On Ray a message waits so long that all of them may be, and
-    # an event loop begins many at once.
+    # scheduler: 7 to 42 % were cancelled. On Ray a message waits so long that all may be. An event
+    # loop begins many messages at once.
     if not kind.is_async:
         assert sum(said) > 0
         assert sum(said) < sum(tried) or kind.base == "Ray"
