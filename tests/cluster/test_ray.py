@@ -525,8 +525,8 @@ def test_what_was_told_is_counted_and_handled_in_order():
         assert (stats.told, stats.handled, stats.depth) == (10, 11, 0)
 
 
-def test_a_reference_cannot_go_into_a_ray_actor_and_the_error_says_so(kind):
-    with RayEcho.executor() as executor, kind.start(actors.Echo) as other:
+def test_a_reference_cannot_go_into_a_ray_actor_and_the_error_says_so(thread):
+    with RayEcho.executor() as executor, thread.start(actors.Echo) as other:
         for reference in (other, other.ref(), [other]):
             error = executor.post(reference).exception(PATIENCE)
             assert type(error) is TypeError
