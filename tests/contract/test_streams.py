@@ -758,8 +758,8 @@ if __name__ == "__main__":
     with Streams.executor() as executor:
         gate = gates.Gate({gate.path!r})
         stream = executor.stream(gate)
-        print(next(stream), flush=True)
         try:
+            print(next(stream), flush=True)
             next(stream)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
