@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::engine::sys;
+use crate::engine::sys::{self, HandleNumber};
 use crate::py::answer;
 use crate::py::answer::Called;
 use crate::py::future::ActorCell;
@@ -75,7 +75,7 @@ pub(in crate::py) trait Source: Send + Sync {
     }
 
     /// What the loop must wait for until it can be read.
-    fn descriptor(&self) -> Option<i32> {
+    fn descriptor(&self) -> Option<HandleNumber> {
         None
     }
 
@@ -181,7 +181,7 @@ impl LoopCore {
     }
 
     /// Return the descriptor that can be read when something has come; None for a thread.
-    fn descriptor(&self) -> Option<i32> {
+    fn descriptor(&self) -> Option<HandleNumber> {
         self.source.descriptor()
     }
 

@@ -16,7 +16,7 @@ use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done, renumber};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
-use crate::engine::sys;
+use crate::engine::sys::{self, HandleNumber};
 use crate::py::asynchronous;
 use crate::py::asynchronous::{Source, Taken, Ticket};
 use crate::py::codec::actors::Receiver;
@@ -258,7 +258,7 @@ impl Source for Messages {
         self.region.credits().sleep();
     }
 
-    fn descriptor(&self) -> Option<i32> {
+    fn descriptor(&self) -> Option<HandleNumber> {
         Some(self.way.inbox.descriptor())
     }
 
