@@ -1,6 +1,6 @@
 //! Wakes the event loop of an actor from other threads.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -21,6 +21,10 @@ struct Calls {
 pub(in crate::py) struct Waker {
     /// The loop has found nothing, and must be woken.
     is_awaited: AtomicBool,
+    /// How many calls of `wake` have begun and not ended. One of them may have taken `is_awaited`, and
+    /// be interrupted by the handler of a signal before it has woken the loop. That handler may wait
+    /// for the actor, so it must wake the loop itself.
+    waking: AtomicUsize,
     is_terminated: AtomicBool,
     /// While the loop runs: they refer to it, and it to the host that has this.
     calls: Mutex<Option<Calls>>,
@@ -59,13 +63,14 @@ impl Waker {
     }
 
     pub(in crate::py) fn wake(&self, py: Python<'_>) {
-        if !self.is_awaited.swap(false, Ordering::SeqCst) {
-            return;
+        let others = self.waking.fetch_add(1, Ordering::SeqCst);
+        if self.is_awaited.swap(false, Ordering::SeqCst) || others > 0 {
+            let calls = self.calls();
+            let wake = calls.as_ref().map(|calls| calls.wake.clone_ref(py));
+            drop(calls);
+            call(py, wake, ());
         }
-        let calls = self.calls();
-        let wake = calls.as_ref().map(|calls| calls.wake.clone_ref(py));
-        drop(calls);
-        call(py, wake, ());
+        self.waking.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Asks the message with this number to stop.
