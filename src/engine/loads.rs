@@ -5,9 +5,11 @@
 //!
 //! # Why no message is kept from an idle member
 //! A message without a key goes to an idle member, if there is one. A member that is busy takes one
-//! ahead only if it sees, under its lock, that no other is idle. A member that becomes idle publishes
-//! that first, then looks into the mailbox, and then, under the lock of each other member, for what
-//! that has not begun, which it takes back. So whichever of the two comes second sees the other.
+//! ahead only if no other is idle: it publishes the load that it will have, then looks at the others,
+//! and then takes the message, all of it under its lock. A member that becomes idle publishes that
+//! first, then looks into the mailbox, and then at the loads of the others. From one that has more than
+//! one message it takes back, under the lock of that one, what has not begun. So whichever of the two
+//! comes second sees the other.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -55,8 +57,16 @@ impl Loads {
         self.loads[member].load(Ordering::SeqCst)
     }
 
+    /// Whether a member that has `load` messages may take another one that any member may handle: no
+    /// other member is idle. The caller must publish its load again, whether or not it takes one.
+    pub fn may_take_ahead(&self, member: usize, load: usize) -> bool {
+        // Before it looks: a member that becomes idle later sees that there is something to take back.
+        self.publish(member, load + 1);
+        !self.is_other_idle(member)
+    }
+
     /// Whether another member than this one is idle.
-    pub fn is_other_idle(&self, member: usize) -> bool {
+    fn is_other_idle(&self, member: usize) -> bool {
         (0..self.loads.len()).any(|other| other != member && self.load(other) == 0)
     }
 
@@ -141,7 +151,9 @@ mod loom_tests {
         /// As a link: sends while fewer than `limit` are in flight.
         fn pump(&self, member: usize, limit: usize) {
             let mut sent = self.sent[member].lock();
-            while sent.len() < limit && (sent.is_empty() || !self.loads.is_other_idle(member)) {
+            while sent.len() < limit
+                && (sent.is_empty() || self.loads.may_take_ahead(member, sent.len()))
+            {
                 let Take::Item(message) = self.mailbox.try_take() else {
                     break;
                 };
@@ -168,13 +180,16 @@ mod loom_tests {
             self.loads.publish(member, sent.len());
             drop(sent);
             self.pump(member, 4);
-            if self.sent[member].lock().is_empty() {
-                let mut other = self.sent[1 - member].lock();
-                if other.len() > 1 {
-                    self.mailbox.put_first(other.split_off(1));
-                    self.loads.publish(1 - member, other.len());
+            if !self.sent[member].lock().is_empty() {
+                return;
+            }
+            for other in self.loads.others_behind(member) {
+                let mut sent = self.sent[other].lock();
+                if sent.len() > 1 {
+                    self.mailbox.put_first(sent.split_off(1));
+                    self.loads.publish(other, sent.len());
                 }
-                drop(other);
+                drop(sent);
                 self.dispatch();
             }
         }

@@ -44,6 +44,12 @@ def pause(actor, gate):
     return "passed"
 
 
+def pause_with_pid(actor, gate, path):
+    """Write the process's number to the file `path` before the actor knocks at the gate."""
+    append_to(actor, path, str(os.getpid()))
+    return pause(actor, gate)
+
+
 def pause_and_remember(actor, gate, item):
     gate.wait()
     return remember(actor, item)

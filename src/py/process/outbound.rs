@@ -231,9 +231,10 @@ impl Outbound {
                 own.is_closed() && own.is_empty() && shared.is_closed() && shared.is_empty();
             return if is_over { Take::Closed } else { Take::Empty };
         }
-        let is_idle = self.load() == 0;
-        // Otherwise an idle one gets it.
-        let may_share = is_idle || !crew.loads.is_other_idle(*index);
+        let load = self.load();
+        let is_idle = load == 0;
+        // Otherwise an idle one gets it. Whoever called `pump` publishes the load again.
+        let may_share = is_idle || crew.loads.may_take_ahead(*index, load);
         match self.turns.try_take_from(own, may_share.then_some(shared)) {
             // A member may still have to take what another one has not begun.
             (Take::Closed, _) if !is_idle || !crew.loads.others_behind(*index).is_empty() => {
