@@ -139,6 +139,27 @@ def stream_kind(request):
     return request.param
 
 
+@pytest.fixture(params=ACTORS, ids=str)
+def pool_kind(request):
+    return request.param
+
+
+@pytest.fixture
+def start_pool(pool_kind):
+    """Start a pool: `start_pool(size, body, *args, mailbox_size=...)`."""
+
+    def start(size, body=actors.Do, /, *args, **options):
+        return pool_kind.actor(body).pool(size, **options).executor(*args)
+
+    return start
+
+
+@pytest.fixture(params=["Thread", "Process"])
+def base(request):
+    """The base class of an actor that a test defines."""
+    return getattr(futures_actors, f"{request.param}Actor")
+
+
 @pytest.fixture(params=[*ACTORS, *ASYNC, RAY, *ORACLES], ids=str)
 def any_kind(request):
     return request.param

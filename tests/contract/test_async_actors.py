@@ -1,17 +1,15 @@
-"""Actors with async handlers: their loop, how many messages run at a time, and how they end."""
+"""Actors with async handlers: their loop, and how many messages run at a time."""
 
 import asyncio
 import contextvars
 import logging
 import os
-import signal
 import threading
-from concurrent.futures import CancelledError
-from pathlib import Path
 
 import pytest
 
 import actors
+import asynchronous
 import futures_actors
 import programs
 import tasks
@@ -20,74 +18,13 @@ from gates import PATIENCE
 variable = contextvars.ContextVar("variable", default="unset")
 
 
-@pytest.fixture(params=["Thread", "Process"])
-def base(request):
-    return {"Thread": futures_actors.ThreadActor, "Process": futures_actors.ProcessActor}[
-        request.param
-    ]
-
-
-def make(base, **options):
-    """Return an async actor that does what it is sent: `(name, *args)` calls its method."""
-
-    class Does(base, **options):
-        def __init__(self):
-            self.log = []
-            self.loops = [asyncio.get_running_loop()]
-            self.events = {}
-            self.inside = self.most = 0
-
-        async def on_start(self):
-            self.loops.append(asyncio.get_running_loop())
-
-        async def handle(self, message):
-            self.loops.append(asyncio.get_running_loop())
-            self.inside += 1
-            self.most = max(self.most, self.inside)
-            try:
-                name, *args = message
-                return await getattr(self, name)(*args)
-            finally:
-                self.inside -= 1
-
-        def event(self, name):
-            return self.events.setdefault(name, asyncio.Event())
-
-        async def wait(self, name):
-            self.log.append(name)
-            await self.event(name).wait()
-            return name
-
-        async def set(self, name):
-            self.event(name).set()
-
-        async def echo(self, value):
-            return value
-
-        async def recall(self):
-            return self.log
-
-        async def count_loops(self):
-            return len(self.loops), len(set(self.loops))
-
-        async def maximum(self):
-            return self.most
-
-    return Does
-
-
-def wait_for_log(executor, *log):
-    """Wait until the messages of this log have begun, in this order."""
-    programs.wait_until(lambda: executor.post(("recall",)).result(PATIENCE) == list(log), PATIENCE)
-
-
 def test_all_code_of_an_actor_runs_on_one_loop(base):
-    with make(base).executor() as executor:
+    with asynchronous.make(base).executor() as executor:
         assert executor.post(("count_loops",)).result(PATIENCE) == (3, 1)
 
 
 def test_by_default_one_message_runs_at_a_time(base):
-    with make(base).executor() as executor:
+    with asynchronous.make(base).executor() as executor:
         first = executor.post(("wait", "first"))
         programs.wait_until(first.running, PATIENCE)
         second = executor.post(("echo", 2))
@@ -99,9 +36,9 @@ def test_by_default_one_message_runs_at_a_time(base):
 
 
 def test_messages_begin_in_order_and_end_in_any_order(base):
-    with make(base, max_concurrency=4).executor() as executor:
+    with asynchronous.make(base, max_concurrency=4).executor() as executor:
         waiting = [executor.post(("wait", name)) for name in "abc"]
-        wait_for_log(executor, *"abc")
+        asynchronous.wait_for_log(executor, *"abc")
         assert all(future.running() for future in waiting)
         for name, future in zip("bca", [waiting[1], waiting[2], waiting[0]], strict=True):
             executor.post(("set", name)).result(PATIENCE)
@@ -109,7 +46,7 @@ def test_messages_begin_in_order_and_end_in_any_order(base):
 
 
 def test_no_more_messages_run_than_the_option_says(base):
-    with make(base, max_concurrency=3).executor() as executor:
+    with asynchronous.make(base, max_concurrency=3).executor() as executor:
         waiting = [executor.post(("wait", name)) for name in "abc"]
         for future in waiting:
             programs.wait_until(future.running, PATIENCE)
@@ -126,16 +63,16 @@ def test_no_more_messages_run_than_the_option_says(base):
 
 @pytest.mark.parametrize("count", [1, 7, 600])
 def test_many_messages_run_at_once(base, count):
-    with make(base, max_concurrency=count + 1).executor() as executor:
+    with asynchronous.make(base, max_concurrency=count + 1).executor() as executor:
         waiting = [executor.post(("wait", number)) for number in range(count)]
-        wait_for_log(executor, *range(count))
+        asynchronous.wait_for_log(executor, *range(count))
         for number in range(count):
             executor.tell(("set", number))
         assert [future.result(PATIENCE) for future in waiting] == list(range(count))
 
 
 def test_a_full_mailbox_has_room_when_a_message_begins(base):
-    cls = make(base, max_concurrency=2, mailbox_size=1)
+    cls = asynchronous.make(base, max_concurrency=2, mailbox_size=1)
     with cls.executor() as executor:
         waiting = [executor.post(("wait", name), timeout=PATIENCE) for name in "ab"]
         for future in waiting:
@@ -208,7 +145,7 @@ def test_an_actor_that_is_not_async_refuses_coroutine_functions(kind):
 
 def test_a_pool_of_async_actors_says_that_it_cannot_be(thread):
     with pytest.raises(NotImplementedError, match="pools of async actors"):
-        make(futures_actors.ThreadActor).pool(2).executor()
+        asynchronous.make(futures_actors.ThreadActor).pool(2).executor()
 
 
 def test_several_messages_at_a_time_are_for_async_actors(kind):
@@ -243,175 +180,29 @@ def test_several_messages_at_a_time_are_for_async_actors(kind):
 )
 def test_a_bad_max_concurrency_is_refused(base, value, error):
     with pytest.raises(error, match="max_concurrency must be"):
-        make(base, max_concurrency=value)
+        asynchronous.make(base, max_concurrency=value)
 
 
 def test_as_many_messages_as_there_are_slots_is_not_too_many(base):
-    make(base, max_concurrency=65_536).options()
-
-
-# How it ends.
-
-
-class Says(futures_actors.ThreadActor, max_concurrency=10):
-    def __init__(self, path):
-        self.path = path
-
-    async def handle(self, message):
-        await asyncio.sleep(message)
-        self.say("handled")
-
-    async def on_stop(self):
-        asyncio.get_running_loop()
-        self.background = asyncio.ensure_future(self.live_on())
-        await asyncio.sleep(0)
-        self.say("on_stop")
-
-    async def live_on(self):
-        try:
-            await asyncio.sleep(PATIENCE)
-        finally:
-            self.say("cancelled")
-
-    def say(self, text):
-        with Path(self.path).open("a") as file:
-            file.write(text + "\n")
-
-
-class FarSays(futures_actors.ProcessActor, max_concurrency=10):
-    __init__ = Says.__init__
-    handle = Says.handle
-    on_stop = Says.on_stop
-    live_on = Says.live_on
-    say = Says.say
-
-
-@pytest.mark.parametrize("cls", [Says, FarSays])
-def test_shutdown_waits_for_all_then_on_stop_then_the_loop_ends(cls, tmp_path):
-    path = tmp_path / "said"
-    with cls.executor(str(path)) as executor:
-        futures = [executor.post(0.05) for _ in range(3)]
-    assert all(future.done() for future in futures)
-    assert path.read_text().split() == ["handled", "handled", "handled", "on_stop", "cancelled"]
-
-
-def test_terminate_stops_what_runs_in_a_thread_at_its_next_await(thread):
-    cls = make(futures_actors.ThreadActor, max_concurrency=3)
-    executor = cls.executor()
-    futures = [executor.post(("wait", name)) for name in "ab"]
-    for future in futures:
-        programs.wait_until(future.running, PATIENCE)
-    executor.terminate()
-    executor.shutdown(timeout=PATIENCE)
-    for future in futures:
-        with pytest.raises(futures_actors.BrokenActor, match=r"terminate\(\) ended actor Does"):
-            future.result(0)
-
-
-@pytest.mark.parametrize("size", [1, 3])
-def test_request_cancel_stops_what_runs_at_its_next_await(base, size):
-    cls = make(base, max_concurrency=size)
-    with cls.executor() as executor:
-        futures = [executor.post(("wait", name)) for name in range(size)]
-        for future in futures:
-            programs.wait_until(future.running, PATIENCE)
-        late = executor.post(("echo", "late"))
-        assert futures[-1].request_cancel()
-        with pytest.raises(CancelledError):
-            futures[-1].result(PATIENCE)
-        assert futures[-1].cancelled()
-        assert late.result(PATIENCE) == "late"
-        assert [future.running() for future in futures[:-1]] == [True] * (size - 1)
-        for name in range(size - 1):
-            assert futures[name].request_cancel()
-        for future in futures[:-1]:
-            with pytest.raises(CancelledError):
-                future.result(PATIENCE)
-
-
-def test_cancelling_the_task_that_awaits_stops_the_coroutine(base):
-    async def main():
-        async with make(base, max_concurrency=2).executor() as executor:
-            future = executor.post(("wait", "a"))
-
-            async def wait():
-                return await future
-
-            task = asyncio.ensure_future(wait())
-            await asyncio.to_thread(programs.wait_until, future.running, PATIENCE)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            # The actor, which waits for all messages, ends: the coroutine has stopped.
-        assert future.cancelled()
-
-    asyncio.run(asyncio.wait_for(main(), PATIENCE))
-
-
-def test_a_cancellation_that_nobody_asked_for_is_an_exception_of_the_handler(base):
-    class Cancels(base):
-        async def handle(self, message):
-            raise asyncio.CancelledError
-
-    with Cancels.executor() as executor:
-        future = executor.post(1)
-        assert isinstance(future.exception(PATIENCE), asyncio.CancelledError)
-        assert not future.cancelled()
-
-
-def test_request_cancel_is_heard_after_shutdown_has_begun(base):
-    with make(base).executor() as executor:
-        future = executor.post(("wait", "a"))
-        programs.wait_until(future.running, PATIENCE)
-        executor.shutdown(wait=False)
-        assert future.request_cancel()
-        with pytest.raises(CancelledError):
-            future.result(PATIENCE)
-
-
-def test_an_async_actor_that_is_asked_for_a_stream_says_what_it_cannot(base):
-    with make(base).executor() as executor:
-        stream = executor.stream(("echo", 1))
-        with pytest.raises(TypeError, match="an async actor cannot stream yet"):
-            next(stream)
-
-
-def test_what_had_begun_dies_with_the_process_and_the_rest_runs_on_the_next(process):
-    cls = make(futures_actors.ProcessActor, max_concurrency=2, max_restarts=1)
-    with cls.executor() as executor:
-        begun = [executor.post(("wait", name)) for name in "ab"]
-        for future in begun:
-            programs.wait_until(future.running, PATIENCE)
-        rest = [executor.post(("echo", number)) for number in range(3)]
-        os.kill(executor.stats().pid, signal.SIGKILL)
-        assert [future.result(PATIENCE) for future in rest] == [0, 1, 2]
-        for future in begun:
-            error = future.exception(PATIENCE)
-            assert isinstance(error, futures_actors.ActorDied)
-            assert error.started
-
-
-def test_ctrl_c_in_the_child_stops_what_runs(process):
-    cls = make(futures_actors.ProcessActor, max_concurrency=3)
-    with cls.executor() as executor:
-        futures = [executor.post(("wait", name)) for name in "ab"]
-        for future in futures:
-            programs.wait_until(future.running, PATIENCE)
-        os.kill(executor.stats().pid, signal.SIGINT)
-        for future in futures:
-            assert isinstance(future.exception(PATIENCE), KeyboardInterrupt)
-        assert executor.post(("echo", "alive")).result(PATIENCE) == "alive"
+    asynchronous.make(base, max_concurrency=65_536).options()
 
 
 # What can be seen of it.
 
 
 class Blocks(futures_actors.ThreadActor, max_concurrency=2):
+    """A message without a gate runs until one with a gate has blocked the loop."""
+
+    def __init__(self):
+        self.passed = asyncio.Event()
+
     async def handle(self, gate):
         if gate is None:
-            await asyncio.sleep(0.01)
+            await self.passed.wait()
+            self.passed.clear()
             return
         gate.wait()
+        self.passed.set()
 
 
 def test_a_loop_that_stands_still_while_messages_run_is_logged_once(thread, gates, caplog):
@@ -431,7 +222,7 @@ def test_a_loop_that_stands_still_while_messages_run_is_logged_once(thread, gate
 
 
 def test_stats_count_what_runs(base):
-    with make(base, max_concurrency=3).executor() as executor:
+    with asynchronous.make(base, max_concurrency=3).executor() as executor:
         futures = [executor.post(("wait", name)) for name in "ab"]
         for future in futures:
             programs.wait_until(future.running, PATIENCE)
@@ -447,7 +238,7 @@ def test_stats_count_what_runs(base):
 
 
 def test_a_traceback_shows_the_loop(base):
-    with make(base).executor() as executor:
+    with asynchronous.make(base).executor() as executor:
         executor.post(("echo", 1)).result(PATIENCE)
         assert "run_forever" in executor.dump_traceback(timeout=PATIENCE)
 
@@ -498,7 +289,7 @@ def test_what_the_start_of_an_async_actor_raises_is_an_init_error(base, hook):
 
 
 def test_a_told_message_that_raises_is_logged(base, caplog):
-    with make(base).executor() as executor:
+    with asynchronous.make(base).executor() as executor:
         executor.tell(("no_such_method",))
         assert executor.post(("echo", 1)).result(PATIENCE) == 1
     assert "handle of a message sent by tell raised" in caplog.text

@@ -1,7 +1,6 @@
 """Waits that would never end: of an actor for itself, and of actors for each other."""
 
 import threading
-import time
 from concurrent import futures
 
 import pytest
@@ -103,11 +102,9 @@ def end(executors):
 def test_a_circle_of_actors_is_found_in_one_of_its_waits(number, timeout):
     executors = start(number)
     way = [*executors[1:], executors[0]]
-    begun = time.monotonic()
     error = executors[0].post((way, lambda future: future.result(timeout))).exception(PATIENCE)
     assert type(error) is ActorDeadlock
     assert sorted(error.circle) == sorted(executor.name for executor in executors)
-    assert time.monotonic() - begun < PATIENCE / 2
     end(executors)
 
 

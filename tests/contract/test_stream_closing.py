@@ -1,0 +1,170 @@
+"""Streams: closing one ends its generator, before it begins or at its next `yield`."""
+
+import asyncio
+import gc
+import threading
+from concurrent.futures import CancelledError
+
+import pytest
+
+import actors
+import programs
+import streaming
+import tasks
+from gates import PATIENCE
+
+
+def close(stream):
+    stream.close()
+
+
+def leave(stream):
+    with stream:
+        pass
+
+
+def ask(stream):
+    assert stream.future.request_cancel()
+
+
+def leave_async(stream):
+    async def main():
+        async with stream:
+            pass
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("end", [close, leave, ask, leave_async])
+def test_closing_ends_the_generator_at_its_next_yield(stream_kind, tmp_path, end):
+    log = tmp_path / "log"
+    with stream_kind.start(actors.Do) as executor:
+        stream = executor.stream((streaming.endless, str(log)))
+        assert next(stream) == 0
+        end(stream)
+        assert list(stream) == []
+        programs.wait_until(stream.future.done)
+        assert stream.future.cancelled()
+        assert streaming.lines(log)[-1] == "ended"
+        stream.close()
+        assert executor.post((tasks.echo, "lives on")).result(PATIENCE) == "lives on"
+
+
+def test_dropping_a_stream_ends_the_generator(stream_kind, tmp_path):
+    log = tmp_path / "log"
+    with stream_kind.start(actors.Do) as executor:
+        future = executor.stream((streaming.endless, str(log))).future
+        gc.collect()
+        with pytest.raises(CancelledError):
+            future.result(PATIENCE)
+        for number in executor.stream((streaming.endless, str(log))):
+            if number == 5:
+                break
+        programs.wait_until(lambda: streaming.lines(log)[-1:] == ["ended"])
+        assert executor.post((tasks.echo, "lives on")).result(PATIENCE) == "lives on"
+
+
+def test_a_generator_that_waits_elsewhere_is_closed_at_its_next_yield(stream_kind, gate):
+    with stream_kind.start(actors.Do) as executor:
+        stream = executor.stream((streaming.waits, gate))
+        assert next(stream) == "first"
+        gate.reached()
+        stream.close()
+        assert not stream.future.done()
+        assert list(stream) == []
+        gate.open()
+        with pytest.raises(CancelledError):
+            stream.future.result(PATIENCE)
+
+
+@pytest.mark.parametrize("end", [close, leave, ask])
+def test_a_stream_that_was_closed_before_its_turn_never_begins(stream_kind, gate, tmp_path, end):
+    log = tmp_path / "log"
+    with stream_kind.start(actors.Do) as executor:
+        executor.post((tasks.pause, gate))
+        gate.reached()
+        stream = executor.stream((streaming.endless, str(log)))
+        end(stream)
+        assert stream.future.cancelled()
+        assert list(stream) == []
+        gate.open()
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
+        assert not log.exists()
+
+
+def test_a_stream_whose_message_was_cancelled_raises_that_once(stream_kind, gate):
+    with stream_kind.start(actors.Do) as executor:
+        executor.post((tasks.pause, gate))
+        gate.reached()
+        stream = executor.stream((streaming.endless,))
+        assert stream.future.cancel()
+        with pytest.raises(CancelledError):
+            next(stream)
+        assert list(stream) == []
+        gate.open()
+
+
+def test_closing_wakes_a_thread_that_waits_for_an_item(stream_kind, gate):
+    with stream_kind.start(actors.Do) as executor:
+        stream = executor.stream((streaming.waits, gate))
+        assert next(stream) == "first"
+        gate.reached()
+        ended = []
+        thread = threading.Thread(target=lambda: ended.append(list(stream)))
+        thread.start()
+        stream.close()
+        thread.join(PATIENCE)
+        assert ended == [[]]
+        gate.open()
+
+
+def test_what_a_closed_generator_returns_or_raises_is_its_outcome(stream_kind):
+    with stream_kind.start(actors.Do) as executor:
+        stream = executor.stream((streaming.returns_when_closed,), ahead=1)
+        assert next(stream) == 1
+        stream.close()
+        assert stream.future.result(PATIENCE) == "partial"
+        stream = executor.stream((streaming.raises_when_closed,), ahead=1)
+        assert next(stream) == 1
+        stream.close()
+        with pytest.raises(ValueError, match="cleaning up failed"):
+            stream.future.result(PATIENCE)
+        assert list(stream) == []
+
+
+def test_a_generator_that_ignores_its_end_is_ended_for_good_and_logged(
+    stream_kind, tmp_path, caplog
+):
+    log = tmp_path / "log"
+    with stream_kind.start(actors.Do) as executor:
+        with executor.stream((streaming.ignores_the_end, str(log))) as stream:
+            next(stream)
+        with pytest.raises(CancelledError):
+            stream.future.result(PATIENCE)
+        programs.wait_until(lambda: "ignored GeneratorExit" in caplog.text)
+        said = len(streaming.lines(log))
+        assert executor.post((tasks.echo, "lives on")).result(PATIENCE) == "lives on"
+        assert len(streaming.lines(log)) == said
+
+
+def test_a_stream_that_has_ended_keeps_its_items_until_it_is_closed(stream_kind):
+    with stream_kind.start(actors.Do) as executor:
+        stream = executor.stream((streaming.numbers, 5, "answer"))
+        assert stream.future.result(PATIENCE) == "answer"
+        assert next(stream) == 0
+        stream.close()
+        assert list(stream) == []
+        assert stream.future.result() == "answer"
+
+
+def test_a_handler_sees_that_its_stream_was_closed(stream_kind, gate):
+    with stream_kind.start(actors.Do) as executor:
+        stream = executor.stream((streaming.asks, gate), ahead=1)
+        assert next(stream) is False
+        gate.reached()
+        assert stream.future.request_cancel()
+        assert stream.future.request_cancel()
+        gate.open()
+        programs.wait_until(stream.future.done)
+        assert stream.future.cancelled()
+        assert not stream.future.request_cancel()
