@@ -9,7 +9,7 @@
 //! ```text
 //! child                         the loop of a child process
 //! pool/                         several actors behind one mailbox
-//! thread  process/  remote      the transports
+//! thread/  process/  remote     the transports
 //! thread_loop                   async thread actors
 //! executor                      an executor's methods
 //! reference/                    what refers to an actor; an executor is a reference, too
@@ -87,7 +87,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add(
         "ThreadExecutorCore",
-        module.py().get_type::<thread::ThreadExecutorCore>(),
+        module
+            .py()
+            .get_type::<thread::executor::ThreadExecutorCore>(),
     )?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
     module.add_function(wrap_pyfunction!(current::current_message, module)?)?;

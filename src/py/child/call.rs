@@ -24,7 +24,7 @@ use crate::py::current;
 use crate::py::message::fault::{log_failure, log_told};
 use crate::py::stream;
 use crate::py::stream::run::{Ended, Sink};
-use crate::py::thread::on_stop;
+use crate::py::thread::call::on_stop;
 
 /// Whether the object's code runs, so that Ctrl-C must raise there.
 static HANDLING: AtomicBool = AtomicBool::new(false);

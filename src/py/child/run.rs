@@ -24,7 +24,7 @@ use crate::py::current::{Claimed, Running};
 use crate::py::interpreter::lifecycle::Loading;
 use crate::py::interpreter::wait::Attached;
 use crate::py::message::fault::Stage;
-use crate::py::thread::on_start;
+use crate::py::thread::call::on_start;
 
 pub(super) struct ChildLoop<'py> {
     pub(super) way: Arc<Way>,

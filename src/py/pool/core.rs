@@ -253,12 +253,14 @@ impl<'py> NewPool<'_, 'py> {
         let mut prepared = Vec::with_capacity(self.size);
         for index in 0..self.size {
             let options = self.options_of(index)?;
-            let seat = (self.size > 1).then(|| thread::Seat {
+            let seat = (self.size > 1).then(|| thread::source::Seat {
                 team: Arc::clone(&self.team),
                 index,
             });
             let place = self.mailbox_of(&options);
-            prepared.push(thread::prepare(&options, place, seat, args, kwargs));
+            prepared.push(thread::executor::prepare(
+                &options, place, seat, args, kwargs,
+            ));
         }
         self.start(prepared, None)
     }

@@ -1,0 +1,230 @@
+//! The room of a bounded mailbox: a counting semaphore with a fair queue.
+//!
+//! A sender acquires a place ([`Permit`]), which is released when its message begins or is known
+//! never to. If no place is free, the sender queues and gets a [`Seat`], which keeps its turn.
+//!
+//! # Fairness
+//! Invariant: while the queue is not empty no place is free, because a released place goes to the
+//! sender that has waited longest. So no sender overtakes another, and no wake-up is lost. A waiter
+//! that is not in the queue any more has been granted a place; this is decided under the lock.
+//!
+//! A sender that does not block leaves its message with its waiter, which enters by itself: under the
+//! room's lock, so that a message that is sent later cannot enter before it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::latch::Latch;
+use super::sync::{Mutex, MutexGuard};
+
+/// How the room wakes a waiter.
+pub trait Wake: Send + Sync {
+    /// Called when its place has been granted, by the thread that has released the place. That thread
+    /// holds no lock.
+    fn wake(&self);
+
+    /// Puts the message that waits, if it waits without a thread, where it has a place now. Called
+    /// before `wake`, under the room's lock: must not use the room, and neither call Python nor drop
+    /// anything. It turns the waiter's [`Seat`] into the place by [`Seat::enter`].
+    fn enter(&self) {}
+
+    /// Whether `enter` does anything.
+    fn enters(&self) -> bool {
+        false
+    }
+}
+
+impl Wake for Latch {
+    fn wake(&self) {
+        self.set();
+    }
+}
+
+pub struct Room {
+    size: usize,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    free: usize,
+    /// The waiters by ticket number: the first has waited longest.
+    queue: BTreeMap<u64, Arc<dyn Wake>>,
+    next_ticket: u64,
+    /// When set, every place is granted: then the mailbox refuses the messages.
+    is_closed: bool,
+}
+
+impl Room {
+    pub fn new(size: usize) -> Self {
+        Self {
+            size,
+            inner: Mutex::new(Inner {
+                free: size,
+                queue: BTreeMap::new(),
+                next_ticket: 0,
+                is_closed: false,
+            }),
+        }
+    }
+
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Acquires a place if one is free. Never blocks.
+    #[must_use]
+    pub fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
+        let mut inner = self.inner();
+        if !inner.is_closed {
+            inner.free = inner.free.checked_sub(1)?;
+        }
+        Some(Permit(Arc::clone(self)))
+    }
+
+    /// Queues for a place. `waiter` is woken when the place is granted, at once if one is free.
+    #[must_use]
+    pub fn queue(self: &Arc<Self>, waiter: Arc<dyn Wake>) -> Seat {
+        let mut inner = self.inner();
+        let ticket = inner.next_ticket;
+        inner.next_ticket += 1;
+        let is_granted = inner.is_closed || inner.free > 0;
+        if is_granted {
+            inner.free = inner.free.saturating_sub(1);
+            drop(inner);
+            waiter.wake();
+        } else {
+            inner.queue.insert(ticket, waiter);
+        }
+        Seat {
+            room: Arc::clone(self),
+            ticket: Some(ticket),
+        }
+    }
+
+    /// Acquires a place if one is free. Otherwise queues for one with the waiter that `make` returns,
+    /// which keeps the turn and enters by itself. `make` is called under the room's lock, with the
+    /// restrictions of [`Wake::enter`].
+    #[must_use]
+    pub fn acquire_or_queue(
+        self: &Arc<Self>,
+        make: impl FnOnce(Seat) -> Arc<dyn Wake>,
+    ) -> Option<Permit> {
+        let mut inner = self.inner();
+        if inner.is_closed || inner.free > 0 {
+            inner.free = inner.free.saturating_sub(1);
+            return Some(Permit(Arc::clone(self)));
+        }
+        let ticket = inner.next_ticket;
+        inner.next_ticket += 1;
+        let waiter = make(Seat {
+            room: Arc::clone(self),
+            ticket: Some(ticket),
+        });
+        inner.queue.insert(ticket, waiter);
+        None
+    }
+
+    /// Lets in all messages that wait without a thread, though there is no room, because the mailbox
+    /// is about to be closed. The caller must not hold a lock.
+    pub fn let_in(&self) {
+        let mut inner = self.inner();
+        let (entering, waiting) = std::mem::take(&mut inner.queue)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(_, waiter)| waiter.enters());
+        inner.queue = waiting;
+        for waiter in entering.values() {
+            waiter.enter();
+        }
+        drop(inner);
+        for waiter in entering.into_values() {
+            waiter.wake();
+        }
+    }
+
+    pub fn has_waiters(&self) -> bool {
+        !self.inner().queue.is_empty()
+    }
+
+    /// Grants every place from now on, and wakes every waiter. The caller must not hold a lock.
+    pub fn close(&self) {
+        let mut inner = self.inner();
+        inner.is_closed = true;
+        let waiters = std::mem::take(&mut inner.queue);
+        for waiter in waiters.values() {
+            waiter.enter();
+        }
+        drop(inner);
+        for waiter in waiters.into_values() {
+            waiter.wake();
+        }
+    }
+
+    /// Gives a place to the first waiter in the queue, or makes it free.
+    fn release(&self) {
+        let mut inner = self.inner();
+        let next = inner.queue.pop_first();
+        inner.free += usize::from(next.is_none());
+        if let Some((_, waiter)) = &next {
+            waiter.enter();
+        }
+        drop(inner);
+        if let Some((_, waiter)) = next {
+            waiter.wake();
+        }
+    }
+}
+
+/// A place in the room. Dropping it releases the place, which may wake a waiter: so it must not be
+/// dropped under a lock.
+pub struct Permit(Arc<Room>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+/// A turn in the queue. Dropping it gives up the turn, or the place if that has been granted.
+pub struct Seat {
+    room: Arc<Room>,
+    /// `None` after `leave` has been called.
+    ticket: Option<u64>,
+}
+
+impl Seat {
+    /// Returns the place if it has been granted. Otherwise the waiter leaves the queue.
+    #[must_use]
+    pub fn leave(mut self) -> Option<Permit> {
+        self.take()
+    }
+
+    /// Turns the seat of a waiter that is being granted its place into that place. Only for
+    /// [`Wake::enter`]. Takes no lock.
+    #[must_use]
+    pub fn enter(mut self) -> Permit {
+        self.ticket = None;
+        Permit(Arc::clone(&self.room))
+    }
+
+    fn take(&mut self) -> Option<Permit> {
+        let ticket = self.ticket.take()?;
+        let given_up = self.room.inner().queue.remove(&ticket);
+        given_up.is_none().then(|| Permit(Arc::clone(&self.room)))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -1,0 +1,104 @@
+//! A stream's two sides, in every order: neither is left asleep.
+
+use super::*;
+use crate::engine::latch::{Latch, Wait};
+use loom::thread;
+
+type Shared = loom::sync::Arc<Stream<u8>>;
+
+fn latch() -> Arc<Latch> {
+    Arc::default()
+}
+
+fn sleep(latch: &Latch) {
+    while latch.wait(None) != Wait::Set {}
+}
+
+/// Puts items, waiting for room, until there are no more or the stream is closed.
+fn produce(stream: &Stream<u8>, items: u8) {
+    for item in 0..items {
+        loop {
+            let waiter = latch();
+            match stream.space(|| Arc::clone(&waiter) as _) {
+                Space::Free => break,
+                Space::Full => sleep(&waiter),
+                Space::Closed => return,
+            }
+        }
+        if stream.put(item).is_err() {
+            return;
+        }
+    }
+    stream.end();
+}
+
+fn take_all(stream: &Stream<u8>) -> Vec<u8> {
+    let mut taken = Vec::new();
+    loop {
+        let waiter = latch();
+        match stream.take(|| Some(Arc::clone(&waiter) as _)) {
+            Next::Item(item) => taken.push(item),
+            Next::Empty => sleep(&waiter),
+            Next::Ended | Next::Closed => return taken,
+        }
+    }
+}
+
+/// Looks at all histories in which no more than three threads lose the processor at a point where
+/// they could go on: all of them would take too long.
+#[test]
+fn loom_neither_side_is_left_asleep() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let stream = Shared::new(Stream::new(1));
+        let producer = {
+            let stream = Shared::clone(&stream);
+            thread::spawn(move || produce(&stream, 2))
+        };
+        assert_eq!(take_all(&stream), [0, 1]);
+        producer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_closing_wakes_the_producer_that_waits_for_room() {
+    loom::model(|| {
+        let stream = Shared::new(Stream::new(1));
+        let producer = {
+            let stream = Shared::clone(&stream);
+            thread::spawn(move || produce(&stream, 2))
+        };
+        drop(stream.close());
+        producer.join().unwrap();
+        assert_eq!(stream.take(|| None), Next::Closed);
+    });
+}
+
+#[test]
+fn loom_closing_wakes_a_taker() {
+    loom::model(|| {
+        let stream = Shared::new(Stream::new(1));
+        let taker = {
+            let stream = Shared::clone(&stream);
+            thread::spawn(move || take_all(&stream))
+        };
+        drop(stream.close());
+        assert_eq!(taker.join().unwrap(), []);
+    });
+}
+
+#[test]
+fn loom_an_abandoned_producer_does_not_wait() {
+    loom::model(|| {
+        let stream = Shared::new(Stream::new(1));
+        let producer = {
+            let stream = Shared::clone(&stream);
+            thread::spawn(move || produce(&stream, 2))
+        };
+        if stream.abandon() {
+            drop(stream.close());
+        }
+        producer.join().unwrap();
+    });
+}

@@ -1,0 +1,9 @@
+//! The thread actor: one thread that constructs the object, takes messages and calls `handle`.
+//!
+//! From the bottom up: `call`, `source`, `server`, `transport`, `executor`.
+
+pub(super) mod call;
+pub(super) mod executor;
+mod server;
+pub(super) mod source;
+mod transport;

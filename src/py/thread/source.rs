@@ -1,0 +1,65 @@
+//! Where the actor's thread gets its messages: from its own mailbox, and in a pool also from that
+//! of the pool.
+
+use std::sync::Arc;
+
+use crate::engine::handoff::Awaited;
+use crate::engine::latch::Latch;
+use crate::engine::mailbox::Take;
+use crate::engine::roster::Turns;
+use crate::py::future::ActorCell;
+use crate::py::host::host::Host;
+use crate::py::host::team::Team;
+use crate::py::interpreter::lifecycle;
+
+/// A member's seat in a pool of several threads.
+#[derive(Clone)]
+pub(in crate::py) struct Seat {
+    pub(in crate::py) team: Arc<Team>,
+    pub(in crate::py) index: usize,
+}
+
+/// Where a thread gets its messages.
+pub(super) enum Source {
+    /// From the mailbox of its host.
+    Alone,
+    /// From that, and from the mailbox of its pool.
+    Member(Seat, Turns),
+}
+
+impl Source {
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::Member(..))
+    }
+
+    pub(super) fn try_take(&mut self, host: &Host) -> Take<Arc<ActorCell>> {
+        match self {
+            Self::Alone => host.mailbox.try_take(),
+            // What the pool has is not for it any more, and what itself had has failed.
+            Self::Member(..) if host.force.get().is_some() => Take::Closed,
+            Self::Member(seat, turns) => turns.try_take(&host.mailbox, &seat.team.mailbox),
+        }
+    }
+
+    /// Blocks until there is a message. `None` if there will be none. Call it detached.
+    pub(super) fn wait(
+        &mut self,
+        host: &Host,
+        awaited: Awaited,
+        has_gil: bool,
+    ) -> Option<Arc<ActorCell>> {
+        fn done(cell: &Arc<ActorCell>) -> &Latch {
+            cell.done()
+        }
+        if let Self::Member(seat, _) = self {
+            let Seat { team, index } = seat.clone();
+            let shares = || !team.mailbox.is_empty();
+            return team.roster.take(index, || self.try_take(host), shares);
+        }
+        lifecycle::comes_to_rest();
+        let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
+        host.tally
+            .handoff
+            .wait_for_message(&host.mailbox, awaited, done)
+    }
+}

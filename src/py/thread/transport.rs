@@ -1,0 +1,92 @@
+//! How messages reach the actor's thread: they stay Python objects, and the mailbox wakes it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use once_cell::sync::OnceCell;
+use pyo3::prelude::*;
+
+use super::source::Seat;
+use crate::engine::ipc::frame::Kind;
+use crate::engine::mailbox::Mailbox;
+use crate::engine::sys;
+use crate::py::asynchronous::waker::Waker;
+use crate::py::codec::body::Body;
+use crate::py::future::ActorCell;
+use crate::py::host::transport::{Dump, Signalled, Transport};
+use crate::py::interpreter::daemon_threads::outlasting;
+use crate::py::interpreter::imports;
+use crate::py::message::fault::Force;
+use crate::py::message::message::Message;
+use crate::py::message::request::{Asked, Wants};
+
+/// The transport of a thread actor. Messages stay Python objects, and the mailbox wakes the thread.
+pub(super) struct SameProcess {
+    pub(super) seat: Option<Seat>,
+    /// What `threading.get_ident()` returns in the actor's thread. Set when that has started.
+    pub(super) ident: Arc<OnceCell<u64>>,
+    /// Of an async actor.
+    pub(super) waker: Option<Arc<Waker>>,
+}
+
+impl Transport for SameProcess {
+    fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message> {
+        Ok(Message::Call(asked.to_call(), wants))
+    }
+
+    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
+        if self.waker.is_some() {
+            return Err("an async thread actor gets no messages from other processes");
+        }
+        Ok(Message::Received(kind, Box::new(body)))
+    }
+
+    fn rouse(&self, py: Python<'_>) {
+        if let Some(waker) = &self.waker {
+            waker.wake(py);
+        }
+        if let Some(Seat { team, index }) = &self.seat {
+            team.roster.call(*index);
+        }
+    }
+
+    fn rouse_detached(&self) {
+        if let Some(waker) = &self.waker {
+            Python::attach(|py| waker.wake(py));
+        }
+        if let Some(Seat { team, index }) = &self.seat {
+            team.roster.call(*index);
+        }
+    }
+
+    fn in_flight(&self) -> Vec<Arc<ActorCell>> {
+        Vec::new()
+    }
+
+    fn dump_traceback(&self, py: Python<'_>, _deadline: Option<Instant>) -> PyResult<Dump> {
+        let dump = outlasting(imports::dump_thread(py)?, (self.ident.get(),), None)?;
+        Ok(Dump::Text(dump.extract()?))
+    }
+
+    fn signal(&self, _force: Force) -> sys::Result<Signalled> {
+        if let Some(waker) = &self.waker {
+            Python::attach(|py| waker.terminate(py));
+        }
+        Ok(Signalled::No)
+    }
+
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+        // The thread runs callbacks before it waits for a message. One that runs an event loop does not
+        // sleep in the mailbox; its tally says what runs.
+        match &self.seat {
+            None => mailbox.is_asleep(),
+            Some(Seat { team, index }) => {
+                team.roster.is_idle(*index) && mailbox.is_empty() && team.mailbox.is_empty()
+            }
+        }
+    }
+
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+}
