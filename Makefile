@@ -44,7 +44,7 @@ $(VENV_DEMO)/.built: $(SOURCES)
 	@touch $@
 
 .PHONY: demo
-demo: $(VENV_DEMO)/.built ## Index the standard library with one actor per core, and query it
+demo: $(VENV_DEMO)/.built ## Index the standard library in a pool of actors, and show what they can do
 	@$(VENV_DEMO)/bin/python -m futures_actors $(ARGS)
 
 .PHONY: test

@@ -48,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the description of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m futures_actors",
-        description="Index the Python standard library with one process actor per core; search it.",
+        description="Index the Python standard library with a pool of process actors, and search "
+        "it. Without a query: show what actors can do.",
     )
     parser.add_argument("queries", nargs="*", metavar="QUERY", help='words, such as "leap year"')
     parser.add_argument("-i", "--interactive", action="store_true", help="then ask for queries")

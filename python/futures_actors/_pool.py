@@ -9,6 +9,7 @@ from ._class_options import class_options, size
 from ._core import ProcessActor, ThreadActor, is_async
 from ._options import Options
 from ._reference import ActorRef
+from ._start_methods import check_platform
 from ._types import Answer, Message, P, Started
 
 #: How often the process of a pool's member is started again, and within how many seconds, if the
@@ -62,6 +63,8 @@ class PoolOptions(Options[P, Started]):
         """
         if not issubclass(self.actor_class, (ThreadActor, ProcessActor)):
             raise NotImplementedError("use ProcessActor or ThreadActor")
+        if issubclass(self.actor_class, ProcessActor):
+            check_platform()
         if self.pool_size > 1 and is_async(self.actor_class):
             raise NotImplementedError(
                 "pools of async actors cannot be started so far: one async actor handles "

@@ -1,11 +1,11 @@
-"""The demo's work: a full-text index of Python source, whole or in shards held by process actors.
+"""The demo's work: a full-text index of Python source, shared out among a pool of process actors.
 
 Prints nothing: `show` does. Every child imports this module, so it imports little itself.
 
 An index is made of *passages*: the lines from one that opens a function or class to the next such
-line. BM25 ranks them, and needs to know how common a word is in the whole collection. A shard knows
-its own part only, so a search is two rounds of messages: the answers to `Count` are added up, those
-to `Rank` are merged. The arithmetic does not depend on the number of shards: neither do the scores.
+line. BM25 ranks them, and needs to know how common a word is in the whole collection. A member of
+the pool knows its own files only, so a search is two rounds of messages: the answers to `Count` are
+added up, those to `Rank` are merged. The scores do not depend on the number of members.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from .. import ProcessActor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from typing_extensions import Self
+    from typing_extensions import Buffer
+
 
 # `ThreadPool`, `thread_pool` and `THREAD_POOL` are all the words "thread" and "pool".
 WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|\d+")
@@ -38,14 +39,11 @@ INSTALLED = frozenset({"dist-packages", "site-packages"})
 SATURATION = 1.2
 LENGTH_PENALTY = 0.75
 
-# Enough messages for a progress bar that moves, and for a mailbox worth the name.
-BATCHES_PER_ACTOR = 40
 
+class Read(NamedTuple):
+    """Message: add this file. The answer is the id of the process that has it now."""
 
-class Batch(NamedTuple):
-    """Message: add these files. The answer is their number."""
-
-    paths: tuple[str, ...]
+    path: str
     """Relative to the root that the index was created with."""
 
 
@@ -80,6 +78,25 @@ class Rank(NamedTuple):
     counts: Counts
     """Of the whole collection, not of one shard."""
     limit: int
+    path: str | None = None
+    """Look only into this file."""
+
+
+class Grep(NamedTuple):
+    """Message for a stream: yield a `Line` for each line of these files that has the pattern."""
+
+    pattern: str
+    paths: tuple[str, ...]
+
+
+class Line(NamedTuple):
+    """A line found."""
+
+    path: str
+    line: int
+    """From 1."""
+    text: str
+    """Without its indentation."""
 
 
 class Hit(NamedTuple):
@@ -103,27 +120,31 @@ class Summary(NamedTuple):
     """One for each passage and each different word in it."""
     unreadable: int
     """Files that the system would not open."""
+    searched: int
+    """Files that the last `Grep` opened."""
 
 
 class Index:
     """A full-text index: an ordinary class that knows nothing of actors."""
 
     def __init__(self, root: str) -> None:
-        """Start empty; the files of a `Batch` are found below the folder `root`."""
+        """Start empty; the file of a `Read` is found below the folder `root`."""
         self.root = root
+        self.searched = 0
         self.clear()
 
-    def handle(self, message: Batch | Count | Describe | Forget | Rank) -> object:
+    def handle(self, message: Read | Count | Describe | Forget | Grep | Rank) -> object:
         """Do what `message` asks; its class says what the answer is."""
         match message:
-            case Batch(paths):
-                for path in paths:
-                    self.read(path)
-                return len(paths)
+            case Read(path):
+                self.read(path)
+                return os.getpid()
             case Count(words):
                 return self.count(words)
-            case Rank(words, counts, limit):
-                return self.rank(words, counts, limit)
+            case Rank():
+                return self.rank(*message)
+            case Grep(pattern, paths):
+                return self.grep(pattern, paths)
             case Describe():
                 return self.summary()
             case Forget():
@@ -141,14 +162,20 @@ class Index:
         # word -> [passage, occurrences, passage, occurrences, ...]
         self.entries: dict[str, list[int]] = {}
 
-    def read(self, path: str) -> None:
-        """Add the passages of one file. One that cannot be read is counted as such."""
-        self.files += 1
+    def load(self, path: str) -> str | None:
+        """Return the text of a file, or None if the system would not open it."""
         try:
             # pathlib would be one more import for every child.
             with open(os.path.join(self.root, path), "rb") as file:  # noqa: PTH118, PTH123
-                text = file.read().decode(errors="replace")
+                return file.read().decode(errors="replace")
         except OSError:
+            return None
+
+    def read(self, path: str) -> None:
+        """Add the passages of one file. One that cannot be read is counted as such."""
+        self.files += 1
+        text = self.load(path)
+        if text is None:
             self.unreadable += 1
             return
         for line, heading, body in passages(text):
@@ -162,12 +189,20 @@ class Index:
             for word, occurrences in words.items():
                 self.entries.setdefault(word, []).extend((number, occurrences))
 
+    def grep(self, pattern: str, paths: Sequence[str]) -> Iterator[Line]:
+        """Yield the lines that have this pattern, file by file."""
+        find = re.compile(pattern).search
+        for self.searched, path in enumerate(paths, 1):
+            for number, line in enumerate((self.load(path) or "").split("\n"), 1):
+                if find(line):
+                    yield Line(path, number, line.strip())
+
     def count(self, words: Sequence[str]) -> Counts:
         """Return what this index adds to the statistics of the whole collection."""
         containing = tuple(len(self.entries.get(word, ())) // 2 for word in words)
         return Counts(len(self.places), self.length, containing)
 
-    def rank(self, words: Sequence[str], counts: Counts, limit: int) -> list[Hit]:
+    def rank(self, words: Sequence[str], counts: Counts, limit: int, path: str | None) -> list[Hit]:
         """Return the `limit` best passages, scored by the statistics of the whole collection."""
         scores: dict[int, float] = {}
         mean_length = counts.length / max(1, counts.passages)
@@ -179,39 +214,23 @@ class Index:
                 damping = SATURATION * (1 - LENGTH_PENALTY + LENGTH_PENALTY * relative_length)
                 score = rarity * occurrences * (SATURATION + 1) / (occurrences + damping)
                 scores[number] = scores.get(number, 0.0) + score
-        return best((Hit(score, *self.places[number]) for number, score in scores.items()), limit)
+        hits = (Hit(score, *self.places[number]) for number, score in scores.items())
+        return best((hit for hit in hits if path is None or hit.path == path), limit)
 
     def summary(self) -> Summary:
         """Return the sizes of this index."""
         entries = sum(map(len, self.entries.values())) // 2
-        return Summary(os.getpid(), self.files, len(self.places), entries, self.unreadable)
+        sizes = (self.files, len(self.places), entries, self.unreadable, self.searched)
+        return Summary(os.getpid(), *sizes)
 
 
-class Shard(Index, ProcessActor):
+class Indexer(Index, ProcessActor):
     """An index in a process of its own: the whole of what makes an actor of a class."""
 
 
-class Library:
-    """One collection in many shards. The parent keeps no part of the index, only the executors."""
-
-    def __init__(self, root: str, actors: int) -> None:
-        """Start the actors: each builds its empty `Index(root)`."""
-        self.shards = [Shard.executor(root) for _ in range(actors)]
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        """End the actors: after what was posted, or, when leaving by an error, without it."""
-        for shard in self.shards:
-            shard.shutdown(wait=False, cancel_futures=error is not None)
-        for shard in self.shards:
-            shard.shutdown()
-
-    def ask(self, message: Count | Rank) -> list[Any]:
-        """Post one message to every shard; return the answers. The shards work side by side."""
-        return [future.result() for future in [shard.post(message) for shard in self.shards]]
+def echo(array: Buffer) -> Buffer:
+    """Return what it gets, wherever it runs."""
+    return array
 
 
 class Found(NamedTuple):
@@ -275,29 +294,3 @@ def find_files(root: str, *, with_tests: bool) -> dict[str, int]:
             if name.endswith(".py") and os.path.isfile(path):  # noqa: PTH113
                 found[os.path.relpath(path, root)] = os.path.getsize(path)  # noqa: PTH202
     return found
-
-
-def deal(sizes: dict[str, int], actors: int) -> list[list[Batch]]:
-    """Share files out among actors: nearly the same number of bytes for each, in small batches."""
-    shares: list[list[str]] = [[] for _ in range(actors)]
-    loads = [0] * actors
-    for path in sorted(sizes, key=lambda path: (-sizes[path], path)):
-        lightest = loads.index(min(loads))
-        shares[lightest].append(path)
-        loads[lightest] += sizes[path]
-    return [cut(sorted(share), sizes) for share in shares]
-
-
-def cut(paths: list[str], sizes: dict[str, int]) -> list[Batch]:
-    """Cut one actor's share into batches of about the same number of bytes."""
-    full = sum(sizes[path] for path in paths) / BATCHES_PER_ACTOR
-    batches: list[Batch] = []
-    paths_so_far: list[str] = []
-    load = 0
-    for path in paths:
-        paths_so_far.append(path)
-        load += sizes[path]
-        if load >= full:
-            batches.append(Batch(tuple(paths_so_far)))
-            paths_so_far, load = [], 0
-    return [*batches, Batch(tuple(paths_so_far))] if paths_so_far else batches

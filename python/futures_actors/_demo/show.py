@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import logging
+import multiprocessing
 import os
-import pickle
 import platform
+import re
+import signal
 import sys
-from itertools import chain
-from math import fsum
-from queue import SimpleQueue
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain, islice
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from . import index
@@ -19,27 +23,24 @@ from .terminal import Progress, bold, dim, duration, emphasize, explain, fit, pl
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from .. import ActorExecutor
+    from typing_extensions import Buffer
 
-QUERIES = (
-    "remote traceback",
-    "leap year",
-    "parse iso date",
-    "temporary directory cleanup",
-    "round half even",
-)
+    from .. import ActorPool
+
+QUERIES = ("remote traceback", "leap year", "parse iso date")
 HITS_SHOWN = 3
+GREP = r"\bXXX\b"  # what authors write where they are not content
+LINES_SHOWN = 5
+ARRAY_BYTES = 256 << 20
+# Takes longer than anybody waits: each letter more doubles the time.
+ENDLESS = (r"(a+)+$", "a" * 64 + "b")
 
 
-class Asked(NamedTuple):
-    """A query, the actors' answer to it, and the seconds that took."""
-
-    query: str
-    found: index.Found
-    seconds: float
+class DisagreementError(Exception):
+    """The actors do not hold what they have been told. The text says what differs."""
 
 
 def count_cores() -> int:
@@ -52,23 +53,23 @@ def count_cores() -> int:
 def show(root: str, sizes: dict[str, int], options: argparse.Namespace) -> int:
     """Run the demo on files below `root` of these sizes in bytes; return the exit code."""
     actors = min(options.actors or count_cores(), len(sizes))
-    shares = index.deal(sizes, actors)
-    show_opening(actors)
-    title(f"1. Read {len(sizes):,} files, {sum(sizes.values()) / 1e6:.1f} MB, below {root}")
-    started = perf_counter()
-    with index.Library(root, actors) as library:
-        show_reading(library, shares)
-        seconds_to_read = perf_counter() - started
-        title("2. Ask")
-        asked = list(show_asking(library, options))
-        title("3. Compare with one process, no actors")
-        equal = show_comparison(root, shares, asked, seconds_to_read)
-    title("4. End")
-    if not equal:
-        return 1
+    queries = options.queries or options.interactive
+    if not queries:
+        show_opening(actors)
+        title(f"1. Read {len(sizes):,} files, {sum(sizes.values()) / 1e6:.1f} MB, below {root}")
+    with index.Indexer.pool(actors).executor(root) as pool:
+        if queries:
+            read(pool, sizes, Progress(len(sizes), lines=False))
+            answer(pool, options)
+            return 0
+        try:
+            show_parts(pool, list(sizes))
+        except DisagreementError as fault:
+            print(f"FAULT: {fault}", file=sys.stderr)
+            return 1
     explain("""
-        Leaving the with block has ended the actors, and their state with them.
-        Now ask your own: python -m futures_actors "two words" or, to type queries, -i.
+        The end of the with block has ended the processes, and their state with them.
+        Ask your own: python -m futures_actors "two words", or -i to type queries.
     """)
     return 0
 
@@ -80,50 +81,78 @@ def show_opening(actors: int) -> None:
     explain("""
         An actor is an object that lives in a thread or process of its own and keeps its state
         there. It gets messages one at a time, in order; each answer is an ordinary
-        concurrent.futures.Future. Here every actor keeps its own part of a full-text index:
+        concurrent.futures.Future. Here a pool of them shares a full-text index:
     """)
     print(f"""
-       class Shard(Index, ProcessActor):  # Index: a plain class with a method handle(message)
+       class Indexer(Index, ProcessActor):  # Index: a plain class with a method handle(message)
            pass
 
-       shards = [Shard.executor(root) for _ in range({actors})]
-       future = shards[0].post(Batch(("abc.py", "ast.py")))""")
+       with Indexer.pool({actors}).executor(root) as pool:
+           future = pool.post(Read("abc.py"), key="abc.py")""")
 
 
-def show_reading(library: index.Library, shares: list[list[index.Batch]]) -> None:
-    """Let the actors read their shares; draw progress as their answers come in."""
-    # Callbacks run in a thread of the package. All that ours does is to hand the future to this
-    # thread, so that one thread alone prints, and Ctrl-C finds it waiting where Python can wake it.
-    finished: SimpleQueue[Future[Any]] = SimpleQueue()
+def show_parts(pool: ActorPool[Any, Any], paths: Sequence[str]) -> None:
+    """Show what actors can do, one after another; raise if they did not do it."""
+    holders = show_reading(pool, paths)
+    title("2. Ask")
+    found = show_asking(pool)
+    title(f"3. Stream: search the text for {GREP}, and stop after {plural(LINES_SHOWN, 'line')}")
+    show_stream(pool, paths)
+    title(f"4. Send {ARRAY_BYTES >> 20} MiB to an actor and back")
+    show_array(pool)
+    title("5. Look into an actor that is stuck, and kill its process")
+    show_death(pool, holders, found)
+    title("6. End")
 
-    def post_all(shard: ActorExecutor, batches: list[index.Batch]) -> int:
-        for message in (*batches, index.Describe()):
-            shard.post(message).add_done_callback(finished.put)
-        return len(batches) + 1
 
-    posted = sum(map(post_all, library.shards, shares))
-    mistake = library.shards[-1].post(index.Forget())
-    cancelled = mistake.cancel()
+def show_reading(pool: ActorPool[Any, Any], paths: Sequence[str]) -> dict[str, int]:
+    """Have all files read; return the process that holds each, by path."""
+    started = perf_counter()
+    posted = post_all(pool, paths)
+    mistake = pool.broadcast(index.Forget())
+    cancelled = [future.cancel() for future in mistake]
     explain(f"""
-        {plural(posted, "message")} posted, a few files each: every actor has its own mailbox, and
-        add_done_callback() moves the bar. Then one message too many: "forget all you have read".
+        {plural(len(paths), "message")} posted, a file each. Its path is the key, by which one
+        member has it for good. Then one message too many, to all: "forget what you have read".
     """)
-    if cancelled:
-        explain("future.cancel() is True: no actor will ever see it. Part 3 would find out.")
+    if all(cancelled):
+        explain("future.cancel() is True: no actor will ever see it. What it holds will tell.")
     else:
-        explain(
-            "future.cancel() is False: so few files, the actor was faster. It reads them again."
-        )
-        posted += post_all(library.shards[-1], shares[-1])
+        explain("future.cancel() is False: so few files, it had begun. Everything is read again.")
+        pool.broadcast(index.Forget())
+        posted = post_all(pool, paths)
+    follow(posted, Progress(len(paths)))
+    seconds = perf_counter() - started
+    summaries: list[index.Summary] = gather(pool.broadcast(index.Describe()))
+    for summary in summaries:
+        print(describe(summary))
+    if sum(summary.files for summary in summaries) != len(paths):
+        raise DisagreementError("the actors do not hold the files that they were told to read")
+    explain(f"Read by {plural(len(pool), 'process', 'processes')} in {duration(seconds)}.")
+    return {path: future.result() for path, future in zip(paths, posted, strict=True)}
 
-    progress = Progress(sum(len(batch.paths) for batches in shares for batch in batches))
-    for _ in range(posted):
-        answer = finished.get().result()
-        if isinstance(answer, index.Summary):
-            progress.say(describe(answer))
-        else:
-            progress.advance(answer)
+
+def read(pool: ActorPool[Any, Any], paths: Iterable[str], progress: Progress) -> None:
+    """Have these files read, and wait for it."""
+    follow(post_all(pool, paths), progress)
+
+
+def post_all(pool: ActorPool[Any, Any], paths: Iterable[str]) -> list[Future[Any]]:
+    """Post each file to the member that has its key."""
+    return [pool.post(index.Read(path), key=path) for path in paths]
+
+
+def follow(posted: list[Future[Any]], progress: Progress) -> None:
+    """Draw progress as the answers come in."""
+    for future in as_completed(posted):
+        future.result()
+        progress.advance()
     progress.end()
+
+
+def gather(futures: Iterable[Future[Any]]) -> list[Any]:
+    """Return all answers."""
+    return [future.result() for future in futures]
 
 
 def describe(summary: index.Summary) -> str:
@@ -135,19 +164,47 @@ def describe(summary: index.Summary) -> str:
     return f"{line}; {summary.unreadable} unreadable" if summary.unreadable else line
 
 
-def show_asking(library: index.Library, options: argparse.Namespace) -> Iterator[Asked]:
-    """Answer the queries of the command line, those typed, or else our own; yield each."""
+def ask(pool: ActorPool[Any, Any], query: str) -> index.Found:
+    """Put one query to all members; they work side by side."""
+    return index.search(lambda message: gather(pool.broadcast(message)), query, HITS_SHOWN)
+
+
+def show_asking(pool: ActorPool[Any, Any]) -> list[tuple[str, index.Found]]:
+    """Put our own queries; return them with the answers."""
     explain("""
-        Each query goes to all actors at once, in two rounds: how common is each word,
-        then the best passages by BM25. The index stays where it is; only answers travel.
+        A query goes to all members at once, by pool.broadcast(): how common is each word, then
+        the best passages by BM25. The index stays where it is; only answers travel.
     """)
+    found = []
+    for query in QUERIES:
+        found.append((query, show_answer(pool, query)))
+        for hit in found[-1][1].hits[:1]:
+            show_file(pool, hit.path, found[-1][1])
+    return found
+
+
+def answer(pool: ActorPool[Any, Any], options: argparse.Namespace) -> None:
+    """Answer the queries of the command line and those typed."""
     typed = read_queries() if options.interactive else iter(())
-    for query in chain(options.queries or (() if options.interactive else QUERIES), typed):
-        started = perf_counter()
-        found = index.search(library.ask, query, HITS_SHOWN)
-        seconds = perf_counter() - started
-        show_hits(query, found, seconds)
-        yield Asked(query, found, seconds)
+    for number, query in enumerate(chain(options.queries, typed)):
+        show_answer(pool, query, before="\n" if number else "")
+
+
+def show_answer(pool: ActorPool[Any, Any], query: str, *, before: str = "\n") -> index.Found:
+    """Put one query, print the answer and return it."""
+    started = perf_counter()
+    found = ask(pool, query)
+    print(f"{before}   {bold(query.strip())}  {dim(duration(perf_counter() - started))}")
+    show_hits(found)
+    return found
+
+
+def show_file(pool: ActorPool[Any, Any], path: str, found: index.Found) -> None:
+    """Put the same query to one file: that is, to the member that has its key."""
+    started = perf_counter()
+    within = pool.post(index.Rank(found.words, found.counts, 1000, path), key=path).result()
+    took = dim(duration(perf_counter() - started))
+    print(f"   post(..., key={path!r}): {plural(len(within), 'passage')} there  {took}")
 
 
 def read_queries() -> Iterator[str]:
@@ -164,9 +221,8 @@ def read_queries() -> Iterator[str]:
             yield query
 
 
-def show_hits(query: str, found: index.Found, seconds: float) -> None:
+def show_hits(found: index.Found) -> None:
     """Print the passages found."""
-    print(f"\n   {bold(query.strip())}  {dim(duration(seconds))}")
     places = [f"{hit.path}:{hit.line}" for hit in found.hits]
     column = max(map(len, places), default=0)
     for hit, place in zip(found.hits, places, strict=True):
@@ -176,62 +232,107 @@ def show_hits(query: str, found: index.Found, seconds: float) -> None:
         print("   nothing" if found.words else "   nothing: there is no word in it")
 
 
-def show_comparison(
-    root: str, shares: list[list[index.Batch]], asked: list[Asked], seconds_to_read: float
-) -> bool:
-    """Do the same work without actors; return whether the answers are the same."""
-    alone_index = index.Index(root)
-    progress = Progress(sum(len(batch.paths) for batches in shares for batch in batches))
+def show_stream(pool: ActorPool[Any, Any], paths: Sequence[str]) -> None:
+    """Print the first lines that a generator in an actor finds, as it finds them; then stop it."""
     started = perf_counter()
-    for batch in chain.from_iterable(shares):
-        alone_index.handle(batch)
-        progress.advance(len(batch.paths))
-    progress.end()
-    rows = [("read the files", seconds_to_read, perf_counter() - started)]
-
-    alone = []
-    for query, *_ in asked:
-        started = perf_counter()
-        found = index.search(lambda message: [alone_index.handle(message)], query, HITS_SHOWN)
-        alone.append(Asked(query, found, perf_counter() - started))
-    if asked:
-        name = f"answer {plural(len(asked), 'query', 'queries')}"
-        rows.append(
-            (name, fsum(each.seconds for each in asked), fsum(one.seconds for one in alone))
-        )
-    show_times(len(shares), rows)
-
-    different = [a.query for a, b in zip(asked, alone, strict=True) if a.found != b.found]
-    if different:
-        print(f"FAULT: actors and single process disagree about {different}", file=sys.stderr)
-        return False
-    if asked:
-        print(f"\n   {bold('The answers are the same')}, to the last bit of every score.")
-        show_weight(alone_index, asked[0].found)
-    return True
-
-
-def show_times(actors: int, rows: Iterable[tuple[str, float, float]]) -> None:
-    """Print a table of seconds with actors, and without."""
-    print(f"\n   {'':18}{plural(actors, 'actor'):>13}{'one process':>15}")
-    for name, with_actors, without in rows:
-        ratio = without / with_actors
-        verdict = f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
-        print(f"   {name:18}{duration(with_actors):>13}{duration(without):>15}   {verdict}")
-    explain("""
-        The first line includes the start of the processes; at best it is as many times as fast
-        as actors have a free core. A query is so little work that the way to the actors shows.
-    """)
-
-
-def show_weight(held: index.Index, found: index.Found) -> None:
-    """Compare the cost of moving the index to the query with that of moving an answer."""
-    started = perf_counter()
-    bytes_index = len(pickle.dumps(held, pickle.HIGHEST_PROTOCOL))
-    to_pickle = duration(perf_counter() - started)
-    bytes_found = len(pickle.dumps(found, pickle.HIGHEST_PROTOCOL))
+    with pool.stream(index.Grep(GREP, tuple(paths))) as lines:
+        for line in islice(lines, LINES_SHOWN):
+            head = f"   after {duration(perf_counter() - started):>8}  {line.path}:{line.line}  "
+            print(head + fit(line.text, len(head)))
+    searched = sum(each.searched for each in gather(pool.broadcast(index.Describe())))
     explain(f"""
-        Why it matters where the state is: to a pool, which keeps none, the index would have to
-        travel with each query: {bytes_index:,} bytes, {to_pickle} to pickle alone. From the actors
-        only an answer travels: {bytes_found:,} bytes.
+        handle() yields them in the actor, at most 16 lines ahead. Leaving the with block has
+        ended the generator after {plural(searched, "file")} of {len(paths):,}.
     """)
+
+
+def show_array(pool: ActorPool[Any, Any]) -> None:
+    """Send a big array to and fro, by an actor and by a process pool."""
+    try:
+        array = importlib.import_module("numpy").ones(ARRAY_BYTES, "uint8")
+        kind = "numpy array"
+    except ImportError:
+        array, kind = bytearray(ARRAY_BYTES), "bytearray (with numpy installed: an array)"
+    print(f"   A {kind}, there and back:")
+    member = pool.keyed("array")
+    rates = [rate(member.submit, array) for _ in range(2)]
+    print(f"   an actor, the first time      {rates[0]:6.2f} GB/s, in memory that is new")
+    print(f"   an actor, the second time     {rates[1]:6.2f} GB/s")
+    # The start method that is safe beside threads, and is there on every system.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as processes:
+        processes.submit(os.getpid).result()  # its start does not count
+        print(f"   a ProcessPoolExecutor         {rate(processes.submit, array):6.2f} GB/s")
+    explain("Actors get it through shared memory, as their own; a pool pickles it into a pipe.")
+
+
+def rate(submit: Callable[..., Future[Buffer]], array: Buffer) -> float:
+    """Return how many GB/s get to an executor's process and back."""
+    started = perf_counter()
+    back = submit(index.echo, array).result()
+    seconds = perf_counter() - started
+    if memoryview(back).nbytes != ARRAY_BYTES:
+        raise DisagreementError("the array that came back has another length")
+    return 2 * ARRAY_BYTES / seconds / 1e9
+
+
+def show_death(
+    pool: ActorPool[Any, Any], holders: dict[str, int], found: list[tuple[str, index.Found]]
+) -> None:
+    """Let a member hang, look into it, kill its process, and find nothing lost."""
+    first = next(iter(holders))
+    pattern, text = ENDLESS
+    try:
+        stuck = pool.keyed(first).submit(re.match, pattern, text)
+        lost = [path for path, pid in holders.items() if pid == holders[first]]
+        waiting = post_all(pool, lost)
+        while not stuck.running():
+            time.sleep(0.001)
+        explain(f"""
+            One member was given a regular expression that takes for ever, and behind it
+            {plural(len(waiting), "message")}: its files again, since a new process knows none.
+        """)
+        show_stuck(pool, holders[first])
+        with quiet():
+            os.kill(holders[first], signal.SIGKILL)
+            print(f"   kill -9 {holders[first]}")
+            error = stuck.exception()
+            follow(waiting, Progress(len(waiting)))
+    except BaseException:
+        pool.kill()  # nothing else ends that message
+        raise
+    print(f"   Its future: {type(error).__name__}, started={getattr(error, 'started', None)}")
+    anew = plural(len({future.result() for future in waiting} - {holders[first]}), "new process")
+    print(f"   The {plural(len(waiting), 'message')} that waited: handled, by {anew}")
+    different = [query for query, before in found if ask(pool, query) != before]
+    if different:
+        raise DisagreementError(f"after the restart the answers differ to {different}")
+    explain(f"{bold('The answers are the same')} as before, to the last bit of every score.")
+
+
+def show_stuck(pool: ActorPool[Any, Any], pid: int) -> None:
+    """Print where a member is, and what waits behind it."""
+    (stats,) = (one for one in pool.stats().members if one.pid == pid)
+    age = duration(stats.age or 0.0)
+    print(f"   stats(): {stats.name} runs one message for {age}, {stats.depth} wait")
+    try:
+        trace = pool.dump_traceback()
+    except NotImplementedError as error:
+        print(f"   dump_traceback(): {error}")
+        return
+    print("   dump_traceback():")
+    of_it = trace.partition(f"actor {stats.name}:\n")[2].partition("\n\n")[0]
+    for line in of_it.splitlines():
+        print(fit(f"     {line}", 0))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the log from saying that an actor is started again: the demo says it."""
+    log = logging.getLogger("futures_actors")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)

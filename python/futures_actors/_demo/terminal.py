@@ -16,27 +16,22 @@ if TYPE_CHECKING:
 class Progress:
     """How far the reading is: a bar on a terminal, else a line for each quarter."""
 
-    def __init__(self, files: int) -> None:
-        """Start at none of so many files."""
+    def __init__(self, files: int, *, lines: bool = True) -> None:
+        """Start at none of so many files. Without `lines`, show nothing but a bar."""
         self.files = files
+        self.lines = lines
         self.done = 0
         self.drawn = sys.stdout.isatty() and sys.stderr.isatty()
         self.draw()
 
-    def advance(self, files: int) -> None:
-        """Show that so many more files have been read."""
+    def advance(self) -> None:
+        """Show that one more file has been read."""
         quarter = 4 * self.done // self.files
-        self.done += files
+        self.done += 1
         if self.drawn:
             self.draw()
-        elif 4 * self.done // self.files > quarter:
+        elif self.lines and 4 * self.done // self.files > quarter:
             print(f"   {self.done / self.files:4.0%}  {self.done:,} of {self.files:,} files")
-
-    def say(self, line: str) -> None:
-        """Print a line above the bar."""
-        self.erase()
-        print(line)
-        self.draw()
 
     def end(self) -> None:
         """Remove the bar."""
