@@ -6,7 +6,9 @@ use std::path::Path;
 
 use futures_actors::engine::ipc::body::{Reference, pack};
 use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, encode_done};
-use futures_actors::engine::ipc::relay::{Address, Question, encode_forget};
+use futures_actors::engine::ipc::relay::{
+    Address, Awaited, Question, encode_circle, encode_forget,
+};
 use futures_actors::engine::ipc::spill::SPILL_BYTES;
 use fuzz::{Piece, RESERVE_BYTES, blocks, script};
 
@@ -231,9 +233,17 @@ fn relays() -> Seeds {
     address.write(&mut post, 1);
     let cancel = Question::Cancel(1).encode(2);
     let forget = encode_forget(3, 1);
-    [("post", post), ("question", cancel), ("forget", forget)]
-        .map(|(name, frame)| (name, frame[HEADER_BYTES..].to_vec()))
-        .into()
+    let wait = Awaited::Room(1).encode(2);
+    let circle = encode_circle(2, &["one".to_owned(), "two".to_owned()]);
+    [
+        ("post", post),
+        ("question", cancel),
+        ("forget", forget),
+        ("wait", wait),
+        ("circle", circle),
+    ]
+    .map(|(name, frame)| (name, frame[HEADER_BYTES..].to_vec()))
+    .into()
 }
 
 fn main() -> io::Result<()> {

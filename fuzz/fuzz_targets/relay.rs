@@ -1,4 +1,4 @@
-//! Decodes what a child may ask its parent about other actors. Checks that:
+//! Decodes what a child may ask its parent about other actors, and the circle that it may be told. Checks that:
 //! - nothing panics, and memory grows only with the input;
 //! - what is accepted encodes to the same bytes.
 //!
@@ -8,7 +8,9 @@
 
 use futures_actors::engine::ipc::decoder::Decoder;
 use futures_actors::engine::ipc::frame::{Kind, encode};
-use futures_actors::engine::ipc::relay::{Address, Question, encode_forget, forgotten};
+use futures_actors::engine::ipc::relay::{
+    Address, Awaited, Question, circle_names, encode_circle, encode_forget, forgotten,
+};
 use libfuzzer_sys::fuzz_target;
 
 fn body_of(frame: &[u8]) -> Vec<u8> {
@@ -22,6 +24,16 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok((actor, count)) = forgotten(input) {
         assert_eq!(body_of(&encode_forget(actor, count)), input);
+    }
+    if let Ok(awaited) = Awaited::decode(input) {
+        assert_eq!(body_of(&awaited.encode(1)), input);
+    }
+    let mut names = None;
+    let memory = allocation_counter::measure(|| names = circle_names(input).ok());
+    // A vector of names has at most twice the names that were read, of 8 bytes or more each.
+    assert!(memory.bytes_max <= 10 * input.len() as u64 + 200);
+    if let Some(names) = names {
+        assert_eq!(body_of(&encode_circle(1, &names)), input);
     }
     let mut body = input.to_vec();
     let mut taken = None;

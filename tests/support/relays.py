@@ -8,7 +8,7 @@ import threading
 from concurrent import futures
 
 import tasks
-from futures_actors import ActorRef, BrokenActor, MailboxFull
+from futures_actors import ActorDeadlock, ActorRef, BrokenActor, MailboxFull
 from gates import PATIENCE
 
 
@@ -155,3 +155,55 @@ def pass_on(_actor, first, then, message):
 
 def double(_actor, array):
     return array * 2
+
+
+def pass_along(_actor, way, timeout=None):
+    """Have the first actor of `way` pass the rest along, and wait for that."""
+    first, *rest = way
+    return first.post((pass_along, rest, timeout)).result(timeout)
+
+
+def find_circle(_actor, way):
+    """Like `pass_along`; the actor whose wait would close a circle answers with the circle."""
+    first, *rest = way
+    try:
+        return first.post((find_circle, rest)).result()
+    except ActorDeadlock as error:
+        return error.circle
+
+
+def wait_for_itself(_actor, me, how, *args):
+    return getattr(me.post((tasks.echo, 1)), how)(*args)
+
+
+def ask_later(_actor, ref, gate, message):
+    """Post to another actor when the gate opens, and wait for its answer."""
+    gate.wait()
+    return ref.post(message).result()
+
+
+def fill_up(_actor, ref, gate, count):
+    """Post more than a mailbox has room for, when the gate opens."""
+    gate.wait()
+    for number in range(count):
+        ref.tell((tasks.remember, number), timeout=PATIENCE)
+
+
+def give_up_and_go_on(_actor, ref, gate, timeout):
+    """Wait for an answer in vain, and return when the gate opens."""
+    try:
+        ref.post((tasks.echo, 1)).result(timeout)
+    except futures.TimeoutError:
+        gate.wait()
+        return "gave up"
+
+
+def wait_in_a_thread(_actor, ref, gate):
+    """Wait in a thread of this process, while the actor's own thread is free."""
+    with_answer = []
+
+    def wait():
+        with_answer.append(ref.post((tasks.echo, "answered")).result(PATIENCE))
+        gate.knock()
+
+    threading.Thread(target=wait).start()

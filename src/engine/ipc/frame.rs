@@ -62,6 +62,8 @@ pub enum Kind {
     /// To the child: the actor accepts no messages any more, so this one failed. The body is the
     /// actor's number and the exception.
     Refused = 53,
+    /// To the child: the wait of this number would never end, because actors wait for each other.
+    Circle = 54,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled and has not begun.
@@ -86,10 +88,12 @@ pub enum Kind {
     Ask = 41,
     /// To the parent: a reference to an actor is gone.
     Forget = 42,
+    /// To the parent: the main thread has waited for a moment for one of the child's messages.
+    Waits = 43,
 }
 
 impl Kind {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Start,
         Self::Message,
         Self::Call,
@@ -108,9 +112,11 @@ impl Kind {
         Self::Said,
         Self::Admitted,
         Self::Refused,
+        Self::Circle,
         Self::Post,
         Self::Ask,
         Self::Forget,
+        Self::Waits,
         Self::Answer,
         Self::Error,
         Self::Skipped,

@@ -45,10 +45,12 @@ pub(in crate::engine) enum Setting {
     ParentCpu,
     ChildCpu,
     Running,
+    Own,
+    Waits,
 }
 
 impl Setting {
-    const COUNT: usize = Self::Running as usize + 1;
+    const COUNT: usize = Self::Waits as usize + 1;
 }
 
 #[derive(Debug)]
@@ -142,6 +144,18 @@ impl Region {
     /// How many messages an async actor handles at this moment.
     pub fn running(&self) -> &AtomicU64 {
         self.setting(Setting::Running)
+    }
+
+    /// The number of the child's own actor. The parent stores it before it starts the child.
+    pub fn own(&self) -> &AtomicU64 {
+        self.setting(Setting::Own)
+    }
+
+    /// The number of the wait that the child's main thread is in and has told the parent of, or 0. The
+    /// child stores it before it tells the parent, and takes it back before the thread goes on: so the
+    /// parent never takes a wait that is over for one that lasts.
+    pub fn waits(&self) -> &AtomicU64 {
+        self.setting(Setting::Waits)
     }
 
     /// How many messages sent by `tell` have failed because `handle` raised.

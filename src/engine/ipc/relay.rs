@@ -103,6 +103,67 @@ pub fn forgotten(body: &[u8]) -> Result<(u64, u64), FrameError> {
     }
 }
 
+/// What a thread of the child waits for: the body of a [`Kind::Waits`], whose sequence is the number of
+/// the wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// The answer to the message of this number.
+    Answer(u64),
+    /// A place in a mailbox for the message of this number.
+    Room(u64),
+}
+
+impl Awaited {
+    pub fn encode(self, number: u64) -> Vec<u8> {
+        let (what, message) = match self {
+            Self::Answer(message) => (0, message),
+            Self::Room(message) => (1, message),
+        };
+        let mut body = [what; 9];
+        body[1..].copy_from_slice(&u64::to_le_bytes(message));
+        encode(Kind::Waits, number, &body)
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
+        let Ok([what, message @ ..]) = <[u8; 9]>::try_from(body) else {
+            return Err(FrameError::BadRelay);
+        };
+        let message = u64::from_le_bytes(message);
+        match what {
+            0 => Ok(Self::Answer(message)),
+            1 => Ok(Self::Room(message)),
+            _ => Err(FrameError::BadRelay),
+        }
+    }
+}
+
+/// The wait of this number would close a circle of these actors: a frame of kind [`Kind::Circle`].
+pub fn encode_circle(number: u64, names: &[String]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for name in names {
+        // As in the length of a frame.
+        body.extend_from_slice(&(name.len() as u64).to_le_bytes());
+        body.extend_from_slice(name.as_bytes());
+    }
+    encode(Kind::Circle, number, &body)
+}
+
+/// The names of a [`Kind::Circle`].
+pub fn circle_names(mut body: &[u8]) -> Result<Vec<String>, FrameError> {
+    let mut names = Vec::new();
+    while let Some((len, rest)) = body.split_first_chunk() {
+        let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
+        let (name, rest) = rest.split_at_checked(len).ok_or(FrameError::BadRelay)?;
+        let name = str::from_utf8(name).map_err(|_| FrameError::BadRelay)?;
+        names.push(name.to_owned());
+        body = rest;
+    }
+    if !body.is_empty() {
+        return Err(FrameError::BadRelay);
+    }
+    Ok(names)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,7 +208,28 @@ mod tests {
         }
 
         #[test]
+        fn what_is_awaited_comes_back(message in any::<u64>()) {
+            for awaited in [Awaited::Answer(message), Awaited::Room(message)] {
+                let frame = Decoder::decode_one(&awaited.encode(4)).expect("valid").expect("whole");
+                prop_assert_eq!((frame.kind, frame.sequence), (Kind::Waits, 4));
+                prop_assert_eq!(Awaited::decode(&frame.body), Ok(awaited));
+            }
+        }
+
+        #[test]
+        fn a_circle_comes_back_and_a_cut_one_is_refused(
+            names in proptest::collection::vec(".{0,9}", 0..5),
+        ) {
+            let frame = Decoder::decode_one(&encode_circle(4, &names)).expect("valid").expect("whole");
+            prop_assert_eq!((frame.kind, frame.sequence), (Kind::Circle, 4));
+            prop_assert_eq!(circle_names(&frame.body), Ok(names));
+            let cut = frame.body.split_last().map_or(&[][..], |(_, cut)| cut);
+            prop_assert_eq!(circle_names(cut).is_ok(), cut.is_empty());
+        }
+
+        #[test]
         fn noise_never_panics(mut noise in proptest::collection::vec(any::<u8>(), 0..40)) {
+            _ = (Awaited::decode(&noise), circle_names(&noise));
             _ = (Question::decode(&noise), forgotten(&noise), Address::take(&mut noise));
         }
     }

@@ -74,7 +74,7 @@ pub(super) fn serve(
     let answers = OUTBOX.get_or_init(|| answers);
     let inbox = Inbox::new(Reader::new(request), &region);
     let child = ChildLoop {
-        way: Way::new(inbox, &arena, answers, KnownActor::entry),
+        way: Way::new(inbox, &region, &arena, answers, KnownActor::entry),
         answers,
         arena,
         region,

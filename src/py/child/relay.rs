@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::engine::latch::Latch;
+use crate::engine::waits::Circle;
 use crate::py::future::ActorCell;
 use crate::py::message::relayed::Fate;
 
@@ -45,6 +46,24 @@ pub(super) enum Pending {
     /// A message of `tell` that waits for a place in the mailbox.
     Told(Arc<Latch>),
     Question(Arc<Inquiry>),
+    /// A wait of the main thread.
+    Wait(Arc<Refusal>),
+}
+
+/// Why the main thread must not wait on, once the parent says so.
+#[derive(Default)]
+pub(super) struct Refusal(OnceLock<Vec<String>>);
+
+impl Refusal {
+    /// The actors of the circle that the wait would close.
+    pub(super) fn set(&self, circle: Vec<String>) {
+        // The parent says it once.
+        _ = self.0.set(circle);
+    }
+
+    pub(super) fn circle(&self) -> Option<Circle> {
+        self.0.get().map(|names| Circle(names.clone()))
+    }
 }
 
 /// An actor that this process can refer to. It is known while this exists.
@@ -124,7 +143,7 @@ impl Relay {
                     entry.remove();
                     Some(latch)
                 }
-                Pending::Question(_) => None,
+                Pending::Question(_) | Pending::Wait(_) => None,
             },
             Entry::Vacant(_) => None,
         }

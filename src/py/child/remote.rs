@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use super::relay::{Known, Pending, Sent};
 use super::way::Way;
-use crate::engine::ipc::relay::{Address, Question};
+use crate::engine::ipc::relay::{Address, Awaited, Question};
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
 use crate::py::codec::actors::{Hold, Receiver};
@@ -22,8 +22,8 @@ use crate::py::future::settle;
 use crate::py::host::entering::running_loop;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
-use crate::py::host::room::RoomSeat;
-use crate::py::interpreter::imports::MailboxFull;
+use crate::py::host::room::{RoomSeat, has_passed};
+use crate::py::interpreter::imports::{ActorDeadlock, MailboxFull};
 use crate::py::interpreter::lifecycle;
 use crate::py::message::fault::load_error;
 use crate::py::message::message::Message;
@@ -57,7 +57,7 @@ impl Listed for KnownActor {
             way: Arc::clone(&self.way),
             name: name.to_owned(),
             is_bounded,
-            tally: Arc::new(Tally::new(name.to_owned())),
+            tally: self.way.tally(self.known.number, name),
         })
     }
 
@@ -71,7 +71,7 @@ pub(super) struct Remote {
     way: Arc<Way>,
     name: String,
     is_bounded: bool,
-    /// For the futures; no one reads it.
+    /// For the futures.
     tally: Arc<Tally>,
 }
 
@@ -124,17 +124,24 @@ impl Remote {
         admitted: &Latch,
         deadline: Option<Instant>,
     ) -> PyResult<()> {
-        let waited = self.way.wait(py, admitted, deadline);
+        let awaited = Awaited::Room(number);
+        let is_free = has_passed(deadline) || !self.way.serves_here(self.known.number);
+        let waited = if is_free {
+            self.way.wait_for_actor(py, admitted, awaited, deadline)
+        } else {
+            // It would wait for itself.
+            self.way.wait_in_sight(py, admitted, awaited, deadline)
+        };
         if matches!(waited, Ok(true)) {
             return Ok(());
         }
         // Unless it has just been admitted.
         let is_withdrawn = self.way.ask_parent(py, Question::Cancel(number))?;
-        waited?;
-        if is_withdrawn {
-            return Err(self.full());
+        match waited {
+            Err(error) if is_withdrawn || !error.is_instance_of::<ActorDeadlock>(py) => Err(error),
+            Ok(_) if is_withdrawn => Err(self.full()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -53,6 +53,7 @@ impl<'py> ChildLoop<'py> {
             Ok(name) => name,
             Err(error) => return self.fail(py, error, Stage::Loading),
         };
+        self.way.begin_own(&name);
         let Some(construct) = self.way.inbox.wait_for_frame(py)? else {
             return Ok(());
         };

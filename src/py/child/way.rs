@@ -6,6 +6,7 @@
 //! something, since no thread waits then. It never runs Python code, so it is always there to read.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -13,26 +14,35 @@ use pyo3::prelude::*;
 
 use super::inbox::{Heard, Inbox, Sort};
 use super::outbox::send;
-use super::relay::{Forget, Inquiry, Known, Pending, Relay, Sent};
+use super::relay::{Forget, Inquiry, Known, Pending, Refusal, Relay, Sent};
 use crate::engine::arena::Arena;
 use crate::engine::ipc::body::{self, Reference};
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::pipe::Broken;
-use crate::engine::ipc::relay::{Question, encode_forget};
+use crate::engine::ipc::region::Region;
+use crate::engine::ipc::relay::{Awaited, Question, circle_names, encode_forget};
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::sync::{Condvar, Mutex};
 use crate::engine::sys::{self, Bell};
+use crate::engine::waits;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Few;
+use crate::py::future::deadlock::MOMENT;
 use crate::py::future::{ActorCell, callbacks, settle};
 use crate::py::interpreter::{lifecycle, wait};
+use crate::py::message::fault::Unending;
 use crate::py::message::outcome::{Outcome, Sealed};
+use crate::py::message::tally::Tally;
 use crate::py::message::ticket::{Ask, Carrier};
 
 /// How long a thread that cannot read waits at most before it tries again, if there is no helper.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often a wait that the parent has been told of looks whether the parent refuses it, while
+/// another thread reads.
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Callbacks are Python code.
 const CALLBACK_STACK_BYTES: usize = 8 << 20;
@@ -60,6 +70,11 @@ pub(super) struct Way {
     /// Whether the helper thread could be started.
     helper: OnceLock<bool>,
     generation: u32,
+    region: Arc<Region>,
+    /// The number of this process's own actor.
+    pub(super) own_number: u64,
+    /// What the futures of messages to this process's own actor have. Set before its code runs.
+    own: OnceLock<Arc<Tally>>,
     /// This, for what it makes.
     me: OnceLock<Weak<Way>>,
 }
@@ -127,6 +142,7 @@ enum Ended {
 impl Way {
     pub(super) fn new(
         inbox: Inbox,
+        region: &Arc<Region>,
         arena: &Arc<Arena>,
         answers: &'static Outbox,
         entry: EntryOf,
@@ -144,12 +160,35 @@ impl Way {
             bell: OnceLock::new(),
             helper: OnceLock::new(),
             generation: lifecycle::generation(),
+            region: Arc::clone(region),
+            own_number: region.own().load(Ordering::SeqCst),
+            own: OnceLock::new(),
             me: OnceLock::new(),
         });
         // It is new, so `set` cannot fail.
         _ = way.me.set(Arc::downgrade(&way));
         way.inbox.set_sorter(Arc::clone(&way) as _);
         way
+    }
+
+    /// The actor of this name is about to be made, and this thread will handle its messages.
+    pub(super) fn begin_own(&self, name: &str) {
+        let own = self
+            .own
+            .get_or_init(|| Arc::new(Tally::new(name.to_owned())));
+        waits::serve(&own.node);
+    }
+
+    /// What the futures of messages to an actor have.
+    pub(super) fn tally(&self, number: u64, name: &str) -> Arc<Tally> {
+        let own = self.own.get().filter(|_| number == self.own_number);
+        own.map_or_else(|| Arc::new(Tally::new(name.to_owned())), Arc::clone)
+    }
+
+    /// Whether this thread handles the messages of the actor of this number.
+    pub(super) fn serves_here(&self, number: u64) -> bool {
+        let own = self.own.get().filter(|_| number == self.own_number);
+        own.is_some_and(|own| waits::is_served_here(&own.node))
     }
 
     fn me(&self) -> Arc<Self> {
@@ -201,13 +240,80 @@ impl Way {
         done: &Latch,
         deadline: Option<Instant>,
     ) -> PyResult<bool> {
+        self.wait_unless(py, done, deadline, None)
+    }
+
+    /// Like `wait`, for what another actor must do. If this is the thread that handles messages and the
+    /// wait would never end, the error is an `ActorDeadlock`.
+    pub(super) fn wait_for_actor(
+        &self,
+        py: Python<'_>,
+        done: &Latch,
+        awaited: Awaited,
+        deadline: Option<Instant>,
+    ) -> PyResult<bool> {
+        let own = self.own.get();
+        if !own.is_some_and(|own| waits::is_served_here(&own.node)) {
+            return self.wait(py, done, deadline);
+        }
+        let looked_at = Instant::now() + MOMENT;
+        if deadline.is_some_and(|deadline| deadline <= looked_at) {
+            return self.wait(py, done, deadline);
+        }
+        if self.wait(py, done, Some(looked_at))? {
+            return Ok(true);
+        }
+        self.wait_in_sight(py, done, awaited, deadline)
+    }
+
+    /// Like `wait_for_actor`, in the thread that handles messages. Tells the parent at once.
+    pub(super) fn wait_in_sight(
+        &self,
+        py: Python<'_>,
+        done: &Latch,
+        awaited: Awaited,
+        deadline: Option<Instant>,
+    ) -> PyResult<bool> {
+        let shown = Shown {
+            way: self,
+            number: self.relay.number(),
+            refusal: Arc::default(),
+        };
+        let pending = Pending::Wait(Arc::clone(&shown.refusal));
+        self.relay.enter(shown.number, pending);
+        self.region.waits().store(shown.number, Ordering::SeqCst);
+        self.send(py, awaited.encode(shown.number))?;
+        let ended = self.wait_unless(py, done, deadline, Some(&shown.refusal))?;
+        match shown.refusal.circle() {
+            Some(circle) if !ended => Err(match awaited {
+                Awaited::Answer(_) => Unending::Answer.error(&circle),
+                Awaited::Room(_) => Unending::Room.error(&circle),
+            }),
+            _ => Ok(ended),
+        }
+    }
+
+    fn wait_unless(
+        &self,
+        py: Python<'_>,
+        done: &Latch,
+        deadline: Option<Instant>,
+        refusal: Option<&Refusal>,
+    ) -> PyResult<bool> {
+        let is_refused = || refusal.is_some_and(|refusal| refusal.circle().is_some());
         while !done.is_set() {
+            if is_refused() {
+                return Ok(false);
+            }
             let until = wait::until(deadline);
             let turn = wait::raising(|| Ok(py.detach(|| self.read_once(done, until))))?;
             match turn {
                 Heard::Something => continue,
                 Heard::Nothing => {}
                 Heard::Elsewhere => {
+                    // A refusal does not set the latch.
+                    let looked_at = refusal.map(|_| Instant::now() + REFUSAL_INTERVAL);
+                    let until = until.into_iter().chain(looked_at).min();
                     let set = py.detach(|| self.wait_for_helper(done, until));
                     if set == Wait::Set {
                         return Ok(true);
@@ -323,7 +429,7 @@ impl Sort for Way {
                         self.end_sent(sent, Sealed::Error(Arc::new(error.to_vec())));
                     }
                     Some(Pending::Told(admitted)) => admitted.set(),
-                    Some(Pending::Question(_)) | None => {}
+                    Some(Pending::Question(_) | Pending::Wait(_)) | None => {}
                 }
             }
             Kind::Cancelled => {
@@ -338,6 +444,12 @@ impl Sort for Way {
             Kind::Said => {
                 if let Some(Pending::Question(inquiry)) = self.relay.leave(number) {
                     inquiry.answer(frame.body == [1]);
+                }
+            }
+            Kind::Circle => {
+                let names = circle_names(&frame.body).map_err(Broken::Frame)?;
+                if let Some(Pending::Wait(refusal)) = self.relay.leave(number) {
+                    refusal.set(names);
                 }
             }
             Kind::Admitted => {
@@ -364,6 +476,20 @@ impl Sort for Way {
                 self.start_callbacks();
             }
         }
+    }
+}
+
+/// A wait of which the parent has been told. Dropped before the thread goes on.
+struct Shown<'a> {
+    way: &'a Way,
+    number: u64,
+    refusal: Arc<Refusal>,
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        self.way.region.waits().store(0, Ordering::SeqCst);
+        drop(self.way.relay.leave(self.number));
     }
 }
 
@@ -394,10 +520,11 @@ impl Carrier for Way {
         self: Arc<Self>,
         py: Python<'_>,
         done: &Latch,
-        _sequence: u64,
+        sequence: u64,
         deadline: Option<Instant>,
     ) -> PyResult<()> {
-        self.wait(py, done, deadline).map(drop)
+        let awaited = Awaited::Answer(sequence);
+        self.wait_for_actor(py, done, awaited, deadline).map(drop)
     }
 
     fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<()> {

@@ -17,7 +17,7 @@ use crate::py::message::fault::Unending;
 use crate::py::message::tally::Tally;
 
 /// How long a wait lasts before it is looked at: most are over sooner, and cost nothing.
-const MOMENT: Duration = Duration::from_millis(100);
+pub(in crate::py) const MOMENT: Duration = Duration::from_millis(100);
 
 /// Waits by `wait`, which takes a deadline and returns whether it has ended before, for `pending`,
 /// which only the actor `target` can bring about. An error is what `wait` raised, or the

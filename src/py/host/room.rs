@@ -25,7 +25,7 @@ use crate::py::message::message::Message;
 /// For the text of `MailboxFull`.
 pub(super) const NOT_IN_TIME: &str = ", and no place became free in time";
 
-pub(super) fn has_passed(deadline: Option<Instant>) -> bool {
+pub(in crate::py) fn has_passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|at| Instant::now() >= at)
 }
 

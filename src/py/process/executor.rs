@@ -126,6 +126,7 @@ impl Construct {
             start_method: options.start_method.clone(),
             shared_memory: options.shared_memory,
             notifies: seat.is_some(),
+            own: tally.node.id,
         };
         let (memory, first) = if let Some(memory) = self.memory.take() {
             (memory, self.packed.split())

@@ -7,7 +7,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use pyo3::prelude::*;
+
+use crate::engine::ipc::region::Region;
+use crate::engine::latch::Latch;
+use crate::engine::waits::{Circle, How, Node, Pending, WAITS, Waiting};
 use crate::py::codec::actors::Hold;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
@@ -23,12 +29,62 @@ pub(in crate::py) struct Relayed {
     surplus: Vec<Hold>,
     /// The messages of the child that other actors have not answered, by the child's numbers.
     pub(super) asked: HashMap<u64, Asked>,
+    /// The last wait of the child's main thread that has lasted for a moment. It may be over.
+    pub(super) wait: Option<EnteredWait>,
 }
 
 #[derive(Clone)]
 pub(super) struct Asked {
     pub(super) cell: Arc<ActorCell>,
     pub(super) host: Arc<Host>,
+    /// Set when it has a place in the mailbox, if the child waits for that.
+    pub(super) admitted: Option<Arc<Latch>>,
+}
+
+/// What the main thread of a child waits for.
+struct AwaitedByChild {
+    pending: Arc<dyn Pending>,
+    region: Arc<Region>,
+    /// The number of the wait.
+    number: u64,
+}
+
+impl Pending for AwaitedByChild {
+    fn is_over(&self) -> bool {
+        self.pending.is_over() || self.region.waits().load(Ordering::SeqCst) != self.number
+    }
+}
+
+/// A wait of a child in the graph of waits.
+pub(super) struct EnteredWait(Option<Waiting<'static>>);
+
+impl EnteredWait {
+    /// Enters that the child of `region`, whose actor is `waiter`, waits for `pending`, which only
+    /// `target` can bring about. The number is that of the wait. An error if that would close a circle.
+    /// The caller must not hold a lock.
+    pub(super) fn begin(
+        (waiter, region): (&Arc<Node>, &Arc<Region>),
+        number: u64,
+        target: &Arc<Node>,
+        pending: Arc<dyn Pending>,
+    ) -> Result<Self, Circle> {
+        let pending = Arc::new(AwaitedByChild {
+            pending,
+            region: Arc::clone(region),
+            number,
+        });
+        // Attached: see `Waits`.
+        let begun = Python::attach(|_| WAITS.begin(waiter, How::Blocked, target, pending));
+        begun.map(|waiting| Self(Some(waiting)))
+    }
+}
+
+impl Drop for EnteredWait {
+    /// Must not be called with a lock, like that of a `Hold`.
+    fn drop(&mut self) {
+        let waiting = self.0.take();
+        Python::attach(|_| drop(waiting));
+    }
 }
 
 impl Relayed {

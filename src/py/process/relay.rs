@@ -11,15 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::held::{Asked, Relayed};
+use super::held::{Asked, EnteredWait, Relayed};
 use super::link::Link;
 use crate::engine::cell;
 use crate::engine::cell::{Cancel, Phase};
 use crate::engine::ipc::frame::{Encoded, Frame, Kind, encode, encode_in_two};
 use crate::engine::ipc::pipe::{Broken, Flush};
 use crate::engine::ipc::region::Region;
-use crate::engine::ipc::relay::{Address, Question, encode_said, forgotten};
+use crate::engine::ipc::relay::{
+    Address, Awaited, Question, encode_circle, encode_said, forgotten,
+};
+use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Seat, Wake};
+use crate::engine::waits::{Circle, Pending};
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
@@ -27,7 +31,6 @@ use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
-use crate::py::interpreter::imports::MailboxFull;
 use crate::py::message::fault::{dump_error, to_error};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -40,6 +43,7 @@ enum Request {
     Post(Address, u64, Box<Body>),
     Ask(u64, Question),
     Forget(u64, u64),
+    Wait(u64, Awaited),
 }
 
 /// The child that asks.
@@ -66,6 +70,7 @@ pub(super) fn request(link: &Arc<Link>, frame: Frame) -> Result<Box<dyn FnOnce()
             let (actor, count) = forgotten(&body)?;
             Request::Forget(actor, count)
         }
+        Kind::Waits => Request::Wait(number, Awaited::decode(&body)?),
         kind => return Err(Broken::Unexpected(kind)),
     };
     let asker = Asker {
@@ -104,6 +109,7 @@ impl Request {
             Self::Forget(number, count) => {
                 drop(asker.with_relayed(|relayed| relayed.forget(number, count)));
             }
+            Self::Wait(number, awaited) => asker.wait(number, awaited),
         }
     }
 }
@@ -151,6 +157,30 @@ impl Asker {
         }
     }
 
+    /// The main thread of the child waits, by the wait of this number. If that would never end, it is
+    /// told so.
+    fn wait(&self, number: u64, awaited: Awaited) {
+        let (Awaited::Answer(message) | Awaited::Room(message)) = awaited;
+        // If it has ended, the child is about to hear of that.
+        let Some(asked) = self.asked(message) else {
+            return;
+        };
+        let pending: Arc<dyn Pending> = match (awaited, asked.admitted) {
+            (Awaited::Room(_), Some(admitted)) => admitted,
+            _ => asked.cell,
+        };
+        let (waiter, target) = (&self.link.tally.node, &asked.host.tally.node);
+        match EnteredWait::begin((waiter, &self.region), number, target, pending) {
+            Ok(entered) => {
+                let mut entered = Some(entered);
+                self.with_relayed(|relayed| std::mem::swap(&mut relayed.wait, &mut entered));
+                // Without the lock.
+                drop(entered);
+            }
+            Err(Circle(names)) => self.send(encode_circle(number, &names), None),
+        }
+    }
+
     fn post(&self, address: Address, number: u64, body: Body) {
         let Some(host) = find_host(&self.link, address.target) else {
             return self.fail(number, |_| {
@@ -167,11 +197,13 @@ impl Asker {
         let is_told = message.wants().is_nothing();
         let cell = Arc::new(ActorCell::default());
         cell.post(message);
+        let admitted = address.waits_for_room.then(Arc::<Latch>::default);
         // One of `tell` can only be cancelled while it waits for room.
         if !is_told || address.waits_for_room {
             let asked = Asked {
                 cell: Arc::clone(&cell),
                 host: Arc::clone(&host),
+                admitted: admitted.clone(),
             };
             self.with_relayed(|relayed| relayed.asked.insert(number, asked));
             let child = self.clone();
@@ -190,6 +222,7 @@ impl Asker {
             number,
             cell,
             is_told,
+            admitted,
             turn: Mutex::new(Turn::Queueing),
         };
         Arc::new(entering).enter();
@@ -312,6 +345,8 @@ struct Entering {
     number: u64,
     cell: Arc<ActorCell>,
     is_told: bool,
+    /// See `Asked`.
+    admitted: Option<Arc<Latch>>,
     turn: Mutex<Turn>,
 }
 
@@ -339,14 +374,6 @@ impl Entering {
         if permit.is_some() {
             return self.put(permit);
         }
-        let is_own = self
-            .asker
-            .link
-            .own_host()
-            .is_some_and(|own| own.tally.node.id == self.host.tally.node.id);
-        if is_own && self.address.waits_for_room {
-            return self.fail_full();
-        }
         let seat = room.queue(Arc::clone(self) as Arc<dyn Wake>);
         let mut turn = self.turn();
         if matches!(*turn, Turn::Granted) {
@@ -363,13 +390,6 @@ impl Entering {
         self.put(seat.leave());
     }
 
-    fn fail_full(&self) {
-        let name = &self.host.name;
-        let text =
-            format!("the mailbox of actor {name} is full, and its own thread cannot wait for room");
-        self.asker.fail(self.number, |_| MailboxFull::new_err(text));
-    }
-
     fn put(&self, permit: Option<Permit>) {
         let mut permit = Some(permit);
         let place = |message: Message| (message.bounded(permit.take().flatten()), ());
@@ -377,7 +397,8 @@ impl Entering {
         if self.cell.exchange(place).is_none() {
             return drop(permit);
         }
-        if self.address.waits_for_room {
+        if let Some(admitted) = &self.admitted {
+            admitted.set();
             let ends = self.is_told.then_some(self.number);
             let admitted = encode(Kind::Admitted, self.number, b"");
             self.asker.send(admitted, ends);

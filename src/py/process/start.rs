@@ -1,5 +1,6 @@
 //! Starts a child: makes its pipes and the memory that it shares, and calls Python to start it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(in crate::py) struct Recipe {
     pub(in crate::py) shared_memory: u64,
     /// Whether the child must say when the constructor has returned.
     pub(in crate::py) notifies: bool,
+    /// The number of the actor.
+    pub(in crate::py) own: u64,
 }
 
 /// The memory that this process shares with a child, which may not have started yet.
@@ -127,6 +130,7 @@ pub(in crate::py) fn start_child(
         arena,
     } = memory;
     region.set_notify_begun(recipe.notifies);
+    region.own().store(recipe.own, Ordering::SeqCst);
     let (request_read, request_write) = sys::pipe().map_err(io)?;
     let (answer_read, answer_write) = sys::pipe().map_err(io)?;
     sys::set_nonblocking(&request_write).map_err(io)?;
