@@ -55,7 +55,7 @@ def run_soak(size):
         return soak.run()
     if size == "short":
         return soak.run(starts=60, messages=60_000)
-    return soak.run(warm=0, starts=4, messages=4_000, threads=2)
+    return soak.run(warm=1, starts=4, messages=4_000, threads=2)
 
 
 def run_trips(size):

@@ -33,7 +33,7 @@ def run(*, starts=2000, messages=5_000_000, threads=4, warm=8):
     """Do half of the work, measure, do the other half, and measure again."""
     figures = Figures()
     start = time.monotonic()
-    work(figures, warm, BATCH * 8, threads)  # so that whatever is created only once exists
+    work(figures, warm, BATCH * warm, threads)  # so that whatever is created only once exists
     before, mapped = snapshot(), mapped_bytes()
     for _ in range(2):
         resident = resident_bytes()

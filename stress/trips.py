@@ -14,10 +14,9 @@ from pathlib import Path
 
 import actors
 import tasks
+from residents import PATIENCE
 
 PROCESSES = 3
-#: How many seconds longer than its trips a process may take, on a busy machine.
-PATIENCE = 40
 
 
 class Figures:
@@ -46,7 +45,10 @@ def run(*, seconds):
 
 
 def travel(seconds):
-    """Return the number of trips, or None if one did not end."""
+    """Return the number of trips, or None if one did not end.
+
+    The process may take longer than its trips: the machine may be busy, or valgrind may run it.
+    """
     trips = 0
 
     def body():
