@@ -62,9 +62,7 @@ impl ExecutorCore {
         host.shutdown(py, cancel)?;
         if wait {
             // Otherwise the actor could wait for this thread, which waits for the actor.
-            for host in std::iter::once(host).chain(host.members()) {
-                host.tally.streams.close_of_this_thread(py);
-            }
+            host.tally.streams.close_of_this_thread(py);
         }
         if wait && host.wait(py, deadline)? == Ended::No {
             let (name, seconds) = (&host.name, timeout.unwrap_or_default());

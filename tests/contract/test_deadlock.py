@@ -229,3 +229,60 @@ def test_threads_that_an_actor_has_started_may_wait_for_it(thread):
 
     with thread.start(actors.Do) as executor:
         assert executor.post((ask,)).result(PATIENCE).result(PATIENCE) == "answered"
+
+
+def wait_for_the_pool(_actor, pool, gate, message):
+    gate.wait()
+    return pool.post(message).result()
+
+
+def test_a_pool_of_which_every_member_waits_for_it_is_found(local_kind, gate):
+    """One wait is refused. That member then handles what the other waits for."""
+    with local_kind.actor(actors.Do).pool(2).executor() as pool:
+        waiting = [pool.post((wait_for_the_pool, pool, gate, (tasks.echo, "x"))) for _ in range(2)]
+        gate.reached()
+        gate.reached()
+        gate.open(2)
+        errors = [future.exception(PATIENCE) for future in waiting]
+        (found,) = [error for error in errors if error is not None]
+        assert type(found) is ActorDeadlock
+        assert set(found.circle) <= {member.name for member in pool.members}
+
+
+def test_a_circle_through_a_pool_is_found_if_every_member_waits(local_kind, gate):
+    pool_of, single = local_kind.actor(actors.Do).pool(2), local_kind.actor(actors.Do)
+    with pool_of.executor() as pool, single.options(name="single").executor() as one:
+        waiting = [
+            pool.post((wait_for_the_pool, one, gate, (tasks.echo, "from one"))) for _ in range(2)
+        ]
+        gate.reached()
+        gate.reached()
+        asking = one.post((wait_for_the_pool, pool, gate, (tasks.echo, "from the pool")))
+        gate.reached()
+        gate.open(3)
+        errors = [future.exception(PATIENCE) for future in [*waiting, asking]]
+        (found,) = [error for error in errors if error is not None]
+        assert "single" in found.circle
+
+
+def test_a_member_may_wait_for_its_pool_while_another_is_free(local_kind, gate):
+    with local_kind.actor(actors.Do).pool(2).executor() as pool:
+        asked = pool.post((wait_for_the_pool, pool, gate, (tasks.pause, gate)))
+        gate.reached()
+        gate.open()
+        gate.reached()  # the other member runs
+        assert futures.wait([asked], timeout=0.4).not_done  # it is looked at after 0.2 s
+        gate.open()
+        assert asked.result(PATIENCE) == "passed"
+
+
+def test_a_member_that_waits_for_its_own_key_is_told_at_once(local_kind):
+    with local_kind.actor(actors.Do).pool(2).executor() as pool:
+        first = pool.members[0]
+        error = first.post((wait_for_member, first)).exception(PATIENCE)
+        assert type(error) is ActorDeadlock
+        assert error.circle == (first.name,)
+
+
+def wait_for_member(_actor, member):
+    return member.post((tasks.echo, 1)).result()

@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::cell::{Cell, Claimable, Ending};
 use super::latch::Latch;
@@ -32,6 +32,8 @@ pub struct Node {
     places: AtomicUsize,
     /// Of a pool: the actors of which any handles a message. Set once.
     members: OnceLock<Vec<Arc<Node>>>,
+    /// It has ended, so it handles no message of its pool.
+    has_ended: AtomicBool,
 }
 
 impl Node {
@@ -44,6 +46,7 @@ impl Node {
             name,
             places: AtomicUsize::new(1),
             members: OnceLock::new(),
+            has_ended: AtomicBool::new(false),
         }
     }
 
@@ -51,6 +54,13 @@ impl Node {
     pub fn set_places(&self, places: usize) {
         // Relaxed: it is set before the first message.
         self.places.store(places, Ordering::Relaxed);
+    }
+
+    /// Says that the actor has ended. Who waits for it is about to hear of that; who waits for its pool
+    /// needs another member.
+    pub fn end(&self) {
+        // Relaxed: only waits that are entered later rely on it.
+        self.has_ended.store(true, Ordering::Relaxed);
     }
 
     /// Makes it a pool of these actors, before the first wait for it.
@@ -124,7 +134,10 @@ impl Graph {
     /// Whether the node goes on some time, if those in `lively` do.
     fn goes_on(&self, node: &Node, lively: &HashSet<u64>) -> bool {
         if let Some(members) = node.members.get() {
-            return members.is_empty() || members.iter().any(|one| lively.contains(&one.id));
+            let ended = |one: &Node| one.has_ended.load(Ordering::Relaxed);
+            let mut rest = members.iter().filter(|one| !ended(one)).peekable();
+            // Without members it fails its messages.
+            return rest.peek().is_none() || rest.any(|one| lively.contains(&one.id));
         }
         let (mut awaits, mut one_ends) = (0, false);
         for wait in self.of(node) {

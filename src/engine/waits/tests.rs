@@ -102,7 +102,9 @@ fn goes_on(
     let path = [path, &[node]].concat();
     let ends = |target: usize| goes_on(nodes, pool, waits, target, &path);
     if node == POOL {
-        return pool.is_empty() || pool.iter().any(|&member| ends(member));
+        let ended = |member: usize| nodes[member].has_ended.load(Ordering::Relaxed);
+        let mut rest = pool.iter().filter(|&&member| !ended(member)).peekable();
+        return rest.peek().is_none() || rest.any(|&member| ends(member));
     }
     let of = |how: How| {
         let mine = waits
@@ -124,6 +126,7 @@ proptest! {
     fn exactly_the_waits_that_a_naive_search_finds_are_refused(
         places in proptest::collection::vec(1..3_usize, ACTORS),
         pool in proptest::sample::subsequence((0..ACTORS).collect::<Vec<_>>(), 0..=3),
+        ended in proptest::option::of(0..ACTORS),
         steps in proptest::collection::vec(
             (0..ACTORS, proptest::bool::ANY, 0..=ACTORS, proptest::option::weighted(0.3, 0..20_usize)),
             1..40,
@@ -135,6 +138,9 @@ proptest! {
             node.set_places(*places);
         }
         nodes[POOL].set_members(pool.iter().map(|&one| Arc::clone(&nodes[one])).collect());
+        if let Some(ended) = ended {
+            nodes[ended].end();
+        }
         let mut model = Model::new();
         let mut guards = Vec::new();
         for (who, is_blocked, target, ended) in steps {

@@ -43,6 +43,7 @@ impl Host {
             return;
         };
         self.be_born();
+        self.tally.node.end();
         if place.team.leave() {
             if let Some(fault) = self.fault.get() {
                 pool.fail(fault.of_member(&self.name), Vec::new());

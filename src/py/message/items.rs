@@ -95,45 +95,74 @@ impl Taker {
     }
 }
 
-/// The open streams of an actor.
+/// The open streams of an actor. A pool and its members have theirs in one list.
 #[derive(Default)]
 pub(in crate::py) struct Streams {
-    open: Mutex<Vec<Weak<dyn OpenStream>>>,
+    list: Arc<List>,
+    /// Of a member of a pool: its index.
+    member: Option<usize>,
+}
+
+#[derive(Default)]
+struct List {
+    open: Mutex<Vec<Entry>>,
     /// How many messages can run beside each other, if more than one. Relaxed: it is set before there
     /// are streams.
     places: AtomicUsize,
 }
 
+struct Entry {
+    /// The member that it was asked of. Any runs a stream of the pool.
+    member: Option<usize>,
+    stream: Weak<dyn OpenStream>,
+}
+
 impl Streams {
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<dyn OpenStream>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.list
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For what runs so many messages beside each other, such as a pool.
     pub(in crate::py) fn set_places(&self, places: usize) {
-        self.places.store(places, Ordering::Relaxed);
+        self.list.places.store(places, Ordering::Relaxed);
+    }
+
+    /// Those of a member of this pool.
+    pub(super) fn of_member(&self, index: usize) -> Self {
+        Self {
+            list: Arc::clone(&self.list),
+            member: Some(index),
+        }
     }
 
     pub(in crate::py) fn add(&self, stream: Weak<dyn OpenStream>) {
         let mut streams = self.lock();
-        streams.retain(|stream| stream.strong_count() > 0);
-        streams.push(stream);
+        streams.retain(|entry| entry.stream.strong_count() > 0);
+        streams.push(Entry {
+            member: self.member,
+            stream,
+        });
     }
 
-    /// The caller must not hold a lock when it drops them.
-    fn open(&self) -> Vec<Arc<dyn OpenStream>> {
-        self.lock().iter().filter_map(Weak::upgrade).collect()
+    /// Each with the member that it was asked of. The caller must not hold a lock when it drops them.
+    fn open(&self) -> Vec<(Option<usize>, Arc<dyn OpenStream>)> {
+        let open = |entry: &Entry| Some((entry.member, entry.stream.upgrade()?));
+        self.lock().iter().filter_map(open).collect()
     }
 
     /// Whether the calling thread takes from one.
     pub(in crate::py) fn has_of_this_thread(&self) -> bool {
         let open = self.open();
-        open.iter().any(|stream| stream.taker().is_this_thread())
+        open.iter()
+            .any(|(_, stream)| stream.taker().is_this_thread())
     }
 
     /// Closes those that the calling thread made or has last taken from.
     pub(in crate::py) fn close_of_this_thread(&self, py: Python<'_>) {
-        for stream in self.open() {
+        for (_, stream) in self.open() {
             if stream.taker().is_this_thread() {
                 stream.close(py);
             }
@@ -143,7 +172,7 @@ impl Streams {
     /// For the interpreter's exit: closes those that wait for a taker, now or later. An actor's thread
     /// still takes.
     pub(in crate::py) fn abandon(&self, py: Python<'_>) {
-        for stream in self.open() {
+        for (_, stream) in self.open() {
             if !stream.taker().is_of_an_actor() && stream.items().abandon() {
                 stream.close(py);
             }
@@ -151,16 +180,21 @@ impl Streams {
     }
 
     /// Whether streams wait for the calling thread to take more, and occupy every place: until then
-    /// the actor does nothing else. Returns its name, and how many items have been taken.
+    /// the actor does nothing else. A member of a pool has one place. Returns the name of one that
+    /// streams, and how many items have been taken.
     pub(in crate::py) fn waits_for_this_thread(&self) -> Option<(String, u64)> {
         let open = self.open();
-        let mine = open.iter().filter(|one| one.taker().is_this_thread());
+        let mine = open.iter().filter(|(_, one)| one.taker().is_this_thread());
         let full: Vec<_> = mine
-            .filter(|stream| stream.items().waits_for_taker())
+            .filter(|(_, stream)| stream.items().waits_for_taker())
             .collect();
-        let places = self.places.load(Ordering::Relaxed).max(1);
-        let first = full.first().filter(|_| full.len() >= places)?;
-        let taken = full.iter().map(|stream| stream.items().taken()).sum();
-        Some((first.name().to_owned(), taken))
+        let is_own = |of: &Option<usize>| self.member.is_some() && *of == self.member;
+        let places = self.list.places.load(Ordering::Relaxed).max(1);
+        let first = match full.iter().find(|(of, _)| is_own(of)) {
+            Some(own) => own,
+            None => full.first().filter(|_| full.len() >= places)?,
+        };
+        let taken = full.iter().map(|(_, stream)| stream.items().taken());
+        Some((first.1.name().to_owned(), taken.sum()))
     }
 }

@@ -82,6 +82,14 @@ impl Tally {
         }
     }
 
+    /// The counts of a member of the pool that has these, and that member's index.
+    pub(in crate::py) fn of_member(&self, name: String, index: usize) -> Self {
+        Self {
+            streams: self.streams.of_member(index),
+            ..Self::new(name)
+        }
+    }
+
     pub(in crate::py) fn refuses_requests(&self) -> bool {
         self.refuses_requests
     }

@@ -257,7 +257,7 @@ impl<'py> NewPool<'_, 'py> {
                 team: Arc::clone(&self.team),
                 index,
             });
-            let place = self.mailbox_of(&options);
+            let place = self.mailbox_of(&options, index);
             prepared.push(thread::executor::prepare(
                 &options, place, seat, args, kwargs,
             ));
@@ -277,7 +277,7 @@ impl<'py> NewPool<'_, 'py> {
             let options = self.options_of(index)?;
             let crew = crew.clone();
             let seat = crew.map(|crew| crew::Seat { crew, index });
-            let place = self.mailbox_of(&options);
+            let place = self.mailbox_of(&options, index);
             prepared.push(construct.prepare(self.py, &options, place, seat)?);
         }
         if let Some(crew) = &crew {
@@ -293,15 +293,17 @@ impl<'py> NewPool<'_, 'py> {
     }
 
     /// A member's mailbox and tally. A single member has those of the pool.
-    fn mailbox_of(&self, options: &Options<'_>) -> (Arc<Mailbox<Arc<ActorCell>>>, Arc<Tally>) {
+    fn mailbox_of(
+        &self,
+        options: &Options<'_>,
+        index: usize,
+    ) -> (Arc<Mailbox<Arc<ActorCell>>>, Arc<Tally>) {
         if self.size == 1 {
             return (Arc::clone(&self.mailbox), Arc::clone(&self.tally));
         }
         let mailbox = Mailbox::in_room_of(&self.mailbox);
-        (
-            Arc::new(mailbox),
-            Arc::new(Tally::new(options.name.clone())),
-        )
+        let tally = self.tally.of_member(options.name.clone(), index);
+        (Arc::new(mailbox), Arc::new(tally))
     }
 
     /// Gives the members their places and starts their threads. If one cannot be started, those that
@@ -320,6 +322,10 @@ impl<'py> NewPool<'_, 'py> {
             crew,
         };
         let transport = Box::new(transport);
+        if self.size > 1 {
+            let nodes = members.iter().map(|member| Arc::clone(&member.tally.node));
+            self.tally.node.set_members(nodes.collect());
+        }
         let pool = Arc::new(Host::new(self.whole, self.mailbox, self.tally, transport));
         for (index, member) in members.iter().enumerate() {
             // It is new, so `set` cannot fail, and likewise below.

@@ -50,10 +50,12 @@ impl Transport for ToMembers {
     }
 
     fn rouse_detached(&self) {
-        if self.members.len() == 1 {
-            self.any().rouse_detached();
-        } else {
-            self.team.roster.call_any();
+        match &self.crew {
+            _ if self.members.len() == 1 => self.any().rouse_detached(),
+            None => self.team.roster.call_any(),
+            Some(crew) if self.team.mailbox.is_closed() => crew.serve_all(),
+            Some(crew) if crew.has_place() => crew.dispatch(),
+            Some(_) => {}
         }
     }
 
