@@ -153,7 +153,8 @@ class _Runner:
 
     def wake(self) -> None:
         """Take messages soon. Any thread may call it."""
-        self.loop.call_soon_threadsafe(self.pump, context=self.context)
+        look = self.pump if self.descriptor is None else self._read
+        self.loop.call_soon_threadsafe(look, context=self.context)
 
     def pump(self) -> None:
         """Begin messages while there are some and there is a place for them."""

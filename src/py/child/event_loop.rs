@@ -18,6 +18,7 @@ use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
 use crate::engine::sys::{self, HandleNumber};
 use crate::py::asynchronous;
+use crate::py::asynchronous::waker::Waker;
 use crate::py::asynchronous::{Source, Taken, Ticket};
 use crate::py::codec::actors::Receiver;
 use crate::py::codec::body;
@@ -45,6 +46,8 @@ pub(super) struct Messages {
     pub(super) arena: Arc<Arena>,
     pub(super) dump_error: Py<PyAny>,
     pub(super) state: Mutex<State>,
+    /// For what other threads read.
+    pub(super) waker: Arc<Waker>,
 }
 
 #[derive(Default)]
@@ -254,8 +257,18 @@ impl Source for Messages {
         self.region.since().store(since, Ordering::Relaxed);
     }
 
-    fn attach(&self, _py: Python<'_>, _calls: (Py<PyAny>, Py<PyAny>, Py<PyAny>)) {
+    fn attach(&self, py: Python<'_>, calls: (Py<PyAny>, Py<PyAny>, Py<PyAny>)) {
         self.region.credits().sleep();
+        self.waker.attach(py, calls);
+        let waker = Arc::clone(&self.waker);
+        self.way.inbox.set_wake_loop(Box::new(move || {
+            waker.sleep();
+            Python::attach(|py| waker.wake(py));
+        }));
+    }
+
+    fn detach(&self) {
+        self.waker.detach();
     }
 
     fn descriptor(&self) -> Option<HandleNumber> {

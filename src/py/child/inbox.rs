@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PyOSError};
 use pyo3::prelude::*;
@@ -23,6 +23,8 @@ struct Requests {
     region: Arc<Region>,
     /// How many messages have been read.
     received: u64,
+    /// Whether a frame has come that an event loop must hear of although it is no message.
+    is_woken: bool,
     patience: Patience,
     sorter: Arc<OnceLock<Arc<dyn Sort>>>,
 }
@@ -67,6 +69,7 @@ impl Requests {
     fn next_message(&mut self) -> Result<Option<Frame>, Broken> {
         while let Some(frame) = self.reader.next_frame()? {
             self.received += u64::from(frame.sequence != 0);
+            self.is_woken |= frame.kind == Kind::Wake;
             if frame.kind.is_message() || matches!(frame.kind, Kind::Start | Kind::Stop) {
                 return Ok(Some(frame));
             }
@@ -76,6 +79,14 @@ impl Requests {
             }
         }
         Ok(None)
+    }
+
+    /// Whether there is something to read just now.
+    fn is_readable(&self) -> bool {
+        let interests = [Some(Interest::Readable(self.reader.handle())), None];
+        // After an error the event loop asks again.
+        let ready = sys::poll(interests, Some(Duration::ZERO));
+        ready.is_ok_and(|[ready, _]| ready.is_ready())
     }
 
     /// Waits until there is something to read (true), the bell rings (false), or until `until`.
@@ -118,7 +129,12 @@ pub(super) struct Inbox {
     inner: inbox::Inbox<Requests, Frame>,
     sorter: Arc<OnceLock<Arc<dyn Sort>>>,
     descriptor: HandleNumber,
+    /// Tells the event loop of an async actor what was read outside of it.
+    wake_loop: OnceLock<WakeLoop>,
 }
+
+/// Call it detached.
+pub(super) type WakeLoop = Box<dyn Fn() + Send + Sync>;
 
 impl Inbox {
     pub(super) fn new(reader: Reader, region: &Arc<Region>) -> Self {
@@ -128,6 +144,7 @@ impl Inbox {
             reader,
             region: Arc::clone(region),
             received: 0,
+            is_woken: false,
             patience: Patience::default(),
             sorter: Arc::clone(&sorter),
         });
@@ -135,6 +152,7 @@ impl Inbox {
             inner,
             sorter,
             descriptor,
+            wake_loop: OnceLock::new(),
         }
     }
 
@@ -143,14 +161,25 @@ impl Inbox {
         self.descriptor
     }
 
-    /// Reads once from the descriptor, which can be read, unless another thread does. Returns whether
+    /// For the event loop: reads what is there, unless another thread reads. Never waits. Returns whether
     /// the parent is gone.
     pub(super) fn read_what_is_there(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(requests) = self.inner.take_reader() else {
             return Ok(false);
         };
-        let step = py.detach(|| self.read(requests)).map_err(broken)?;
+        // Subtle: another thread may have read it since the loop saw that there is something.
+        if !requests.is_readable() {
+            self.inner.put_back(requests, None);
+            return Ok(false);
+        }
+        let (step, _) = py.detach(|| self.read_once(requests)).map_err(broken)?;
         Ok(matches!(step, Step::Over))
+    }
+
+    /// Says how to tell an event loop that messages were read outside of it, or a wake-up.
+    pub(super) fn set_wake_loop(&self, wake: WakeLoop) {
+        // An actor has one loop, so `set` cannot fail.
+        _ = self.wake_loop.set(wake);
     }
 
     /// Says what takes the frames that are no messages. Call it once, before anything is read.
@@ -223,8 +252,18 @@ impl Inbox {
 
 /// For any thread.
 impl Inbox {
-    /// Reads once, keeps the messages, and puts the reader back.
-    fn read(&self, mut requests: Requests) -> Result<Step, Broken> {
+    /// Reads once, outside of an event loop: what is read here, the loop does not see in its descriptor.
+    fn read(&self, requests: Requests) -> Result<Step, Broken> {
+        let (step, is_for_loop) = self.read_once(requests)?;
+        if is_for_loop && let Some(wake) = self.wake_loop.get() {
+            wake();
+        }
+        Ok(step)
+    }
+
+    /// Reads once, keeps the messages, and puts the reader back. Returns also whether an event loop must
+    /// look.
+    fn read_once(&self, mut requests: Requests) -> Result<(Step, bool), Broken> {
         let filled = requests.fill().and_then(|fill| {
             let first = requests.next_message()?;
             let more = std::iter::from_fn(|| requests.next_message().transpose());
@@ -233,16 +272,19 @@ impl Inbox {
         let (fill, first, more) = filled.inspect_err(|_| self.inner.close())?;
         if fill == Fill::Eof {
             self.inner.close();
-            return Ok(Step::Over);
+            return Ok((Step::Over, true));
         }
+        let is_woken = std::mem::take(&mut requests.is_woken);
+        let is_for_loop = is_woken || first.is_some();
         self.inner.put_back(requests, first.into_iter().chain(more));
         if let Some(sorter) = self.sorter.get() {
             sorter.settle();
         }
-        Ok(match fill {
+        let step = match fill {
             Fill::Nothing => Step::Interrupted,
             Fill::Some | Fill::Full | Fill::Eof => Step::Done,
-        })
+        };
+        Ok((step, is_for_loop))
     }
 
     /// Reads once, if no other thread reads, and if `is_found` is not true. Waits for something to read

@@ -68,6 +68,7 @@ impl<'py> ChildLoop<'py> {
                     arena: self.arena,
                     dump_error: self.dump_error.unbind(),
                     state: Mutex::default(),
+                    waker: Arc::default(),
                 };
                 return messages.run(py, parts);
             }
