@@ -1,11 +1,9 @@
-"""Many simulations at once: gymnasium's CartPole in process actors, each with some of them.
+"""Many simulations at once: gymnasium's CartPole in a pool of process actors.
 
 A message is a policy; an answer is what its poles went through, an array, which comes through
-shared memory. The processes keep their environments from one policy to the next, and the parent
-keeps all of them busy.
+shared memory. The processes keep their environments from one policy to the next, and whichever
+is idle takes the next policy.
 """
-
-import os
 
 import gymnasium
 import numpy as np
@@ -43,22 +41,17 @@ def mean_steps(seen):
 
 def main():
     random = np.random.default_rng(0)
-    simulators = [Simulator.executor(seed) for seed in range(os.cpu_count() or 1)]
     best, longest, length_bytes = np.zeros(4), 0.0, 0
-    with tqdm(total=POLICIES, unit="policy", desc="search") as bar:
+    with Simulator.pool().executor(seed=0) as pool, tqdm(total=POLICIES, desc="search") as bar:
         while bar.n < POLICIES:
-            # A policy for each simulator, near the best so far; then the next ones.
-            policies = best + random.normal(size=(len(simulators), 4))
-            tried = [each.post(policy) for each, policy in zip(simulators, policies, strict=True)]
-            for policy, future in zip(policies, tried, strict=True):
-                seen = future.result()
+            # A few policies near the best so far; then the next ones.
+            policies = best + random.normal(size=(2 * len(pool), 4))
+            for policy, seen in zip(policies, pool.imap(policies), strict=True):
                 length_bytes += seen.nbytes
                 if mean_steps(seen) > longest:
                     best, longest = policy, mean_steps(seen)
                 bar.set_postfix(longest=longest)
                 bar.update()
-    for simulator in simulators:
-        simulator.shutdown()
     print(f"{bar.n} policies, {length_bytes / 1e6:.1f} MB of states")
     print(f"the best keeps its poles up for {longest:.0f} of 500 steps")
 
