@@ -3,6 +3,7 @@ ends in `# E mypy` only for mypy. No other line is an error."""
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -13,7 +14,9 @@ from futures_actors import (
     Actor,
     ActorExecutor,
     ActorFuture,
+    ActorPool,
     ActorRef,
+    ActorStream,
     Options,
     ProcessActor,
     ProcessActorExecutor,
@@ -368,3 +371,53 @@ def a_reference_has_the_types_of_its_executor() -> None:
         ref.shutdown()  # E
         wider: ActorRef[str, object] = ref
         wider.tell("a")
+
+
+class Counting(ThreadActor[int, Iterator[str]]):
+    """Streams."""
+
+    def handle(self, message: int) -> Generator[str, None, int]:
+        yield from map(str, range(message))
+        return message
+
+
+async def a_stream_has_the_type_of_its_items() -> None:
+    with Counting.executor() as counting, Counter.executor() as counter:
+        with counting.stream(3, ahead=4) as numbers:
+            assert_type(numbers, ActorStream[str])
+            assert_type(next(numbers), str)
+            assert_type(numbers.next(timeout=1), str)
+        async with counting.ref().stream(3) as numbers:
+            async for number in numbers:
+                assert_type(number, str)
+        counting.stream("3")  # E
+        counting.stream(3, ahead="4")  # E
+        counter.stream(3)  # E
+
+
+def a_pool_has_the_types_of_its_actors() -> None:
+    with Counter.pool(3, name="c").executor(1, step=2) as pool:
+        assert_type(pool, ActorPool[int, int])
+        assert_type(pool.post(1, key=("a", 2)), ActorFuture[int])
+        assert_type(pool.keyed("a"), ActorRef[int, int])
+        assert_type(pool.members, tuple[ActorRef[int, int], ...])
+        assert_type(pool.broadcast(1), list[ActorFuture[int]])
+        for answer in pool.imap([1, 2], buffersize=4):
+            assert_type(answer, int)
+        wider: ActorRef[int, object] = pool
+        wider.tell(1)
+        pool.post("1", key="a")  # E
+        pool.post(1, key=[])  # E
+        pool.imap(["1"])  # E
+        pool.keyed("a").tell("1")  # E
+    Counter.pool(2).executor("1")  # E
+    Counter.pool("2")  # E
+    Counter.pool(2, max_restarts=3)  # E
+    Counter.pool(size=2)  # E
+    Far.pool(2, max_restarts=3, restart_window=60)
+
+
+def what_a_thread_actor_cannot_be_told() -> None:
+    Counter.options(loop_factory=3)  # E
+    Counter.options(max_concurrency="3")  # E
+    Counter.options(start_method=None, max_restarts=0)  # E
