@@ -22,8 +22,13 @@ MESSAGES = [
     *((tasks.echo, number) for number in range(6)),
     (loggers.log, "stress", "debug", "text"),
     *((tasks.echo, number) for number in range(6, 12)),
+    (tasks.echo, bytearray(b"b" * 200_000)),
 ]
-KINDS = {"thread": actors.ThreadDo, "process": actors.ProcessDo}
+KINDS = {
+    "thread": actors.ThreadDo,
+    "process": actors.ProcessDo,
+    "restarting": actors.ProcessDo.options(max_restarts=1),
+}
 
 
 class Figures:
@@ -42,7 +47,8 @@ def run(*, step=1):
     with quiet():
         for kind in KINDS:
             walk(figures, kind, step, planned_here)
-        walk(figures, "process", step, planned_for_child)
+        for kind in ("process", "restarting"):
+            walk(figures, kind, step, planned_for_child)
     return figures
 
 
@@ -86,10 +92,12 @@ def planned_for_child(nth):
 def live(figures, kind, what):
     """Start an actor, use it and end it. Return the child's plan, or None if it cannot answer."""
     executor = KINDS[kind].executor()
-    posted = []
+    posted, accepted = [], 0
     for message in MESSAGES:
         with contextlib.suppress(BrokenActor):
             posted.append((executor.post(message), message))
+            executor.tell(message)
+            accepted += 1
     # Messages that are sent one by one take another path.
     for number in range(12):
         with contextlib.suppress(BrokenActor):
@@ -110,9 +118,15 @@ def live(figures, kind, what):
             broken += 1
     told = None
     try:
-        told = executor.submit(_core.end_fault_plan if kind == "process" else int).result(PATIENCE)
-        assert not broken, f"{what}: it goes on although messages have failed"
+        asked = executor.submit(int if kind == "thread" else _core.end_fault_plan)
+        accepted += 1
+        told = asked.result(PATIENCE)
+        goes_on = kind == "restarting"
+        assert goes_on or not broken, f"{what}: it goes on although messages have failed"
     except BrokenActor:
         pass
     executor.shutdown()
+    stats = executor.stats()
+    counted = stats.handled + stats.failed + stats.cancelled
+    assert counted == accepted + len(posted), f"{what}: {stats} of {accepted + len(posted)}"
     return told

@@ -114,6 +114,8 @@ pub struct Cell<M, R, W> {
     served: Latch,
     /// Whether it has been asked to stop while it ran. Set under the lock, and stays.
     asked: AtomicBool,
+    /// Whether its end has been counted. Only the engine that ends it writes this.
+    counted: AtomicBool,
 }
 
 impl<M, R, W> Default for Cell<M, R, W> {
@@ -130,6 +132,7 @@ impl<M, R, W> Default for Cell<M, R, W> {
             done: Latch::default(),
             served: Latch::default(),
             asked: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
         }
     }
 }
@@ -291,6 +294,14 @@ impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
     /// Whether it has been asked to stop while it ran. It stays so.
     pub fn was_asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Whether its end was not counted before; from now on it is. Only for the engine that ends it:
+    /// one thread after the other, so this needs no order of its own.
+    pub fn count(&self) -> bool {
+        let is_first = !self.counted.load(Ordering::Relaxed);
+        self.counted.store(true, Ordering::Relaxed);
+        is_first
     }
 
     /// Pending -> Running or Cancelled -> Notified: what `set_running_or_notify_cancel` asks for.

@@ -117,6 +117,14 @@ pub(super) fn ask(py: Python<'_>, cell: &ActorCell) -> bool {
     asked
 }
 
+/// Counts the end of a message. An engine does so before it ends the message, so that a caller that is
+/// notified of the end finds it counted. If it panics in between, the end by that is not counted again.
+pub(in crate::py) fn count(tally: &Tally, cell: &ActorCell, completion: Completion) {
+    if cell.count() {
+        tally.end(completion);
+    }
+}
+
 /// Ends a future that waits for nothing but to be woken.
 pub(in crate::py) struct WakesFuture(pub(in crate::py) Arc<ActorCell>);
 

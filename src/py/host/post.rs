@@ -23,7 +23,7 @@ use crate::py::message::fault::{Started, dump_error, log_told, shut_down, to_err
 use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
-use crate::py::message::request::{Asked, Wants};
+use crate::py::message::request::{Asked, Sender, Wants};
 use crate::py::message::tally::Completion;
 use crate::py::stream;
 
@@ -204,87 +204,69 @@ impl Host {
         wants: &Wants,
         ended: PyResult<Bound<'_, PyAny>>,
     ) {
-        let outcome = self.outcome(py, wants, cell.was_asked(), ended);
+        let outcome = self.outcome(py, cell, wants, Sender::Here, ended);
         settle::settle_attached(py, cell, outcome);
     }
 
     /// Counts a message that ends with what `handle` returned or raised, and returns what to settle
-    /// it with. `wants` is what its caller wants, and `was_asked` whether it was asked to stop.
+    /// it with. `wants` is what its caller wants. For a caller in another process the answer is packed
+    /// here, attached, so that any thread can pass it on.
     pub(in crate::py) fn outcome(
         &self,
         py: Python<'_>,
+        cell: &ActorCell,
         wants: &Wants,
-        was_asked: bool,
+        sender: Sender,
         ended: PyResult<Bound<'_, PyAny>>,
     ) -> Outcome {
-        if was_asked
+        if cell.was_asked()
             && let Err(error) = &ended
             && current::is_cancellation(py, error)
         {
-            return self.stopped();
+            return self.stopped(cell);
         }
-        let completion = match &ended {
+        let is_told = wants.is_nothing();
+        let made = ended.and_then(|answer| match sender {
+            _ if is_told => Ok(Outcome::Nothing),
+            Sender::Here => Ok(Outcome::Value(answer.unbind())),
+            Sender::Elsewhere => self.seal(answer),
+        });
+        let completion = match &made {
             Ok(_) => Completion::Handled,
             Err(_) => Completion::Failed,
         };
-        let is_told = wants.is_nothing();
-        let outcome = match ended {
-            Ok(_) if is_told => Outcome::Nothing,
-            Ok(answer) => Outcome::Value(answer.unbind()),
-            Err(error) if is_told => {
+        let outcome = made.unwrap_or_else(|error| {
+            if is_told {
                 log_told(py, &self.name, error);
-                Outcome::Nothing
+                return Outcome::Nothing;
             }
-            Err(error) => Outcome::Raised(error.into_value(py).into_any()),
-        };
-        self.tally.end(completion);
+            let dumped = match sender {
+                Sender::Here => Err(error),
+                Sender::Elsewhere => dump_error(py, error),
+            };
+            match dumped {
+                Ok(body) => Outcome::Sealed(Sealed::Error(Arc::new(body))),
+                Err(error) => Outcome::Raised(error.into_value(py).into_any()),
+            }
+        });
+        settle::count(&self.tally, cell, completion);
         outcome
     }
 
-    /// Counts a message that was asked to stop and has, and returns what to settle it with.
-    pub(in crate::py) fn stopped(&self) -> Outcome {
-        self.tally.end(Completion::Cancelled);
-        Outcome::Stopped
+    /// Packs an answer for a caller in another process.
+    fn seal(&self, answer: Bound<'_, PyAny>) -> PyResult<Outcome> {
+        let what = What::Answer(&self.name);
+        let (source, receiver) = (Source::Consumed, Receiver::Child);
+        let packed = body::pack(None, Kind::Answer, answer, &what, source, receiver)?;
+        let body = Body::of_packed(packed);
+        let body = body.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(Outcome::Sealed(Sealed::Answer(Arc::new(body))))
     }
 
-    /// Like `outcome`, for a message from another process: the answer is packed here, attached, so that
-    /// any thread can pass it on.
-    pub(in crate::py) fn sealed_outcome(
-        &self,
-        py: Python<'_>,
-        wants: &Wants,
-        was_asked: bool,
-        ended: PyResult<Bound<'_, PyAny>>,
-    ) -> Outcome {
-        if wants.is_nothing() {
-            return self.outcome(py, wants, was_asked, ended);
-        }
-        if was_asked
-            && let Err(error) = &ended
-            && current::is_cancellation(py, error)
-        {
-            return self.stopped();
-        }
-        let what = What::Answer(&self.name);
-        let packed = ended.and_then(|answer| {
-            let (source, receiver) = (Source::Consumed, Receiver::Child);
-            let packed = body::pack(None, Kind::Answer, answer, &what, source, receiver)?;
-            Body::of_packed(packed).map_err(|error| PyRuntimeError::new_err(error.to_string()))
-        });
-        self.tally.end(match &packed {
-            Ok(_) => Completion::Handled,
-            Err(_) => Completion::Failed,
-        });
-        let sealed = packed
-            .map(|body| Sealed::Answer(Arc::new(body)))
-            .or_else(|error| Ok(Sealed::Error(Arc::new(dump_error(py, error)?))));
-        match sealed {
-            Ok(sealed) => Outcome::Sealed(sealed),
-            Err(error) => {
-                let error: PyErr = error;
-                Outcome::Raised(error.into_value(py).into_any())
-            }
-        }
+    /// Counts a message that was asked to stop and has, and returns what to settle it with.
+    pub(in crate::py) fn stopped(&self, cell: &ActorCell) -> Outcome {
+        settle::count(&self.tally, cell, Completion::Cancelled);
+        Outcome::Stopped
     }
 
     /// Returns an error if messages are refused.

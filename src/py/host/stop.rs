@@ -171,9 +171,8 @@ impl Host {
                 let fault = Arc::new((self.name.clone(), fault.clone(), started));
                 Outcome::Sealed(Sealed::Fault(fault))
             };
-            // Before the message ends, so that a caller that is notified of the end finds it counted.
             if !cell.phase().is_done() {
-                self.tally.end(Completion::Failed);
+                settle::count(&self.tally, &cell, Completion::Failed);
             }
             let settled = settle::settle(&cell, outcome);
             if is_told && settled {

@@ -28,6 +28,14 @@ pub(in crate::py) enum Asked<'a, 'py> {
     ),
 }
 
+/// Where a message comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::py) enum Sender {
+    Here,
+    /// Another process, which gets the answer as bytes.
+    Elsewhere,
+}
+
 /// What the caller wants to hear of its message.
 #[derive(Clone)]
 pub(in crate::py) enum Wants {

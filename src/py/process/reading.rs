@@ -21,6 +21,7 @@ use crate::engine::ipc::pipe::{Broken, Fill, Flush, Reader};
 use crate::engine::latch::Latch;
 use crate::engine::sys::{self, Bell, Interest, Ready};
 use crate::py::codec::body::Body;
+use crate::py::future::settle;
 use crate::py::interpreter::{lifecycle, wait};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -354,12 +355,12 @@ impl Link {
             Begin::Message(ticket) => Some(ticket),
             Begin::Gone => None,
         };
-        // Before the message ends, so that a caller that is notified of the end finds it counted.
-        self.tally.end(match outcome {
+        let completion = match outcome {
             Outcome::Stopped => Completion::Cancelled,
             Outcome::Sealed(Sealed::Answer(_)) => Completion::Handled,
             _ => Completion::Failed,
-        });
+        };
+        settle::count(&self.tally, &cell, completion);
         Ok(Event::Ended(cell, Some(outcome), ticket))
     }
 
@@ -373,8 +374,9 @@ impl Link {
     ) -> Result<(), Broken> {
         let mut cells = Vec::with_capacity(sequences.len());
         let passed = sequences.into_iter().try_for_each(|sequence| {
-            cells.push(outbound.pass_told(sequence)?);
-            self.tally.end(Completion::Handled);
+            let cell = outbound.pass_told(sequence)?;
+            settle::count(&self.tally, &cell, Completion::Handled);
+            cells.push(cell);
             Ok(())
         });
         if !cells.is_empty() {

@@ -31,7 +31,7 @@ use crate::py::interpreter::wait::Attached;
 use crate::py::message::fault::{Fault, Stage, Started, log_failure};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
-use crate::py::message::request::{Call, Wants};
+use crate::py::message::request::{Call, Sender, Wants};
 use crate::py::reference::own;
 use crate::py::stream::run::Ended;
 use crate::py::thread_loop::Messages;
@@ -233,13 +233,10 @@ impl Server {
             };
             self.take_back();
             host.tally.idle();
-            let was_asked = self.begun.as_ref().is_some_and(|cell| cell.was_asked());
+            let Some(cell) = &self.begun else { return };
             given = Some(match ended {
-                Ended::By(ended) if sender == Sender::Elsewhere => {
-                    host.sealed_outcome(py, &wants, was_asked, ended)
-                }
-                Ended::By(ended) => host.outcome(py, &wants, was_asked, ended),
-                Ended::Closed => host.stopped(),
+                Ended::By(ended) => host.outcome(py, cell, &wants, sender, ended),
+                Ended::Closed => host.stopped(cell),
             });
         }
     }
@@ -295,12 +292,4 @@ fn wait_for_pool(py: Python<'_>, host: &Host) {
 /// Loads a message from another process. What carried it is dropped before the call.
 fn load(py: Python<'_>, kind: Kind, body: Body) -> PyResult<Call> {
     Call::of_object(kind, body.load(py)?)
-}
-
-/// Where a message comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sender {
-    Here,
-    /// Another process, which gets the answer as bytes.
-    Elsewhere,
 }
