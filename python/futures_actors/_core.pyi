@@ -423,6 +423,10 @@ class RefCore(Generic[Message, Answer]):
         """For stream proxies: call the method `name`, and return the stream of what it yields."""
     def is_alive(self) -> bool:
         """Return whether the actor accepts messages at this moment; it may end in the next."""
+    def _index(self) -> int | None:
+        """For `index`: return the member's index in its pool, if it is in one."""
+    def _pool(self) -> PoolRef[Message, Answer] | None:
+        """For `pool`: return a reference to the pool of a member."""
     def _is_own(self, number: int) -> bool:
         """For references of an actor to itself: whether this is one, of actor `number`."""
     def _name(self) -> str:
@@ -637,10 +641,11 @@ class FutureCore(Generic[_T]):
 def current_actor() -> ActorRef[Any, Any]:
     """Return a reference to the actor whose code runs in this thread.
 
-    It works in the constructor, `on_start`, `handle`, `on_stop` and methods of a thread actor, and
-    in functions given to its `submit`. Elsewhere it raises `RuntimeError`: in process actors, in
-    callbacks of futures, and in threads that an actor has started. An actor's reference to itself
-    does not keep it alive, but one that it has handed to others does.
+    It works in the constructor, `on_start`, `handle`, `on_stop` and methods of a thread or process
+    actor, and in functions given to its `submit`. Elsewhere it raises `RuntimeError`: in callbacks
+    of futures, and in threads that an actor has started. In a pool it is the member: `.index` is
+    its place in the pool, and `.pool` refers to the pool. An actor's reference to itself does not
+    keep it alive, but one that it has handed to others does.
     """
 
 @disjoint_base
@@ -716,7 +721,7 @@ def is_async(class_: type, /) -> bool:
 def loads(pickle: bytes) -> Any:
     """Unpickle what `dumps` has made, in this process or in one that it talks to."""
 
-def load_reference(number: int, name: str, is_bounded: bool, class_: type, /) -> ActorRef[Any, Any]:
+def load_reference(described: tuple[int, str, bool, int], class_: type, /) -> ActorRef[Any, Any]:
     """Make the reference that was packed as this number, in a body that is being loaded."""
 
 def check_answer(actor: str, called: str, answer: _T) -> _T:

@@ -5,6 +5,10 @@ from ._future import ActorFuture
 from ._proxy import stand_in
 from ._types import Answer, Message
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._pool import PoolRef
+
 
 class ActorRef(_core.RefCore[Message, Answer]):
     """Refers to an actor: sends it messages, and cannot end it.
@@ -20,6 +24,16 @@ class ActorRef(_core.RefCore[Message, Answer]):
     def name(self) -> str:
         """The actor's name in threads, errors and the log."""
         return self._name()
+
+    @property
+    def index(self) -> int | None:
+        """The member's index in its pool, from 0 on; None if the actor is in no pool."""
+        return self._index()
+
+    @property
+    def pool(self) -> "PoolRef[Message, Answer] | None":
+        """A reference to the pool that the actor is a member of; None if it is in no pool."""
+        return self._pool()
 
     async def apost(self, message: Message) -> ActorFuture[Answer]:
         """Do what `post` does, but wait for room in a full mailbox before going on.
@@ -43,10 +57,8 @@ class ActorRef(_core.RefCore[Message, Answer]):
 
 
 def load(
-    number: int,
-    name: str,
-    is_bounded: bool,  # noqa: FBT001 - pickle gives arguments by position
-    described: tuple[str, tuple[str, ...]],
+    described: tuple[int, str, bool, int],
+    described_class: tuple[str, tuple[str, ...]],
 ) -> ActorRef:
-    """Make a reference that was sent to this process; `described` is from `describe`."""
-    return _core.load_reference(number, name, is_bounded, stand_in(*described))
+    """Make a reference that was sent to this process; the class is described by `describe`."""
+    return _core.load_reference(described, stand_in(*described_class))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import gates
 import trouble
-from futures_actors import ProcessActor, ThreadActor
+from futures_actors import ProcessActor, ThreadActor, current_actor
 
 #: The suite's option `--start-method`: also for the programs that its tests start.
 START_METHOD = "FUTURES_ACTORS_TESTS_START_METHOD"
@@ -87,6 +87,17 @@ class Account:
 class Echo:
     def handle(self, message):
         return message
+
+
+class KnowsPlace:
+    """Knows its place in a pool, from the constructor on."""
+
+    def __init__(self):
+        self.index = current_actor().index
+
+    def handle(self, _message):
+        me = current_actor()
+        return self.index, me, me.pool
 
 
 class Keeps:

@@ -5,10 +5,18 @@ import gc
 import os
 import signal
 import threading
+import time
 from concurrent import futures
 
 import tasks
-from futures_actors import ActorDeadlock, ActorRef, BrokenActor, MailboxFull
+from futures_actors import (
+    ActorDeadlock,
+    ActorFuture,
+    ActorRef,
+    BrokenActor,
+    MailboxFull,
+    current_actor,
+)
 from gates import PATIENCE
 
 
@@ -207,3 +215,100 @@ def wait_in_a_thread(_actor, ref, gate):
         gate.knock()
 
     threading.Thread(target=wait).start()
+
+
+def current_elsewhere(_actor):
+    """Ask for the current actor where no code of an actor runs: in a thread and in a callback."""
+    found = []
+
+    def look(_=None):
+        try:
+            current_actor()
+        except RuntimeError as error:
+            found.append(str(error).split(":")[0])
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    future = current_actor().submit(int)
+    assert future.cancel()
+    other = ActorFuture()
+    other.add_done_callback(look)
+    other.set_result(None)
+    return found
+
+
+def tell_itself(_actor, count):
+    me = current_actor()
+    for number in range(count):
+        me.tell((tasks.remember, number))
+    return me.is_alive()
+
+
+def send_itself(_actor, ref):
+    ref.post((tasks.remember, current_actor())).result(PATIENCE)
+    return current_actor()
+
+
+def wait_until(is_true):
+    """Look again and again, for what nothing tells of."""
+    deadline = time.monotonic() + PATIENCE
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def look_at_pool(_actor, known):
+    pool = known if known.index is None else known.pool
+    members = pool.members
+    return {
+        "kind": type(pool).__name__,
+        "len": len(pool),
+        "indices": [member.index for member in members],
+        "names": [member.name for member in members],
+        "members": members,
+        "pool": members[0].pool,
+        "same": all(member.pool == pool for member in members) and members[1] == pool.members[1],
+        "alive": [pool.is_alive(), *(member.is_alive() for member in members)],
+    }
+
+
+def by_keys(_actor, pool, keys):
+    """Return the members that have these keys, and those that handled messages with them."""
+    went = [pool.post((tell_who,), key=key) for key in keys]
+    return [pool.keyed(key) for key in keys], [one.result(PATIENCE) for one in went]
+
+
+def tell_who(_actor):
+    return current_actor()
+
+
+def remember_by_key(_actor, pool, key, count):
+    sent = [pool.post((tasks.remember, number), key=key) for number in range(count)]
+    for one in sent:
+        one.result(PATIENCE)
+
+
+def bad_keys(_actor, pool):
+    texts = []
+    for key in (object(), [], frozenset(), ("a", []), ("a", object())):
+        for use in (pool.keyed, lambda key: pool.post(None, key=key)):
+            try:
+                use(key)
+            except TypeError as error:
+                text = str(error)
+        texts.append(text)
+    return texts
+
+
+def broadcast(_actor, pool, message):
+    sent = pool.broadcast(message)
+    return len([one.result(PATIENCE) for one in sent])
+
+
+def broadcast_held(actor, message):
+    return broadcast(actor, actor.ref, message)
+
+
+def is_held_alive(actor):
+    return actor.ref.is_alive()

@@ -5,6 +5,24 @@
 
 use super::frame::{FrameError, Kind, encode, finish, renumber};
 
+/// The bits of an actor's number that say which member of a pool it is.
+const MEMBER_SHIFT: u32 = 40;
+
+/// The number by which processes mean a member of the pool of this number. So whoever knows a pool
+/// can also mean its members, and the other way round.
+pub fn member_number(pool: u64, index: usize) -> u64 {
+    pool | (index as u64 + 1) << MEMBER_SHIFT
+}
+
+/// The number of an actor or a pool, and if a member of the pool is meant, its index.
+pub fn split_number(number: u64) -> (u64, Option<usize>) {
+    let member = number >> MEMBER_SHIFT;
+    let index = usize::try_from(member)
+        .ok()
+        .and_then(|member| member.checked_sub(1));
+    (number & ((1 << MEMBER_SHIFT) - 1), index)
+}
+
 /// Where a message goes: the end of the body of a [`Kind::Post`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
@@ -196,6 +214,15 @@ mod tests {
             let mut found = frame.body;
             prop_assert_eq!(Address::take(&mut found), Ok(address));
             prop_assert_eq!(found, body);
+        }
+
+        #[test]
+        fn the_number_of_a_member_says_its_pool_and_its_index(
+            pool in 0..1_u64 << MEMBER_SHIFT,
+            index in 0..1_usize << 20,
+        ) {
+            prop_assert_eq!(split_number(pool), (pool, None));
+            prop_assert_eq!(split_number(member_number(pool, index)), (pool, Some(index)));
         }
 
         #[test]

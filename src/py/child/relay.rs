@@ -71,7 +71,9 @@ pub(super) struct Known {
     pub(super) number: u64,
     /// Why it accepts no more messages, as an encoded exception.
     pub(super) refusal: OnceLock<Vec<u8>>,
-    pub(super) way: Arc<dyn Forget>,
+    way: Arc<dyn Forget>,
+    /// The pool of this member, or a member of this pool, by which the parent knows it. Dropped last.
+    _by: Option<Arc<Known>>,
 }
 
 /// Tells the parent that a reference is gone.
@@ -167,17 +169,33 @@ impl Relay {
 
     /// A packet has come that refers to this actor.
     pub(super) fn arrive(&self, number: u64, way: &Arc<dyn Forget>) -> Arc<Known> {
+        self.know(number, way, 1, None)
+    }
+
+    /// This process refers to a member of a pool that it knows, or to the pool of a member.
+    pub(super) fn derive(&self, number: u64, way: &Arc<dyn Forget>, by: &Arc<Known>) -> Arc<Known> {
+        self.know(number, way, 0, Some(by))
+    }
+
+    fn know(
+        &self,
+        number: u64,
+        way: &Arc<dyn Forget>,
+        times: u64,
+        by: Option<&Arc<Known>>,
+    ) -> Arc<Known> {
         let mut state = self.state();
         let received = state.known.entry(number).or_insert_with(|| Received {
             actor: Weak::new(),
             count: 0,
         });
-        received.count += 1;
+        received.count += times;
         received.actor.upgrade().unwrap_or_else(|| {
             let actor = Arc::new(Known {
                 number,
                 refusal: OnceLock::new(),
                 way: Arc::clone(way),
+                _by: by.map(Arc::clone),
             });
             received.actor = Arc::downgrade(&actor);
             actor

@@ -12,7 +12,7 @@ use super::way::Way;
 use crate::engine::ipc::relay::{Address, Awaited, Question};
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
-use crate::py::codec::actors::{Hold, Receiver};
+use crate::py::codec::actors::{Description, Hold, Receiver};
 use crate::py::codec::body;
 use crate::py::codec::body::Source;
 use crate::py::codec::packed::Packed;
@@ -32,6 +32,7 @@ use crate::py::message::relayed::{Fate, Relayed};
 use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Tally;
 use crate::py::message::ticket::Carrier;
+use crate::py::reference::own::Itself;
 use crate::py::reference::target::{Entry, Listed, Target};
 
 /// What packets list of an actor that this process has received.
@@ -46,19 +47,44 @@ impl KnownActor {
     }
 }
 
+/// The actor of this process, as it refers to itself by the parent. It is known as long as this process
+/// lives, which does not keep the actor alive.
+pub(super) struct OwnActor {
+    known: Arc<Known>,
+    way: Arc<Way>,
+    description: Description,
+}
+
+impl OwnActor {
+    pub(super) fn new(way: &Arc<Way>, description: Description) -> Self {
+        Self {
+            known: way.know_itself(description.number),
+            way: Arc::clone(way),
+            description,
+        }
+    }
+}
+
+impl Itself for OwnActor {
+    fn target(&self) -> Box<dyn Target> {
+        let (known, way) = (Arc::clone(&self.known), Arc::clone(&self.way));
+        Box::new(Remote::new(known, way, self.description.clone()))
+    }
+}
+
 impl Listed for KnownActor {
     fn number(&self) -> u64 {
         self.known.number
     }
 
-    fn target(&self, name: &str, is_bounded: bool) -> Box<dyn Target> {
-        Box::new(Remote {
-            known: Arc::clone(&self.known),
-            way: Arc::clone(&self.way),
-            name: name.to_owned(),
-            is_bounded,
-            tally: self.way.tally(self.known.number, name),
-        })
+    fn target(&self, description: Description) -> Box<dyn Target> {
+        let (known, way) = (Arc::clone(&self.known), Arc::clone(&self.way));
+        Box::new(Remote::new(known, way, description))
+    }
+
+    fn kin(&self, number: u64) -> Option<Hold> {
+        let known = self.way.derive(number, &self.known);
+        Some(Self::entry(known, Arc::clone(&self.way)))
     }
 
     fn host(&self) -> Option<&Arc<Host>> {
@@ -69,13 +95,30 @@ impl Listed for KnownActor {
 pub(super) struct Remote {
     known: Arc<Known>,
     way: Arc<Way>,
+    description: Description,
     name: String,
-    is_bounded: bool,
     /// For the futures.
     tally: Arc<Tally>,
 }
 
 impl Remote {
+    fn new(known: Arc<Known>, way: Arc<Way>, description: Description) -> Self {
+        let name = description.name();
+        Self {
+            tally: way.tally(known.number, &name),
+            name,
+            known,
+            way,
+            description,
+        }
+    }
+
+    /// One to the pool of this member, or to a member of this pool.
+    fn kin(&self, description: Description) -> Box<dyn Target> {
+        let known = self.way.derive(description.number, &self.known);
+        Box::new(Self::new(known, Arc::clone(&self.way), description))
+    }
+
     /// An error if messages are refused, as far as this process has heard.
     fn admit(&self, py: Python<'_>) -> PyResult<()> {
         if !self.way.is_ours() {
@@ -99,7 +142,7 @@ impl Remote {
         let address = Address {
             target: self.known.number,
             kind: packed.kind,
-            waits_for_room: self.is_bounded,
+            waits_for_room: self.description.is_bounded,
         };
         let actors = packed.take_actors();
         let mut frame = packed.into_frame().into_vec();
@@ -166,7 +209,7 @@ impl Target for Remote {
         };
         let number = self.way.relay.number();
         let fate = Arc::new(Fate::default());
-        let admitted = self.is_bounded.then(Arc::<Latch>::default);
+        let admitted = self.description.is_bounded.then(Arc::<Latch>::default);
         let carrier = Arc::clone(&self.way) as Arc<dyn Carrier>;
         cell.post(Message::Relayed(Relayed::new(
             carrier,
@@ -207,7 +250,7 @@ impl Target for Remote {
         self.admit(py)?;
         let packed = self.pack(asked, &Wants::Nothing)?;
         let number = self.way.relay.number();
-        if !self.is_bounded {
+        if !self.description.is_bounded {
             return self.send(py, number, packed);
         }
         let admitted = Arc::<Latch>::default();
@@ -261,8 +304,18 @@ impl Target for Remote {
         None
     }
 
-    fn is_bounded(&self) -> bool {
-        self.is_bounded
+    fn pool(&self) -> Option<Box<dyn Target>> {
+        self.description.index()?;
+        Some(self.kin(self.description.pool()))
+    }
+
+    fn member(&self, index: usize) -> Option<Box<dyn Target>> {
+        let is_there = index < self.description.size;
+        is_there.then(|| self.kin(self.description.member(index)))
+    }
+
+    fn describe(&self) -> Description {
+        self.description.clone()
     }
 
     fn entry(&self, receiver: Receiver) -> Option<Hold> {

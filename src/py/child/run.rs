@@ -11,12 +11,14 @@ use super::call::{CallParts, Callee, give_control};
 use super::event_loop::{AsyncParts, Messages};
 use super::inbox::{broken, see_to_signals};
 use super::outbox::{haste, send};
+use super::remote::OwnActor;
 use super::way::Way;
 use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
 use crate::engine::sys;
+use crate::py::codec::actors::{Described, Description};
 use crate::py::codec::body::Body;
 use crate::py::codec::pickle;
 use crate::py::current;
@@ -24,6 +26,7 @@ use crate::py::current::{Claimed, Running};
 use crate::py::interpreter::lifecycle::Loading;
 use crate::py::interpreter::wait::Attached;
 use crate::py::message::fault::Stage;
+use crate::py::reference::own;
 use crate::py::thread::call::on_start;
 
 pub(super) struct ChildLoop<'py> {
@@ -45,21 +48,27 @@ enum Construct<'py> {
 }
 
 impl<'py> ChildLoop<'py> {
-    pub(super) fn serve(mut self, py: Python<'py>) -> PyResult<()> {
+    pub(super) fn serve(self, py: Python<'py>) -> PyResult<()> {
+        let served = self.run(py);
+        own::leave();
+        served
+    }
+
+    fn run(mut self, py: Python<'py>) -> PyResult<()> {
         let Some(start) = self.way.inbox.wait_for_frame(py)? else {
             return Ok(());
         };
-        let name = match self.prepare(py, &start.body) {
-            Ok(name) => name,
+        let (name, own) = match self.prepare(py, &start.body) {
+            Ok(prepared) => prepared,
             Err(error) => return self.fail(py, error, Stage::Loading),
         };
-        self.way.begin_own(&name);
         let Some(construct) = self.way.inbox.wait_for_frame(py)? else {
             return Ok(());
         };
         let (class, args, kwargs) = match self.load(py, construct) {
             Ok(Construct::Sync(call)) => call,
             Ok(Construct::Async(parts)) => {
+                own::enter(own, parts.0.cast()?);
                 let messages = Messages {
                     name,
                     way: self.way,
@@ -74,6 +83,7 @@ impl<'py> ChildLoop<'py> {
             }
             Err(error) => return self.fail(py, error, Stage::Loading),
         };
+        own::enter(own, class.cast()?);
         let made = give_control(|| class.call(args, kwargs.as_ref()));
         // From here on only the actor keeps its arguments alive.
         drop((class, kwargs));
@@ -171,13 +181,16 @@ impl<'py> ChildLoop<'py> {
         answer
     }
 
-    /// Prepares this process for the actor of the start frame, and returns the actor's name.
-    fn prepare(&self, py: Python<'py>, body: &[u8]) -> PyResult<String> {
-        let (name, surroundings): (String, Bound<'_, PyTuple>) =
+    /// Prepares this process for the actor of the start frame, and returns the actor's name, and how it
+    /// refers to itself.
+    fn prepare(&self, py: Python<'py>, body: &[u8]) -> PyResult<(String, Arc<OwnActor>)> {
+        let (name, described, surroundings): (String, Described, Bound<'_, PyTuple>) =
             pickle::loads(py, body)?.extract()?;
         sys::name_process(&name);
         self.prepare.call1((&name, surroundings))?;
-        Ok(name)
+        self.way.begin_own(&name);
+        let own = OwnActor::new(&self.way, Description::of(described));
+        Ok((name, Arc::new(own)))
     }
 
     /// Loads the call that makes the actor: its class, and the arguments.

@@ -203,6 +203,18 @@ impl Way {
         (self.entry)(self.relay.arrive(number, &forget), way)
     }
 
+    /// The actor of this process, which has this number.
+    pub(super) fn know_itself(&self, number: u64) -> Arc<Known> {
+        let forget = self.me() as Arc<dyn Forget>;
+        self.relay.arrive(number, &forget)
+    }
+
+    /// A member of a pool that this process refers to, or the pool of a member.
+    pub(super) fn derive(&self, number: u64, by: &Arc<Known>) -> Arc<Known> {
+        let forget = self.me() as Arc<dyn Forget>;
+        self.relay.derive(number, &forget, by)
+    }
+
     /// Keeps the actors known that an answer refers to, which is sent before the next one is packed.
     pub(super) fn keep_until_next(&self, actors: Few<Hold>) {
         let before = std::mem::replace(&mut *self.leaving.lock(), actors);
@@ -496,7 +508,7 @@ impl Drop for Shown<'_> {
 impl Forget for Way {
     fn forget(&self, number: u64) {
         if self.is_ours()
-            && let Some(count) = self.relay.forget(number)
+            && let Some(count @ 1..) = self.relay.forget(number)
         {
             // If the parent is gone, it has forgotten everything.
             _ = self

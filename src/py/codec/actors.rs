@@ -8,6 +8,8 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::engine::ipc::relay::{member_number, split_number};
+
 /// Keeps an actor alive, or the way to it. Dropping it may run Python code and take locks, so it is
 /// dropped without a lock.
 pub(in crate::py) trait Referent: Send + Sync {
@@ -19,6 +21,76 @@ pub(in crate::py) trait Referent: Send + Sync {
 }
 
 pub(in crate::py) type Hold = Arc<dyn Referent>;
+
+/// What another process must know of an actor to refer to it.
+#[derive(Clone, Debug)]
+pub(in crate::py) struct Description {
+    /// The number by which the two processes of a link mean it.
+    pub(in crate::py) number: u64,
+    /// Its name. That of a member is the pool's, to which its index is added.
+    name: String,
+    pub(in crate::py) is_bounded: bool,
+    /// How many members its pool has. 0: it has none.
+    pub(in crate::py) size: usize,
+}
+
+/// A `Description` for Python.
+pub(in crate::py) type Described = (u64, String, bool, usize);
+
+impl Description {
+    pub(in crate::py) fn new(number: u64, name: &str, is_bounded: bool, size: usize) -> Self {
+        Self {
+            number,
+            name: name.to_owned(),
+            is_bounded,
+            size,
+        }
+    }
+
+    /// Of the member of this pool with this index.
+    pub(in crate::py) fn member(&self, index: usize) -> Self {
+        let number = member_number(split_number(self.number).0, index);
+        Self {
+            number,
+            ..self.clone()
+        }
+    }
+
+    /// Of the pool of this member.
+    pub(in crate::py) fn pool(&self) -> Self {
+        let number = split_number(self.number).0;
+        Self {
+            number,
+            ..self.clone()
+        }
+    }
+
+    /// The index of a member.
+    pub(in crate::py) fn index(&self) -> Option<usize> {
+        split_number(self.number).1
+    }
+
+    /// The actor's name in errors and the log.
+    pub(in crate::py) fn name(&self) -> String {
+        match self.index() {
+            Some(index) => format!("{}[{index}]", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    pub(in crate::py) fn described(self) -> Described {
+        (self.number, self.name, self.is_bounded, self.size)
+    }
+
+    pub(in crate::py) fn of((number, name, is_bounded, size): Described) -> Self {
+        Self {
+            number,
+            name,
+            is_bounded,
+            size,
+        }
+    }
+}
 
 /// For whom an object is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

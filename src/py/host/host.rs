@@ -14,6 +14,7 @@ use super::team::Team;
 use super::transport::{Dump, Transport};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
+use crate::py::codec::actors::Description;
 use crate::py::future::ActorCell;
 use crate::py::interpreter::wait::wait_for;
 use crate::py::interpreter::{lifecycle, wait};
@@ -47,15 +48,23 @@ pub(in crate::py) struct Host {
 pub(in crate::py) struct Place {
     pub(in crate::py) team: Arc<Team>,
     pub(in crate::py) index: usize,
+    /// How other processes refer to the member.
+    description: Description,
     /// `None` after the member has ended: then the two no longer keep each other.
     pool: Mutex<Option<Arc<Host>>>,
 }
 
 impl Place {
-    pub(in crate::py) fn new(team: &Arc<Team>, index: usize, pool: &Arc<Host>) -> Self {
+    pub(in crate::py) fn new(
+        team: &Arc<Team>,
+        index: usize,
+        description: Description,
+        pool: &Arc<Host>,
+    ) -> Self {
         Self {
             team: Arc::clone(team),
             index,
+            description,
             pool: Mutex::new(Some(Arc::clone(pool))),
         }
     }
@@ -106,6 +115,32 @@ impl Host {
     /// may have held them.
     pub(in crate::py) fn is_forked(&self) -> bool {
         self.generation != lifecycle::generation()
+    }
+
+    /// How other processes refer to the actor.
+    pub(in crate::py) fn describe(&self) -> Description {
+        match self.place.get() {
+            Some(place) => place.description.clone(),
+            None => Description::new(
+                self.tally.node.id,
+                &self.name,
+                self.mailbox.room().is_some(),
+                self.members().len(),
+            ),
+        }
+    }
+
+    /// The number by which processes mean the actor.
+    pub(in crate::py) fn number(&self) -> u64 {
+        match self.place.get() {
+            Some(place) => place.description.number,
+            None => self.tally.node.id,
+        }
+    }
+
+    /// The pool of this member, until the member has ended.
+    pub(in crate::py) fn pool(&self) -> Option<Arc<Self>> {
+        self.place.get().and_then(Place::pool)
     }
 
     /// The process that the actor lives in, while it lives.

@@ -11,7 +11,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::host::{Host, Place};
+use super::host::Host;
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};
 use crate::py::future;
@@ -166,7 +166,7 @@ impl Host {
     /// Releases the places of messages that have begun.
     pub(super) fn release_begun(&self, py: Python<'_>) {
         // All members of a pool share the room.
-        let pool = self.place.get().and_then(Place::pool);
+        let pool = self.pool();
         py.detach(|| match pool {
             Some(pool) => drop(pool.transport.begun()),
             None => drop(self.transport.begun()),

@@ -41,6 +41,11 @@ impl State {
 }
 
 impl Host {
+    /// Whether the actor accepts messages.
+    pub(in crate::py) fn is_alive(&self) -> bool {
+        matches!(self.state(), State::Running | State::Restarting)
+    }
+
     pub(in crate::py) fn state(&self) -> State {
         let is_forced = self.force.get().is_some();
         if self.is_forked() || (self.fault.get().is_some() && !is_forced) {

@@ -1,24 +1,26 @@
 //! `PoolCore`: what Python sees of a pool.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyo3::Borrowed;
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyEllipsis, PyTuple};
 
-use super::key::member_of;
-use super::member::MemberHold;
+use super::key::{Reach, member_of};
 use super::transport::ToMembers;
 use crate::engine::mailbox::Mailbox;
 use crate::py::actor::ProcessActor;
+use crate::py::codec::actors::Description;
 use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::{Host, Place};
 use crate::py::host::keeping::Holder;
 use crate::py::host::run::Serve;
 use crate::py::host::team::Team;
+use crate::py::interpreter::imports::BrokenActor;
 use crate::py::interpreter::lifecycle::{self, Live, Start};
 use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
@@ -28,6 +30,7 @@ use crate::py::process::crew::{self, Crew};
 use crate::py::process::executor::Construct;
 use crate::py::reference::core::RefCore;
 use crate::py::reference::hold::Hold;
+use crate::py::reference::target::Target;
 use crate::py::thread;
 
 /// Defines a class of pools and its Python methods: those that executors and references have, and
@@ -56,7 +59,7 @@ macro_rules! pool_class {
                 key: Key<'py>,
                 timeout: Option<f64>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                post(pool_of(slf.cast()?)?, message, key, timeout)
+                post(slf.cast()?, message, key, timeout)
             }
 
             /// Send a message to each member and return the futures of their answers.
@@ -70,7 +73,7 @@ macro_rules! pool_class {
                 message: &Bound<'py, PyAny>,
                 timeout: Option<f64>,
             ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-                broadcast(pool_of(slf.cast()?)?, message, timeout)
+                broadcast(slf.cast()?, message, timeout)
             }
 
             /// Return a reference to the member that has `key`.
@@ -78,20 +81,20 @@ macro_rules! pool_class {
                 slf: &Bound<'py, Self>,
                 key: &Bound<'py, PyAny>,
             ) -> PyResult<Bound<'py, PyAny>> {
-                let size = pool_of(slf.cast()?)?.members().len();
-                member(slf.cast()?, member_of(key, size)?)
+                let pool: &Bound<'_, RefCore> = slf.cast()?;
+                member(pool, member_with(pool.get().target()?, key)?)
             }
 
             /// References to the members, in the order of their indices.
             #[getter]
             fn members<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
-                let members = 0..pool_of(slf.cast()?)?.members().len();
+                let members = 0..size_of(slf.cast()?)?;
                 let members = members.map(|index| member(slf.cast()?, index));
                 PyTuple::new(slf.py(), members.collect::<PyResult<Vec<_>>>()?)
             }
 
             fn __len__(slf: &Bound<'_, Self>) -> PyResult<usize> {
-                Ok(pool_of(slf.cast()?)?.members().len())
+                size_of(slf.cast()?)
             }
         }
     };
@@ -152,16 +155,25 @@ pool_class! {
     /// The pool lives while its executor or a reference to it or to a member exists, until one of
     /// the executor's methods ends it.
     fn r#ref<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let pool = Hold::new(Arc::clone(pool_of(slf.cast()?)?), Holder::Others);
-        let class = slf.cast::<RefCore>()?.get().class(slf.py())?;
-        RefCore::make(imports::pool_ref(slf.py())?, class, Box::new(pool))
+        let reference: &Bound<'_, RefCore> = slf.cast()?;
+        let host = reference.get().target()?.host();
+        let host = host.expect("only `new` makes an executor, and its pool is of this process");
+        let pool = Hold::new(Arc::clone(host), Holder::Others);
+        let class = reference.get().class(slf.py())?;
+        RefCore::to(class, Box::new(pool))
     }
 }
 
-/// The host of a pool, from a reference to the pool.
-fn pool_of<'a>(reference: &'a Bound<'_, RefCore>) -> PyResult<&'a Arc<Host>> {
-    let host = reference.get().target()?.host();
-    host.ok_or_else(|| PyTypeError::new_err("this pool is in another process"))
+fn size_of(pool: &Bound<'_, RefCore>) -> PyResult<usize> {
+    Ok(pool.get().target()?.describe().size)
+}
+
+/// The index of the member that has `key`.
+fn member_with(pool: &dyn Target, key: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match pool.host() {
+        Some(host) => member_of(key, host.members().len(), Reach::Here),
+        None => member_of(key, pool.describe().size, Reach::Elsewhere),
+    }
 }
 
 /// The key of a message, if it has one.
@@ -177,27 +189,70 @@ impl<'py> FromPyObject<'_, 'py> for Key<'py> {
 }
 
 fn post<'py>(
-    pool: &Arc<Host>,
+    pool: &Bound<'py, RefCore>,
     message: &Bound<'py, PyAny>,
     Key(key): Key<'py>,
     timeout: Option<f64>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = wait::deadline(timeout)?;
-    let members = pool.members();
-    let host = match key {
-        Some(key) => &members[member_of(&key, members.len())?],
-        None => pool,
+    let pool = pool.get().target()?;
+    let asked = Asked::Handle(message);
+    let Some(key) = key else {
+        return pool.ask(asked, deadline);
     };
-    host.accept(Asked::Handle(message), deadline)
+    let index = member_with(pool, &key)?;
+    match pool.host() {
+        Some(host) => host.members()[index].accept(asked, deadline),
+        None => member_at(pool, index)?.ask(asked, deadline),
+    }
 }
 
 fn broadcast<'py>(
-    pool: &Arc<Host>,
+    pool: &Bound<'py, RefCore>,
     message: &Bound<'py, PyAny>,
     timeout: Option<f64>,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-    let py = message.py();
     let deadline = wait::deadline(timeout)?;
+    let pool = pool.get().target()?;
+    match pool.host() {
+        Some(host) => broadcast_here(host, message, deadline),
+        None => broadcast_elsewhere(pool, message, deadline),
+    }
+}
+
+/// To the members of a pool in another process, one by one. If that takes too long, those that have
+/// not begun on it do not get it.
+fn broadcast_elsewhere<'py>(
+    pool: &dyn Target,
+    message: &Bound<'py, PyAny>,
+    deadline: Option<Instant>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = message.py();
+    let mut futures: Vec<Bound<'py, PyAny>> = Vec::new();
+    for index in 0..pool.describe().size {
+        match member_at(pool, index)?.ask(Asked::Handle(message), deadline) {
+            Ok(future) => futures.push(future),
+            // As far as this process knows, only that member has died.
+            Err(error) if error.is_instance_of::<BrokenActor>(py) => {
+                futures.push(failed(py, error)?);
+            }
+            Err(error) => {
+                for future in futures {
+                    future.call_method0(intern!(py, "cancel"))?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(futures)
+}
+
+fn broadcast_here<'py>(
+    pool: &Arc<Host>,
+    message: &Bound<'py, PyAny>,
+    deadline: Option<Instant>,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let py = message.py();
     let mut permits = pool.acquire_for_each(py, deadline)?.into_iter();
     let mut futures: Vec<Bound<'py, PyAny>> = Vec::with_capacity(pool.members().len());
     for member in pool.members() {
@@ -219,17 +274,14 @@ fn failed(py: Python<'_>, error: PyErr) -> PyResult<Bound<'_, PyAny>> {
     Ok(future)
 }
 
-fn member<'py>(reference: &Bound<'py, RefCore>, index: usize) -> PyResult<Bound<'py, PyAny>> {
-    let (py, pool) = (reference.py(), pool_of(reference)?);
-    let target = MemberHold {
-        member: Arc::clone(&pool.members()[index]),
-        pool: Hold::new(Arc::clone(pool), Holder::Others),
-    };
-    RefCore::make(
-        imports::actor_ref(py)?,
-        reference.get().class(py)?,
-        Box::new(target),
-    )
+fn member<'py>(pool: &Bound<'py, RefCore>, index: usize) -> PyResult<Bound<'py, PyAny>> {
+    let member = member_at(pool.get().target()?, index)?;
+    RefCore::to(pool.get().class(pool.py())?, member)
+}
+
+fn member_at(pool: &dyn Target, index: usize) -> PyResult<Box<dyn Target>> {
+    let member = pool.member(index);
+    member.ok_or_else(|| PyIndexError::new_err(format!("the pool has no member {index}")))
 }
 
 /// A pool that is about to start.
@@ -277,7 +329,8 @@ impl<'py> NewPool<'_, 'py> {
             let options = self.options_of(index)?;
             let crew = crew.clone();
             let seat = crew.map(|crew| crew::Seat { crew, index });
-            let place = self.mailbox_of(&options, index);
+            let (mailbox, tally) = self.mailbox_of(&options, index);
+            let place = (mailbox, tally, self.description().member(index));
             prepared.push(construct.prepare(self.py, &options, place, seat)?);
         }
         if let Some(crew) = &crew {
@@ -290,6 +343,12 @@ impl<'py> NewPool<'_, 'py> {
         let mut options = Options::of(self.options)?;
         options.name = format!("{}[{index}]", self.whole.name);
         Ok(options)
+    }
+
+    /// How other processes refer to the pool.
+    fn description(&self) -> Description {
+        let is_bounded = self.whole.mailbox_size.is_some();
+        Description::new(self.tally.node.id, &self.whole.name, is_bounded, self.size)
     }
 
     /// A member's mailbox and tally. A single member has those of the pool.
@@ -326,10 +385,13 @@ impl<'py> NewPool<'_, 'py> {
             let nodes = members.iter().map(|member| Arc::clone(&member.tally.node));
             self.tally.node.set_members(nodes.collect());
         }
+        let description = self.description();
         let pool = Arc::new(Host::new(self.whole, self.mailbox, self.tally, transport));
         for (index, member) in members.iter().enumerate() {
             // It is new, so `set` cannot fail, and likewise below.
-            _ = member.place.set(Place::new(&self.team, index, &pool));
+            let description = description.member(index);
+            let place = Place::new(&self.team, index, description, &pool);
+            _ = member.place.set(place);
             // The pool's, which ends its members.
             member.references.add(Holder::Others);
         }

@@ -18,10 +18,18 @@ fn hash_bytes(bytes: &[u8]) -> u64 {
     mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
+/// Where the pool is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Here,
+    /// In another process: a hash that is this process's alone would not do.
+    Elsewhere,
+}
+
 /// A hash of `key`. Equal keys have equal hashes. Those of `str`, `bytes`, `int`, `float`, `bool`,
 /// `None`, and tuples of these, are the same in every process, also those of subclasses. Others have
 /// the hash that Python gives them, which may be this process's alone.
-fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
+fn hash(key: &Bound<'_, PyAny>, reach: Reach) -> PyResult<u64> {
     let py = key.py();
     // The hash that the type itself gives: numbers that are equal have the same, whatever their type.
     // A subclass may have another, such as that of an enum's name.
@@ -55,19 +63,28 @@ fn hash(key: &Bound<'_, PyAny>) -> PyResult<u64> {
     if let Ok(tuple) = key.cast::<PyTuple>() {
         let start = mix(tuple.len() as u64);
         return tuple.iter().try_fold(start, |before, item| {
-            Ok(mix(before.rotate_left(5) ^ hash(&item)?))
+            Ok(mix(before.rotate_left(5) ^ hash(&item, reach)?))
         });
     }
     if key.is_none() {
         return Ok(mix(0x6e6f_6e65));
     }
-    Ok(mix((key.hash()? as i64).cast_unsigned()))
+    let hash = key.hash()?;
+    if reach == Reach::Elsewhere {
+        let kind = key.get_type();
+        return Err(PyTypeError::new_err(format!(
+            "the pool is in another process, where {} may have another hash: there a key is a str, bytes, \
+             int, float, bool, None, or a tuple of these",
+            kind.name()?
+        )));
+    }
+    Ok(mix((hash as i64).cast_unsigned()))
 }
 
 /// The member that has `key`, of `members`.
-pub(super) fn member_of(key: &Bound<'_, PyAny>, members: usize) -> PyResult<usize> {
-    let hash = hash(key).map_err(|error| {
-        if !error.is_instance_of::<PyTypeError>(key.py()) {
+pub(super) fn member_of(key: &Bound<'_, PyAny>, members: usize, reach: Reach) -> PyResult<usize> {
+    let hash = hash(key, reach).map_err(|error| {
+        if !error.is_instance_of::<PyTypeError>(key.py()) || key.hash().is_ok() {
             return error;
         }
         let text = format!("a key must be hashable: {}", error.value(key.py()));

@@ -1,7 +1,6 @@
 //! Pools: several actors of one class behind one mailbox. From the bottom up: `key`, `transport`,
-//! `member`, `core`.
+//! `core`.
 
 pub(super) mod core;
 mod key;
-mod member;
 mod transport;

@@ -16,7 +16,7 @@ use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::restarts::Budget;
 use crate::engine::sys::Bell;
-use crate::py::codec::actors::Receiver;
+use crate::py::codec::actors::{Description, Receiver};
 use crate::py::codec::body::Source;
 use crate::py::codec::packed::Packed;
 use crate::py::codec::pickle::What;
@@ -49,7 +49,10 @@ impl ProcessExecutorCore {
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let tally = Arc::new(Tally::new(options.name.clone()));
         let mut construct = Construct::pack(&options, args, kwargs, 1)?;
-        let (host, io_thread) = construct.prepare(py, &options, (mailbox, tally), None)?;
+        let is_bounded = options.mailbox_size.is_some();
+        let description = Description::new(tally.node.id, &options.name, is_bounded, 0);
+        let place = (mailbox, tally, description);
+        let (host, io_thread) = construct.prepare(py, &options, place, None)?;
         host.start(py, io_thread)?;
         let core = ExecutorCore::new(options.class, host);
         Ok(core.add_subclass(Self))
@@ -110,14 +113,15 @@ impl Construct {
         &mut self,
         py: Python<'_>,
         options: &Options<'_>,
-        (mailbox, tally): (Arc<Mailbox<Arc<ActorCell>>>, Arc<Tally>),
+        (mailbox, tally, description): (Arc<Mailbox<Arc<ActorCell>>>, Arc<Tally>, Description),
         seat: Option<Seat>,
     ) -> PyResult<(Arc<Host>, Prepared)> {
         let name = &options.name;
         // Pickled separately, so that the child can set `sys.argv` first: unpickling the class may
         // run code that reads it.
         let surroundings = imports::surroundings(py)?.call0()?;
-        let start = (name, surroundings).into_pyobject(py)?;
+        let number = description.number;
+        let start = (name, description.described(), surroundings).into_pyobject(py)?;
         let start = pickle::dumps(start.as_any(), "sys.argv")?;
         let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
         let recipe = Recipe {
@@ -126,7 +130,7 @@ impl Construct {
             start_method: options.start_method.clone(),
             shared_memory: options.shared_memory,
             notifies: seat.is_some(),
-            own: tally.node.id,
+            own: number,
         };
         let (memory, first) = if let Some(memory) = self.memory.take() {
             (memory, self.packed.split())
@@ -154,7 +158,7 @@ impl Construct {
         ));
         let transport = Box::new(Arc::clone(&link));
         let host = Arc::new(Host::new(options, mailbox, tally, transport));
-        link.set_own(&host);
+        link.set_own(&host, number);
         let io_thread = IoThread {
             host: Arc::clone(&host),
             link,

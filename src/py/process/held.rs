@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use pyo3::prelude::*;
 
 use crate::engine::ipc::region::Region;
+use crate::engine::ipc::relay::split_number;
 use crate::engine::latch::Latch;
 use crate::engine::waits::{Circle, How, Node, Pending, WAITS, Waiting};
 use crate::py::codec::actors::Hold;
@@ -23,7 +24,7 @@ use crate::py::host::host::Host;
 pub(in crate::py) struct Relayed {
     /// Each actor that the child refers to, and how often it was sent there.
     held: HashMap<u64, (Hold, u64)>,
-    /// The number of the child's own actor, which it does not keep alive.
+    /// The number of the child's own actor or of its pool, which it does not keep alive.
     pub(super) own: Option<u64>,
     /// What is not held, to be dropped without a lock.
     surplus: Vec<Hold>,
@@ -91,7 +92,7 @@ impl Relayed {
     /// The child gets these actors now.
     pub(super) fn hold(&mut self, actors: impl IntoIterator<Item = Hold>) {
         for actor in actors {
-            if self.own == Some(actor.number()) {
+            if self.own == Some(split_number(actor.number()).0) {
                 self.surplus.push(actor);
                 continue;
             }
@@ -105,8 +106,13 @@ impl Relayed {
         std::mem::take(&mut self.surplus)
     }
 
+    /// The actor of this number, or its pool, or another member of its pool.
     pub(super) fn find(&self, number: u64) -> Option<Hold> {
-        self.held.get(&number).map(|(actor, _)| Arc::clone(actor))
+        let (base, _) = split_number(number);
+        let is_kin = |of: &&u64| split_number(**of).0 == base;
+        let held = self.held.get(&number).or_else(|| self.held.get(&base));
+        let held = held.or_else(|| self.held.get(self.held.keys().find(is_kin)?));
+        held.map(|(actor, _)| Arc::clone(actor))
     }
 
     /// The child does not refer to an actor any more that it got `count` times. Returns what the caller

@@ -30,6 +30,7 @@ use crate::engine::convoy::Convoy;
 use crate::engine::handoff::Patience;
 use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
+use crate::engine::ipc::relay::split_number;
 use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys::{Bell, Handle};
@@ -91,7 +92,7 @@ pub(in crate::py) struct Link {
     pub(super) tracebacks: Mutex<Option<Tracebacks>>,
     pub(super) has_tracebacks: bool,
     pub(in crate::py) generation: u32,
-    /// The host that this link belongs to, and its number.
+    /// The host that this link belongs to, and its number, or that of its pool.
     own: OnceLock<(u64, Weak<Host>)>,
 }
 
@@ -140,14 +141,21 @@ impl Link {
     }
 
     /// Says which host the link belongs to. Called once, before the I/O thread starts.
-    pub(super) fn set_own(&self, host: &Arc<Host>) {
+    pub(super) fn set_own(&self, host: &Arc<Host>, number: u64) {
+        let (number, _) = split_number(number);
         // It is called once, so `set` cannot fail.
-        _ = self.own.set((host.tally.node.id, Arc::downgrade(host)));
+        _ = self.own.set((number, Arc::downgrade(host)));
         if let Some(outbound) = self.outbound().as_mut()
             && let Some(connection) = &mut outbound.connection
         {
-            connection.relayed.own = Some(host.tally.node.id);
+            connection.relayed.own = Some(number);
         }
+    }
+
+    /// Whether this is the number of the child's own actor, or of its pool or a member of that.
+    pub(super) fn is_own(&self, number: u64) -> bool {
+        let (number, _) = split_number(number);
+        self.own.get().is_some_and(|(own, _)| *own == number)
     }
 
     pub(super) fn own_host(&self) -> Option<Arc<Host>> {

@@ -36,7 +36,7 @@ use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::tally::Completion;
 use crate::py::reference::hold;
-use crate::py::reference::target::Entry;
+use crate::py::reference::target::{Entry, Listed};
 
 /// Something that the child has asked for.
 enum Request {
@@ -80,16 +80,22 @@ pub(super) fn request(link: &Arc<Link>, frame: Frame) -> Result<Box<dyn FnOnce()
     Ok(Box::new(move || request.serve(&asker)))
 }
 
-/// An actor that the child refers to, or the child's own.
+/// An actor that the child refers to, or the child's own. Who refers to a pool or to a member of it can
+/// also refer to the others.
 pub(super) fn find_actor(link: &Link, number: u64) -> Option<Hold> {
-    if let Some(own) = link.own_host()
-        && own.tally.node.id == number
-    {
-        return Some(Entry::of(hold::Hold::new(own, Holder::Others)));
+    if link.is_own(number) {
+        let own = hold::Hold::new(link.own_host()?, Holder::Others);
+        return Listed::kin(&own, number);
     }
-    let outbound = link.outbound();
-    let connection = outbound.as_ref()?.connection.as_ref()?;
-    connection.relayed.find(number)
+    let held = {
+        let outbound = link.outbound();
+        let connection = outbound.as_ref()?.connection.as_ref()?;
+        connection.relayed.find(number)?
+    };
+    if held.number() == number {
+        return Some(held);
+    }
+    Entry::in_hold(&held)?.kin(number)
 }
 
 fn find_host(link: &Link, number: u64) -> Option<Arc<Host>> {
@@ -131,7 +137,9 @@ impl Asker {
             Question::IsAlive(actor) => {
                 let actor = find_actor(&self.link, actor);
                 let target = actor.as_ref().and_then(Entry::in_hold);
-                target.is_some_and(|target| target.target("", false).is_alive())
+                target
+                    .and_then(Listed::host)
+                    .is_some_and(|host| host.is_alive())
             }
             Question::HasBegun(number) => {
                 let asked = self.asked(number);

@@ -8,7 +8,7 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple, PyType};
 
 use super::target::{Entry, Target};
 use crate::py::codec::actors;
-use crate::py::codec::actors::Receiver;
+use crate::py::codec::actors::{Described, Description, Receiver};
 use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
 use crate::py::interpreter::daemon_threads::outlasting;
@@ -53,6 +53,22 @@ impl RefCore {
             .actor
             .set(Referred { target, class });
         Ok(reference)
+    }
+
+    /// Makes an `ActorRef` to `target`, or a `PoolRef` if that is a pool.
+    pub(in crate::py) fn to<'py>(
+        class: &Bound<'py, PyType>,
+        target: Box<dyn Target>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = class.py();
+        let description = target.describe();
+        let is_pool = description.size > 0 && description.index().is_none();
+        let kind = if is_pool {
+            imports::pool_ref(py)?
+        } else {
+            imports::actor_ref(py)?
+        };
+        Self::make(kind, class, target)
     }
 
     /// The actor; an error in an instance that the user made of a base class.
@@ -255,6 +271,18 @@ impl RefCore {
         Ok(self.target()?.name())
     }
 
+    /// For `index`: return the member's index in its pool, if it is in one.
+    fn _index(&self) -> PyResult<Option<usize>> {
+        Ok(self.target()?.describe().index())
+    }
+
+    /// For `pool`: return a reference to the pool of a member.
+    fn _pool<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Referred { target, class } = self.actor()?;
+        let pool = target.pool();
+        pool.map(|pool| Self::to(class.bind(py), pool)).transpose()
+    }
+
     /// For references of an actor to itself: whether this is one, of actor `number`.
     fn _is_own(&self, number: u64) -> bool {
         let actor = self.actor.get();
@@ -322,7 +350,7 @@ impl RefCore {
             }));
         };
         let class = imports::describe_class(py)?.call1((slf.get().class(py)?,))?;
-        let args = (entry.number(), name, target.is_bounded(), class).into_pyobject(py)?;
+        let args = (target.describe().described(), class).into_pyobject(py)?;
         actors::list(entry);
         Ok((imports::load_reference(py)?.clone(), args))
     }
@@ -362,19 +390,18 @@ impl RefCore {
 
 /// Make the reference that was packed as this number, in a body that is being loaded.
 #[pyfunction]
-#[pyo3(signature = (number, name, is_bounded, class_, /))]
+#[pyo3(signature = (described, class_, /))]
 pub(in crate::py) fn load_reference<'py>(
-    number: u64,
-    name: &str,
-    is_bounded: bool,
+    described: Described,
     class_: &Bound<'py, PyType>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let hold = actors::find(number);
+    let description = Description::of(described);
+    let hold = actors::find(description.number);
     let Some(listed) = hold.as_ref().and_then(Entry::in_hold) else {
         return Err(PyTypeError::new_err(format!(
-            "a reference to actor {name} can only be loaded by the actor that it was sent to"
+            "a reference to actor {} can only be loaded by the actor that it was sent to",
+            description.name()
         )));
     };
-    let kind = imports::actor_ref(class_.py())?;
-    RefCore::make(kind, class_, listed.target(name, is_bounded))
+    RefCore::to(class_, listed.target(description))
 }

@@ -1,5 +1,5 @@
 //! A reference to an actor of this process. The actor lives while someone other than itself has
-//! one.
+//! one. That of a pool's member keeps the pool alive, whose end ends the member.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,12 +8,12 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::target::{Entry, Listed, Target};
+use crate::engine::ipc::relay::split_number;
 use crate::engine::room::Permit;
-use crate::py::codec::actors::{self, Receiver};
+use crate::py::codec::actors::{self, Description, Receiver};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::{Holder, Left};
 use crate::py::host::room::RoomSeat;
-use crate::py::host::stats::State;
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Live;
 use crate::py::message::request::Asked;
@@ -21,25 +21,69 @@ use crate::py::message::request::Asked;
 /// Counts as a reference of `holder` to an actor of this process.
 pub(in crate::py) struct Hold {
     host: Arc<Host>,
+    /// What counts it: the actor, or for others the pool of a member.
+    kept: Arc<Host>,
     holder: Holder,
 }
 
 impl Hold {
     pub(in crate::py) fn new(host: Arc<Host>, holder: Holder) -> Self {
-        host.references.add(holder);
-        Self { host, holder }
+        let pool = match holder {
+            Holder::Others => host.pool(),
+            Holder::Itself => None,
+        };
+        let kept = pool.unwrap_or_else(|| Arc::clone(&host));
+        Self::counted(host, kept, holder)
+    }
+
+    fn counted(host: Arc<Host>, kept: Arc<Host>, holder: Holder) -> Self {
+        kept.references.add(holder);
+        Self { host, kept, holder }
+    }
+
+    /// A reference to the member of a pool with this index, also to one that has ended.
+    fn of_member(pool: &Arc<Host>, index: usize) -> Option<Self> {
+        let member = pool.members().get(index)?;
+        let (member, pool) = (Arc::clone(member), Arc::clone(pool));
+        Some(Self::counted(member, pool, Holder::Others))
     }
 
     /// Another one, for others.
-    pub(in crate::py) fn another(&self) -> Self {
-        Self::new(Arc::clone(&self.host), Holder::Others)
+    fn another(&self) -> Self {
+        let host = Arc::clone(&self.host);
+        match self.holder {
+            Holder::Others => Self::counted(host, Arc::clone(&self.kept), self.holder),
+            Holder::Itself => Self::new(host, Holder::Others),
+        }
+    }
+
+    /// The pool of a member.
+    fn pool_host(&self) -> Option<Arc<Host>> {
+        if Arc::ptr_eq(&self.host, &self.kept) {
+            return self.host.pool();
+        }
+        Some(Arc::clone(&self.kept))
+    }
+
+    /// The actor of this number, if that is this one, its pool, or a member of its pool.
+    fn kin(&self, number: u64) -> Option<Self> {
+        if number == self.host.number() {
+            return Some(self.another());
+        }
+        let pool = self.pool_host();
+        let pool = pool.as_ref().unwrap_or(&self.host);
+        match split_number(number) {
+            (base, _) if base != pool.number() => None,
+            (_, Some(index)) => Self::of_member(pool, index),
+            (_, None) => Some(Self::new(Arc::clone(pool), Holder::Others)),
+        }
     }
 }
 
 impl Drop for Hold {
     /// The last one refuses new messages. The actor handles those that it has, and ends.
     fn drop(&mut self) {
-        let host = &self.host;
+        let host = &self.kept;
         let left = host.references.remove(self.holder);
         // An actor that has ended needs no call, and the garbage collector may already have cleared
         // what would be called.
@@ -97,11 +141,25 @@ impl Target for Hold {
     }
 
     fn is_alive(&self) -> bool {
-        matches!(self.host.state(), State::Running | State::Restarting)
+        self.host.is_alive()
     }
 
     fn id(&self) -> u64 {
-        self.host.tally.node.id
+        self.host.number()
+    }
+
+    fn pool(&self) -> Option<Box<dyn Target>> {
+        let pool = Self::new(self.pool_host()?, Holder::Others);
+        Some(Box::new(pool))
+    }
+
+    fn member(&self, index: usize) -> Option<Box<dyn Target>> {
+        let member = Self::of_member(&self.host, index)?;
+        Some(Box::new(member))
+    }
+
+    fn describe(&self) -> Description {
+        self.host.describe()
     }
 
     fn host(&self) -> Option<&Arc<Host>> {
@@ -112,10 +170,6 @@ impl Target for Hold {
         self.holder
     }
 
-    fn is_bounded(&self) -> bool {
-        self.host.mailbox.room().is_some()
-    }
-
     fn entry(&self, receiver: Receiver) -> Option<actors::Hold> {
         let is_below = receiver == Receiver::Child && !self.host.is_forked();
         is_below.then(|| Entry::of(self.another()))
@@ -123,20 +177,29 @@ impl Target for Hold {
 
     fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // While the actor's thread or another reference has the host too, what it holds is alive.
-        match Arc::strong_count(&self.host) {
-            1 => self.host.traverse(visit),
-            _ => Ok(()),
+        let held_here = if Arc::ptr_eq(&self.host, &self.kept) {
+            2
+        } else {
+            1
+        };
+        if Arc::strong_count(&self.kept) > held_here {
+            return Ok(());
         }
+        self.kept.traverse(visit)
     }
 }
 
 impl Listed for Hold {
     fn number(&self) -> u64 {
-        self.host.tally.node.id
+        self.host.number()
     }
 
-    fn target(&self, _name: &str, _is_bounded: bool) -> Box<dyn Target> {
+    fn target(&self, _description: Description) -> Box<dyn Target> {
         Box::new(self.another())
+    }
+
+    fn kin(&self, number: u64) -> Option<actors::Hold> {
+        self.kin(number).map(Entry::of)
     }
 
     fn host(&self) -> Option<&Arc<Host>> {

@@ -14,21 +14,36 @@ use pyo3::types::PyType;
 
 use super::core::RefCore;
 use super::hold::Hold;
+use super::target::Target;
 use crate::py::future::callbacks;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::{Holder, Left};
 use crate::py::interpreter::imports;
 use crate::py::interpreter::wait::keep;
 
-thread_local! {
-    /// The actor whose code runs in this thread, and its class.
-    static ACTOR: RefCell<Option<(Arc<Host>, Py<PyType>)>> = const { RefCell::new(None) };
+/// An actor whose code runs in this thread.
+pub(in crate::py) trait Itself: Send + Sync {
+    /// What its reference to itself refers to.
+    fn target(&self) -> Box<dyn Target>;
 }
 
-/// From now on this thread runs the code of the actor of `host`.
-pub(in crate::py) fn enter(host: &Arc<Host>, class: &Bound<'_, PyType>) {
-    let actor = (Arc::clone(host), class.clone().unbind());
-    ACTOR.set(Some(actor));
+impl Itself for Arc<Host> {
+    fn target(&self) -> Box<dyn Target> {
+        Box::new(Hold::new(Self::clone(self), Holder::Itself))
+    }
+}
+
+/// An actor, and its class.
+type Actor = (Arc<dyn Itself>, Py<PyType>);
+
+thread_local! {
+    /// The actor whose code runs in this thread.
+    static ACTOR: RefCell<Option<Actor>> = const { RefCell::new(None) };
+}
+
+/// From now on this thread runs the code of this actor.
+pub(in crate::py) fn enter(actor: Arc<dyn Itself>, class: &Bound<'_, PyType>) {
+    ACTOR.set(Some((actor, class.clone().unbind())));
 }
 
 /// This thread runs the code of no actor any more. Call it attached.
@@ -38,23 +53,23 @@ pub(in crate::py) fn leave() {
 
 /// Return a reference to the actor whose code runs in this thread.
 ///
-/// It works in the constructor, `on_start`, `handle`, `on_stop` and methods of a thread actor, and
-/// in functions given to its `submit`. Elsewhere it raises `RuntimeError`: in process actors, in
-/// callbacks of futures, and in threads that an actor has started. An actor's reference to itself
-/// does not keep it alive, but one that it has handed to others does.
+/// It works in the constructor, `on_start`, `handle`, `on_stop` and methods of a thread or process
+/// actor, and in functions given to its `submit`. Elsewhere it raises `RuntimeError`: in callbacks
+/// of futures, and in threads that an actor has started. In a pool it is the member: `.index` is
+/// its place in the pool, and `.pool` refers to the pool. An actor's reference to itself does not
+/// keep it alive, but one that it has handed to others does.
 #[pyfunction]
 pub(in crate::py) fn current_actor(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let actor = ACTOR.with_borrow(|actor| {
-        let (host, class) = actor.as_ref()?;
-        Some((Arc::clone(host), class.clone_ref(py)))
+        let (actor, class) = actor.as_ref()?;
+        Some((Arc::clone(actor), class.clone_ref(py)))
     });
     match actor {
-        Some((host, class)) if !callbacks::run_here() => {
-            let hold = Hold::new(host, Holder::Itself);
-            RefCore::make(imports::actor_ref(py)?, class.bind(py), Box::new(hold))
+        Some((actor, class)) if !callbacks::run_here() => {
+            RefCore::to(class.bind(py), actor.target())
         }
         _ => Err(PyRuntimeError::new_err(
-            "no actor's code runs in this thread: call current_actor() in a thread actor's constructor, \
+            "no actor's code runs in this thread: call current_actor() in an actor's constructor, \
              handle, on_stop or methods, and hand what it returns to other code",
         )),
     }
@@ -68,7 +83,7 @@ pub(in crate::py) fn is_known_to_itself_alone(host: &Host, actor: &Bound<'_, PyA
     };
     let py = actor.py();
     let found = imports::holds_all(py)
-        .and_then(|holds_all| holds_all.call1((actor, host.tally.node.id, own))?.extract());
+        .and_then(|holds_all| holds_all.call1((actor, host.number(), own))?.extract());
     found.unwrap_or_else(|error| {
         if let Some(error) = keep(error) {
             error.write_unraisable(py, None);

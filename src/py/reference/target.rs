@@ -9,7 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::engine::room::Permit;
-use crate::py::codec::actors::{self, Receiver, Referent};
+use crate::py::codec::actors::{self, Description, Receiver, Referent};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
@@ -59,14 +59,20 @@ pub(in crate::py) trait Target: Send + Sync {
     /// A number that identifies the actor among all that this process knows.
     fn id(&self) -> u64;
 
+    /// The pool of a member.
+    fn pool(&self) -> Option<Box<dyn Target>>;
+
+    /// The member of a pool with this index.
+    fn member(&self, index: usize) -> Option<Box<dyn Target>>;
+
+    /// What another process must know of the actor to refer to it.
+    fn describe(&self) -> Description;
+
     /// The holder that this reference was made for.
     fn holder(&self) -> Holder;
 
     /// The host, if the actor's mailbox is in this process.
     fn host(&self) -> Option<&Arc<Host>>;
-
-    /// Whether the actor's mailbox is bounded.
-    fn is_bounded(&self) -> bool;
 
     /// What keeps the actor alive in a packet for `receiver`. `None`: that process cannot refer to it.
     fn entry(&self, receiver: Receiver) -> Option<actors::Hold>;
@@ -81,7 +87,10 @@ pub(in crate::py) trait Listed: Send + Sync {
     fn number(&self) -> u64;
 
     /// Another one to send messages to, for a reference that was loaded.
-    fn target(&self, name: &str, is_bounded: bool) -> Box<dyn Target>;
+    fn target(&self, description: Description) -> Box<dyn Target>;
+
+    /// What keeps the actor of this number alive, if that is this one, its pool, or a member of its pool.
+    fn kin(&self, number: u64) -> Option<actors::Hold>;
 
     /// The host, if the actor's mailbox is in this process.
     fn host(&self) -> Option<&Arc<Host>>;

@@ -128,7 +128,7 @@ impl Server {
         let Some(constructor) = self.constructor.take() else {
             return;
         };
-        own::enter(host, constructor.class.bind(py));
+        own::enter(Arc::new(Arc::clone(host)), constructor.class.bind(py));
         if let Some(on_loop) = self.on_loop.take() {
             if let Err(error) = on_loop.run(py, host, constructor) {
                 let error = Arc::new(error.into_value(py).into_any());
