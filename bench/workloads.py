@@ -68,6 +68,26 @@ def messages(pattern):
     return sample
 
 
+def stateless(pattern):
+    """Like `messages`, for objects that keep no state: each answer is the message plus one."""
+
+    def sample(contender, size):
+        pattern(contender.post, contender.take, range(BURST))
+        ns, answers = timed(pattern, contender.post, contender.take, range(size))
+        expect(contender, answers, list(range(1, size + 1)))
+        return ns / size
+
+    return sample
+
+
+def stream_items(contender, size):
+    """Take `size` items of one stream, its start included: nanoseconds per item."""
+    list(contender.items(BURST))
+    ns, items = timed(lambda: list(contender.items(size)))
+    expect(contender, items, list(range(size)))
+    return ns / size
+
+
 def answer_all(contender, pattern, size):
     before, width = contender.handled, contender.width
     ns, answers = timed(pattern, contender.post, contender.take, range(size))

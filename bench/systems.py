@@ -1,0 +1,156 @@
+"""The contenders of streams, pools and async actors, with the methods that `contenders.py` says.
+
+Those of streams have `items(count)`: an iterator over so many integers that another thread or
+process makes.
+"""
+
+import asyncio
+import functools
+import multiprocessing
+import queue
+import threading
+from concurrent import futures
+
+from contenders import ActorContender, Contender, NotYetError, Pooled
+
+
+class SystemActor(ActorContender):
+    """One actor of `system_actors.py`."""
+
+    def __init__(self, kind, job, label=None):
+        super().__init__(job, label)
+        self.kind = kind
+
+    def starter(self):
+        try:
+            import system_actors
+        except (ImportError, TypeError) as error:
+            raise NotYetError(str(error)) from error
+        return getattr(system_actors, self.kind + self.job)
+
+
+class ActorPool(SystemActor):
+    """A pool of actors without state."""
+
+    def __init__(self, kind, size):
+        super().__init__(kind, "Adder", f"futures_actors pool({size})")
+        self.size = size
+
+    def open(self):
+        self.executor = self.starter().pool(self.size).executor()
+        self.post = self.executor.post
+
+
+class StandardPool(Pooled):
+    """A pool of the standard library, with the same function."""
+
+    def __init__(self, size, *, processes):
+        kind = "ProcessPoolExecutor" if processes else "ThreadPoolExecutor"
+        super().__init__(label=f"{kind}({size})")
+        self.size, self.processes = size, processes
+
+    def open(self):
+        import system_actors
+
+        if self.processes:
+            context = multiprocessing.get_context("spawn")
+            self.executor = futures.ProcessPoolExecutor(self.size, mp_context=context)
+        else:
+            self.executor = futures.ThreadPoolExecutor(self.size)
+        self.post = functools.partial(self.executor.submit, system_actors.add)
+
+
+class LoopThread(Contender):
+    """A coroutine in an event loop of another thread, by `run_coroutine_threadsafe`."""
+
+    name = "run_coroutine_threadsafe"
+    take = Pooled.take
+
+    def open(self):
+        import system_actors
+
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        add, loop = system_actors.add_async, self.loop
+        self.post = lambda message: asyncio.run_coroutine_threadsafe(add(message), loop)
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+class Stream(SystemActor):
+    """A stream of an actor."""
+
+    def __init__(self, kind, ahead):
+        super().__init__(kind, "Counting", f"futures_actors ahead={ahead}")
+        self.ahead = ahead
+
+    def items(self, count):
+        return self.executor.stream(count, ahead=self.ahead)
+
+
+class PipeFlow(Contender):
+    name = "multiprocessing.Pipe"
+
+    def open(self):
+        import system_actors
+
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        send_all = system_actors.send_all
+        self.process = context.Process(target=send_all, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def items(self, count):
+        self.connection.send(count)
+        for _ in range(count):
+            yield self.connection.recv()
+
+    def close(self):
+        self.connection.close()
+        self.process.join()
+
+
+class PoolImap(Contender):
+    name = "multiprocessing.Pool.imap"
+
+    def open(self):
+        self.pool = multiprocessing.get_context("spawn").Pool(1)
+
+    def items(self, count):
+        import system_actors
+
+        return self.pool.imap(system_actors.same, range(count))
+
+    def close(self):
+        self.pool.terminate()
+        self.pool.join()
+
+
+class QueueFlow(Contender):
+    """A thread for each stream, and a bounded queue."""
+
+    name = "queue.Queue(16)"
+
+    def open(self):
+        pass
+
+    def items(self, count):
+        between = queue.Queue(16)
+
+        def put():
+            for item in range(count):
+                between.put(item)
+
+        thread = threading.Thread(target=put)
+        thread.start()
+        for _ in range(count):
+            yield between.get()
+        thread.join()
+
+    def close(self):
+        pass
