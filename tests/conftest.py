@@ -134,8 +134,13 @@ def local_kind(request):
     return request.param
 
 
-@pytest.fixture(params=ACTORS, ids=str)
+@pytest.fixture(params=[*ACTORS, *ASYNC], ids=str)
 def stream_kind(request):
+    return request.param
+
+
+@pytest.fixture(params=ASYNC, ids=str)
+def async_kind(request):
     return request.param
 
 

@@ -301,11 +301,12 @@ class LoopCore:
         self,
         wake: Callable[[], object],
         terminate: Callable[[], object],
-        request: Callable[[int], object],
+        look: Callable[[int], object],
     ) -> None:
-        """Call `wake` when a message has come, and the others to have messages stop.
+        """Call `wake` when a message has come, and `terminate` to have all that run stop.
 
-        `terminate` stops all that run, and `request` the one whose number it gets.
+        `look` is called with the number of a message that is asked to stop, or whose stream has
+        room for an item.
         """
     def detach(self) -> None:
         """Forget what `attach` was given."""
@@ -314,7 +315,7 @@ class LoopCore:
     def descriptor(self) -> int | None:
         """Return the descriptor that can be read when something has come; None for a thread."""
     def read(self) -> list[int] | None:
-        """Read once from the descriptor; return the numbers of messages that were asked to stop.
+        """Read once from the descriptor; return the numbers of messages to look at.
 
         Return None if nothing more comes.
         """
@@ -331,10 +332,28 @@ class LoopMessage:
     def number(self) -> int: ...
     def has_been_called(self) -> bool:
         """Return whether `call` has been called."""
+    @property
+    def is_stream(self) -> bool:
+        """Whether its items are wanted, and not an answer."""
+    def check_stream(self, answer: Any) -> Any:
+        """Return an answer whose items are wanted, or raise a `TypeError` if it has none."""
+    def has_room(self) -> bool | None:
+        """Return whether there is room for another item, or None if no more items are wanted.
+
+        If there is no room, the loop is told to look at this message when there may be some.
+        """
+    def put(self, item: Any) -> None:
+        """Hand on an item of the stream. An exception says that it cannot be sent."""
     def finish(self, answer: Any) -> None:
         """End the message with its answer."""
+    def finish_stream(self, value: Any) -> None:
+        """End the stream with what its generator has returned."""
     def fail(self, error: BaseException) -> None:
         """End the message with an exception."""
+    def stop(self) -> None:
+        """End the stream, which was closed."""
+    def give_up(self, generator: Any) -> None:
+        """Log that a generator ignores `GeneratorExit`, and make sure that it never goes on."""
 
 @final
 class RoomSeat:
@@ -700,8 +719,9 @@ class CurrentMessage:
 def current_message() -> CurrentMessage:
     """Return the message that this thread handles.
 
-    It works in `handle`, in methods that a proxy calls, and in functions given to `submit`.
-    Elsewhere it raises `RuntimeError`.
+    It works in `handle`, in methods that a proxy calls, and in functions given to `submit`. In an
+    async actor it also works in tasks that they make, and in `asyncio.to_thread`. Elsewhere it
+    raises `RuntimeError`.
     """
 
 def dumps(object: object, what: str) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
 
+from . import _loop_streams
 from ._core import LoopCore, LoopMessage
 from ._errors import BrokenActor
 
@@ -91,6 +92,8 @@ class _Runner:
         self.running: dict[LoopMessage, asyncio.Task[None]] = {}
         #: Those whose tasks were cancelled, with what their futures get for `CancelledError`.
         self.asked: dict[LoopMessage, BaseException] = {}
+        #: Of streams without room for an item, by the numbers of their messages.
+        self.without_room: dict[int, asyncio.Future[None]] = {}
         #: In which `on_start` has run. Each message gets a copy of it.
         self.context = contextvars.copy_context()
         self.descriptor = core.descriptor()
@@ -117,7 +120,7 @@ class _Runner:
             self.core.fail(error, stage)
             return
         self.context = contextvars.copy_context()
-        self.core.attach(self.wake, self.terminate, self.request)
+        self.core.attach(self.wake, self.terminate, self.look)
         if self.descriptor is not None:
             self.loop.add_reader(self.descriptor, self._read)
             self.reads = True
@@ -196,17 +199,17 @@ class _Runner:
     def _read(self) -> None:
         """Read what the parent has sent. Messages for which there is no place wait unclaimed."""
         try:
-            asked = self.core.read()
+            numbers = self.core.read()
         except BaseException as error:  # noqa: BLE001 - the link is broken
             self._read_no_more()
             if not self.over.done():
                 self.over.set_exception(error)
             return
-        if asked is None:
+        if numbers is None:
             # The parent has gone: there is nothing to read, though the descriptor says so.
             self._read_no_more()
-        for number in asked or ():
-            self._request(number)
+        for number in numbers or ():
+            self._look(number)
         self.context.copy().run(self.pump)
 
     def _read_no_more(self) -> None:
@@ -221,7 +224,11 @@ class _Runner:
             answer = message.call(self.actor)
             if isinstance(answer, Coroutine):
                 answer = await answer
-            message.finish(answer)
+            if message.is_stream:
+                answer = message.check_stream(answer)
+                await _loop_streams.run(message, answer, self._wait_for_room)
+            else:
+                message.finish(answer)
         except asyncio.CancelledError as error:
             asked = self.asked.pop(message, None)
             message.fail(error if asked is None else asked)
@@ -236,6 +243,16 @@ class _Runner:
             self.loop.call_soon(self.flush)
         # In a context of its own, and not in that of this message.
         self.context.copy().run(self.pump)
+
+    async def _wait_for_room(self, message: LoopMessage) -> bool:
+        """Wait until a stream has room for an item. False: no more items are wanted."""
+        while (has_room := message.has_room()) is False:
+            woken = self.without_room[message.number] = self.loop.create_future()
+            try:
+                await woken
+            finally:
+                del self.without_room[message.number]
+        return has_room is True
 
     def flush(self) -> None:
         """Send the answers that were held back."""
@@ -262,13 +279,21 @@ class _Runner:
         for message in list(self.running):
             self._cancel(message, BrokenActor(text))
 
-    def request(self, number: int) -> None:
-        """Ask the message of this number to stop. Any thread may call it."""
-        self.loop.call_soon_threadsafe(self._request, number)
+    def look(self, number: int) -> None:
+        """Look at the message of this number. Any thread may call it.
 
-    def _request(self, number: int) -> None:
+        It is asked to stop, or it is a stream that has room for an item again.
+        """
+        self.loop.call_soon_threadsafe(self._look, number)
+
+    def _look(self, number: int) -> None:
+        woken = self.without_room.get(number)
+        if woken is not None:
+            if not woken.done():
+                woken.set_result(None)
+            return
         for message in self.running:
-            if message.number == number:
+            if message.number == number and not (message.is_stream and message.has_been_called()):
                 self._cancel(message, asyncio.CancelledError())
                 return
 

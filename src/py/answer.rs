@@ -60,7 +60,7 @@ pub(super) fn check<'py>(
         ),
         Unfinished::AsyncGenerator => (
             "an async generator",
-            "collect the items in an `async def`, and return a list",
+            "ask an actor with an `async def handle` for it, by stream() or stream_proxy()",
         ),
     };
     Err(PyTypeError::new_err(format!(

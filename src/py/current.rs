@@ -10,6 +10,7 @@ use once_cell::sync::OnceCell;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use super::future::ActorCell;
 use super::interpreter::imports;
@@ -30,6 +31,13 @@ impl Running {
         match self {
             Self::Here(cell) => cell.was_asked(),
             Self::InChild(claimed) => claimed.was_asked(),
+        }
+    }
+
+    /// The message has ended. Call it before the answer is sent.
+    pub(super) fn end(&self) {
+        if let Self::InChild(claimed) = self {
+            claimed.end();
         }
     }
 }
@@ -53,6 +61,14 @@ impl Claimed {
         }
     }
 
+    /// Like `new`, for a message that others may ask for after it has ended.
+    pub(super) fn shared(region: &Arc<Region>, sequence: u64) -> Self {
+        Self {
+            ended: Some(Arc::default()),
+            ..Self::new(region, sequence)
+        }
+    }
+
     fn was_asked(&self) -> bool {
         let ended = self.ended.as_ref().and_then(|ended| ended.get());
         match ended {
@@ -61,7 +77,6 @@ impl Claimed {
         }
     }
 
-    /// Call it before the answer is sent.
     fn end(&self) {
         if let Some(ended) = &self.ended {
             // Only this thread sets it, and once.
@@ -96,24 +111,55 @@ pub(super) fn close_on_request(items: &Arc<Items>) {
 /// The message of this thread has ended. Returns it; `None` if there was none.
 pub(super) fn end() -> Option<Running> {
     let running = RUNNING.take();
-    if let Some(Running::InChild(claimed)) = &running {
-        claimed.end();
+    if let Some(running) = &running {
+        running.end();
     }
     running
 }
 
+/// The message of the context that runs, where an event loop runs several.
+static IN_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// A message begins in the context that runs: `current_message()` returns it there, and in copies of the
+/// context.
+pub(super) fn enter(py: Python<'_>, message: Running) -> PyResult<()> {
+    let make = || imports::context_var(py)?.call1(("futures_actors.current_message",));
+    let variable = IN_CONTEXT.get_or_try_init(py, || make().map(Bound::unbind))?;
+    let message = CurrentMessage(message);
+    variable
+        .call_method1(py, intern!(py, "set"), (message,))
+        .map(drop)
+}
+
+/// The message of the context that runs.
+fn in_context(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let Some(variable) = IN_CONTEXT.get(py) else {
+        return Ok(None);
+    };
+    let none = py.None();
+    let message = variable
+        .bind(py)
+        .call_method1(intern!(py, "get"), (none,))?;
+    Ok((!message.is_none()).then_some(message))
+}
+
 /// Return the message that this thread handles.
 ///
-/// It works in `handle`, in methods that a proxy calls, and in functions given to `submit`.
-/// Elsewhere it raises `RuntimeError`.
+/// It works in `handle`, in methods that a proxy calls, and in functions given to `submit`. In an
+/// async actor it also works in tasks that they make, and in `asyncio.to_thread`. Elsewhere it
+/// raises `RuntimeError`.
 #[pyfunction]
-pub(super) fn current_message() -> PyResult<CurrentMessage> {
+pub(super) fn current_message(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let mut running = RUNNING.take();
     if let Some(Running::InChild(claimed)) = &mut running {
         claimed.ended.get_or_insert_default();
     }
     let message = running.clone().map(CurrentMessage);
     RUNNING.set(running);
+    let message = match message {
+        Some(message) => Some(Bound::new(py, message)?.into_any()),
+        None => in_context(py)?,
+    };
     message.ok_or_else(|| {
         PyRuntimeError::new_err(
             "no message is being handled in this thread: call current_message() inside handle, and \

@@ -5,16 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
-use super::asynchronous::message::no_streams;
 use super::asynchronous::waker::Waker;
-use super::asynchronous::{Source, Taken, Ticket};
-use super::future::settle;
+use super::asynchronous::{Calls, Open, Outlet, Source, Taken, Ticket};
+use super::current::Running;
+use super::future::{ActorCell, settle};
 use super::interpreter::lifecycle;
 use super::message::fault::{Fault, Stage, Started};
+use super::message::items::{Item, Items};
 use super::message::message::Message;
-use super::message::request::Wants;
+use super::message::request::{Call, Sender, Wants};
 use super::reference::own;
+use super::stream::run::Ended;
 use crate::engine::mailbox::Take;
+use crate::engine::room::Wake;
+use crate::engine::stream::Space;
 use crate::py::host::host::Host;
 
 pub(super) struct Messages {
@@ -33,8 +37,77 @@ impl Messages {
     }
 }
 
+impl Messages {
+    /// A message that has begun, and has this number.
+    fn taken(&self, cell: Arc<ActorCell>, message: Message, number: u64) -> Option<Taken> {
+        let wants = message.wants();
+        let (open, sender): (Open, _) = match message {
+            Message::Call(asked, _) => (Box::new(move |_| Ok(asked)), Sender::Here),
+            Message::Received(kind, body) => {
+                let open = move |py: Python<'_>| Call::of_object(kind, body.load(py)?);
+                (Box::new(open), Sender::Elsewhere)
+            }
+            _ => return None,
+        };
+        let items = match &wants {
+            Wants::Items(items) => Some(Arc::clone(items)),
+            _ => None,
+        };
+        let (waker, closed) = (Arc::clone(&self.waker), items.clone());
+        cell.on_request(move || {
+            Python::attach(|py| {
+                drop(closed.as_ref().map(|items| items.close()));
+                waker.look(py, number);
+            });
+        });
+        let outlet = items.map(|items| {
+            let waker = Arc::clone(&self.waker);
+            let looks = Arc::new(Looks { waker, number });
+            Box::new(Local { items, looks }) as Box<dyn Outlet>
+        });
+        Some(Taken {
+            open,
+            current: Running::Here(Arc::clone(&cell)),
+            ticket: Ticket::Cell(cell, wants, sender),
+            outlet,
+        })
+    }
+}
+
+/// The items of a stream go to takers in this process.
+struct Local {
+    items: Arc<Items>,
+    looks: Arc<Looks>,
+}
+
+impl Outlet for Local {
+    fn space(&self, _py: Python<'_>) -> PyResult<Space> {
+        Ok(self
+            .items
+            .space(|| Arc::clone(&self.looks) as Arc<dyn Wake>))
+    }
+
+    fn put(&self, item: Bound<'_, PyAny>) -> PyResult<()> {
+        // If it is not wanted any more, it is dropped.
+        drop(self.items.put(Item::Object(item.unbind())));
+        Ok(())
+    }
+}
+
+/// Has the loop look at a message.
+struct Looks {
+    waker: Arc<Waker>,
+    number: u64,
+}
+
+impl Wake for Looks {
+    fn wake(&self) {
+        Python::attach(|py| self.waker.look(py, self.number));
+    }
+}
+
 impl Source for Messages {
-    fn take(&self, _py: Python<'_>) -> PyResult<Option<Taken>> {
+    fn take(&self, _py: Python<'_>, number: u64) -> PyResult<Option<Taken>> {
         let mut is_asleep = false;
         loop {
             if self.host.force.get().is_some() && !self.host.mailbox.is_closed() {
@@ -44,18 +117,8 @@ impl Source for Messages {
             }
             match self.host.mailbox.try_take() {
                 Take::Item(cell) => {
-                    if let Some(Message::Call(asked, wants)) = settle::begin(&cell) {
-                        let is_stream = matches!(wants, Wants::Items(_));
-                        return Ok(Some(Taken {
-                            open: Box::new(move |_| {
-                                if is_stream {
-                                    Err(no_streams())
-                                } else {
-                                    Ok(asked)
-                                }
-                            }),
-                            ticket: Ticket::Cell(cell, wants),
-                        }));
+                    if let Some(message) = settle::begin(&cell) {
+                        return Ok(self.taken(cell, message, number));
                     }
                 }
                 Take::Closed => {
@@ -87,20 +150,19 @@ impl Source for Messages {
         Ok(())
     }
 
-    fn end(
-        &self,
-        py: Python<'_>,
-        ticket: Ticket,
-        ended: PyResult<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        if let Ticket::Cell(cell, wants) = ticket {
-            self.host.finish(py, &cell, &wants, ended);
+    fn end(&self, py: Python<'_>, ticket: Ticket, ended: Ended<'_>) -> PyResult<()> {
+        if let Ticket::Cell(cell, wants, sender) = ticket {
+            let outcome = match ended {
+                Ended::Closed => self.host.stopped(&cell),
+                Ended::By(ended) => self.host.outcome(py, &cell, &wants, sender, ended),
+            };
+            settle::settle_attached(py, &cell, outcome);
         }
         Ok(())
     }
 
     fn lose(&self, py: Python<'_>, ticket: Ticket) {
-        if let Ticket::Cell(cell, _) = ticket {
+        if let Ticket::Cell(cell, ..) = ticket {
             let taken = vec![(cell, Started::Yes)];
             self.host.fail_attached(py, Fault::Panicked, taken);
         }
@@ -121,14 +183,7 @@ impl Source for Messages {
         is_unneeded
     }
 
-    fn begin(&self, ticket: &Ticket, number: u64) {
-        if let Ticket::Cell(cell, _) = ticket {
-            let waker = Arc::clone(&self.waker);
-            cell.on_request(move || Python::attach(|py| waker.request(py, number)));
-        }
-    }
-
-    fn attach(&self, py: Python<'_>, calls: (Py<PyAny>, Py<PyAny>, Py<PyAny>)) {
+    fn attach(&self, py: Python<'_>, calls: Calls) {
         self.waker.attach(py, calls);
     }
 

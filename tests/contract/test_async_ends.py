@@ -130,13 +130,6 @@ def test_request_cancel_is_heard_after_shutdown_has_begun(base):
             future.result(PATIENCE)
 
 
-def test_an_async_actor_that_is_asked_for_a_stream_says_what_it_cannot(base):
-    with asynchronous.make(base).executor() as executor:
-        stream = executor.stream(("echo", 1))
-        with pytest.raises(TypeError, match="an async actor cannot stream yet"):
-            next(stream)
-
-
 def test_what_had_begun_dies_with_the_process_and_the_rest_runs_on_the_next(process):
     cls = asynchronous.make(futures_actors.ProcessActor, max_concurrency=2, max_restarts=1)
     with cls.executor() as executor:

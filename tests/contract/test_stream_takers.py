@@ -125,9 +125,7 @@ def test_waiting_behind_a_stream_that_waits_for_the_same_thread_is_a_deadlock(st
             for wait in (behind.result, behind.exception, lambda: behind.result(PATIENCE)):
                 with pytest.raises(ActorDeadlock) as caught:
                     wait()
-                assert caught.value.circle == (
-                    "ThreadDo" if not stream_kind.is_process else "ProcessDo",
-                )
+                assert caught.value.circle == (f"{stream_kind.prefix}Do",)
             second = executor.stream((streaming.numbers, 2))
             with pytest.raises(ActorDeadlock):
                 next(second)

@@ -210,8 +210,8 @@ def test_a_generator_that_was_posted_is_refused_and_the_error_names_stream(strea
 
 
 @pytest.mark.parametrize("function", [streaming.a_coroutine, streaming.an_async_generator])
-def test_a_sync_actor_does_not_stream_what_only_a_loop_could_run(stream_kind, function):
-    with stream_kind.start(actors.Do) as executor:
+def test_a_sync_actor_does_not_stream_what_only_a_loop_could_run(local_kind, function):
+    with local_kind.start(actors.Do) as executor:
         stream = executor.stream((function,))
         with pytest.raises(TypeError, match="async def"):
             next(stream)

@@ -22,6 +22,17 @@ const WORDS_EACH: usize = 3;
 /// The words of the table, and one that says whether the child sleeps.
 pub const CREDIT_WORDS: usize = CLAIMS * WORDS_EACH + 1;
 
+/// What a child that sleeps must be woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// A message is asked to stop.
+    UntilAsked = 1,
+    /// That, or an item is taken: a stream has no credit.
+    WithoutCredit = 2,
+}
+
+const AWAKE: u64 = 0;
+
 /// The table, over any memory that holds the words.
 #[derive(Debug)]
 pub struct Credits<W>(W);
@@ -59,17 +70,21 @@ impl<W: Deref<Target = [AtomicU64]>> Credits<W> {
         taken.store(items, Ordering::SeqCst);
     }
 
-    /// The parent calls it after `take`, or after it has asked the child to stop: whether it must send
-    /// a frame that wakes the child.
+    /// The parent calls it after `take`, or after it has asked a message to stop: whether it must send a
+    /// frame that wakes the child.
     #[must_use]
     pub fn wake(&self) -> bool {
-        self.sleeps() && self.sleep_word().swap(0, Ordering::SeqCst) != 0
+        self.asleep() != AWAKE && self.sleep_word().swap(AWAKE, Ordering::SeqCst) != AWAKE
     }
 
-    /// Whether `wake` would return true.
-    pub fn sleeps(&self) -> bool {
+    /// The parent calls it after `take`: whether the child sleeps because a stream has no credit.
+    pub fn lacks_credit(&self) -> bool {
+        self.asleep() == Sleep::WithoutCredit as u64
+    }
+
+    fn asleep(&self) -> u64 {
         fence(Ordering::SeqCst);
-        self.sleep_word().load(Ordering::SeqCst) != 0
+        self.sleep_word().load(Ordering::SeqCst)
     }
 
     /// Whether the child, which has made so many items with so many bytes, may make another.
@@ -89,14 +104,14 @@ impl<W: Deref<Target = [AtomicU64]>> Credits<W> {
     }
 
     /// The child calls it before it looks for the last time and then sleeps.
-    pub fn sleep(&self) {
-        self.sleep_word().store(1, Ordering::SeqCst);
+    pub fn sleep(&self, sleep: Sleep) {
+        self.sleep_word().store(sleep as u64, Ordering::SeqCst);
         fence(Ordering::SeqCst);
     }
 
     /// The child calls it when it has woken.
     pub fn rise(&self) {
-        self.sleep_word().store(0, Ordering::SeqCst);
+        self.sleep_word().store(AWAKE, Ordering::SeqCst);
     }
 }
 
@@ -130,8 +145,11 @@ mod tests {
         let credits = credits();
         credits.rise();
         assert!(!credits.wake());
-        credits.sleep();
-        assert!(credits.wake() && !credits.wake());
+        for sleep in [Sleep::UntilAsked, Sleep::WithoutCredit] {
+            credits.sleep(sleep);
+            assert_eq!(credits.lacks_credit(), sleep == Sleep::WithoutCredit);
+            assert!(credits.wake() && !credits.wake());
+        }
     }
 }
 
@@ -149,10 +167,12 @@ mod loom_tests {
             let words: Vec<AtomicU64> = (0..CREDIT_WORDS).map(|_| AtomicU64::new(0)).collect();
             let credits = Arc::new(Credits::new(words));
             credits.offer(1, 1);
+            // As an async actor does before its streams run out of credit.
+            credits.sleep(Sleep::UntilAsked);
             let child = {
                 let credits = Arc::clone(&credits);
                 thread::spawn(move || {
-                    credits.sleep();
+                    credits.sleep(Sleep::WithoutCredit);
                     let has_credit = credits.has_credit(1, 1, 8);
                     if has_credit {
                         credits.rise();
@@ -161,7 +181,7 @@ mod loom_tests {
                 })
             };
             credits.take(1, 1, 8);
-            let woken = credits.wake();
+            let woken = credits.lacks_credit() && credits.wake();
             let seen = child.join().unwrap();
             assert!(seen || woken);
             assert!(credits.has_credit(1, 1, 8));

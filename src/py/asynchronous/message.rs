@@ -4,92 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::source::{Calls, Open, Outlet, Source, Ticket};
+use crate::engine::stream::Space;
 use crate::engine::sys::{self, HandleNumber};
 use crate::py::answer;
 use crate::py::answer::Called;
-use crate::py::future::ActorCell;
+use crate::py::current;
+use crate::py::current::Running as Current;
 use crate::py::interpreter::imports;
 use crate::py::message::fault::log_failure;
-use crate::py::message::request::{Call, Wants};
-
-/// Unpacks what a message asks for.
-type Open = Box<dyn FnOnce(Python<'_>) -> PyResult<Call> + Send>;
-
-/// Where a message's answer goes.
-pub(in crate::py) enum Ticket {
-    /// To this cell.
-    Cell(Arc<ActorCell>, Wants),
-    /// To the parent, as that of the message with this number.
-    Sequence(u64, Wants),
-}
-
-/// A message that has begun.
-pub(in crate::py) struct Taken {
-    pub(in crate::py) open: Open,
-    pub(in crate::py) ticket: Ticket,
-}
-
-/// Where an event loop's messages come from, and their answers go.
-pub(in crate::py) trait Source: Send + Sync {
-    /// Begins the next message. `None` if there is none; from then on the loop is woken for one.
-    fn take(&self, py: Python<'_>) -> PyResult<Option<Taken>>;
-
-    /// Whether no more messages come, and then whether the actor may end in its own way.
-    fn over(&self) -> Option<bool>;
-
-    /// The actor could not start: `error` was raised in the stage of this name.
-    fn fail(&self, py: Python<'_>, error: PyErr, stage: &str) -> PyResult<()>;
-
-    /// Ends a message with what was returned or raised.
-    fn end(
-        &self,
-        py: Python<'_>,
-        ticket: Ticket,
-        ended: PyResult<Bound<'_, PyAny>>,
-    ) -> PyResult<()>;
-
-    /// A message that has begun was lost by a fault of this package.
-    fn lose(&self, py: Python<'_>, ticket: Ticket);
-
-    /// How many messages run, and when the oldest began, by `sys::now_nanos`.
-    fn show(&self, running: usize, since: u64);
-
-    /// From now on, calls the first when there is something to take, the second to stop what runs, and
-    /// the third with the number of a message that is asked to stop.
-    fn attach(&self, _py: Python<'_>, _calls: (Py<PyAny>, Py<PyAny>, Py<PyAny>)) {}
-
-    /// The message has this number, and may be asked to stop from now on.
-    fn begin(&self, _ticket: &Ticket, _number: u64) {}
-
-    /// The loop ends.
-    fn detach(&self) {}
-
-    /// Whether an actor that has no message is of no use to others. Then no more messages come.
-    fn is_unneeded(&self, _actor: &Bound<'_, PyAny>) -> bool {
-        false
-    }
-
-    /// What the loop must wait for until it can be read.
-    fn descriptor(&self) -> Option<HandleNumber> {
-        None
-    }
-
-    /// Reads once from the descriptor, which can be read. Returns the numbers of messages that were
-    /// asked to stop; `None` if there will be nothing more to read.
-    fn read(&self, _py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
-        Ok(None)
-    }
-
-    /// Sends the answers that were held back.
-    fn flush(&self, _py: Python<'_>) -> PyResult<()> {
-        Ok(())
-    }
-}
+use crate::py::message::request::Call;
+use crate::py::stream;
+use crate::py::stream::run::Ended;
 
 /// The messages that run: when each began, by number.
 #[derive(Default)]
@@ -129,22 +59,23 @@ impl LoopCore {
 impl LoopCore {
     /// Begin the next message and return it; None if there is none, or none any more.
     fn take(&self, py: Python<'_>) -> PyResult<Option<LoopMessage>> {
-        let Some(Taken { open, ticket }) = self.source.take(py)? else {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(taken) = self.source.take(py, number)? else {
             return Ok(None);
         };
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let now = sys::now_nanos();
         self.running
             .change(&*self.source, |since| _ = since.insert(number, now));
-        self.source.begin(&ticket, number);
         Ok(Some(LoopMessage {
             name: Arc::clone(&self.name),
             source: Arc::clone(&self.source),
             running: Arc::clone(&self.running),
             number,
-            open: Mutex::new(Some(open)),
+            open: Mutex::new(Some(taken.open)),
             called: Mutex::new(None),
-            ticket: Mutex::new(Some(ticket)),
+            ticket: Mutex::new(Some(taken.ticket)),
+            current: Mutex::new(Some(taken.current)),
+            outlet: taken.outlet,
         }))
     }
 
@@ -163,11 +94,17 @@ impl LoopCore {
         log_failure(py, &self.name, what, PyErr::from_value(error));
     }
 
-    /// Call `wake` when a message has come, and the others to have messages stop.
+    /// Call `wake` when a message has come, and `terminate` to have all that run stop.
     ///
-    /// `terminate` stops all that run, and `request` the one whose number it gets.
-    fn attach(&self, py: Python<'_>, wake: Py<PyAny>, terminate: Py<PyAny>, request: Py<PyAny>) {
-        self.source.attach(py, (wake, terminate, request));
+    /// `look` is called with the number of a message that is asked to stop, or whose stream has
+    /// room for an item.
+    fn attach(&self, py: Python<'_>, wake: Py<PyAny>, terminate: Py<PyAny>, look: Py<PyAny>) {
+        let calls = Calls {
+            wake,
+            terminate,
+            look,
+        };
+        self.source.attach(py, calls);
     }
 
     /// Forget what `attach` was given.
@@ -185,7 +122,7 @@ impl LoopCore {
         self.source.descriptor()
     }
 
-    /// Read once from the descriptor; return the numbers of messages that were asked to stop.
+    /// Read once from the descriptor; return the numbers of messages to look at.
     ///
     /// Return None if nothing more comes.
     fn read(&self, py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
@@ -217,6 +154,10 @@ pub(in crate::py) struct LoopMessage {
     called: Mutex<Option<Kind>>,
     /// Until it ends.
     ticket: Mutex<Option<Ticket>>,
+    /// Until it ends: a traceback may refer to this, and must not keep the future alive by that.
+    current: Mutex<Option<Current>>,
+    /// If it is a stream.
+    outlet: Option<Box<dyn Outlet>>,
 }
 
 fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
@@ -224,10 +165,13 @@ fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
 }
 
 impl LoopMessage {
-    fn end(&self, py: Python<'_>, ended: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
+    fn end(&self, py: Python<'_>, ended: Ended<'_>) -> PyResult<()> {
         let Some(ticket) = take(&self.ticket) else {
             return Ok(());
         };
+        if let Some(current) = take(&self.current) {
+            current.end();
+        }
         self.running
             .change(&*self.source, |since| _ = since.remove(&self.number));
         self.source.end(py, ticket, ended)
@@ -235,6 +179,20 @@ impl LoopMessage {
 
     fn was(&self, kind: Kind) {
         *self.called.lock().unwrap_or_else(PoisonError::into_inner) = Some(kind);
+    }
+
+    /// Has `check` look at what was called, and at what that has answered.
+    fn checked<'py>(
+        &self,
+        answer: Bound<'py, PyAny>,
+        check: impl FnOnce(&Called<'_, 'py>, Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = answer.py();
+        match take(&self.called) {
+            Some(Kind::Function) => check(&Called::Function, answer),
+            Some(Kind::Method(name)) => check(&Called::Method(name.bind(py)), answer),
+            Some(Kind::Handle) | None => check(&Called::Handle, answer),
+        }
     }
 }
 
@@ -246,6 +204,11 @@ impl LoopMessage {
         let Some(open) = take(&self.open) else {
             return Ok(py.None().into_bound(py));
         };
+        let current = self.current.lock();
+        let current = current.unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(current) = current {
+            current::enter(py, current)?;
+        }
         match open(py)? {
             Call::Handle(object) => {
                 self.was(Kind::Handle);
@@ -277,21 +240,70 @@ impl LoopMessage {
         open.is_none()
     }
 
+    /// Whether its items are wanted, and not an answer.
+    #[getter]
+    fn is_stream(&self) -> bool {
+        self.outlet.is_some()
+    }
+
+    /// Return an answer whose items are wanted, or raise a `TypeError` if it has none.
+    fn check_stream<'py>(&self, answer: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if answer.hasattr(intern!(answer.py(), "__anext__"))? {
+            return Ok(answer);
+        }
+        self.checked(answer, |called, answer| {
+            stream::run::check(&self.name, called, answer).map(Bound::into_any)
+        })
+    }
+
+    /// Return whether there is room for another item, or None if no more items are wanted.
+    ///
+    /// If there is no room, the loop is told to look at this message when there may be some.
+    fn has_room(&self, py: Python<'_>) -> PyResult<Option<bool>> {
+        let Some(outlet) = &self.outlet else {
+            return Ok(None);
+        };
+        Ok(match outlet.space(py)? {
+            Space::Free => Some(true),
+            Space::Full => Some(false),
+            Space::Closed => None,
+        })
+    }
+
+    /// Hand on an item of the stream. An exception says that it cannot be sent.
+    fn put(&self, item: Bound<'_, PyAny>) -> PyResult<()> {
+        match &self.outlet {
+            Some(outlet) => outlet.put(item),
+            None => Ok(()),
+        }
+    }
+
     /// End the message with its answer.
     fn finish(&self, py: Python<'_>, answer: Bound<'_, PyAny>) -> PyResult<()> {
-        let checked = match take(&self.called) {
-            Some(Kind::Function) => answer::check(&self.name, &Called::Function, answer),
-            Some(Kind::Method(name)) => {
-                answer::check(&self.name, &Called::Method(name.bind(py)), answer)
-            }
-            Some(Kind::Handle) | None => answer::check(&self.name, &Called::Handle, answer),
-        };
-        self.end(py, checked)
+        let checked = self.checked(answer, |called, answer| {
+            answer::check(&self.name, called, answer)
+        });
+        self.end(py, Ended::By(checked))
+    }
+
+    /// End the stream with what its generator has returned.
+    fn finish_stream(&self, py: Python<'_>, value: Bound<'_, PyAny>) -> PyResult<()> {
+        self.end(py, Ended::By(Ok(value)))
     }
 
     /// End the message with an exception.
     fn fail(&self, py: Python<'_>, error: Bound<'_, PyAny>) -> PyResult<()> {
-        self.end(py, Err(PyErr::from_value(error)))
+        self.end(py, Ended::By(Err(PyErr::from_value(error))))
+    }
+
+    /// End the stream, which was closed.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        self.end(py, Ended::Closed)
+    }
+
+    /// Log that a generator ignores `GeneratorExit`, and make sure that it never goes on.
+    fn give_up(&self, generator: Bound<'_, PyAny>) {
+        stream::run::give_up(&self.name, generator);
     }
 }
 
@@ -303,14 +315,6 @@ impl Drop for LoopMessage {
             Python::attach(|py| self.source.lose(py, ticket));
         }
     }
-}
-
-/// What a stream of an async actor ends with.
-pub(in crate::py) fn no_streams() -> PyErr {
-    PyTypeError::new_err(
-        "an async actor cannot stream yet: send the message by post(), or stream from an actor whose \
-         handle and methods are plain ones",
-    )
 }
 
 /// Runs the event loop of an async actor in this thread until the actor has ended. `construct` makes

@@ -3,6 +3,8 @@
 //! `waker.rs` wakes a loop that waits for messages. A thread and a child each have a [`Source`].
 
 pub(super) mod message;
+mod source;
 pub(super) mod waker;
 
-pub(super) use self::message::{LoopCore, LoopMessage, Source, Taken, Ticket};
+pub(super) use self::message::{LoopCore, LoopMessage};
+pub(super) use self::source::{Calls, Open, Outlet, Source, Taken, Ticket};

@@ -7,14 +7,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use super::source::Calls;
 use crate::py::interpreter::daemon_threads::outlasting;
-
-/// What Python has given to wake its loop, and to have it stop what runs.
-struct Calls {
-    wake: Py<PyAny>,
-    terminate: Py<PyAny>,
-    request: Py<PyAny>,
-}
 
 /// Invariant: a message that is put into the mailbox after `sleep` wakes the loop, once.
 #[derive(Default)]
@@ -36,16 +30,8 @@ impl Waker {
     }
 
     /// From now on, calls these.
-    pub(in crate::py) fn attach(
-        &self,
-        py: Python<'_>,
-        (wake, terminate, request): (Py<PyAny>, Py<PyAny>, Py<PyAny>),
-    ) {
-        *self.calls() = Some(Calls {
-            wake,
-            terminate,
-            request,
-        });
+    pub(in crate::py) fn attach(&self, py: Python<'_>, calls: Calls) {
+        *self.calls() = Some(calls);
         if self.is_terminated.load(Ordering::SeqCst) {
             self.terminate(py);
         }
@@ -73,12 +59,12 @@ impl Waker {
         self.waking.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Asks the message with this number to stop.
-    pub(in crate::py) fn request(&self, py: Python<'_>, number: u64) {
+    /// Has the loop look at the message with this number, which is asked to stop or has room.
+    pub(in crate::py) fn look(&self, py: Python<'_>, number: u64) {
         let calls = self.calls();
-        let request = calls.as_ref().map(|calls| calls.request.clone_ref(py));
+        let look = calls.as_ref().map(|calls| calls.look.clone_ref(py));
         drop(calls);
-        call(py, request, (number,));
+        call(py, look, (number,));
     }
 
     /// Has what runs stop at its next `await`.

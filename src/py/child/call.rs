@@ -1,26 +1,20 @@
 //! Calls the actor, and encodes what it has returned or raised.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use super::inbox::{Inbox, Waited, broken};
 use super::outbox::send;
-use super::way::Way;
-use crate::engine::arena::Arena;
-use crate::engine::ipc::frame::{Frame, HEADER_BYTES, Kind, encode, number_item, renumber};
+use super::packing::{Outflow, Packing, stopped};
+use crate::engine::ipc::credits::Sleep;
+use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::outbox::{Haste, Outbox};
-use crate::engine::ipc::region::Region;
 use crate::py::answer;
 use crate::py::answer::Called;
-use crate::py::codec::actors::Receiver;
-use crate::py::codec::body;
-use crate::py::codec::body::{Body, Source};
-use crate::py::codec::pickle::What;
-use crate::py::current;
+use crate::py::codec::body::Body;
 use crate::py::message::fault::{log_failure, log_told};
 use crate::py::stream;
 use crate::py::stream::run::{Ended, Sink};
@@ -54,12 +48,7 @@ pub(super) type CallParts<'py> = (
 pub(super) struct Callee<'py> {
     /// The object of the user's class.
     pub(super) actor: Bound<'py, PyAny>,
-    pub(super) name: String,
-    pub(super) region: Arc<Region>,
-    pub(super) arena: Arc<Arena>,
-    pub(super) way: Arc<Way>,
-    /// Encodes an exception as bytes.
-    pub(super) dump_error: Bound<'py, PyAny>,
+    pub(super) packing: Packing,
 }
 
 impl<'py> Callee<'py> {
@@ -68,13 +57,13 @@ impl<'py> Callee<'py> {
         let sequence = frame.sequence;
         if frame.kind.is_told() {
             if let Err(error) = self.handle(py, frame) {
-                self.region.failed().fetch_add(1, Ordering::Relaxed);
-                log_told(py, &self.name, error);
+                self.packing.region.failed().fetch_add(1, Ordering::Relaxed);
+                log_told(py, &self.packing.name, error);
             }
             return Ok(None);
         }
         let answer = self.handle(py, frame);
-        self.encode_end(py, answer, sequence).map(Some)
+        self.packing.end(py, answer, sequence).map(Some)
     }
 
     /// Runs the generator of a stream, and encodes how it has ended.
@@ -86,7 +75,7 @@ impl<'py> Callee<'py> {
         answers: &Outbox,
     ) -> PyResult<Vec<u8>> {
         let sequence = frame.sequence;
-        let name = &self.name;
+        let name = &self.packing.name;
         let generator = self.call(py, frame, |called, answer| {
             stream::run::check(name, called, answer)
         });
@@ -96,22 +85,20 @@ impl<'py> Callee<'py> {
                     callee: self,
                     inbox,
                     answers,
-                    sequence,
-                    items: 0,
-                    bytes: 0,
+                    outflow: Outflow::new(sequence),
                 };
                 give_control(|| Ok(stream::run::run(name, &generator, &mut sink)))?
             }
             Err(error) => Ended::By(Err(error)),
         };
         match ended {
-            Ended::By(ended) => self.encode_end(py, ended, sequence),
-            Ended::Closed => Ok(encode(Kind::Stopped, sequence, b"")),
+            Ended::By(ended) => self.packing.end(py, ended, sequence),
+            Ended::Closed => Ok(stopped(sequence)),
         }
     }
 
     fn handle(&self, py: Python<'py>, frame: Frame) -> PyResult<Bound<'py, PyAny>> {
-        let name = &self.name;
+        let name = &self.packing.name;
         self.call(py, frame, |called, answer| {
             answer::check(name, called, answer)
         })
@@ -125,9 +112,9 @@ impl<'py> Callee<'py> {
         check: impl FnOnce(&Called<'_, 'py>, Bound<'py, PyAny>) -> PyResult<T>,
     ) -> PyResult<T> {
         let actor = &self.actor;
-        let body = Body::receive_attached(py, &self.arena, frame.body);
+        let body = Body::receive_attached(py, &self.packing.arena, frame.body);
         let mut body = body.map_err(|error| broken(error.into()))?;
-        body.hold_actors(|number| Some(self.way.arrive(number)));
+        body.hold_actors(|number| Some(self.packing.way.arrive(number)));
         let message = body.load(py)?;
         drop(body);
         match frame.kind {
@@ -150,58 +137,10 @@ impl<'py> Callee<'py> {
         }
     }
 
-    /// Encodes what a handler has returned or raised.
-    fn encode_end(
-        &self,
-        py: Python<'py>,
-        ended: PyResult<Bound<'py, PyAny>>,
-        sequence: u64,
-    ) -> PyResult<Vec<u8>> {
-        match ended.and_then(|answer| self.pack(Kind::Answer, answer)) {
-            Ok(mut frame) => {
-                renumber(&mut frame, Kind::Answer, sequence);
-                Ok(frame)
-            }
-            Err(error) => self.encode_failure(py, error, sequence),
-        }
-    }
-
-    fn pack(&self, kind: Kind, object: Bound<'py, PyAny>) -> PyResult<Vec<u8>> {
-        let what = match kind {
-            Kind::Item => What::Item(&self.name),
-            _ => What::Answer(&self.name),
-        };
-        let mut packed = body::pack(
-            Some(&self.arena),
-            kind,
-            object,
-            &what,
-            Source::Consumed,
-            Receiver::Parent,
-        )?;
-        self.way.keep_until_next(packed.take_actors());
-        Ok(packed.into_frame().into_vec())
-    }
-
-    /// Encodes what the handler has raised, or that it has stopped as it was asked to.
-    fn encode_failure(&self, py: Python<'py>, error: PyErr, sequence: u64) -> PyResult<Vec<u8>> {
-        let was_asked = self.region.claims().was_asked(sequence);
-        if was_asked && current::is_cancellation(py, &error) {
-            return Ok(encode(Kind::Stopped, sequence, b""));
-        }
-        self.encode_error(py, error, sequence)
-    }
-
-    fn encode_error(&self, py: Python<'py>, error: PyErr, sequence: u64) -> PyResult<Vec<u8>> {
-        let body = self.dump_error.call1((error.into_value(py),))?;
-        let body = body.cast_into::<PyBytes>()?;
-        Ok(encode(Kind::Error, sequence, body.as_bytes()))
-    }
-
     /// Lets the actor end in its own way.
     pub(super) fn stop(&self, py: Python<'_>) {
         if let Err(error) = give_control(|| on_stop(&self.actor)) {
-            log_failure(py, &self.name, "on_stop", error);
+            log_failure(py, &self.packing.name, "on_stop", error);
         }
     }
 }
@@ -211,54 +150,36 @@ struct ToParent<'a, 'py> {
     callee: &'a Callee<'py>,
     inbox: &'a Inbox,
     answers: &'a Outbox,
-    sequence: u64,
-    /// How many items have been sent, and how many bytes.
-    items: u64,
-    bytes: u64,
-}
-
-impl ToParent<'_, '_> {
-    fn is_asked(&self) -> bool {
-        self.callee.region.claims().was_asked(self.sequence)
-    }
-
-    fn has_credit(&self) -> bool {
-        let credits = self.callee.region.credits();
-        credits.has_credit(self.sequence, self.items, self.bytes)
-    }
+    outflow: Outflow,
 }
 
 impl<'py> Sink<'py> for ToParent<'_, 'py> {
     fn wait_for_room(&mut self, py: Python<'py>) -> PyResult<bool> {
-        if self.is_asked() {
+        let (outflow, region) = (&self.outflow, &*self.callee.packing.region);
+        if outflow.is_asked(region) {
             return Ok(false);
         }
-        if self.has_credit() {
+        if outflow.has_credit(region) {
             return Ok(true);
         }
         // What is held back must not wait for a taker that waits for it.
         send(py, self.answers, [], Haste::Now)?;
-        let credits = self.callee.region.credits();
+        let credits = region.credits();
         let is_found = || {
             // Before each look: see `credits`.
-            credits.sleep();
-            self.is_asked() || self.has_credit()
+            credits.sleep(Sleep::WithoutCredit);
+            outflow.is_asked(region) || outflow.has_credit(region)
         };
         let waited = self.inbox.wait_until(py, is_found);
         credits.rise();
-        Ok(waited? == Waited::Found && !self.is_asked())
+        Ok(waited? == Waited::Found && !outflow.is_asked(region))
     }
 
     fn put(&mut self, item: Bound<'py, PyAny>) -> PyResult<()> {
         let py = item.py();
-        let mut frame = self.callee.pack(Kind::Item, item)?;
-        renumber(&mut frame, Kind::Item, self.sequence);
-        number_item(&mut frame, self.items);
-        let region = &self.callee.region;
-        let is_awaited = region.credits().is_awaited(self.sequence, self.items);
-        self.items += 1;
-        self.bytes += (frame.len() - HEADER_BYTES) as u64;
-        let haste = if is_awaited { Haste::Now } else { Haste::Soon };
+        let packing = &self.callee.packing;
+        let mut frame = packing.item(item)?;
+        let haste = self.outflow.count(&packing.region, &mut frame);
         send(py, self.answers, [frame], haste)
     }
 }

@@ -6,27 +6,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyCFunction, PyDict, PyString, PyTuple};
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
-use super::call::CallParts;
 use super::inbox::broken;
 use super::outbox::send;
-use super::way::Way;
-use crate::engine::arena::Arena;
-use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done, renumber};
+use super::packing::{Outflow, Packing, stopped};
+use crate::engine::ipc::credits::Sleep;
+use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
+use crate::engine::stream::Space;
 use crate::engine::sys::{self, HandleNumber};
 use crate::py::asynchronous;
 use crate::py::asynchronous::waker::Waker;
-use crate::py::asynchronous::{Source, Taken, Ticket};
-use crate::py::codec::actors::Receiver;
-use crate::py::codec::body;
-use crate::py::codec::body::{Body, Source as Origin};
-use crate::py::codec::pickle::What;
-use crate::py::current;
+use crate::py::asynchronous::{Calls, Outlet, Source, Taken, Ticket};
+use crate::py::codec::body::Body;
+use crate::py::current::{Claimed, Running};
 use crate::py::message::fault::log_told;
 use crate::py::message::request::{Call, Wants};
+use crate::py::stream::run::Ended;
 
 /// What the parent sends to make an async actor: class, arguments, `max_concurrency` and
 /// `loop_factory`.
@@ -39,32 +37,134 @@ pub(super) type AsyncParts<'py> = (
 );
 
 pub(super) struct Messages {
-    pub(super) name: String,
-    pub(super) way: Arc<Way>,
-    pub(super) answers: &'static Outbox,
-    pub(super) region: Arc<Region>,
-    pub(super) arena: Arc<Arena>,
-    pub(super) dump_error: Py<PyAny>,
-    pub(super) state: Mutex<State>,
+    shared: Arc<Shared>,
     /// For what other threads read.
-    pub(super) waker: Arc<Waker>,
+    waker: Arc<Waker>,
+}
+
+/// What the loop's messages and their streams share.
+struct Shared {
+    packing: Packing,
+    answers: &'static Outbox,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+struct State {
     /// Whether no more messages come, and then whether the parent has said so.
     over: Option<bool>,
     /// The messages that run: their numbers here, and in the window.
     running: Vec<(u64, u64)>,
+    /// The streams that have no credit, with the numbers of their messages here.
+    without_credit: Vec<(u64, Outflow)>,
     /// Answers that have not been sent, with the numbers of their messages.
     answers: Vec<(u64, Vec<u8>)>,
     /// The messages sent by `tell` that have been handled and not reported to the parent yet.
     done: Vec<u64>,
 }
 
-impl Messages {
+impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn region(&self) -> &Region {
+        &self.packing.region
+    }
+
+    /// The numbers of the messages that were asked to stop, and of the streams that have credit again.
+    /// From now on the parent sends a frame when there is another one.
+    fn to_look_at(&self) -> Vec<u64> {
+        let state = self.state();
+        let region = self.region();
+        // First: what comes in between is found below, or else the parent sends a frame.
+        region.credits().sleep(if state.without_credit.is_empty() {
+            Sleep::UntilAsked
+        } else {
+            Sleep::WithoutCredit
+        });
+        let claims = region.claims();
+        let running = state.running.iter();
+        let asked = running.filter(|(_, sequence)| claims.was_asked(*sequence));
+        let waiting = state.without_credit.iter();
+        let fed = waiting.filter(|(_, outflow)| outflow.has_credit(region));
+        asked
+            .map(|(number, _)| *number)
+            .chain(fed.map(|(number, _)| *number))
+            .collect()
+    }
+}
+
+/// The items of a stream go to the parent.
+struct ToParent {
+    shared: Arc<Shared>,
+    /// The message's number here.
+    number: u64,
+    /// Changed only by the loop's thread.
+    outflow: Mutex<Outflow>,
+}
+
+impl ToParent {
+    fn outflow(&self) -> MutexGuard<'_, Outflow> {
+        self.outflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self, outflow: &Outflow) -> Space {
+        let region = self.shared.region();
+        if outflow.is_asked(region) {
+            return Space::Closed;
+        }
+        if outflow.has_credit(region) {
+            return Space::Free;
+        }
+        Space::Full
+    }
+}
+
+impl Outlet for ToParent {
+    fn space(&self, py: Python<'_>) -> PyResult<Space> {
+        let outflow = *self.outflow();
+        let mut found = self.look(&outflow);
+        if found == Space::Full {
+            // What is held back must not wait for a taker that waits for it.
+            send(py, self.shared.answers, [], Haste::Now)?;
+            let mut state = self.shared.state();
+            let waiting = &mut state.without_credit;
+            waiting.retain(|(number, _)| *number != self.number);
+            waiting.push((self.number, outflow));
+            drop(state);
+            // Before the last look: see `credits`.
+            let credits = self.shared.region().credits();
+            credits.sleep(Sleep::WithoutCredit);
+            found = self.look(&outflow);
+        }
+        if found != Space::Full {
+            let mut state = self.shared.state();
+            state
+                .without_credit
+                .retain(|(number, _)| *number != self.number);
+        }
+        Ok(found)
+    }
+
+    fn put(&self, item: Bound<'_, PyAny>) -> PyResult<()> {
+        let py = item.py();
+        let mut frame = self.shared.packing.item(item)?;
+        let haste = self.outflow().count(self.shared.region(), &mut frame);
+        send(py, self.shared.answers, [frame], haste)
+    }
+}
+
+impl Messages {
+    pub(super) fn new(packing: Packing, answers: &'static Outbox) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                packing,
+                answers,
+                state: Mutex::default(),
+            }),
+            waker: Arc::default(),
+        }
     }
 
     /// Runs the actor to its end.
@@ -81,7 +181,7 @@ impl Messages {
             let kwargs = kwargs.map(|kwargs| kwargs.into_bound(py));
             class.call(py, args.into_bound(py), kwargs.as_ref())
         })?;
-        let name = self.name.clone();
+        let name = self.shared.packing.name.clone();
         let construct = construct.as_any();
         let messages = Arc::new(self);
         asynchronous::message::run(
@@ -93,156 +193,98 @@ impl Messages {
             loop_factory,
         )
     }
-
-    /// The numbers of the messages that were asked to stop. From now on the parent sends a frame when
-    /// it asks the next one.
-    fn asked(&self) -> Vec<u64> {
-        // First: a request that comes in between is found below, or else sends a frame.
-        self.region.credits().sleep();
-        let state = self.state();
-        let running = state.running.iter();
-        let claims = self.region.claims();
-        running
-            .filter(|(_, sequence)| claims.was_asked(*sequence))
-            .map(|(number, _)| *number)
-            .collect()
-    }
-
-    fn encode_error(
-        &self,
-        py: Python<'_>,
-        error: PyErr,
-        stage: &str,
-        sequence: u64,
-    ) -> PyResult<Vec<u8>> {
-        let body = self.dump_error.call1(py, (error.into_value(py), stage))?;
-        let body = body.into_bound(py).cast_into::<PyBytes>()?;
-        Ok(encode(Kind::Error, sequence, body.as_bytes()))
-    }
-
-    fn encode_answer(
-        &self,
-        py: Python<'_>,
-        sequence: u64,
-        ended: PyResult<Bound<'_, PyAny>>,
-    ) -> PyResult<Vec<u8>> {
-        let packed = ended.and_then(|answer| {
-            let what = What::Answer(&self.name);
-            let arena = Some(&self.arena);
-            let (source, receiver) = (Origin::Consumed, Receiver::Parent);
-            body::pack(arena, Kind::Answer, answer, &what, source, receiver)
-        });
-        match packed {
-            Ok(mut packed) => {
-                self.way.keep_until_next(packed.take_actors());
-                let mut frame = packed.into_frame().into_vec();
-                renumber(&mut frame, Kind::Answer, sequence);
-                Ok(frame)
-            }
-            Err(error) => {
-                let was_asked = self.region.claims().was_asked(sequence);
-                if was_asked && current::is_cancellation(py, &error) {
-                    return Ok(encode(Kind::Stopped, sequence, b""));
-                }
-                self.encode_error(py, error, "", sequence)
-            }
-        }
-    }
 }
 
 /// What a frame asks for.
-fn open(py: Python<'_>, arena: &Arc<Arena>, way: &Way, frame: Frame) -> PyResult<Call> {
-    if frame.kind.is_stream() {
-        return Err(asynchronous::message::no_streams());
-    }
-    let body = Body::receive_attached(py, arena, frame.body);
+fn open(py: Python<'_>, packing: &Packing, frame: Frame) -> PyResult<Call> {
+    let body = Body::receive_attached(py, &packing.arena, frame.body);
     let mut body = body.map_err(|error| broken(error.into()))?;
-    body.hold_actors(|number| Some(way.arrive(number)));
-    let message = body.load(py)?;
-    drop(body);
-    let unbound = |args: Bound<'_, PyTuple>, kwargs: Option<Bound<'_, PyDict>>| {
-        (args.unbind(), kwargs.map(Bound::unbind))
-    };
-    Ok(match frame.kind {
-        Kind::Call | Kind::ToldCall => {
-            let (function, args, kwargs): CallParts<'_> = message.extract()?;
-            let (args, kwargs) = unbound(args, kwargs);
-            Call::Function(function.unbind(), args, kwargs)
-        }
-        Kind::Method | Kind::ToldMethod => {
-            let (method, args, kwargs): CallParts<'_> = message.extract()?;
-            let (args, kwargs) = unbound(args, kwargs);
-            Call::Method(method.cast_into::<PyString>()?.unbind(), args, kwargs)
-        }
-        _ => Call::Handle(message.unbind()),
-    })
+    body.hold_actors(|number| Some(packing.way.arrive(number)));
+    Call::of_object(frame.kind, body.load(py)?)
 }
 
 impl Source for Messages {
-    fn take(&self, py: Python<'_>) -> PyResult<Option<Taken>> {
-        while let Some(frame) = self.way.inbox.next_frame() {
+    fn take(&self, py: Python<'_>, number: u64) -> PyResult<Option<Taken>> {
+        let (shared, packing) = (&self.shared, &self.shared.packing);
+        while let Some(frame) = packing.way.inbox.next_frame() {
             let sequence = frame.sequence;
             if frame.kind == Kind::Stop {
-                self.state().over = Some(true);
+                shared.state().over = Some(true);
                 return Ok(None);
             }
             sys::moment();
-            if !self.region.claims().claim(sequence) {
+            if !packing.region.claims().claim(sequence) {
                 // The parent still owns the blocks that its frame refers to: see `Ticket`.
                 let skipped = encode(Kind::Skipped, sequence, b"");
-                send(py, self.answers, [skipped], Haste::Now)?;
+                send(py, shared.answers, [skipped], Haste::Now)?;
                 continue;
             }
-            if self.region.notifies_begun() {
+            if packing.region.notifies_begun() {
                 let begun = encode(Kind::Begun, sequence, b"");
-                send(py, self.answers, [begun], Haste::Now)?;
+                send(py, shared.answers, [begun], Haste::Now)?;
             }
             let wants = if frame.kind.is_told() {
                 Wants::Nothing
             } else {
                 Wants::Answer
             };
-            let ticket = Ticket::Sequence(sequence, wants);
-            let arena = Arc::clone(&self.arena);
-            let way = Arc::clone(&self.way);
-            let open = Box::new(move |py: Python<'_>| open(py, &arena, &way, frame));
-            return Ok(Some(Taken { open, ticket }));
+            shared.state().running.push((number, sequence));
+            let outlet = frame.kind.is_stream().then(|| {
+                let outflow = Mutex::new(Outflow::new(sequence));
+                let shared = Arc::clone(shared);
+                Box::new(ToParent {
+                    shared,
+                    number,
+                    outflow,
+                }) as Box<dyn Outlet>
+            });
+            let from = Arc::clone(shared);
+            return Ok(Some(Taken {
+                open: Box::new(move |py| open(py, &from.packing, frame)),
+                ticket: Ticket::Sequence(sequence, wants),
+                current: Running::InChild(Claimed::shared(&packing.region, sequence)),
+                outlet,
+            }));
         }
         Ok(None)
     }
 
     fn over(&self) -> Option<bool> {
-        self.state().over
+        self.shared.state().over
     }
 
     fn fail(&self, py: Python<'_>, error: PyErr, stage: &str) -> PyResult<()> {
-        let frame = self.encode_error(py, error, stage, 0)?;
-        send(py, self.answers, [frame], Haste::Now)
+        let frame = self.shared.packing.error(py, error, stage, 0)?;
+        send(py, self.shared.answers, [frame], Haste::Now)
     }
 
-    fn end(
-        &self,
-        py: Python<'_>,
-        ticket: Ticket,
-        ended: PyResult<Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
+    fn end(&self, py: Python<'_>, ticket: Ticket, ended: Ended<'_>) -> PyResult<()> {
+        let (shared, packing) = (&self.shared, &self.shared.packing);
         let Ticket::Sequence(sequence, wants) = ticket else {
             return Ok(());
         };
-        self.state()
+        shared
+            .state()
             .running
             .retain(|(_, running)| *running != sequence);
-        if wants.is_nothing() {
-            if let Err(error) = ended {
-                self.region.failed().fetch_add(1, Ordering::Relaxed);
-                log_told(py, &self.name, error);
+        shared
+            .state()
+            .without_credit
+            .retain(|(_, outflow)| outflow.sequence != sequence);
+        let answer = match ended {
+            Ended::By(ended) if wants.is_nothing() => {
+                if let Err(error) = ended {
+                    packing.region.failed().fetch_add(1, Ordering::Relaxed);
+                    log_told(py, &packing.name, error);
+                }
+                packing.region.claims().finish(sequence);
+                shared.state().done.push(sequence);
+                return Ok(());
             }
-            self.region.claims().finish(sequence);
-            self.state().done.push(sequence);
-            return Ok(());
-        }
-        let answer = self.encode_answer(py, sequence, ended)?;
-        self.state().answers.push((sequence, answer));
+            Ended::By(ended) => packing.end(py, ended, sequence)?,
+            Ended::Closed => stopped(sequence),
+        };
+        shared.state().answers.push((sequence, answer));
         Ok(())
     }
 
@@ -252,16 +294,17 @@ impl Source for Messages {
     }
 
     fn show(&self, running: usize, since: u64) {
-        let running = running as u64;
-        self.region.running().store(running, Ordering::Relaxed);
-        self.region.since().store(since, Ordering::Relaxed);
+        let region = self.shared.region();
+        region.running().store(running as u64, Ordering::Relaxed);
+        region.since().store(since, Ordering::Relaxed);
     }
 
-    fn attach(&self, py: Python<'_>, calls: (Py<PyAny>, Py<PyAny>, Py<PyAny>)) {
-        self.region.credits().sleep();
+    fn attach(&self, py: Python<'_>, calls: Calls) {
+        self.shared.region().credits().sleep(Sleep::UntilAsked);
         self.waker.attach(py, calls);
         let waker = Arc::clone(&self.waker);
-        self.way.inbox.set_wake_loop(Box::new(move || {
+        let inbox = &self.shared.packing.way.inbox;
+        inbox.set_wake_loop(Box::new(move || {
             waker.sleep();
             Python::attach(|py| waker.wake(py));
         }));
@@ -272,26 +315,20 @@ impl Source for Messages {
     }
 
     fn descriptor(&self) -> Option<HandleNumber> {
-        Some(self.way.inbox.descriptor())
-    }
-
-    fn begin(&self, ticket: &Ticket, number: u64) {
-        if let Ticket::Sequence(sequence, _) = ticket {
-            self.state().running.push((number, *sequence));
-        }
+        Some(self.shared.packing.way.inbox.descriptor())
     }
 
     fn read(&self, py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
-        if self.way.inbox.read_what_is_there(py)? {
-            self.state().over.get_or_insert(false);
+        if self.shared.packing.way.inbox.read_what_is_there(py)? {
+            self.shared.state().over.get_or_insert(false);
             return Ok(None);
         }
-        Ok(Some(self.asked()))
+        Ok(Some(self.shared.to_look_at()))
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         let (answers, done) = {
-            let mut state = self.state();
+            let mut state = self.shared.state();
             let answers = std::mem::take(&mut state.answers);
             (answers, std::mem::take(&mut state.done))
         };
@@ -303,9 +340,10 @@ impl Source for Messages {
         let done = (!done.is_empty()).then(|| encode_done(&done));
         let answers = answers.into_iter().map(|(_, answer)| answer);
         let frames: Vec<_> = done.into_iter().chain(answers).collect();
-        send(py, self.answers, frames, Haste::Now)?;
+        send(py, self.shared.answers, frames, Haste::Now)?;
         if let Some(sequence) = alone {
-            self.region.answered().store(sequence, Ordering::Relaxed);
+            let answered = self.shared.region().answered();
+            answered.store(sequence, Ordering::Relaxed);
         }
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! A child process: the loop on its main thread, and what surrounds it.
 //!
 //! `run.rs` takes messages and sends answers, `call.rs` calls the actor; for an async one `event_loop.rs`
-//! does both. `inbox.rs` reads what the
-//! parent sends, `outbox.rs` sends. All of it is detached while it waits. `watch.rs` ends the process
+//! does both. `packing.rs` encodes what it gives. `inbox.rs` reads what the parent sends, `outbox.rs` sends. All of it is detached while it waits. `watch.rs` ends the process
 //! when the parent has ended, whatever Python code runs. `remote.rs` is what references refer to here:
 //! actors that are reached by the parent, on the way that `way.rs` and `relay.rs` make.
 
@@ -10,6 +9,7 @@ mod call;
 mod event_loop;
 mod inbox;
 mod outbox;
+mod packing;
 mod relay;
 mod remote;
 mod run;

@@ -1,8 +1,8 @@
 //! The loop of a child, on its main thread: takes the messages one by one, calls the actor, and sends
 //! the answers.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -11,6 +11,7 @@ use super::call::{CallParts, Callee, give_control};
 use super::event_loop::{AsyncParts, Messages};
 use super::inbox::{broken, see_to_signals};
 use super::outbox::{haste, send};
+use super::packing::Packing;
 use super::remote::OwnActor;
 use super::way::Way;
 use crate::engine::arena::Arena;
@@ -69,17 +70,7 @@ impl<'py> ChildLoop<'py> {
             Ok(Construct::Sync(call)) => call,
             Ok(Construct::Async(parts)) => {
                 own::enter(own, parts.0.cast()?);
-                let messages = Messages {
-                    name,
-                    way: self.way,
-                    answers: self.answers,
-                    region: self.region,
-                    arena: self.arena,
-                    dump_error: self.dump_error.unbind(),
-                    state: Mutex::default(),
-                    waker: Arc::default(),
-                };
-                return messages.run(py, parts);
+                return Messages::new(self.packing(name), self.answers).run(py, parts);
             }
             Err(error) => return self.fail(py, error, Stage::Loading),
         };
@@ -95,11 +86,7 @@ impl<'py> ChildLoop<'py> {
         let callee = match started {
             Ok(actor) => Callee {
                 actor,
-                name,
-                region: Arc::clone(&self.region),
-                arena: Arc::clone(&self.arena),
-                way: Arc::clone(&self.way),
-                dump_error: self.dump_error.clone(),
+                packing: self.packing(name),
             },
             Err((error, stage)) => return self.fail(py, error, stage),
         };
@@ -160,6 +147,17 @@ impl<'py> ChildLoop<'py> {
             callee.stop(py);
         }
         Ok(())
+    }
+
+    /// For the actor of this name.
+    fn packing(&self, name: String) -> Packing {
+        Packing {
+            name,
+            region: Arc::clone(&self.region),
+            arena: Arc::clone(&self.arena),
+            way: Arc::clone(&self.way),
+            dump_error: self.dump_error.clone().unbind(),
+        }
     }
 
     /// Lets the object handle a message that it has claimed. `None` if it was sent by `tell`.

@@ -89,6 +89,9 @@ impl Host {
         transport: Box<dyn Transport>,
     ) -> Self {
         tally.set_async(options.is_async);
+        if options.is_async {
+            tally.streams.set_places(options.max_concurrency);
+        }
         Self {
             tally,
             name: options.name.clone(),

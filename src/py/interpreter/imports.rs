@@ -86,6 +86,7 @@ lazy! {
     timeout_error: PyType = "concurrent.futures", "TimeoutError";
     invalid_state_error: PyType = "concurrent.futures", "InvalidStateError";
     futures_logger: PyAny = "concurrent.futures._base", "LOGGER";
+    context_var: PyType = "contextvars", "ContextVar";
     generic_alias: PyType = "types", "GenericAlias";
     generator: PyType = "types", "GeneratorType";
     coroutine: PyType = "types", "CoroutineType";

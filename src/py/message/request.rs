@@ -118,11 +118,11 @@ impl Call {
     /// What `Asked::to_object` has made, after it was loaded.
     pub(in crate::py) fn of_object(kind: Kind, object: Bound<'_, PyAny>) -> PyResult<Self> {
         Ok(match kind {
-            Kind::Call | Kind::ToldCall => {
+            Kind::Call | Kind::ToldCall | Kind::StreamCall => {
                 let (function, args, kwargs) = object.extract()?;
                 Self::Function(function, args, kwargs)
             }
-            Kind::Method | Kind::ToldMethod => {
+            Kind::Method | Kind::ToldMethod | Kind::StreamMethod => {
                 let (method, args, kwargs) = object.extract()?;
                 Self::Method(method, args, kwargs)
             }

@@ -52,12 +52,12 @@ impl Supply for FromChild {
             items,
             bytes,
         } = &*state;
-        let sleeps = place.as_ref().is_some_and(|(region, sequence)| {
+        let must_wake = place.as_ref().is_some_and(|(region, sequence)| {
             region.credits().take(*sequence, *items, *bytes);
-            region.credits().sleeps()
+            region.credits().lacks_credit()
         });
         drop(state);
-        if sleeps {
+        if must_wake {
             py.detach(|| self.carrier.wake_child());
         }
     }

@@ -114,9 +114,14 @@ fn close<'py>(actor: &str, generator: &Bound<'py, PyIterator>) -> Ended<'py> {
             Ok(PySendResult::Next(_)) => {}
         }
     }
-    let error = PyRuntimeError::new_err("generator ignored GeneratorExit: it is not resumed again");
-    log_failure(py, actor, "a stream that was closed", error);
-    // If it were dropped, the interpreter would resume it once more.
-    std::mem::forget(generator.clone());
+    give_up(actor, generator.clone().into_any());
     Ended::Closed
+}
+
+/// Logs that a generator ignores `GeneratorExit`, and keeps it: if it were dropped, the interpreter
+/// would resume it once more.
+pub(in crate::py) fn give_up(actor: &str, generator: Bound<'_, PyAny>) {
+    let error = PyRuntimeError::new_err("generator ignored GeneratorExit: it is not resumed again");
+    log_failure(generator.py(), actor, "a stream that was closed", error);
+    std::mem::forget(generator);
 }
