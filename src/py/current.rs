@@ -4,6 +4,7 @@
 //! counts no references, so an actor that never asks pays a few nanoseconds.
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
@@ -86,18 +87,21 @@ impl Claimed {
 }
 
 thread_local! {
-    static RUNNING: Cell<Option<Running>> = const { Cell::new(None) };
+    /// Each message that begins ends, so nothing is left to be dropped when the thread ends. Otherwise
+    /// each access would have to look whether it has.
+    static RUNNING: Cell<Option<ManuallyDrop<Running>>> = const { Cell::new(None) };
 }
 
 /// A message begins in this thread.
+#[inline]
 pub(super) fn begin(message: Running) {
-    RUNNING.set(Some(message));
+    RUNNING.set(Some(ManuallyDrop::new(message)));
 }
 
 /// The stream that begins in this thread has its items there: they are closed when it is asked to stop.
 pub(super) fn close_on_request(items: &Arc<Items>) {
     let running = RUNNING.take();
-    if let Some(Running::Here(cell)) = &running {
+    if let Some(Running::Here(cell)) = running.as_deref() {
         let items = Arc::downgrade(items);
         cell.on_request(move || {
             if let Some(items) = items.upgrade() {
@@ -109,8 +113,9 @@ pub(super) fn close_on_request(items: &Arc<Items>) {
 }
 
 /// The message of this thread has ended. Returns it; `None` if there was none.
+#[inline]
 pub(super) fn end() -> Option<Running> {
-    let running = RUNNING.take();
+    let running = RUNNING.take().map(ManuallyDrop::into_inner);
     if let Some(running) = &running {
         running.end();
     }
@@ -151,10 +156,10 @@ fn in_context(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
 #[pyfunction]
 pub(super) fn current_message(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let mut running = RUNNING.take();
-    if let Some(Running::InChild(claimed)) = &mut running {
+    if let Some(Running::InChild(claimed)) = running.as_deref_mut() {
         claimed.ended.get_or_insert_default();
     }
-    let message = running.clone().map(CurrentMessage);
+    let message = running.as_deref().cloned().map(CurrentMessage);
     RUNNING.set(running);
     let message = match message {
         Some(message) => Some(Bound::new(py, message)?.into_any()),

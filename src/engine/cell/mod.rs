@@ -27,25 +27,10 @@ struct Watchers<M, R, W>(Vec<Watcher<M, R, W>>);
 
 struct Inner<M, R, W> {
     state: State<M, R>,
-    /// An engine has it and will end it. Otherwise the code that made the future must end it.
-    posted: bool,
-    /// The future's condition variable is known outside, so the cell must be settled with that
-    /// held: see [`Hold`]. Once set it stays.
-    condition_exposed: bool,
     watch: Option<Box<W>>,
     /// Taken by the transition that makes the cell done, so each is called once. In a box of their
     /// own, because few cells have any.
     watchers: Option<Box<Watchers<M, R, W>>>,
-}
-
-impl<M, R, W> Inner<M, R, W> {
-    fn origin(&self) -> Origin {
-        if self.posted {
-            Origin::Posted
-        } else {
-            Origin::Bare
-        }
-    }
 }
 
 /// What of Python the caller holds when it ends a cell.
@@ -112,6 +97,13 @@ pub struct Cell<M, R, W> {
     /// that `done` has woken can wait for this to give the callbacks a head start, but only for a
     /// limited time: a callback may itself wait for that thread.
     served: Latch,
+    // The flags are beside `inner`, and not in it, where they would make each cell 8 bytes larger.
+    /// An engine has it and will end it. Otherwise the code that made the future must end it. Read and
+    /// written under the lock.
+    posted: AtomicBool,
+    /// The future's condition variable is known outside, so the cell must be settled with that
+    /// held: see [`Hold`]. Once set it stays. Read and written under the lock.
+    condition_exposed: AtomicBool,
     /// Whether it has been asked to stop while it ran. Set under the lock, and stays.
     asked: AtomicBool,
     /// Whether its end has been counted. Only the engine that ends it writes this.
@@ -124,13 +116,13 @@ impl<M, R, W> Default for Cell<M, R, W> {
         Self {
             inner: Mutex::new(Inner {
                 state: State::Pending(None),
-                posted: false,
-                condition_exposed: false,
                 watch: None,
                 watchers: None,
             }),
             done: Latch::default(),
             served: Latch::default(),
+            posted: AtomicBool::new(false),
+            condition_exposed: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             counted: AtomicBool::new(false),
         }
@@ -143,12 +135,30 @@ impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Call it with the lock.
+    fn origin(&self) -> Origin {
+        if self.posted.load(Ordering::Relaxed) {
+            Origin::Posted
+        } else {
+            Origin::Bare
+        }
+    }
+
+    /// Whether a thread with `hold` must not end it. Call it with the lock.
+    fn needs_condition(&self, hold: Hold) -> bool {
+        hold != Hold::Condition && self.condition_exposed.load(Ordering::Relaxed)
+    }
+
     /// Gives a new cell its message. Call it before the cell is shared with an engine.
+    #[expect(clippy::inline_always, reason = "it moves every message")]
+    #[inline(always)]
     pub fn post(&self, message: M) {
         let mut inner = self.lock();
         debug_assert!(matches!(inner.state, State::Pending(None)));
-        inner.state = State::Pending(Some(message));
-        inner.posted = true;
+        if let State::Pending(slot) = &mut inner.state {
+            *slot = Some(message);
+        }
+        self.posted.store(true, Ordering::Relaxed);
     }
 
     pub fn phase(&self) -> Phase {
@@ -177,15 +187,16 @@ impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
     }
 
     /// Pending -> Running, by the engine that takes the message.
+    #[expect(clippy::inline_always, reason = "it moves every message")]
+    #[inline(always)]
     pub fn begin(&self) -> Begin<M> {
         let mut inner = self.lock();
-        match &mut inner.state {
-            State::Pending(message @ Some(_)) => {
-                let message = message.take();
-                inner.state = State::Running(None);
-                message.map_or(Begin::Gone, Begin::Message)
+        match std::mem::replace(&mut inner.state, State::Running(None)) {
+            State::Pending(Some(message)) => Begin::Message(message),
+            other => {
+                inner.state = other;
+                Begin::Gone
             }
-            _ => Begin::Gone,
         }
     }
 
@@ -223,7 +234,7 @@ impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
         if inner.watch.is_some() && hold == Hold::Nothing {
             return Settle::NeedsAttached(outcome);
         }
-        if inner.condition_exposed && hold != Hold::Condition {
+        if self.needs_condition(hold) {
             return Settle::NeedsCondition(outcome);
         }
         let next = if outcome.is_cancellation() {
@@ -242,7 +253,7 @@ impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
     /// Pending -> Notified if posted, else Pending -> Cancelled, by the code that has the future.
     pub fn cancel(&self, hold: Hold) -> Cancel<M, W> {
         let mut inner = self.lock();
-        let needs_condition = inner.condition_exposed && hold != Hold::Condition;
+        let needs_condition = self.needs_condition(hold);
         let message = match &mut inner.state {
             State::Pending(_) if needs_condition => return Cancel::NeedsCondition,
             State::Pending(Some(message)) if !message.withdraw() => return Cancel::TooLate,
@@ -250,10 +261,9 @@ impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
             State::Cancelled | State::Notified => return Cancel::Already,
             State::Running(_) | State::Stopped | State::Finished(_) => return Cancel::TooLate,
         };
-        inner.state = if inner.posted {
-            State::Notified
-        } else {
-            State::Cancelled
+        inner.state = match self.origin() {
+            Origin::Posted => State::Notified,
+            Origin::Bare => State::Cancelled,
         };
         let (watch, watchers) = (inner.watch.take(), inner.watchers.take());
         drop(inner);
@@ -343,24 +353,24 @@ impl<M: Claimable, R: Ending, W> Cell<M, R, W> {
         edit: impl FnOnce(Origin, &mut Option<Box<W>>),
     ) {
         let mut inner = self.lock();
-        inner.condition_exposed = true;
+        self.condition_exposed.store(true, Ordering::Relaxed);
         publish();
         if !inner.state.phase().is_done() {
-            edit(inner.origin(), &mut inner.watch);
+            edit(self.origin(), &mut inner.watch);
         }
     }
 
     /// Whether a thread that ends it now must be attached, or hold the condition.
     pub fn needs_python(&self) -> bool {
         let inner = self.lock();
-        inner.watch.is_some() || inner.condition_exposed
+        inner.watch.is_some() || self.needs_condition(Hold::Nothing)
     }
 
     /// Runs `edit` on the watch under the lock, unless the cell is done. `edit` must neither call
     /// Python nor drop a Python object.
     pub fn watch<T>(&self, edit: impl FnOnce(Origin, &mut Option<Box<W>>) -> T) -> Option<T> {
         let mut inner = self.lock();
-        (!inner.state.phase().is_done()).then(|| edit(inner.origin(), &mut inner.watch))
+        (!inner.state.phase().is_done()).then(|| edit(self.origin(), &mut inner.watch))
     }
 
     /// Calls `watcher` when the cell is done: once, however it ends, by the thread that ends it and

@@ -107,6 +107,7 @@ impl<T> Mailbox<T> {
     }
 
     /// Puts an item in. Never blocks. Returns the item if the mailbox is closed.
+    #[inline]
     pub fn put(&self, item: T) -> Result<(), T> {
         let mut inner = self.inner.lock();
         if self.is_closed() {
@@ -185,6 +186,7 @@ impl<T> Mailbox<T> {
         }
     }
 
+    #[inline]
     pub fn try_take(&self) -> Take<T> {
         // Held to the end, so that "empty" and "closed" are read at the same moment.
         let mut inner = self.inner.lock();

@@ -93,9 +93,9 @@ impl Packed {
     }
 
     /// References to the blocks.
-    pub(in crate::py) fn references(&self) -> Few<Reference> {
+    pub(in crate::py) fn references(&self) -> Option<Vec<Reference>> {
         let blocks = self.blocks.as_ref()?;
-        Some(Box::new(blocks.iter().map(Block::reference).collect()))
+        Some(blocks.iter().map(Block::reference).collect())
     }
 
     /// Whether it can be sent to the child that `arena` is shared with. Otherwise [`for_child`] makes

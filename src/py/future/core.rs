@@ -21,6 +21,10 @@ use crate::py::message::ticket::Ask;
 
 pub(in crate::py) type ActorCell = Cell<Message, Outcome, Watch>;
 
+// With the counts of its `Arc` it fits into 128 bytes, as the allocator counts them.
+#[cfg(target_os = "linux")]
+const _: () = assert!(size_of::<ActorCell>() <= 104);
+
 /// The callbacks that run when a cell ends.
 #[derive(Default)]
 pub(in crate::py) struct Watch {
@@ -50,9 +54,9 @@ pub(in crate::py) struct FutureCore {
 
 impl Drop for FutureCore {
     /// Drops the outcome here, where the thread is attached: an engine may hold the cell for a
-    /// moment longer.
+    /// moment longer. If none does, the cell is dropped here, too.
     fn drop(&mut self) {
-        if !self.is_elsewhere() {
+        if Arc::strong_count(&self.cell) > 1 && !self.is_elsewhere() {
             drop(self.cell.clear(Outcome::Nothing));
         }
     }

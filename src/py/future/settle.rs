@@ -149,6 +149,8 @@ fn watching_future<'py>(py: Python<'py>, cell: &ActorCell) -> Option<Bound<'py, 
 }
 
 /// Takes the message to handle it; `None` if it was cancelled or its future was ended by the user.
+#[expect(clippy::inline_always, reason = "it moves every message")]
+#[inline(always)]
 pub(in crate::py) fn begin(cell: &ActorCell) -> Option<Message> {
     sys::moment();
     match cell.begin() {

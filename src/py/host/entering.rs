@@ -93,8 +93,9 @@ impl Host {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
         let (future, cell) = future::new_posted(py, &self.tally)?;
-        let Some(message) = self.pack(asked, wants, &cell)? else {
-            return Ok(future);
+        let message = match self.transport.pack(asked, wants) {
+            Ok(message) => message,
+            Err(error) => return self.fail_packing(py, &cell, error).map(|()| future),
         };
         let entering = Arc::new(Entering {
             cell: Arc::clone(&cell),

@@ -21,7 +21,6 @@ use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Exit;
 use crate::py::message::fault::{Started, dump_error, log_told, shut_down, to_error};
 use crate::py::message::items::Items;
-use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::request::{Asked, Sender, Wants};
 use crate::py::message::tally::Completion;
@@ -42,6 +41,8 @@ impl Host {
         self.accept_as(asked, Wants::Answer, deadline)
     }
 
+    #[expect(clippy::inline_always, reason = "every message is posted through it")]
+    #[inline(always)]
     fn accept_as<'py>(
         self: &Arc<Self>,
         asked: Asked<'_, 'py>,
@@ -71,6 +72,8 @@ impl Host {
         self.accept_into(asked, Wants::Answer, permit)
     }
 
+    #[expect(clippy::inline_always, reason = "every message is posted through it")]
+    #[inline(always)]
     fn accept_into<'py>(
         &self,
         asked: Asked<'_, 'py>,
@@ -79,34 +82,32 @@ impl Host {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
         let (future, cell) = future::new_posted(py, &self.tally)?;
-        if let Some(message) = self.pack(asked, wants, &cell)? {
-            cell.post(message.bounded(permit));
-            self.enter(py, cell)?;
+        match self.transport.pack_into(&cell, asked, wants, permit) {
+            Ok(()) => self.enter(py, cell)?,
+            Err(error) => self.fail_packing(py, &cell, error)?,
         }
         Ok(future)
     }
 
-    /// Packs a message whose cell is `cell`. `None` if that failed, and the future with it.
-    pub(super) fn pack(
+    /// Fails the future of a message that could not be packed, or returns the error.
+    pub(super) fn fail_packing(
         &self,
-        asked: Asked<'_, '_>,
-        wants: Wants,
+        py: Python<'_>,
         cell: &ActorCell,
-    ) -> PyResult<Option<Message>> {
-        let py = asked.py();
-        match self.transport.pack(asked, wants) {
-            Ok(message) => Ok(Some(message)),
-            // Such as Ctrl-C, which the caller must see.
-            Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
-            Err(error) => {
-                self.tally.accept();
-                self.fail_one(py, cell, error);
-                Ok(None)
-            }
+        error: PyErr,
+    ) -> PyResult<()> {
+        // Such as Ctrl-C, which the caller must see.
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
         }
+        self.tally.accept();
+        self.fail_one(py, cell, error);
+        Ok(())
     }
 
     /// Puts a posted cell into the mailbox.
+    #[expect(clippy::inline_always, reason = "every message is posted through it")]
+    #[inline(always)]
     pub(super) fn enter(&self, py: Python<'_>, cell: Arc<ActorCell>) -> PyResult<()> {
         if self.put(cell).is_err() {
             return Err(self.refusal(py));
@@ -155,9 +156,9 @@ impl Host {
         permit: Option<Permit>,
     ) -> PyResult<()> {
         let py = asked.py();
-        let message = self.transport.pack(asked, Wants::Nothing)?;
         let cell = Arc::new(ActorCell::default());
-        cell.post(message.bounded(permit));
+        self.transport
+            .pack_into(&cell, asked, Wants::Nothing, permit)?;
         self.enter(py, cell)?;
         self.tally.tell();
         Ok(())
@@ -179,6 +180,8 @@ impl Host {
 
     /// Puts a message into the mailbox, after a sweep if many messages there are cancelled. Returns
     /// the cell if the mailbox is closed.
+    #[expect(clippy::inline_always, reason = "every message is posted through it")]
+    #[inline(always)]
     fn put(&self, cell: Arc<ActorCell>) -> Result<(), Arc<ActorCell>> {
         let cancelled = self.tally.cancelled();
         drop(self.mailbox.sweep(cancelled, |cell| cell.done().is_set()));
@@ -270,6 +273,7 @@ impl Host {
     }
 
     /// Returns an error if messages are refused.
+    #[inline]
     fn admit(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_forked() {
             return Err(lifecycle::forked_error());

@@ -80,6 +80,8 @@ impl Host {
 
     /// Takes a place in the mailbox, if one is free; `None` if it has no bound. Otherwise returns the
     /// room to wait for.
+    #[expect(clippy::inline_always, reason = "every message is posted through it")]
+    #[inline(always)]
     pub(super) fn try_acquire(&self, py: Python<'_>) -> Result<Option<Permit>, &Arc<Room>> {
         let Some(room) = self.mailbox.room() else {
             return Ok(None);

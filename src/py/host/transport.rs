@@ -22,6 +22,19 @@ pub(in crate::py) trait Transport: Send + Sync {
     /// Makes a message. An error fails only this message.
     fn pack(&self, asked: Asked<'_, '_>, wants: Wants) -> PyResult<Message>;
 
+    /// Makes a message with its place in a bounded mailbox, and puts it into `cell`. It is made where it
+    /// stays, since to move one costs as much as a lock.
+    fn pack_into(
+        &self,
+        cell: &ActorCell,
+        asked: Asked<'_, '_>,
+        wants: Wants,
+        permit: Option<Permit>,
+    ) -> PyResult<()> {
+        cell.post(self.pack(asked, wants)?.bounded(permit));
+        Ok(())
+    }
+
     /// Makes a message of one that came from another process. Called detached, and must not block. The
     /// error says why such messages cannot be sent.
     fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str>;

@@ -21,8 +21,9 @@ pub(in crate::py) enum Message {
     Call(Call, Wants),
     /// Packed by the carrier of a remote actor.
     Carried(Py<PyAny>, Wants),
-    /// Encoded for a child.
-    Frame(Packed, Wants),
+    /// Encoded for a child; its kind says whether it was sent by `tell`. If it is a stream, with where
+    /// its items go.
+    Frame(Packed, Option<Arc<Items>>),
     /// In place of a frame that has been sent to a child.
     Ticket(Ticket),
     /// As it was received from another process, for a thread of this one. The kind is a message's.
@@ -36,6 +37,10 @@ pub(in crate::py) enum Message {
     /// Any of the above, waiting for its place in a bounded mailbox.
     Waiting(Box<Message>, Seat, Queued),
 }
+
+// Every cell has room for the largest, and a message in a flood costs as much as its memory.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Message>() == 64);
 
 impl Message {
     /// Attaches to the message its place in a bounded mailbox, if that is bounded. The place is
@@ -78,9 +83,10 @@ impl Message {
     /// What its caller wants to hear of it.
     pub(in crate::py) fn wants(&self) -> Wants {
         match self {
-            Self::Call(_, wants) | Self::Carried(_, wants) | Self::Frame(_, wants) => wants.clone(),
+            Self::Call(_, wants) | Self::Carried(_, wants) => wants.clone(),
+            Self::Frame(packed, items) => Wants::of(packed.kind.is_told(), items.clone()),
             Self::Received(kind, _) if kind.is_told() => Wants::Nothing,
-            Self::Ticket(ticket) => ticket.wants.clone(),
+            Self::Ticket(ticket) => ticket.wants(),
             Self::Bounded(message, _) | Self::Waiting(message, ..) => message.wants(),
             Self::Received(..) | Self::Relayed(_) | Self::Revoked => Wants::Answer,
         }
@@ -88,10 +94,7 @@ impl Message {
 
     /// Where its items go, if it is a stream.
     pub(in crate::py) fn items(&self) -> Option<Arc<Items>> {
-        match self.wants() {
-            Wants::Items(items) => Some(items),
-            _ => None,
-        }
+        self.wants().into_items()
     }
 
     /// Another one that shares the packed message, if it has not been sent.
@@ -117,9 +120,9 @@ impl Message {
     /// returns true. Returns false, and the message as it was, if it had begun or was not kept.
     pub(in crate::py) fn into_unsent(self) -> (Self, bool) {
         match self {
-            Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.kept.take() {
+            Self::Ticket(mut ticket) if !ticket.has_begun() => match ticket.take_kept() {
                 Some(kept) => {
-                    let message = Self::Frame(*kept, ticket.wants.clone());
+                    let message = Self::Frame(kept, ticket.items.take());
                     (message.bounded(ticket.permit.take()), true)
                 }
                 None => (Self::Ticket(ticket), false),
@@ -132,10 +135,10 @@ impl Message {
     /// message, and returns true. Returns false, and the message as it was, if the child has begun it.
     pub(in crate::py) fn take_back(self) -> (Self, bool) {
         match self {
-            Self::Ticket(mut ticket) if ticket.kept.is_some() && ticket.withdraw() => {
-                match ticket.kept.take() {
+            Self::Ticket(mut ticket) if ticket.is_kept() && ticket.withdraw() => {
+                match ticket.take_kept() {
                     Some(kept) => {
-                        let message = Self::Frame(*kept, ticket.wants.clone());
+                        let message = Self::Frame(kept, ticket.items.take());
                         (message.bounded(ticket.permit.take()), true)
                     }
                     None => (Self::Ticket(ticket), false),

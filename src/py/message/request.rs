@@ -51,6 +51,23 @@ impl Wants {
     pub(in crate::py) fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
+
+    /// The same of a message that is a stream if there are `items`.
+    pub(super) fn of(is_told: bool, items: Option<Arc<Items>>) -> Self {
+        match items {
+            Some(items) => Self::Items(items),
+            None if is_told => Self::Nothing,
+            None => Self::Answer,
+        }
+    }
+
+    /// Where its items go, if it is a stream.
+    pub(in crate::py) fn into_items(self) -> Option<Arc<Items>> {
+        match self {
+            Self::Items(items) => Some(items),
+            Self::Answer | Self::Nothing => None,
+        }
+    }
 }
 
 impl<'py> Asked<'_, 'py> {

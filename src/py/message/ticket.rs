@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use pyo3::prelude::*;
 
+use super::items::Items;
 use super::request::Wants;
 use crate::engine::ipc::body::Reference;
 use crate::engine::ipc::region::Region;
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
-use crate::py::codec::packed::{Few, Packed};
+use crate::py::codec::packed::Packed;
 
 /// What carries messages to a child and brings their answers.
 pub(in crate::py) trait Carrier: Send + Sync {
@@ -63,16 +64,24 @@ pub(in crate::py) struct Ticket {
     /// Shared with the child that has the message, which need not be the link's current child.
     region: Arc<Region>,
     sequence: u64,
-    pub(in crate::py) wants: Wants,
+    /// Where its items go, if it is a stream.
+    pub(super) items: Option<Arc<Items>>,
     /// Its place in a bounded mailbox, until it is known to have begun.
     pub(in crate::py) permit: Option<Permit>,
+    /// In a box, because few messages have any.
+    left: Option<Box<Left>>,
+    is_withdrawn: AtomicBool,
+    is_told: bool,
+}
+
+/// What this process still has of a message that it has sent.
+enum Left {
     /// The blocks that the frame refers to. They belong to this process until the child claims the
     /// message.
-    references: Few<Reference>,
-    is_withdrawn: AtomicBool,
-    /// The message, so that it can be sent to the next child, if the actor may be started again. Then
-    /// it has the blocks, and `references` is `None`.
-    pub(in crate::py) kept: Option<Box<Packed>>,
+    Blocks(Vec<Reference>),
+    /// The message with its blocks, so that it can be sent to the next child, if the actor may be
+    /// started again.
+    Whole(Packed),
 }
 
 impl Ticket {
@@ -82,19 +91,44 @@ impl Ticket {
         region: &Arc<Region>,
         sequence: u64,
         message: &Packed,
-        wants: Wants,
+        items: Option<Arc<Items>>,
         permit: Option<Permit>,
         kept: Option<Packed>,
     ) -> Self {
+        let left = match kept {
+            Some(kept) => Some(Left::Whole(kept)),
+            None => message.references().map(Left::Blocks),
+        };
         Self {
             carrier: Arc::clone(carrier),
             region: Arc::clone(region),
             sequence,
-            wants,
+            items,
             permit,
-            references: message.references(),
+            left: left.map(Box::new),
             is_withdrawn: AtomicBool::new(false),
-            kept: kept.map(Box::new),
+            is_told: message.kind.is_told(),
+        }
+    }
+
+    /// What its caller wants to hear of it.
+    pub(super) fn wants(&self) -> Wants {
+        Wants::of(self.is_told, self.items.clone())
+    }
+
+    /// Whether the message itself is here.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self.left.as_deref(), Some(Left::Whole(_)))
+    }
+
+    /// Takes out the message, if it is here.
+    pub(super) fn take_kept(&mut self) -> Option<Packed> {
+        match self.left.take().map(|left| *left) {
+            Some(Left::Whole(kept)) => Some(kept),
+            left => {
+                self.left = left.map(Box::new);
+                None
+            }
         }
     }
 
@@ -109,8 +143,11 @@ impl Ticket {
     }
 
     pub(in crate::py) fn has_references(&self) -> bool {
-        let has_blocks = |kept: &Packed| kept.has_blocks();
-        self.references.is_some() || self.kept.as_deref().is_some_and(has_blocks)
+        match self.left.as_deref() {
+            None => false,
+            Some(Left::Blocks(_)) => true,
+            Some(Left::Whole(kept)) => kept.has_blocks(),
+        }
     }
 
     pub(in crate::py) fn has_begun(&self) -> bool {
@@ -119,7 +156,7 @@ impl Ticket {
 
     /// Asks the child to stop the message, if it has begun and was not sent by `tell`.
     pub(in crate::py) fn ask(&self) -> bool {
-        !self.wants.is_nothing() && self.region.claims().ask(self.sequence)
+        !self.is_told && self.region.claims().ask(self.sequence)
     }
 
     /// What brings the answer, and the message's number. `None` in a process that `os.fork` made:
@@ -133,13 +170,18 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.is_withdrawn.load(Ordering::SeqCst) {
-            // What is kept frees its blocks when it is dropped.
-            if let Some(references) = &self.references {
-                self.carrier.free(references);
+        let Some(left) = self.left.take() else {
+            return;
+        };
+        match *left {
+            Left::Blocks(blocks) if self.is_withdrawn.load(Ordering::SeqCst) => {
+                self.carrier.free(&blocks);
             }
-        } else if let Some(kept) = self.kept.take() {
-            drop(kept.into_frame());
+            Left::Whole(kept) if !self.is_withdrawn.load(Ordering::SeqCst) => {
+                drop(kept.into_frame());
+            }
+            // What is kept frees its blocks when it is dropped.
+            Left::Blocks(_) | Left::Whole(_) => {}
         }
     }
 }

@@ -23,7 +23,6 @@ use crate::engine::sys::{self, Bell};
 use crate::py::codec::packed::Packed;
 use crate::py::future::ActorCell;
 use crate::py::message::message::Message;
-use crate::py::message::request::Wants;
 use crate::py::message::ticket::{Carrier, Ticket};
 
 /// A message that has been sent and not yet answered.
@@ -390,23 +389,19 @@ impl Outbound {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
                 message => (message, None),
             };
-            let Message::Frame(mut packed, wants) = message else {
+            let Message::Frame(mut packed, items) = message else {
                 return (message.bounded(permit), ToSend::Nothing);
             };
             if !packed.is_for(&connection.arena) {
-                return (Message::Frame(packed, wants).bounded(permit), ToSend::Later);
+                return (Message::Frame(packed, items).bounded(permit), ToSend::Later);
             }
             packed.renumber(sequence);
             let kept = keeps.then(|| packed.split());
-            let inflow = match &wants {
-                Wants::Items(items) => {
-                    let region = &connection.region;
-                    Some(Inflow::begin(carrier, region, sequence, items))
-                }
-                _ => None,
-            };
             let region = &connection.region;
-            let ticket = Ticket::new(carrier, region, sequence, &packed, wants, permit, kept);
+            let inflow = items
+                .as_ref()
+                .map(|items| Inflow::begin(carrier, region, sequence, items));
+            let ticket = Ticket::new(carrier, region, sequence, &packed, items, permit, kept);
             (Message::Ticket(ticket), ToSend::Now(packed, inflow))
         });
         let (mut packed, inflow) = match sent {

@@ -46,7 +46,7 @@ pub(in crate::py) fn pack(
         Source::Borrowed,
         Receiver::Child,
     )?;
-    Ok(Message::Frame(packed, wants))
+    Ok(Message::Frame(packed, wants.into_items()))
 }
 
 impl Mate for Link {
@@ -82,12 +82,7 @@ impl Transport for Arc<Link> {
     fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
         let repacked = body.repack(kind);
         let packed = repacked.map_err(|_| "its shared memory cannot be mapped");
-        let wants = if kind.is_told() {
-            Wants::Nothing
-        } else {
-            Wants::Answer
-        };
-        packed.map(|packed| Message::Frame(packed, wants))
+        packed.map(|packed| Message::Frame(packed, None))
     }
 
     fn rouse_detached(&self) {
