@@ -64,6 +64,9 @@ pub enum Kind {
     Refused = 53,
     /// To the child: the wait of this number would never end, because actors wait for each other.
     Circle = 54,
+    /// To the child: it must answer with a `Rests` of the same number when the callbacks of the answers
+    /// that it has got have run.
+    Rest = 55,
     /// To the parent: what `handle` returned.
     Answer = 17,
     /// To the parent: the message was cancelled and has not begun.
@@ -90,10 +93,13 @@ pub enum Kind {
     Forget = 42,
     /// To the parent: the main thread has waited for a moment for one of the child's messages.
     Waits = 43,
+    /// To the parent: no callback runs in the child, of the answers that came before the `Rest` of this
+    /// number.
+    Rests = 44,
 }
 
 impl Kind {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Start,
         Self::Message,
         Self::Call,
@@ -113,10 +119,12 @@ impl Kind {
         Self::Admitted,
         Self::Refused,
         Self::Circle,
+        Self::Rest,
         Self::Post,
         Self::Ask,
         Self::Forget,
         Self::Waits,
+        Self::Rests,
         Self::Answer,
         Self::Error,
         Self::Skipped,

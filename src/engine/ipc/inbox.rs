@@ -9,10 +9,11 @@
 //! | another one | while it waits for something, if no thread reads when it begins to |
 //! | the helper thread | while others have asked it to, and none of the above reads |
 //!
-//! # Why no wake-up is lost Invariant: if the reader is in its place, the helper is awake if a
-//! thread has asked it to read, and otherwise the main thread is awake. It holds because a thread
-//! that puts the reader back, or asks, wakes the thread whose turn it is, under the same lock. What
-//! is read is never lost on the way: a message is in the inbox before its reader is put back.
+//! # Why no wake-up is lost
+//! Invariant: if the reader is in its place, the helper is awake if a thread has asked it to read, and
+//! otherwise the main thread is awake. It holds because a thread that puts the reader back, asks the
+//! helper, or releases it, wakes the thread whose turn it is, under the same lock. What is read is never
+//! lost on the way: a message is in the inbox before its reader is put back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -111,14 +112,6 @@ impl<R, M> Inbox<R, M> {
         self.state.lock().reader.take()
     }
 
-    /// For a thread that reads on: messages that it has found. Wakes the main thread, also without
-    /// messages, since something else may be what it waits for.
-    pub fn deliver(&self, messages: impl IntoIterator<Item = M>) {
-        let mut state = self.state.lock();
-        state.messages.extend(messages);
-        state.unpark();
-    }
-
     /// For a thread that stops reading.
     pub fn put_back(&self, reader: R, messages: impl IntoIterator<Item = M>) {
         let mut state = self.state.lock();
@@ -154,12 +147,11 @@ impl<R, M> Inbox<R, M> {
     pub fn release_helper(&self) -> bool {
         let mut state = self.state.lock();
         state.asked -= 1;
+        if state.asked == 0 && state.reader.is_some() {
+            // The helper may be about to take it, and does not any more.
+            state.unpark();
+        }
         state.asked == 0
-    }
-
-    /// For the helper, after a read: whether to go on.
-    pub fn is_helper_needed(&self) -> bool {
-        self.state.lock().asked > 0
     }
 
     /// For the helper: blocks until it must read. `None` if nothing more comes.
@@ -187,6 +179,8 @@ mod fake {
     pub(super) enum Item {
         Message(u32),
         Reply,
+        /// Of interest to no thread.
+        Nothing,
     }
 
     #[derive(Default)]
@@ -232,6 +226,7 @@ mod fake {
         fn read(&self) -> Result<Option<u32>, ()> {
             match self.pipe.read() {
                 Some(Item::Message(message)) => Ok(Some(message)),
+                Some(Item::Nothing) => Ok(None),
                 Some(Item::Reply) => {
                     self.replied.set();
                     Ok(None)
@@ -257,29 +252,27 @@ mod fake {
 
         /// What another thread does.
         pub(super) fn wait_for_reply(&self) {
-            if self.inbox.take_reader().is_some() {
-                while !self.replied.is_set() {
+            while !self.replied.is_set() {
+                if self.inbox.take_reader().is_none() {
+                    self.inbox.ask_helper();
+                    _ = self.replied.wait(None);
+                    self.inbox.release_helper();
+                } else if self.replied.is_set() {
+                    self.inbox.put_back((), None);
+                } else {
                     match self.read() {
-                        Ok(found) => self.inbox.deliver(found),
+                        Ok(found) => self.inbox.put_back((), found),
                         Err(()) => return,
                     }
                 }
-                self.inbox.put_back((), None);
-                return;
             }
-            self.inbox.ask_helper();
-            _ = self.replied.wait(None);
-            self.inbox.release_helper();
         }
 
         pub(super) fn help(&self) {
             while self.inbox.wait_as_helper().is_some() {
-                loop {
-                    match self.read() {
-                        Ok(found) if self.inbox.is_helper_needed() => self.inbox.deliver(found),
-                        Ok(found) => break self.inbox.put_back((), found),
-                        Err(()) => return,
-                    }
+                match self.read() {
+                    Ok(found) => self.inbox.put_back((), found),
+                    Err(()) => return,
                 }
             }
         }
@@ -295,9 +288,9 @@ mod loom_tests {
     use loom::thread;
 
     /// The main thread is idle, another thread waits for a reply, and the helper helps.
-    fn every_thread_gets_what_it_waits_for(items: fn() -> [Item; 2]) {
+    fn every_thread_gets_what_it_waits_for(preemptions: usize, items: fn() -> Vec<Item>) {
         let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(2);
+        model.preemption_bound = Some(preemptions);
         model.check(move || {
             let child = LoomArc::new(Child::new(LoomArc::new(Latch::default())));
             let spawn = |work: fn(&Child<LoomArc<Latch>>)| {
@@ -319,13 +312,21 @@ mod loom_tests {
 
     #[test]
     fn loom_a_reply_before_a_message_reaches_its_thread() {
-        every_thread_gets_what_it_waits_for(|| [Item::Reply, Item::Message(1)]);
+        every_thread_gets_what_it_waits_for(2, || vec![Item::Reply, Item::Message(1)]);
     }
 
     /// The main thread stops reading when it has its message, so the helper has to go on.
     #[test]
     fn loom_a_reply_after_a_message_reaches_its_thread() {
-        every_thread_gets_what_it_waits_for(|| [Item::Message(1), Item::Reply]);
+        every_thread_gets_what_it_waits_for(2, || vec![Item::Message(1), Item::Reply]);
+    }
+
+    /// The main thread leaves the reply to the helper, which is released before it reads on.
+    #[test]
+    fn loom_a_message_after_what_the_helper_has_read_reaches_the_main_thread() {
+        every_thread_gets_what_it_waits_for(4, || {
+            vec![Item::Nothing, Item::Reply, Item::Message(1)]
+        });
     }
 }
 
@@ -344,6 +345,7 @@ mod tests {
                 child.pipe.write(Some(Item::Message(1)));
                 let writer = scope.spawn(|| {
                     child.pipe.write(Some(Item::Message(2)));
+                    child.pipe.write(Some(Item::Nothing));
                     child.pipe.write(Some(Item::Reply));
                     child.pipe.write(Some(Item::Message(3)));
                 });

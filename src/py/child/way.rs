@@ -17,7 +17,7 @@ use super::outbox::send;
 use super::relay::{Forget, Inquiry, Known, Pending, Refusal, Relay, Sent};
 use crate::engine::arena::Arena;
 use crate::engine::ipc::body::{self, Reference};
-use crate::engine::ipc::frame::{Frame, Kind};
+use crate::engine::ipc::frame::{Frame, Kind, encode};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::pipe::Broken;
 use crate::engine::ipc::region::Region;
@@ -83,11 +83,17 @@ pub(super) struct Way {
 enum Watched {
     Ended(Arc<ActorCell>, Outcome),
     Cancelled(Arc<ActorCell>),
+    /// The callbacks of what ended before this have run: the parent wants to know, by this number.
+    Rest(&'static Outbox, u64),
 }
 
 impl Watched {
     fn settle(self) {
         match self {
+            // If the parent is gone, nobody waits for that.
+            Self::Rest(answers, number) => {
+                _ = answers.send([encode(Kind::Rests, number, b"")], Haste::Now);
+            }
             Self::Ended(cell, outcome) => _ = settle::settle(&cell, outcome),
             Self::Cancelled(cell) => Python::attach(|py| {
                 if let Err(error) = settle::cancel(py, &cell, None) {
@@ -137,6 +143,8 @@ impl<T> Queue<T> {
 enum Ended {
     Sealed(Arc<ActorCell>, Sealed),
     Cancelled(Arc<ActorCell>),
+    /// All that came before it has.
+    Rest(u64),
 }
 
 impl Way {
@@ -458,6 +466,7 @@ impl Sort for Way {
                     inquiry.answer(frame.body == [1]);
                 }
             }
+            Kind::Rest => self.ended.push(Ended::Rest(number)),
             Kind::Circle => {
                 let names = circle_names(&frame.body).map_err(Broken::Frame)?;
                 if let Some(Pending::Wait(refusal)) = self.relay.leave(number) {
@@ -482,6 +491,7 @@ impl Sort for Way {
                     settled.err().map(|outcome| Watched::Ended(cell, outcome))
                 }
                 Ended::Cancelled(cell) => Some(Watched::Cancelled(cell)),
+                Ended::Rest(number) => Some(Watched::Rest(self.answers, number)),
             };
             if let Some(watched) = rest {
                 self.watched.push(watched);

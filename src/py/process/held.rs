@@ -32,6 +32,11 @@ pub(in crate::py) struct Relayed {
     pub(super) asked: HashMap<u64, Asked>,
     /// The last wait of the child's main thread that has lasted for a moment. It may be over.
     pub(super) wait: Option<EnteredWait>,
+    /// How many of its messages have ended, for how many of these it was asked whether it rests, and for
+    /// how many it has said that their callbacks have run.
+    ended: u64,
+    asked_to_rest: u64,
+    rests: u64,
 }
 
 #[derive(Clone)]
@@ -99,6 +104,28 @@ impl Relayed {
             let held = self.held.entry(actor.number());
             held.or_insert((actor, 0)).1 += 1;
         }
+    }
+
+    /// A message of the child has ended, whose callbacks may run there.
+    pub(super) fn end(&mut self, number: u64) -> Option<Asked> {
+        self.ended += 1;
+        self.asked.remove(&number)
+    }
+
+    /// The child has run the callbacks of so many of its messages.
+    pub(super) fn rest(&mut self, ended: u64) {
+        self.rests = ended;
+    }
+
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.rests == self.ended
+    }
+
+    /// The number by which the child must be asked whether it rests, if it must.
+    pub(super) fn ask_to_rest(&mut self) -> Option<u64> {
+        let is_new = !self.is_at_rest() && self.asked_to_rest != self.ended;
+        self.asked_to_rest = self.ended;
+        is_new.then_some(self.ended)
     }
 
     /// What the caller must drop without a lock: it may end an actor.

@@ -31,6 +31,7 @@ use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
+use crate::py::interpreter::lifecycle;
 use crate::py::message::fault::{dump_error, to_error};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -44,6 +45,7 @@ enum Request {
     Ask(u64, Question),
     Forget(u64, u64),
     Wait(u64, Awaited),
+    Rest(u64),
 }
 
 /// The child that asks.
@@ -70,6 +72,7 @@ pub(super) fn request(link: &Arc<Link>, frame: Frame) -> Result<Box<dyn FnOnce()
             let (actor, count) = forgotten(&body)?;
             Request::Forget(actor, count)
         }
+        Kind::Rests => Request::Rest(number),
         Kind::Waits => Request::Wait(number, Awaited::decode(&body)?),
         kind => return Err(Broken::Unexpected(kind)),
     };
@@ -116,6 +119,10 @@ impl Request {
                 drop(asker.with_relayed(|relayed| relayed.forget(number, count)));
             }
             Self::Wait(number, awaited) => asker.wait(number, awaited),
+            // What the callbacks have sent came before this.
+            Self::Rest(ended) => {
+                asker.with_relayed(|relayed| relayed.rest(ended));
+            }
         }
     }
 }
@@ -332,7 +339,7 @@ impl Asker {
             drop(outbound);
             return drop(actors);
         };
-        let ended = ends.and_then(|number| connection.relayed.asked.remove(&number));
+        let ended = ends.and_then(|number| connection.relayed.end(number));
         connection.relayed.hold(actors);
         let surplus = connection.relayed.take_surplus();
         let flushed = connection.send(frame);
@@ -363,6 +370,26 @@ enum Turn {
     Queueing,
     Seated(Seat),
     Granted,
+}
+
+impl Link {
+    /// Whether no callback runs in the child that could send messages. If that is not known, the child is
+    /// asked.
+    pub(super) fn has_child_at_rest(&self) -> bool {
+        let mut outbound = self.outbound();
+        let connection = outbound.as_mut().and_then(|o| o.connection.as_mut());
+        let Some(connection) = connection.filter(|connection| !connection.has_hung_up) else {
+            return true;
+        };
+        let asked = connection.relayed.ask_to_rest();
+        let is_at_rest = connection.relayed.is_at_rest();
+        let flushed = asked.map(|ended| connection.send(encode(Kind::Rest, ended, b"").into()));
+        drop(outbound);
+        if flushed == Some(Flush::Blocked) {
+            self.ring();
+        }
+        is_at_rest
+    }
 }
 
 impl Entering {
@@ -411,10 +438,11 @@ impl Entering {
             let admitted = encode(Kind::Admitted, self.number, b"");
             self.asker.send(admitted, ends);
         }
-        if !self
-            .host
-            .accept_relayed(Arc::clone(&self.cell), self.is_told)
-        {
+        // As in `Host::admit`: while the interpreter's exit drains, not to itself.
+        let is_own = self.asker.link.tally.node.id == self.host.tally.node.id;
+        let is_refused = is_own && lifecycle::is_exiting();
+        let cell = Arc::clone(&self.cell);
+        if is_refused || !self.host.accept_relayed(cell, self.is_told) {
             self.asker.refuse(self.address, self.number, &self.host);
         }
     }

@@ -238,6 +238,7 @@ impl Transport for Arc<Link> {
         mailbox.is_empty()
             && self.messages_in_flight() == 0
             && self.is_io_thread_waiting.load(Ordering::SeqCst)
+            && self.has_child_at_rest()
     }
 
     fn is_restarting(&self) -> bool {

@@ -1,0 +1,140 @@
+"""At the interpreter's exit a system of actors in processes handles all that was put into it."""
+
+import signal
+
+import pytest
+
+STAGES = """if True:
+    import sys, time
+    from futures_actors import ProcessActor, ThreadActor
+
+    class Stage:
+        def __init__(self, name, after=None):
+            self.name, self.after, self.seen = name, after, 0
+
+        def handle(self, message):
+            time.sleep(0.001)  # so that the program ends before the pipeline
+            self.seen += 1
+            if self.after is not None:
+                self.after.tell(message + 1)
+
+        def on_stop(self):
+            sys.stdout.write(f"{self.name} {self.seen}\\n")
+            sys.stdout.flush()
+
+    class p(Stage, ProcessActor): pass
+    class t(Stage, ThreadActor): pass
+"""
+
+
+@pytest.mark.parametrize("kinds", ["ppp", "ptp", "tpt"])
+@pytest.mark.parametrize("options", ["", "mailbox_size=2"])
+def test_a_pipeline_of_processes_drains_to_its_end(script, kinds, options):
+    first, middle, last = kinds
+    ended = script(
+        STAGES
+        + f"""
+    last = {last}.options({options}).executor("last")
+    middle = {middle}.options({options}).executor("middle", last)
+    first = {first}.options({options}).executor("first", middle)
+    for number in range(40):
+        first.tell(number)
+"""
+    ).check()
+    assert sorted(ended.out.split()) == sorted(["first", "40", "middle", "40", "last", "40"])
+    assert not ended.err
+
+
+def test_a_pipeline_through_a_pool_of_processes_drains_to_its_end(script):
+    ended = script(
+        STAGES
+        + """
+    last = p.executor("last")
+    pool = p.pool(2).executor("member", last)
+    first = p.executor("first", pool)
+    for number in range(30):
+        first.tell(number)
+"""
+    ).check()
+    counts = [line.split() for line in ended.out.splitlines()]
+    assert ["first", "30"] in counts
+    assert ["last", "30"] in counts
+    assert sum(int(count) for name, count in counts if name == "member") == 30
+
+
+def test_callbacks_in_a_process_still_send_messages_to_other_actors(script):
+    """A callback may run longer than its actor handles messages."""
+    ended = script(
+        STAGES
+        + """
+    class Calls(ProcessActor):
+        def __init__(self, slow, last):
+            self.slow, self.last = slow, last
+
+        def handle(self, message):
+            last = self.last
+
+            def pass_on(future):
+                time.sleep(0.1)
+                last.tell(message)
+
+            self.slow.post(message).add_done_callback(pass_on)
+
+    last, slow = p.executor("last"), p.executor("slow")
+    calls = Calls.executor(slow, last)
+    for number in range(3):
+        calls.tell(number)
+"""
+    ).check()
+    assert sorted(ended.out.split()) == sorted(["last", "3", "slow", "3"])
+    assert not ended.err
+
+
+def test_a_message_of_a_process_to_itself_is_refused_once_draining_has_begun(script):
+    ended = script("""if True:
+        from futures_actors import ProcessActor
+
+        class Again(ProcessActor):
+            def handle(self, me):
+                error = None
+                while error is None:
+                    try:
+                        future = me.submit(int)
+                        # The parent has taken it or refused it when it has answered this.
+                        me.is_alive()
+                        error = future.exception() if future.done() else None
+                    except RuntimeError as refused:
+                        error = refused
+                print(error, flush=True)
+
+        again = Again.executor()
+        again.tell(again)
+    """).check()
+    assert ended.out == "cannot schedule new futures after interpreter shutdown\n"
+
+
+def test_a_first_ctrl_c_refuses_messages_among_processes_too(program):
+    one = program("""if True:
+        import signal
+        from futures_actors import ActorRef, ProcessActor
+
+        class Ball(ProcessActor):
+            other, seen = None, 0
+
+            def handle(self, message):
+                if isinstance(message, ActorRef):
+                    self.other = message
+                    return
+                self.seen += 1
+                if self.seen == 100:
+                    print("plays\\n", end="", flush=True)
+                self.other.tell("ball")
+
+        left, right = Ball.executor(), Ball.executor()
+        left.post(right).result()
+        right.post(left).result()
+        left.tell("ball")
+    """)
+    assert one.line() == "plays"
+    one.signal(signal.SIGINT)
+    one.wait()  # otherwise they would play for ever
