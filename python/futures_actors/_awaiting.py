@@ -70,3 +70,18 @@ async def ashutdown(
     # A thread of its own: those of the loop may all be busy.
     threading.Thread(target=wait, name="ashutdown").start()
     await ended
+
+
+async def wait_for_end(future: ActorFuture[Any], seconds: float) -> None:
+    """Wait until `future` is done, for so long at most."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def tell(_: object) -> None:
+        # The loop may have been closed since.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(tell)
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(ended.wait(), seconds)

@@ -1,15 +1,23 @@
 """`ActorStream`: what `stream` returns."""
 
+import sys
+from concurrent import futures
+
 from . import _core
 from ._types import Item
+
+#: How long the end of a `with` block waits for the generator's end, in seconds.
+_GRACE = 0.5
 
 
 class ActorStream(_core.StreamCore[Item]):
     """What a handler yields, item by item: an iterator, and an async iterator.
 
     `executor.stream(message)` makes one. Use it in a `with` or `async with` block: at its end the
-    generator ends, too, wherever it is, and its `finally` blocks run. Several threads may take from
-    one stream; they share the items. `future` is done when the generator has ended.
+    generator ends, too, wherever it is, and its `finally` blocks run. If no exception leaves the
+    block, it waits half a second at most until they have run, so that `future` says how the
+    generator has ended. Several threads may take from one stream; they share the items. `future` is
+    done when the generator has ended.
     """
 
     __module__ = "futures_actors"
@@ -32,6 +40,23 @@ class ActorStream(_core.StreamCore[Item]):
         """Return the stream itself."""
         return self
 
-    async def __aexit__(self, *_exception: object) -> None:
-        """Close the stream. This never waits."""
+    def __exit__(self, *exception: object) -> None:
+        """Close the stream; see the class."""
         self.close()
+        if not (any(exception) or self.future.done() or _is_in_event_loop()):
+            futures.wait([self.future], _GRACE)
+
+    async def __aexit__(self, *exception: object) -> None:
+        """Close the stream; see the class."""
+        self.close()
+        if not (any(exception) or self.future.done()):
+            from ._awaiting import wait_for_end
+
+            await wait_for_end(self.future, _GRACE)
+
+
+def _is_in_event_loop() -> bool:
+    """Whether an event loop runs in this thread, which must not wait then."""
+    # Another thread may be importing asyncio at this moment.
+    get_running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return get_running_loop is not None and get_running_loop() is not None

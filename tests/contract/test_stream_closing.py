@@ -11,6 +11,7 @@ import actors
 import programs
 import streaming
 import tasks
+from futures_actors import _stream
 from gates import PATIENCE
 
 
@@ -168,3 +169,79 @@ def test_a_handler_sees_that_its_stream_was_closed(stream_kind, gate):
         programs.wait_until(stream.future.done)
         assert stream.future.cancelled()
         assert not stream.future.request_cancel()
+
+
+def test_after_the_with_block_the_future_says_how_the_generator_has_ended(stream_kind, monkeypatch):
+    monkeypatch.setattr(_stream, "_GRACE", PATIENCE)
+    with stream_kind.start(actors.Do) as executor:
+        with executor.stream((streaming.endless,)) as stream:
+            for number in stream:
+                if number == 3:
+                    break
+        assert stream.future.cancelled()
+
+        async def main():
+            async with executor.stream((streaming.endless,)) as stream:
+                async for number in stream:
+                    if number == 3:
+                        break
+            assert stream.future.cancelled()
+
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", ["with", "async with"])
+def test_the_with_block_does_not_wait_long_for_a_generator_that_goes_on(
+    stream_kind, gate, way, monkeypatch
+):
+    monkeypatch.setattr(_stream, "_GRACE", 0.01)
+    with stream_kind.start(actors.Do) as executor:
+        stream = executor.stream((streaming.waits, gate))
+
+        def with_block():
+            with stream:
+                take_first()
+
+        async def async_with_block():
+            async with stream:
+                take_first()
+
+        def take_first():
+            assert next(stream) == "first"
+            gate.reached()
+
+        if way == "with":
+            with_block()
+        else:
+            asyncio.run(async_with_block())
+        assert not stream.future.done()
+        gate.open()
+        with pytest.raises(CancelledError):
+            stream.future.result(PATIENCE)
+
+
+def test_the_with_block_waits_neither_after_an_exception_nor_in_an_event_loop(
+    stream_kind, gates, monkeypatch
+):
+    monkeypatch.setattr(_stream, "_GRACE", 3600)
+    with stream_kind.start(actors.Do) as executor:
+
+        def leave_by_an_error(stream, gate):
+            with pytest.raises(KeyError), stream:
+                assert next(stream) == "first"
+                gate.reached()
+                raise KeyError
+
+        async def leave_in_a_loop(stream, gate):
+            with stream:
+                assert next(stream) == "first"
+                gate.reached()
+
+        for way in (leave_by_an_error, lambda *of: asyncio.run(leave_in_a_loop(*of))):
+            gate = gates()
+            stream = executor.stream((streaming.waits, gate))
+            way(stream, gate)
+            assert not stream.future.done()
+            gate.open()
+            with pytest.raises(CancelledError):
+                stream.future.result(PATIENCE)

@@ -142,13 +142,21 @@ def measure(future):
 def test_a_second_of_waiting_costs_nothing(kind, gate, script, where):
     """The thread sleeps once and wakes when the time is up, without waking in between. The main
     thread may check for signals once a second; detaching from Python and attaching can cost a
-    switch each."""
+    switch each. On a busy machine other threads may hold it up, so there are several attempts."""
     source = """
+def costs_nothing():
+    for _ in ATTEMPTS:
+        cpu, switches = measure(future)
+        # A thread that polled would need the whole second.
+        if cpu < 0.1 and switches <= 4:
+            return "nothing"
+    return f"{cpu} s, {switches} switches"
+
 if WHERE == "main":
-    print(*measure(future))
+    print(costs_nothing())
 else:
     import threading
-    thread = threading.Thread(target=lambda: print(*measure(future)))
+    thread = threading.Thread(target=lambda: print(costs_nothing()))
     thread.start()
     thread.join()
 gate.open()
@@ -156,10 +164,8 @@ future.result(20)
 executor.shutdown()
 """
     source = WAITS.format(path=gate.path, base=kind.base) + MEASURE + source
-    ended = script(source.replace("WHERE", repr(where))).check()
-    cpu, switches = ended.out.split()
-    assert float(cpu) < 0.1  # a thread that polled would need the whole second
-    assert int(switches) <= 4
+    source = source.replace("WHERE", repr(where)).replace("ATTEMPTS", str(ATTEMPTS))
+    assert script(source).check().out == "nothing\n"
 
 
 @on_linux

@@ -48,7 +48,11 @@ pub(in crate::py) fn pack(
     receiver: Receiver,
 ) -> PyResult<Packed> {
     let py = object.py();
-    let (dumped, actors) = actors::packing(receiver, || pickle::dumps_apart(&object, what));
+    let (dumped, actors) = if pickle::is_plain(&object) {
+        (pickle::dumps_apart(&object, what), Vec::new())
+    } else {
+        actors::packing(receiver, || pickle::dumps_apart(&object, what))
+    };
     let (pickle, buffers) = dumped?;
     let pickle = pickle.as_bytes();
     if buffers.is_empty() && actors.is_empty() && pickle.len() < THRESHOLD_BYTES {

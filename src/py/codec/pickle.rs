@@ -91,7 +91,7 @@ pub(in crate::py) fn dumps_apart<'py>(
 
 /// Whether an object has neither buffers to leave out nor parts that must go by value. A quick check
 /// of its type: many messages are such objects, and a search would take noticeable time.
-fn is_plain(object: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
     object.is_none()
         || object.is_exact_instance_of::<PyInt>()
         || object.is_exact_instance_of::<PyString>()

@@ -8,7 +8,7 @@ use once_cell::sync::OnceCell;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::PyType;
 
 use crate::engine::latch::Latch;
 use crate::engine::room::Wake;
@@ -244,8 +244,8 @@ impl StreamCore {
     /// End the generator at its next `yield`, and free the items that were not taken.
     ///
     /// `GeneratorExit` is raised there, so that its `finally` blocks run. Never waits. A generator
-    /// that has not begun never begins. The end of a `with` block does this, and so does dropping
-    /// the stream.
+    /// that has not begun never begins. The end of a `with` block does this, too, and so does
+    /// dropping the stream.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.held()?.shared.close(py);
         Ok(())
@@ -261,11 +261,6 @@ impl StreamCore {
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
         slf
-    }
-
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        self.close(py)
     }
 
     /// For `async for`: return `(item,)`, a future of a change, or None at the end.
