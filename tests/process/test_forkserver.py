@@ -197,11 +197,11 @@ def test_a_start_that_is_interrupted_leaves_the_next_its_own_child(script):
         starter = actors.ProcessDo.options(start_method="forkserver")
         before = starter.executor()
         connection = forkserver_client._Connection
-        answer = connection._answer
+        answer = connection.answer
         def interrupted(self):
-            connection._answer = answer
+            connection.answer = answer
             raise KeyboardInterrupt
-        connection._answer = interrupted
+        connection.answer = interrupted
         try:
             starter.executor()
         except KeyboardInterrupt:

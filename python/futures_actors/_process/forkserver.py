@@ -1,13 +1,18 @@
 """The fork server: a helper process with one thread that forks a child for each actor.
 
-The server imports this package and the modules that `preload` names, so that children need not. It
-forks ahead of demand: this child, the spare, waits for a request. So a start waits neither for the
-fork nor for the page faults that follow it. Parent and server talk over a pair of sockets without a
-name, and so do server and spare. `forkserver_client` is the parent's half.
+It also does so for the actors that its children start. The server imports this package and the
+modules that `preload` names, so that children need not. It forks ahead of demand: this child, the
+spare, waits for a request. So a start waits neither for the fork nor for the page faults that
+follow it. Parent and server talk over a pair of sockets without a name, and so do server and spare.
+`forkserver_client` is the parent's half.
 
     parent ── request, descriptors ─▶ server ── the same ─▶ spare: now the child of an actor
            ◀─ the child's pid ───────        ── fork ─▶ the next spare
            ◀─ exit codes, on one pipe for all children, which closes if the server dies
+
+The socket to the spare stays when it has become a child. When that child starts an actor, it is the
+parent in this picture, with a pipe for exit codes of its own. The server is the only process that
+reaps, so it knows when an asking process has ended, whoever else has a copy of its socket.
 
 This module must import nothing heavy, because every child has what the server has.
 """
@@ -30,6 +35,11 @@ import futures_actors
 
 from .. import _core
 from . import child, fork_protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 #: How many milliseconds the server leaves the processors to a new child before it forks the next.
 _LULL = 2
@@ -65,14 +75,14 @@ def main(descriptors: list[int], parent: int) -> None:
         message = fork_protocol.receive(connection)
         if message is None:
             return
-        (sys.path[:], names), _ = message
+        (sys.path[:], names, fixed), _ = message
         fork_protocol.send(connection, _preload(names))
         _keep_for_good()
-        spare = _Server(connection, moved[1], parent).serve()
+        spare = _Server(_Asker(parent, connection, moved[1]), (names, fixed)).serve()
     connection.close()
     if spare is not None:
         # When `main` returns, the interpreter exits as a fresh one would.
-        child.main(_become_child(spare), parent)
+        child.main(*_become_child(spare))
 
 
 def _keep_for_good() -> None:
@@ -103,14 +113,62 @@ def _has_threads() -> bool:
     return _thread._count() > 0 or (threading is not None and threading.active_count() > 1)  # noqa: SLF001
 
 
+class _Asker:
+    """A process that this one forks for: the parent, or a child that may start actors itself."""
+
+    def __init__(self, pid: int, connection: _socket.socket, exits: int | None = None) -> None:
+        self.pid = pid
+        self.connection = connection
+        #: Where to write how its children have ended; a child gives it before its first request.
+        self.exits = exits
+        #: Whether it may still send requests.
+        self.asks = True
+        self._receiver = fork_protocol.Receiver(connection)
+
+    def read(self) -> "tuple[Any, list[int]] | None":
+        """Return its next message once that is complete; hang up at its end, or if it is none."""
+        # A child whose code writes into any descriptor must not end the server of all others.
+        with contextlib.suppress(EOFError, TypeError, ValueError):
+            message = self._receiver.read()
+            if message is None or _is_request(message[0]):
+                return message
+            for descriptor in message[1]:
+                os.close(descriptor)
+        self.hang_up()
+        return None
+
+    def hang_up(self) -> None:
+        """Take no more requests; the exits of its children are still reported."""
+        self.asks = False
+        self._receiver.close()
+        self.connection.close()
+
+    def close(self) -> None:
+        """Close all that this process has of it: it has ended, or this process is a fork."""
+        self.hang_up()
+        if self.exits is not None:
+            os.close(self.exits)
+            self.exits = None
+
+
+def _is_request(message: object) -> bool:
+    """Whether it has the form of `fork_protocol.JOIN` or of an `Order`."""
+    if not isinstance(message, tuple) or [*map(type, message)] != [int, list, tuple]:
+        return message == fork_protocol.JOIN
+    return [*map(type, message[2])] == [dict, int, int]
+
+
 class _Server:
-    def __init__(self, connection: _socket.socket, exits: int, parent: int) -> None:
-        self._connection = connection
-        self._exits = exits
-        # For the pid of each child, the number of the request that it was forked for.
-        self._children: dict[int, int] = {}
+    def __init__(self, parent: _Asker, joined: fork_protocol.Joined) -> None:
+        self._parent = parent
+        self._joined = joined
+        # By pid, each child as one that may ask, the number of the request that it was forked for,
+        # and who sent that.
+        self._children: dict[int, tuple[_Asker, int, _Asker]] = {}
         # The child that was forked ahead of demand: its pid, and the socket to it.
         self._spare: tuple[int, _socket.socket] | None = None
+        # The pids of spares that are not needed any more, until they have ended.
+        self._leaving: set[int] = set()
         # Whether to fork the next spare once the server is idle.
         self._due = True
         # Modules that children need and that take long to import, and those already tried.
@@ -124,42 +182,65 @@ class _Server:
         _signal.signal(_signal.SIGCHLD, lambda *_: None)
         _signal.set_wakeup_fd(self._ring, warn_on_full_buffer=False)
         # Another process may hold a copy of the parent's socket, so watch the process itself too.
-        self._parent = os.pidfd_open(parent)
+        self._watch = os.pidfd_open(parent.pid)
+        self._poll = select.poll()
+        for descriptor in (parent.connection.fileno(), self._bell, self._watch):
+            self._poll.register(descriptor, select.POLLIN)
 
     def serve(self) -> _socket.socket | None:
         """Fork on request. Return None once the parent has ended; in a child, its socket."""
-        poll = select.poll()
-        socket = self._connection.fileno()
-        for descriptor in (socket, self._bell, self._parent):
-            poll.register(descriptor, select.POLLIN)
-        retired = False
-        while not retired or self._children or self._spare:
-            ready = {descriptor for descriptor, _ in poll.poll(_LULL if self._due else None)}
+        while self._parent.asks or self._children or self._spare or self._leaving:
+            ready = {descriptor for descriptor, _ in self._poll.poll(_LULL if self._due else None)}
             if not ready:
                 self._import_slowly()
             if not ready and (spare := self._fork_spare()) is not None:
                 # This child has time now, and it will have none once a request has come.
                 _core.unshare_pages()
                 return spare
-            if self._parent in ready:
+            if self._watch in ready:
                 break
+            # Look them up now: reaping closes descriptors, and a fork may use their numbers again.
+            asking = [one for one in self._askers() if one.connection.fileno() in ready]
             # In every round: the spare may have been killed just before the request came.
             self._reap()
-            if socket in ready:
-                # In case there is no spare yet. Fork before receiving the request, or the spare
-                # would have copies of the request's descriptors.
-                if (spare := self._fork_spare()) is not None:
+            for asker in asking:
+                if asker.asks and (spare := self._listen(asker)) is not None:
                     return spare
-                message = fork_protocol.receive(self._connection)
-                if message is not None:
-                    self._hand_over(*message)
-                    continue
-                # The parent uses another server now. This one only reports exit codes.
-                poll.unregister(socket)
-                retired = True
+            if not self._parent.asks:
+                # The parent uses another server now. This one only reports exit codes, and forks
+                # for children that ask, without being ahead of them.
                 self._due = False
                 if self._spare is not None:
+                    self._leaving.add(self._spare[0])
                     self._spare[1].close()
+                    self._spare = None
+        return None
+
+    def _askers(self) -> "Iterator[_Asker]":
+        """Return the processes that may send requests."""
+        if self._parent.asks:
+            yield self._parent
+        for asker, _, _ in self._children.values():
+            if asker.asks:
+                yield asker
+
+    def _listen(self, asker: _Asker) -> _socket.socket | None:
+        """Read what one process asks for, and do it. In a child, return the child's socket."""
+        number = asker.connection.fileno()
+        message = asker.read()
+        if not asker.asks:
+            self._poll.unregister(number)
+        elif message is not None and message[0] == fork_protocol.JOIN:
+            # If there is none, the child finds that it cannot learn how its children end.
+            asker.exits = next(iter(message[1]), None)
+            _answer(asker, self._joined)
+        elif message is not None:
+            # In case there is no spare yet.
+            if (spare := self._fork_spare()) is not None:
+                for descriptor in message[1]:
+                    os.close(descriptor)
+                return spare
+            self._hand_over(asker, *message)
         return None
 
     def _import_slowly(self) -> None:
@@ -179,17 +260,23 @@ class _Server:
                 os.read(self._bell, 4096)
             except BlockingIOError:
                 break
-        while self._children or self._spare:
+        while self._children or self._spare or self._leaving:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             if self._spare is not None and pid == self._spare[0]:
                 self._spare[1].close()
                 self._spare = None
-            number = self._children.pop(pid, None)
-            if number is not None:
+            self._leaving.discard(pid)
+            if pid not in self._children:
+                continue
+            ended, number, asker = self._children.pop(pid)
+            if ended.asks:
+                self._poll.unregister(ended.connection.fileno())
+            ended.close()
+            if asker.exits is not None:
                 code = os.waitstatus_to_exitcode(status)
-                fork_protocol.write(self._exits, fork_protocol.EXIT.pack(number, code))
+                fork_protocol.write(asker.exits, fork_protocol.EXIT.pack(number, code))
 
     def _fork_spare(self) -> _socket.socket | None:
         """Fork a spare if there is none. In the spare, return the socket for its request."""
@@ -223,40 +310,53 @@ class _Server:
         here.close()
         _signal.set_wakeup_fd(-1)
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        for descriptor in (self._bell, self._ring, self._parent, self._exits):
+        for descriptor in (self._bell, self._ring, self._watch):
             os.close(descriptor)
+        self._parent.close()
+        for asker, _, _ in self._children.values():
+            asker.close()
         _reseed()
         return there
 
-    def _hand_over(self, order: fork_protocol.Order, descriptors: list[int]) -> None:
-        """Give the spare its request, and send the parent its pid."""
+    def _hand_over(self, asker: _Asker, order: fork_protocol.Order, descriptors: list[int]) -> None:
+        """Give the spare its request, and send its pid to the process that asks."""
         number, slow_imports, request = order
         self._slow_imports += [name for name in slow_imports if name not in self._tried]
-        if self._spare is None:
-            answer: int | str = self._fault
+        answer: int | str
+        if not descriptors:
+            answer = "it may not open more files"
+        elif self._spare is None:
+            answer = self._fault
         else:
             (answer, spare), self._spare = self._spare, None
             self._due = True
-            self._children[answer] = number
-            # If the spare has just been killed, the parent learns it by the exit code.
+            self._children[answer] = _Asker(answer, spare), number, asker
+            self._poll.register(spare, select.POLLIN)
+            # If the spare has just been killed, its parent learns it by the exit code.
             with contextlib.suppress(OSError):
-                fork_protocol.send(spare, request, tuple(descriptors))
-            spare.close()
+                fork_protocol.send(spare, (asker.pid, request), tuple(descriptors))
         for descriptor in descriptors:
             os.close(descriptor)
-        # If the parent has ended, the next poll notices.
-        with contextlib.suppress(OSError):
-            fork_protocol.send(self._connection, answer)
+        _answer(asker, answer)
 
 
-def _become_child(spare: _socket.socket) -> list[int]:
-    """Wait for a request, and make this process look as the parent did when it sent that."""
+def _answer(asker: _Asker, answer: "int | str | fork_protocol.Joined") -> None:
+    # If the process has ended, the next poll notices.
+    with contextlib.suppress(OSError):
+        fork_protocol.send(asker.connection, answer)
+
+
+def _become_child(spare: _socket.socket) -> tuple[list[int], int]:
+    """Wait for a request, and make this process look as its parent did when it sent that.
+
+    Return the arguments of `child.main`.
+    """
     message = fork_protocol.receive(spare)
     if message is None:
         # The server has closed the socket: no actor needs this process.
         os._exit(0)
-    spare.close()
-    (environ, umask, ignored), descriptors = message
+    fork_protocol.keep(spare)
+    (parent, (environ, umask, ignored)), descriptors = message
     _ignore(ignored)
     *mine, out, err, directory = descriptors
     os.dup2(out, 1)
@@ -271,7 +371,7 @@ def _become_child(spare: _socket.socket) -> list[int]:
         os.environb.update(environ)
         # The C library has already read the old TZ.
         time.tzset()
-    return mine
+    return mine, parent
 
 
 def _ignore(signals: int) -> None:

@@ -1,4 +1,7 @@
-"""The parent's half of the fork server: starts the server, and children through it."""
+"""The parent's half of the fork server: starts the server, and children through it.
+
+A process that a fork server has forked does not start one of its own: it asks that server.
+"""
 
 import _socket
 import atexit
@@ -12,6 +15,10 @@ from .. import _core
 from . import fork_protocol
 from .inheritance import Inheritance, look
 from .interpreter import GRACE, Started, plain_subprocess, search_path, start_interpreter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
 
 _lock = threading.Lock()
 _server: "_Connection | None" = None
@@ -70,7 +77,7 @@ def _connection(inheritance: Inheritance) -> "_Connection":
         if _refusal is not None and _refusal[1:] == (inheritance.fixed, _names):
             raise CannotForkError(_refusal[0])
         try:
-            _server = _Connection(_names, inheritance)
+            _server = _joined(inheritance) or _started(_names, inheritance)
         except CannotPreloadError:
             _names[:] = _imported
             raise
@@ -79,6 +86,64 @@ def _connection(inheritance: Inheritance) -> "_Connection":
             raise
         _imported[:] = _names
     return _server
+
+
+def _joined(inheritance: Inheritance) -> "_Connection | None":
+    """Return a connection to the server that this process was forked by, if that suits."""
+    socket = fork_protocol.take()
+    if socket is None:
+        return None
+    socket.settimeout(None)
+    exits = _core.ServerExitCodes()
+    connection = _Connection(socket, exits, inheritance)
+    try:
+        fork_protocol.send(socket, fork_protocol.JOIN, (exits.writer or -1,))
+        names, fixed = connection.answer()
+    except (OSError, EOFError):
+        # It was killed.
+        socket.close()
+        return None
+    except BaseException:
+        socket.close()
+        raise
+    finally:
+        exits.close_writer()
+    if fixed != inheritance.fixed or not set(_names) <= set(names):
+        socket.close()
+        return None
+    _names[:] = names
+    return connection
+
+
+def _started(names: list[str], inheritance: Inheritance) -> "_Connection":
+    """Start a server, and return a connection to it."""
+    exits = _core.ServerExitCodes()
+    # Plain sockets, even if this process has patched `socket` for an event loop or has set a
+    # default timeout: the other end belongs to another process.
+    ours, theirs = _socket.socketpair()
+    for end in (ours, theirs):
+        end.settimeout(None)
+    try:
+        process = start_interpreter("forkserver", [theirs.fileno(), exits.writer or -1])
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+        exits.close_writer()
+    connection = _Connection(ours, exits, inheritance, process)
+    try:
+        cannot_preload, cannot_fork = connection.open(names)
+    except BaseException:
+        connection.end()
+        raise
+    if cannot_preload or cannot_fork:
+        connection.end()
+    if cannot_preload:
+        raise CannotPreloadError(cannot_preload)
+    if cannot_fork:
+        raise CannotForkError(cannot_fork)
+    return connection
 
 
 def _retire() -> None:
@@ -127,44 +192,28 @@ if sys.platform != "win32":
 class _Connection:
     """A running server, and the socket to it."""
 
-    def __init__(self, names: list[str], inheritance: Inheritance) -> None:
+    def __init__(
+        self,
+        socket: _socket.socket,
+        exits: _core.ServerExitCodes,
+        inheritance: Inheritance,
+        process: "subprocess.Popen[bytes] | None" = None,
+    ) -> None:
         #: What its children inherit from it, and cannot set for themselves.
         self.fixed = inheritance.fixed
         #: Whether a request has not been answered yet.
         self.owes = False
         self._requests = 0
-        self._exits = _core.ServerExitCodes()
-        # Plain sockets, even if this process has patched `socket` for an event loop or has set a
-        # default timeout: the other end belongs to another process.
-        self._socket, theirs = _socket.socketpair()
-        for end in (self._socket, theirs):
-            end.settimeout(None)
-        try:
-            given = [theirs.fileno(), self._exits.writer or -1]
-            self._process = start_interpreter("forkserver", given)
-        except BaseException:
-            self._socket.close()
-            raise
-        finally:
-            theirs.close()
-            self._exits.close_writer()
-        try:
-            cannot_preload, cannot_fork = self._open(names)
-        except BaseException:
-            self.end()
-            raise
-        if cannot_preload or cannot_fork:
-            self.end()
-        if cannot_preload:
-            raise CannotPreloadError(cannot_preload)
-        if cannot_fork:
-            raise CannotForkError(cannot_fork)
+        self._socket = socket
+        self._exits = exits
+        #: The server, if this process has started it.
+        self._process = process
 
-    def _open(self, names: list[str]) -> fork_protocol.Refusal:
+    def open(self, names: list[str]) -> fork_protocol.Refusal:
         """Tell the server which modules to import, and return its answer."""
         try:
-            fork_protocol.send(self._socket, (search_path(), names))
-            refusal: fork_protocol.Refusal = self._answer()
+            fork_protocol.send(self._socket, (search_path(), names, self.fixed))
+            refusal: fork_protocol.Refusal = self.answer()
         except (OSError, EOFError):
             # It was not a Python interpreter, or an import ended the process.
             text = f"the fork server ended while it was started by {sys.executable}"
@@ -183,7 +232,7 @@ class _Connection:
             self.owes = True
             order: fork_protocol.Order = (self._requests, slow_imports, request)
             fork_protocol.send(self._socket, order, (*descriptors, out, err, directory))
-            pid = self._answer()
+            pid = self.answer()
             self.owes = False
         finally:
             os.close(directory)
@@ -191,7 +240,8 @@ class _Connection:
             raise CannotForkError(pid)
         return pid, (self._exits, self._requests)
 
-    def _answer(self) -> Any:  # noqa: ANN401 - marshalled
+    def answer(self) -> Any:  # noqa: ANN401 - marshalled
+        """Wait for the server's answer."""
         message = fork_protocol.receive(self._socket)
         if message is None:
             raise EOFError("the fork server has ended")
@@ -201,15 +251,19 @@ class _Connection:
         self._socket.close()
 
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        """Whether this process has started the server and must reap it."""
+        return self._process is not None and self._process.poll() is None
 
     def forget(self) -> None:
         """Give up a server that belongs to the process that this one was forked from."""
         self._socket.close()
-        self._process.returncode = 0
+        if self._process is not None:
+            self._process.returncode = 0
 
     def end(self) -> None:
         self._socket.close()
+        if self._process is None:
+            return
         try:
             self._process.wait(GRACE)
         except plain_subprocess().TimeoutExpired:

@@ -7,7 +7,7 @@ If anything else has changed since, another server must be started.
 import os
 import re
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: Lines of /proc/.../status: user and groups, session, privileges and processors. They are those of
 #: the calling thread, from which a fresh process would inherit them.
@@ -28,8 +28,7 @@ if sys.platform != "win32":
 _READ_ONCE = (b"PYTHON", b"LC_", b"LANG", b"LD_", b"MALLOC_", b"GLIBC_")
 
 
-@dataclass(frozen=True)
-class Inheritance:
+class Inheritance(NamedTuple):
     """What this process and the calling thread have at the moment."""
 
     environ: dict[bytes, bytes]
@@ -54,7 +53,8 @@ def look() -> Inheritance:
     fixed: list[object] = _FIXED.findall(status)
     # The same as dict(os.environb), at a tenth of its time.
     environ = dict(os.environb._data)  # type: ignore[attr-defined] # noqa: SLF001
-    fixed += [item for item in environ.items() if item[0].startswith(_READ_ONCE)]
+    # Sorted: the same variables have another order in a process that got them from this one.
+    fixed += sorted(item for item in environ.items() if item[0].startswith(_READ_ONCE))
     fixed += map(resource.getrlimit, _LIMITS)
     root = os.stat("/")  # noqa: PTH116 - what os.chroot changes
     fixed += [root.st_dev, root.st_ino, os.getpriority(os.PRIO_PROCESS, 0), sys.executable]
