@@ -265,6 +265,9 @@ def test_a_forked_process_does_not_speak_for_the_actor(script, has_asked):
         script,
         f"""
     def fork(actor):
+        import warnings
+        # Since Python 3.12 it warns that the process has threads.
+        warnings.simplefilter("ignore", DeprecationWarning)
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
