@@ -119,6 +119,9 @@ def test_a_bounded_mailbox_counts_senders_of_other_processes(request, asker, gat
     actor = request.getfixturevalue(target_kind).actor(actors.Do)
     with actor.options(mailbox_size=1).executor() as target:
         refused, answers, seen = asker.post((relays.fill, target, gate)).result(PATIENCE)
+        # What was refused was never accepted.
+        stats = target.stats()
+        assert (stats.depth, stats.cancelled) == (0, 0)
     assert len(refused) == 2
     assert all("full" in text for text in refused)
     assert answers == ["passed", 1, 2]

@@ -148,6 +148,15 @@ impl Message {
         }
     }
 
+    /// Whether the message has a place in a bounded mailbox.
+    pub(in crate::py) fn has_permit(&self) -> bool {
+        match self {
+            Self::Ticket(ticket) => ticket.permit.is_some(),
+            Self::Bounded(..) => true,
+            _ => false,
+        }
+    }
+
     /// Takes the place of a message that has begun in a child.
     pub(in crate::py) fn take_permit(&mut self) -> Option<Permit> {
         match self {

@@ -163,8 +163,12 @@ impl Asker {
         // Only the relay watches the cell, so this needs no Python.
         match asked.cell.cancel(cell::Hold::Condition) {
             Cancel::Cancelled { message, .. } => {
+                let has_permit = message.as_ref().is_some_and(Message::has_permit);
                 drop(message);
-                asked.host.tally.end(Completion::Cancelled);
+                // One that still waited for room was never accepted, and is not counted.
+                if has_permit || asked.host.mailbox.room().is_none() {
+                    asked.host.tally.end(Completion::Cancelled);
+                }
                 true
             }
             Cancel::Already => true,
@@ -213,16 +217,30 @@ impl Asker {
         let cell = Arc::new(ActorCell::default());
         cell.post(message);
         let admitted = address.waits_for_room.then(Arc::<Latch>::default);
+        let entering = Arc::new(Entering {
+            asker: self.clone(),
+            host: Arc::clone(&host),
+            address,
+            number,
+            cell: Arc::clone(&cell),
+            is_told,
+            admitted: admitted.clone(),
+            turn: Mutex::new(Turn::Queueing),
+        });
         // One of `tell` can only be cancelled while it waits for room.
         if !is_told || address.waits_for_room {
             let asked = Asked {
                 cell: Arc::clone(&cell),
                 host: Arc::clone(&host),
-                admitted: admitted.clone(),
+                admitted,
             };
             self.with_relayed(|relayed| relayed.asked.insert(number, asked));
             let child = self.clone();
+            let waits = host.mailbox.room().map(|_| Arc::downgrade(&entering));
             cell.on_end(move |cell| {
+                if let Some(entering) = waits.and_then(|waits| waits.upgrade()) {
+                    entering.give_up();
+                }
                 if is_told {
                     child.forget(number);
                 } else {
@@ -230,17 +248,7 @@ impl Asker {
                 }
             });
         }
-        let entering = Entering {
-            asker: self.clone(),
-            host,
-            address,
-            number,
-            cell,
-            is_told,
-            admitted,
-            turn: Mutex::new(Turn::Queueing),
-        };
-        Arc::new(entering).enter();
+        entering.enter();
     }
 
     /// Nothing more can be asked about this message.
@@ -423,6 +431,13 @@ impl Entering {
 
     fn take(&self, seat: Seat) {
         self.put(seat.leave());
+    }
+
+    /// The message has ended. If it waited for room, it leaves the queue.
+    fn give_up(&self) {
+        let turn = std::mem::replace(&mut *self.turn(), Turn::Granted);
+        // Without the lock: this locks the room.
+        drop(turn);
     }
 
     fn put(&self, permit: Option<Permit>) {
