@@ -97,7 +97,7 @@ def test_callbacks_have_run_when_result_returns(kind):
             early += not called
     # Where the callback's thread got no processor for the 5 ms for which waiters let it go first.
     # Otherwise all would be early.
-    assert early <= 50
+    assert early < 100
 
 
 def test_a_callback_may_wait_for_a_thread_that_waits_in_result(any_kind, gate):

@@ -111,7 +111,8 @@ def test_a_message_to_itself_is_refused_once_draining_has_begun(script):
                 except RuntimeError as error:
                     print(error)
 
-        Again.executor().tell(1)
+        again = Again.executor()
+        again.tell(1)
     """).check()
     assert ended.out == "cannot schedule new futures after interpreter shutdown\n"
 

@@ -3,6 +3,7 @@ that end is without a fault, wherever daemon threads are."""
 
 import signal
 import sys
+import time
 
 import pytest
 
@@ -439,7 +440,7 @@ def test_an_exit_that_is_interrupted_ends_as_an_interrupted_program_does(script)
         def interrupt():
             ending.wait()
             while True:
-                time.sleep(0.3)
+                time.sleep(1)
                 _thread.interrupt_main()
         executor = actors.ThreadDo.executor()
         executor.post((tasks.spin, 3600))
@@ -463,10 +464,12 @@ def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):
     assert lines == {"handling", "ending"}
     observe.wait_until_asleep(one.pid, one.pid)
     waiting = observe.tasks_of(one.pid)[one.pid]
+    begun = time.monotonic()
     one.signal(signal.SIGINT)
     programs.wait_until(lambda: observe.tasks_of(one.pid)[one.pid] != waiting)
     observe.wait_until_asleep(one.pid, one.pid)
-    assert not programs.is_gone(one.pid)
+    # After the first one it ends by itself in two seconds.
+    assert not programs.is_gone(one.pid) or time.monotonic() - begun > 2
     one.signal(signal.SIGINT)
     one.wait()  # the actor would be busy for an hour
     programs.wait_until(lambda: not programs.others_of_session(one.pid))

@@ -149,6 +149,7 @@ def test_timeout_counts_from_the_call(kind, name, gate):
     with kind.start(actors.Do) as executor:
         answers = getattr(executor, name)(messages, timeout=0.2, buffersize=3)
         gate.reached()
+        programs.wait_until(lambda: executor.stats().handled == 1)
         time.sleep(0.25)
         # It is there, so there is no wait.
         assert next(answers) == 1

@@ -224,6 +224,7 @@ def test_a_stream_of_no_actor_says_so():
             use()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_stream_cannot_be_taken_from_in_a_forked_process(stream_kind, gate):
     with stream_kind.start(actors.Do) as executor:

@@ -22,6 +22,8 @@ import pytest
 import programs
 from futures_actors._demo import index as _demo
 
+pytestmark = pytest.mark.timeout(180)
+
 ROOT = Path(__file__).parents[2]
 DEMO = [sys.executable, "-m", "futures_actors"]
 HIT = re.compile(r"^ +(\d+\.\d\d)  (\S+):(\d+) +(.*)$", re.MULTILINE)
@@ -60,7 +62,7 @@ def tree(tmp_path):
 def run(*arguments, typed="", **options):
     return subprocess.run(
         [*DEMO, *map(str, arguments)],
-        check=False, input=typed, capture_output=True, text=True, timeout=60, **options,
+        check=False, input=typed, capture_output=True, text=True, timeout=150, **options,
     )  # fmt: skip
 
 
@@ -198,7 +200,7 @@ def test_without_numpy_a_bytearray_goes_to_and_fro(tree):
         sys.exit(__main__.main(["--root", {str(tree)!r}, "--actors", "1"]))
     """
     done = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=150
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "A bytearray" in done.stdout
@@ -341,7 +343,7 @@ def test_disagreement_is_reported_loudly(tree):
         sys.exit(__main__.main(["--root", {str(tree)!r}]))
     """
     done = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=150
     )
     assert done.returncode == 1
     assert done.stderr == "FAULT: after the restart the answers differ to ['leap year']\n"

@@ -31,7 +31,7 @@ PRINTS = {
     ),
     "long_job": (
         r".*100.00%  done\npi is about 3\.\d\n.*  stopped\n"
-        r"what it had when it was stopped: 3\.\d, by \d+,000 pairs\n"
+        r"what it had when it was stopped: 3\.\d, by [\d,]+,000 pairs\n"
     ),
     "model_server": (
         r"30 requests at once, 297 digits, 9\d% right\na wrong request: 400 .*\n"

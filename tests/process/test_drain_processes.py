@@ -116,25 +116,36 @@ def test_a_message_of_a_process_to_itself_is_refused_once_draining_has_begun(scr
 def test_a_first_ctrl_c_refuses_messages_among_processes_too(program):
     one = program("""if True:
         import signal
-        from futures_actors import ActorRef, ProcessActor
+        from futures_actors import ActorRef, ProcessActor, current_actor
 
         class Ball(ProcessActor):
-            other, seen = None, 0
+            other, is_draining = None, False
 
             def handle(self, message):
                 if isinstance(message, ActorRef):
                     self.other = message
                     return
-                self.seen += 1
-                if self.seen == 100:
-                    print("plays\\n", end="", flush=True)
+                if not self.is_draining:
+                    self.look()
                 self.other.tell("ball")
+
+            def look(self):
+                me = current_actor()
+                try:
+                    future = me.submit(int)
+                    # The parent has taken it or refused it when it has answered this.
+                    me.is_alive()
+                    self.is_draining = future.done() and future.exception() is not None
+                except RuntimeError:
+                    self.is_draining = True
+                if self.is_draining:
+                    print("draining\\n", end="", flush=True)
 
         left, right = Ball.executor(), Ball.executor()
         left.post(right).result()
         right.post(left).result()
         left.tell("ball")
     """)
-    assert one.line() == "plays"
+    assert one.line() == "draining"
     one.signal(signal.SIGINT)
     one.wait()  # otherwise they would play for ever

@@ -77,17 +77,20 @@ def tasks_of(pid):
     """Return {thread: (state, CPU time in ticks, switches)} of a process."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
-        fields = (task / "stat").read_text().rpartition(")")[2].split()
-        lines = (task / "status").read_text().splitlines()
+        try:
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            lines = (task / "status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
         switches = [line.split()[1] for line in lines if "ctxt_switches" in line]
         found[int(task.name)] = fields[0], int(fields[11]) + int(fields[12]), switches
     return found
 
 
 def wait_until_asleep(pid, task):
-    """Return when a thread has been asleep between two looks."""
+    """Return when a thread has been asleep between two looks, or when its process has ended."""
     before = None
-    while (now := tasks_of(pid)[task]) != before or now[0] != "S":
+    while (now := tasks_of(pid)[task]) != before or now[0] not in "SZ":
         before = now
         time.sleep(0.02)
 

@@ -288,6 +288,8 @@ def show_death(
         waiting = post_all(pool, lost)
         while not stuck.running():
             time.sleep(0.001)
+        # The message has begun; now the regular expression begins, too.
+        time.sleep(0.05)
         explain(f"""
             One member was given a regular expression that takes for ever, and behind it
             {plural(len(waiting), "message")}: its files again, since a new process knows none.
