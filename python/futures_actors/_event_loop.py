@@ -78,7 +78,10 @@ def _log() -> logging.Logger:
 
 
 class _Runner:
-    """One async actor. All of it is for the loop's thread, but for `wake` and `terminate`."""
+    """One async actor.
+
+    All of it is for the loop's thread, but for `wake`, `look` and `terminate`.
+    """
 
     def __init__(
         self, core: LoopCore, loop: asyncio.AbstractEventLoop, name: str, max_concurrency: int
@@ -172,7 +175,9 @@ class _Runner:
                         continue
                     self._idle()
                     return
-                self.running[message] = self.loop.create_task(self._handle(message))
+                task = self.loop.create_task(self._handle(message))
+                if not task.done():  # an eager one may have ended already
+                    self.running[message] = task
         except BaseException as error:  # noqa: BLE001 - the link is broken: the actor has ended
             if not self.over.done():
                 self.over.set_exception(error)

@@ -41,16 +41,18 @@ async def run(
         is_new = True
         while True:
             try:
-                if error is None and not await wait_for_room(message):
-                    await _close(message, generator, is_new=is_new)
-                    message.stop()
-                    return
-                if error is None and time.monotonic() - turn > _TURN:
+                is_wanted = error is not None or await wait_for_room(message)
+                if is_wanted and error is None and time.monotonic() - turn > _TURN:
                     await asyncio.sleep(0)
                     turn = time.monotonic()
             except asyncio.CancelledError as raised:
                 # It waits at its `yield`, so that is where it hears of this.
                 error = raised
+                is_wanted = True
+            if not is_wanted:
+                await _close(message, generator, is_new=is_new)
+                message.stop()
+                return
             item = await _resume(generator, error, is_new=is_new)
             error = None
             is_new = False

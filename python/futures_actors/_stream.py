@@ -16,8 +16,8 @@ class ActorStream(_core.StreamCore[Item]):
     `executor.stream(message)` makes one. Use it in a `with` or `async with` block: at its end the
     generator ends, too, wherever it is, and its `finally` blocks run. If no exception leaves the
     block, it waits half a second at most until they have run, so that `future` says how the
-    generator has ended. Several threads may take from one stream; they share the items. `future` is
-    done when the generator has ended.
+    generator has ended; a plain `with` in an event loop does not wait. Several threads may take
+    from one stream; they share the items. `future` is done when the generator has ended.
     """
 
     __module__ = "futures_actors"

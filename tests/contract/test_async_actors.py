@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 import os
+import sys
 import threading
 
 import pytest
@@ -255,6 +256,25 @@ def test_a_loop_factory_makes_the_loop(base):
 
     with Looks.executor() as executor:
         assert executor.post(1).result(PATIENCE) is True
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="it has no eager tasks")
+def test_eager_tasks_that_never_wait_make_room_for_the_next(base):
+    def factory():
+        loop = asyncio.new_event_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+        return loop
+
+    class Echo(base, loop_factory=factory):
+        async def handle(self, message):
+            if message == "waits":
+                await asyncio.sleep(0)
+            return message
+
+    with Echo.executor() as executor:
+        messages = [1, "waits", 2, 3, "waits", 4]
+        answers = [executor.post(message) for message in messages]
+        assert [answer.result(PATIENCE) for answer in answers] == messages
 
 
 def test_a_loop_factory_that_raises_is_an_init_error(base):

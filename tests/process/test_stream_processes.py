@@ -12,7 +12,7 @@ import pytest
 import actors
 import programs
 import tasks
-from futures_actors import ActorDied, ProcessActor
+from futures_actors import ActorDied, ProcessActor, current_actor
 from gates import PATIENCE
 
 
@@ -224,3 +224,32 @@ def test_ctrl_c_in_the_process_reaches_a_generator_wherever_it_is():
             assert next(stream) == 0
             os.kill(executor.stats().pid, signal.SIGINT)
             assert list(stream)[-1] == "interrupted"
+
+
+def yields_itself(actor):
+    yield current_actor()
+    yield [current_actor()]
+
+
+def test_an_item_may_hold_a_reference(process):
+    with process.start(actors.Do) as executor:
+        ref, (again,) = executor.stream((yields_itself,))
+        assert ref == again == executor
+        assert ref.post((tasks.echo, 1)).result(PATIENCE) == 1
+
+
+def yields_while_another_is_asked(actor, other, gate):
+    asked = other.post((tasks.pause, gate))
+    # For the callback the helper thread reads.
+    asked.add_done_callback(lambda _: None)
+    yield from range(300)
+    gate.open()
+    return asked.result(PATIENCE)
+
+
+def test_a_generator_gets_credit_while_the_helper_thread_reads(process, gate):
+    with process.start(actors.Do) as other, process.start(actors.Do) as executor:
+        stream = executor.stream((yields_while_another_is_asked, other, gate), ahead=1)
+        assert [stream.next(PATIENCE) for _ in range(300)] == list(range(300))
+        assert list(stream) == []
+        assert stream.future.result(PATIENCE) == "passed"

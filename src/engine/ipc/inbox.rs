@@ -112,17 +112,23 @@ impl<R, M> Inbox<R, M> {
         self.state.lock().reader.take()
     }
 
-    /// For a thread that stops reading.
-    pub fn put_back(&self, reader: R, messages: impl IntoIterator<Item = M>) {
+    /// For a thread that stops reading, and has read `messages`. If `is_woken`, the main thread must
+    /// look whether what it waits for is there.
+    pub fn put_back(&self, reader: R, messages: impl IntoIterator<Item = M>, is_woken: bool) {
         let mut state = self.state.lock();
         state.messages.extend(messages);
         state.reader = Some(reader);
         if state.asked > 0 {
             self.helper.notify_one();
         }
-        if state.asked == 0 || !state.messages.is_empty() {
+        if is_woken || state.asked == 0 || !state.messages.is_empty() {
             state.unpark();
         }
+    }
+
+    /// Whether nothing more comes.
+    pub fn is_over(&self) -> bool {
+        self.state.lock().is_over
     }
 
     /// In place of `put_back`, when nothing more comes.
@@ -176,11 +182,18 @@ impl<R, M> Inbox<R, M> {
 mod fake {
     use super::*;
 
+    #[cfg(loom)]
+    use loom::sync::atomic::{AtomicBool, Ordering};
+    #[cfg(not(loom))]
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     pub(super) enum Item {
         Message(u32),
         Reply,
         /// Of interest to no thread.
         Nothing,
+        /// What the main thread waits for besides messages.
+        Wake,
     }
 
     #[derive(Default)]
@@ -211,6 +224,7 @@ mod fake {
         pub(super) inbox: Inbox<(), u32>,
         /// Set when the reply has come.
         pub(super) replied: L,
+        pub(super) is_woken: AtomicBool,
     }
 
     impl<L: std::ops::Deref<Target = Latch>> Child<L> {
@@ -219,21 +233,48 @@ mod fake {
                 pipe: Pipe::default(),
                 inbox: Inbox::new(()),
                 replied,
+                is_woken: AtomicBool::new(false),
             }
         }
 
-        /// Reads once and sorts. The error is the end.
-        fn read(&self) -> Result<Option<u32>, ()> {
-            match self.pipe.read() {
-                Some(Item::Message(message)) => Ok(Some(message)),
-                Some(Item::Nothing) => Ok(None),
+        /// Reads once, sorts, and puts the reader back. The error is the end.
+        fn read(&self) -> Result<(), ()> {
+            let item = self.pipe.read();
+            let is_woken = matches!(item, Some(Item::Wake));
+            let message = match item {
+                Some(Item::Message(message)) => Some(message),
+                Some(Item::Nothing) => None,
                 Some(Item::Reply) => {
                     self.replied.set();
-                    Ok(None)
+                    None
+                }
+                Some(Item::Wake) => {
+                    self.is_woken.store(true, Ordering::SeqCst);
+                    None
                 }
                 None => {
                     self.inbox.close();
-                    Err(())
+                    return Err(());
+                }
+            };
+            self.inbox.put_back((), message, is_woken);
+            Ok(())
+        }
+
+        /// What the main thread does while the generator of a stream lacks credit.
+        pub(super) fn wait_for_wake(&self) {
+            loop {
+                let turn = self.inbox.turn();
+                if self.is_woken.load(Ordering::SeqCst) {
+                    if let Turn::Read(()) = turn {
+                        self.inbox.put_back((), None, false);
+                    }
+                    return;
+                }
+                match turn {
+                    Turn::Read(()) => _ = self.read(),
+                    Turn::Wait(latch) => _ = latch.wait(None),
+                    Turn::Over => return,
                 }
             }
         }
@@ -243,7 +284,7 @@ mod fake {
             loop {
                 match self.inbox.next_or_turn() {
                     Ok(message) => return Some(message),
-                    Err(Turn::Read(())) => self.inbox.put_back((), self.read().ok()?),
+                    Err(Turn::Read(())) => self.read().ok()?,
                     Err(Turn::Wait(latch)) => _ = latch.wait(None),
                     Err(Turn::Over) => return None,
                 }
@@ -258,21 +299,17 @@ mod fake {
                     _ = self.replied.wait(None);
                     self.inbox.release_helper();
                 } else if self.replied.is_set() {
-                    self.inbox.put_back((), None);
-                } else {
-                    match self.read() {
-                        Ok(found) => self.inbox.put_back((), found),
-                        Err(()) => return,
-                    }
+                    self.inbox.put_back((), None, false);
+                } else if self.read().is_err() {
+                    return;
                 }
             }
         }
 
         pub(super) fn help(&self) {
             while self.inbox.wait_as_helper().is_some() {
-                match self.read() {
-                    Ok(found) => self.inbox.put_back((), found),
-                    Err(()) => return,
+                if self.read().is_err() {
+                    return;
                 }
             }
         }
@@ -328,12 +365,48 @@ mod loom_tests {
             vec![Item::Nothing, Item::Reply, Item::Message(1)]
         });
     }
+
+    /// The helper reads what the main thread waits for, and goes on because another thread needs it.
+    #[test]
+    fn loom_what_the_helper_reads_for_the_main_thread_wakes_it() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let child = LoomArc::new(Child::new(LoomArc::new(Latch::default())));
+            child.inbox.ask_helper();
+            let helper = {
+                let child = LoomArc::clone(&child);
+                thread::spawn(move || child.help())
+            };
+            child.pipe.write(Some(Item::Wake));
+            child.wait_for_wake();
+            child.pipe.write(None);
+            assert_eq!(child.next_message(), None);
+            helper.join().expect("no panic");
+        });
+    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::fake::{Child, Item};
     use super::*;
+
+    #[test]
+    fn what_the_helper_reads_for_the_main_thread_wakes_it() {
+        for _ in 0..2_000 {
+            let child = Child::new(Arc::new(Latch::default()));
+            child.inbox.ask_helper();
+            std::thread::scope(|scope| {
+                scope.spawn(|| child.help());
+                let writer = scope.spawn(|| child.pipe.write(Some(Item::Wake)));
+                child.wait_for_wake();
+                writer.join().expect("no panic");
+                child.pipe.write(None);
+                assert_eq!(child.next_message(), None);
+            });
+        }
+    }
 
     #[test]
     fn messages_come_in_order_and_each_wait_for_a_reply_ends() {

@@ -7,7 +7,8 @@
 //!
 //! # Why no circle is missed, and none is found where there is none
 //! All waits are under one lock, and each is checked when it is entered. An actor can become stuck
-//! only by a wait of an actor that was not stuck before, so the last wait of a circle finds it. A wait
+//! only by a wait of an actor that was not stuck before, so the last wait of a circle finds it. (Or by the
+//! end of a pool's last member that could go on: no wait begins then, and that is not found.) A wait
 //! whose thread is about to leave is still entered, but it says itself that it is over
 //! ([`Pending::is_over`]), and then counts as none.
 

@@ -20,6 +20,7 @@ use crate::engine::sys::{self, HandleNumber};
 use crate::py::asynchronous;
 use crate::py::asynchronous::waker::Waker;
 use crate::py::asynchronous::{Calls, Outlet, Source, Taken, Ticket};
+use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::current::{Claimed, Running};
 use crate::py::message::fault::log_told;
@@ -59,6 +60,8 @@ struct State {
     without_credit: Vec<(u64, Outflow)>,
     /// Answers that have not been sent, with the numbers of their messages.
     answers: Vec<(u64, Vec<u8>)>,
+    /// What keeps the actors known that `answers` refer to.
+    leaving: Vec<Hold>,
     /// The messages sent by `tell` that have been handled and not reported to the parent yet.
     done: Vec<u64>,
 }
@@ -214,6 +217,7 @@ impl Source for Messages {
             }
             sys::moment();
             if !packing.region.claims().claim(sequence) {
+                packing.way.skip(&frame.body);
                 // The parent still owns the blocks that its frame refers to: see `Ticket`.
                 let skipped = encode(Kind::Skipped, sequence, b"");
                 send(py, shared.answers, [skipped], Haste::Now)?;
@@ -284,7 +288,12 @@ impl Source for Messages {
             Ended::By(ended) => packing.end(py, ended, sequence)?,
             Ended::Closed => stopped(sequence),
         };
-        shared.state().answers.push((sequence, answer));
+        let leaving = packing.way.take_leaving();
+        let mut state = shared.state();
+        state.answers.push((sequence, answer));
+        state
+            .leaving
+            .extend(leaving.into_iter().flat_map(|some| *some));
         Ok(())
     }
 
@@ -327,10 +336,11 @@ impl Source for Messages {
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        let (answers, done) = {
+        let (answers, done, leaving) = {
             let mut state = self.shared.state();
             let answers = std::mem::take(&mut state.answers);
-            (answers, std::mem::take(&mut state.done))
+            let leaving = std::mem::take(&mut state.leaving);
+            (answers, std::mem::take(&mut state.done), leaving)
         };
         let alone = match &answers[..] {
             [] if done.is_empty() => return Ok(()),
@@ -341,6 +351,8 @@ impl Source for Messages {
         let answers = answers.into_iter().map(|(_, answer)| answer);
         let frames: Vec<_> = done.into_iter().chain(answers).collect();
         send(py, self.shared.answers, frames, Haste::Now)?;
+        // After the answers that refer to them.
+        drop(leaving);
         if let Some(sequence) = alone {
             let answered = self.shared.region().answered();
             answered.store(sequence, Ordering::Relaxed);

@@ -165,11 +165,11 @@ impl Inbox {
     /// the parent is gone.
     pub(super) fn read_what_is_there(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(requests) = self.inner.take_reader() else {
-            return Ok(false);
+            return Ok(self.inner.is_over());
         };
         // Subtle: another thread may have read it since the loop saw that there is something.
         if !requests.is_readable() {
-            self.inner.put_back(requests, None);
+            self.inner.put_back(requests, None, false);
             return Ok(false);
         }
         let (step, _) = py.detach(|| self.read_once(requests)).map_err(broken)?;
@@ -226,7 +226,7 @@ impl Inbox {
             // In this order: another thread may be about to read the frame.
             if is_found() {
                 if let Turn::Read(requests) = turn {
-                    self.inner.put_back(requests, None);
+                    self.inner.put_back(requests, None, false);
                 }
                 return Ok(Waited::Found);
             }
@@ -254,11 +254,13 @@ impl Inbox {
 impl Inbox {
     /// Reads once, outside of an event loop: what is read here, the loop does not see in its descriptor.
     fn read(&self, requests: Requests) -> Result<Step, Broken> {
-        let (step, is_for_loop) = self.read_once(requests)?;
+        let read = self.read_once(requests);
+        // After an error the loop must look, too: it watches a descriptor that is closed now.
+        let is_for_loop = read.as_ref().map_or(true, |(_, is_for_loop)| *is_for_loop);
         if is_for_loop && let Some(wake) = self.wake_loop.get() {
             wake();
         }
-        Ok(step)
+        read.map(|(step, _)| step)
     }
 
     /// Reads once, keeps the messages, and puts the reader back. Returns also whether an event loop must
@@ -276,7 +278,8 @@ impl Inbox {
         }
         let is_woken = std::mem::take(&mut requests.is_woken);
         let is_for_loop = is_woken || first.is_some();
-        self.inner.put_back(requests, first.into_iter().chain(more));
+        let messages = first.into_iter().chain(more);
+        self.inner.put_back(requests, messages, is_woken);
         if let Some(sorter) = self.sorter.get() {
             sorter.settle();
         }
@@ -300,7 +303,7 @@ impl Inbox {
         };
         // In this order: another thread may just have read it.
         if is_found() {
-            self.inner.put_back(requests, None);
+            self.inner.put_back(requests, None, false);
             return Heard::Something;
         }
         let heard = match requests.poll(bell, until) {
@@ -318,7 +321,7 @@ impl Inbox {
             }
             Ok(_) | Err(_) => Heard::Nothing,
         };
-        self.inner.put_back(requests, None);
+        self.inner.put_back(requests, None, false);
         heard
     }
 
@@ -352,7 +355,7 @@ impl Inbox {
                 {
                     _ = bell.quiet();
                 }
-                self.inner.put_back(requests, None);
+                self.inner.put_back(requests, None, false);
             }
         }
         true

@@ -180,6 +180,10 @@ impl Remote {
         }
         // Unless it has just been admitted.
         let is_withdrawn = self.way.ask_parent(py, Question::Cancel(number))?;
+        if is_withdrawn {
+            // The parent says nothing more of one that was sent by `tell`.
+            drop(self.way.relay.leave(number));
+        }
         match waited {
             Err(error) if is_withdrawn || !error.is_instance_of::<ActorDeadlock>(py) => Err(error),
             Ok(_) if is_withdrawn => Err(self.full()),

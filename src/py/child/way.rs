@@ -3,7 +3,8 @@
 //!
 //! A thread that waits reads the request pipe itself, if no other thread does. Otherwise the helper
 //! thread reads for it: see `engine::ipc::inbox`. The helper also reads while callbacks wait for
-//! something, since no thread waits then. It never runs Python code, so it is always there to read.
+//! something, since no thread waits then. It runs no Python code of the user, so it is always there to
+//! read; it attaches for a moment to wake the event loop of an async actor.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -227,6 +228,11 @@ impl Way {
     pub(super) fn keep_until_next(&self, actors: Few<Hold>) {
         let before = std::mem::replace(&mut *self.leaving.lock(), actors);
         drop(before);
+    }
+
+    /// For an answer that is not sent at once: what keeps the actors known that it refers to.
+    pub(super) fn take_leaving(&self) -> Few<Hold> {
+        self.leaving.lock().take()
     }
 
     /// A message that refers to actors is dropped without being loaded.

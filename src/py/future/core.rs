@@ -22,7 +22,7 @@ use crate::py::message::ticket::Ask;
 pub(in crate::py) type ActorCell = Cell<Message, Outcome, Watch>;
 
 // With the counts of its `Arc` it fits into 128 bytes, as the allocator counts them.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(portable)))]
 const _: () = assert!(size_of::<ActorCell>() <= 104);
 
 /// The callbacks that run when a cell ends.

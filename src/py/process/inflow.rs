@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use crate::engine::ipc::frame::take_item_number;
 use crate::engine::ipc::pipe::Broken;
 use crate::engine::ipc::region::Region;
+use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
 use crate::py::message::items::{Item, Items, Supply};
@@ -127,6 +128,13 @@ pub(in crate::py) struct Arrived {
 }
 
 impl Arrived {
+    /// See `Body::hold_actors`.
+    pub(super) fn hold_actors(&mut self, find: impl FnMut(u64) -> Option<Hold>) {
+        if let Some((Item::Body(body, ..), _)) = &mut self.item {
+            body.hold_actors(find);
+        }
+    }
+
     /// Puts it into the queue, and wakes those that wait for it.
     pub(super) fn settle(&mut self) {
         let Some((item, weight)) = self.item.take() else {

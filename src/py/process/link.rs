@@ -213,11 +213,13 @@ impl Link {
 
     /// For a child that is dead and has no successor: hands on what others may handle.
     pub(super) fn hand_on_all(&self) {
+        // Dropped last, without the lock: it may hold other actors.
+        let _connection;
         let mut outbound = self.outbound();
         if self.seat.is_some()
             && let Some(outbound) = outbound.as_mut()
         {
-            outbound.connection = None;
+            _connection = outbound.connection.take();
             self.hand_on(outbound);
             self.count_in_flight(outbound);
         }

@@ -311,9 +311,9 @@ impl Link {
             Kind::Done => News::Done(done_sequences(&body).map_err(Broken::Frame)?),
             kind => return Err(Broken::Unexpected(kind).into()),
         };
-        let mut outbound = self.outbound();
+        let mut guard = self.outbound();
         // The I/O thread takes it away, but only after the last read.
-        let outbound = outbound.as_mut().ok_or(Over::Ended)?;
+        let outbound = guard.as_mut().ok_or(Over::Ended)?;
         match news {
             News::Ended(outcome) => {
                 events.push_back(self.receive_end(outbound, sequence, outcome)?);
@@ -339,6 +339,11 @@ impl Link {
             News::Done(sequences) => self.pass_told(outbound, sequences, events)?,
         }
         self.count_in_flight(outbound);
+        drop(guard);
+        // This locks `outbound`.
+        if let Some(Event::Item(arrived)) = events.back_mut() {
+            arrived.hold_actors(|number| relay::find_actor(self, number));
+        }
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //!
 //! # Threads
 //! The child's I/O thread takes what it asks for; the thread that ends a message sends the answer,
-//! most often the I/O thread of the other actor. Neither is attached to Python for that, and neither holds
+//! most often the I/O thread of the other actor. A process's I/O threads are not attached to Python for
+//! that, but for an error that is made here. None holds
 //! a lock of one link while it takes one of another.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -135,6 +135,7 @@ impl Server {
                 let fault = Fault::InitRaised(error, Stage::Constructor);
                 host.fail_attached(py, fault, Vec::new());
             }
+            own::leave();
             return leave(py);
         }
         let made = constructor.construct(py);
