@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -240,3 +241,36 @@ if __name__ == "__main__":
     gate.reached()
     running.signal(signal.SIGINT)
     assert running.line() == "interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal to a thread")
+def test_next_lets_ctrl_c_through_that_another_thread_got(stream_kind, script, gate):
+    support = str(Path(gates.__file__).parent)
+    source = f"""
+import signal, sys, threading
+sys.path.insert(0, {support!r})
+import gates
+from futures_actors import {stream_kind.base}Actor as Base
+
+class Streams(Base):
+    def handle(self, gate):
+        yield 1
+        gate.wait()
+
+def interrupt(gate):
+    gate.reached()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+if __name__ == "__main__":
+    with Streams.executor() as executor:
+        gate = gates.Gate({gate.path!r})
+        stream = executor.stream(gate)
+        try:
+            threading.Thread(target=interrupt, args=(gate,)).start()
+            next(stream)
+            next(stream)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+        gate.open()
+"""
+    assert script(source).check().out == "interrupted\n"
