@@ -212,45 +212,12 @@ def test_the_interpreter_exits_although_a_stream_waits_for_a_taker(stream_kind, 
     assert ended.out.split() == ["0", "ended"]
 
 
-def test_next_lets_ctrl_c_through(stream_kind, program, gate):
-    support = str(Path(gates.__file__).parent)
-    source = f"""
-import sys
-sys.path.insert(0, {support!r})
-import gates
-from futures_actors import {stream_kind.base}Actor as Base
-
-class Streams(Base):
-    def handle(self, gate):
-        yield 1
-        gate.wait()
-
-if __name__ == "__main__":
-    with Streams.executor() as executor:
-        gate = gates.Gate({gate.path!r})
-        stream = executor.stream(gate)
-        try:
-            print(next(stream), flush=True)
-            next(stream)
-        except KeyboardInterrupt:
-            print("interrupted", flush=True)
-        gate.open()
-"""
-    running = program(source)
-    assert running.line() == "1"
-    gate.reached()
-    running.signal(signal.SIGINT)
-    assert running.line() == "interrupted"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal to a thread")
-def test_next_lets_ctrl_c_through_that_another_thread_got(stream_kind, script, gate):
-    support = str(Path(gates.__file__).parent)
-    source = f"""
+#: Takes from a stream that stands still, after `body`, until a Ctrl-C comes.
+INTERRUPTED = """
 import signal, sys, threading
 sys.path.insert(0, {support!r})
 import gates
-from futures_actors import {stream_kind.base}Actor as Base
+from futures_actors import {base}Actor as Base
 
 class Streams(Base):
     def handle(self, gate):
@@ -263,14 +230,31 @@ def interrupt(gate):
 
 if __name__ == "__main__":
     with Streams.executor() as executor:
-        gate = gates.Gate({gate.path!r})
+        gate = gates.Gate({path!r})
         stream = executor.stream(gate)
         try:
-            threading.Thread(target=interrupt, args=(gate,)).start()
-            next(stream)
+            {body}
             next(stream)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
         gate.open()
 """
-    assert script(source).check().out == "interrupted\n"
+
+
+def interrupted(kind, gate, body):
+    support = str(Path(gates.__file__).parent)
+    return INTERRUPTED.format(support=support, base=kind.base, path=gate.path, body=body)
+
+
+def test_next_lets_ctrl_c_through(stream_kind, program, gate):
+    running = program(interrupted(stream_kind, gate, "print(next(stream), flush=True)"))
+    assert running.line() == "1"
+    gate.reached()
+    running.signal(signal.SIGINT)
+    assert running.line() == "interrupted"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal to a thread")
+def test_next_lets_ctrl_c_through_that_another_thread_got(stream_kind, script, gate):
+    begin = "threading.Thread(target=interrupt, args=(gate,)).start(); next(stream)"
+    assert script(interrupted(stream_kind, gate, begin)).check().out == "interrupted\n"

@@ -80,8 +80,6 @@ pub(in crate::py) fn wait_unless_stuck(
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(false);
         }
-        // These waits are too short for `wait_for` to do it, and another thread may have got the signal.
-        py.check_signals()?;
         let stuck = tally.streams.waits_for_this_thread();
         match &stuck {
             Some((name, _)) if stuck == before && !latch.is_set() => {

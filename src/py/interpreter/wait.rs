@@ -35,10 +35,14 @@ pub(in crate::py) fn wait_for(
     }
     loop {
         let until = until(deadline);
-        match py.detach(|| latch.wait(until)) {
-            Wait::Set => return Ok(true),
-            Wait::TimedOut if deadline.is_some_and(|at| Instant::now() >= at) => return Ok(false),
-            Wait::TimedOut | Wait::Interrupted => py.check_signals()?,
+        let wait = py.detach(|| latch.wait(until));
+        if wait == Wait::Set {
+            return Ok(true);
+        }
+        // Also when the time is up: a caller may wait again and again, for less than the interval.
+        py.check_signals()?;
+        if wait == Wait::TimedOut && deadline.is_some_and(|at| Instant::now() >= at) {
+            return Ok(false);
         }
     }
 }
