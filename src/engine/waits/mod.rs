@@ -57,8 +57,8 @@ impl Node {
         self.places.store(places, Ordering::Relaxed);
     }
 
-    /// Says that the actor has ended. Who waits for it is about to hear of that; who waits for its pool
-    /// needs another member.
+    /// Says that the actor has ended. A thread that waits for it is about to hear of that. A thread that
+    /// waits for its pool needs another member.
     pub fn end(&self) {
         // Relaxed: only waits that are entered later rely on it.
         self.has_ended.store(true, Ordering::Relaxed);

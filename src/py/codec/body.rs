@@ -48,12 +48,12 @@ pub(in crate::py) fn pack(
     receiver: Receiver,
 ) -> PyResult<Packed> {
     let py = object.py();
-    let (dumped, actors) = if pickle::is_plain(&object) {
-        (pickle::dumps_apart(&object, what), Vec::new())
+    let ((pickle, buffers), actors) = if let Some(pickle) = pickle::dumps_plain(&object)? {
+        ((pickle, Vec::new()), Vec::new())
     } else {
-        actors::packing(receiver, || pickle::dumps_apart(&object, what))
+        let (dumped, actors) = actors::packing(receiver, || pickle::dumps_apart(&object, what));
+        (dumped?, actors)
     };
-    let (pickle, buffers) = dumped?;
     let pickle = pickle.as_bytes();
     if buffers.is_empty() && actors.is_empty() && pickle.len() < THRESHOLD_BYTES {
         return Ok(Packed::small(kind, pickle));

@@ -75,23 +75,30 @@ impl Display for What<'_> {
     }
 }
 
+/// The pickle of an object that has neither buffers to leave out nor parts that must go by value nor
+/// actors in it; `None` for any other. A quick check of its type: many messages are such objects, and a
+/// search would take noticeable time.
+pub(super) fn dumps_plain<'py>(
+    object: &Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    if !is_plain(object) {
+        return Ok(None);
+    }
+    let pickle = imports::pickle_dumps(object.py())?.call1((object, PROTOCOL))?;
+    Ok(Some(pickle.cast_into()?))
+}
+
 /// Like `dumps`, but leaves big buffers out of the pickle.
-pub(in crate::py) fn dumps_apart<'py>(
+pub(super) fn dumps_apart<'py>(
     object: &Bound<'py, PyAny>,
     what: &What<'_>,
 ) -> PyResult<(Bound<'py, PyBytes>, Vec<PyUntypedBuffer>)> {
-    if is_plain(object) {
-        let pickle = imports::pickle_dumps(object.py())?.call1((object, PROTOCOL))?;
-        return Ok((pickle.cast_into()?, Vec::new()));
-    }
     let collector = Bound::new(object.py(), Collector::new())?;
     let pickle = dump(object, what, Some(&collector))?;
     Ok((pickle, collector.get().take()))
 }
 
-/// Whether an object has neither buffers to leave out nor parts that must go by value. A quick check
-/// of its type: many messages are such objects, and a search would take noticeable time.
-pub(super) fn is_plain(object: &Bound<'_, PyAny>) -> bool {
+fn is_plain(object: &Bound<'_, PyAny>) -> bool {
     object.is_none()
         || object.is_exact_instance_of::<PyInt>()
         || object.is_exact_instance_of::<PyString>()
