@@ -7,7 +7,7 @@ generator, and the model is free for the next one. It is small: which word follo
 import asyncio
 import random
 from collections import defaultdict
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from urllib.parse import parse_qs, urlsplit
 
 from futures_actors import ProcessActor
@@ -57,6 +57,8 @@ async def serve(model, reader, writer):
         pass  # the client has gone, and the block has ended the generator
     finally:
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def ask(address, prompt):
