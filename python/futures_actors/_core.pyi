@@ -610,8 +610,8 @@ class FutureCore(Generic[_T]):
         """Cancel the message if it has not begun, else ask its handler to stop.
 
         Returns True if the message is cancelled or has been asked, by this call or an earlier one,
-        and False if it had ended. Never waits. A handler sees it by `current_message()`; the future
-        is cancelled if the handler then raises `CancelledError`.
+        and False if it had ended. Does not wait for the handler, which sees it by
+        `current_message()`; the future is cancelled if the handler then raises `CancelledError`.
         """
     def cancelled(self) -> bool:
         """Return whether the message was cancelled."""

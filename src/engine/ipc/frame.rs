@@ -80,7 +80,8 @@ pub enum Kind {
     /// To the parent, now and then: these messages of `tell` have been handled. The body lists their
     /// numbers; the frame's own is 0. See [`encode_done`].
     Done = 22,
-    /// To the parent: the message was asked to stop, and has.
+    /// To the parent: the message was asked to stop, and has. Also to the child, of its message to
+    /// another actor.
     Stopped = 23,
     /// To the parent: what the handler of a stream has yielded. At its end is its number among the
     /// items of the stream: see [`number_item`].

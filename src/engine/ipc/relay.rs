@@ -71,6 +71,9 @@ pub enum Question {
     Cancel(u64),
     /// Whether the message of this number has begun.
     HasBegun(u64),
+    /// Cancel the message of this number, or if it has begun, ask it to stop: whether one of the two
+    /// was done.
+    Stop(u64),
 }
 
 impl Question {
@@ -79,6 +82,7 @@ impl Question {
             Self::IsAlive(actor) => (0, actor),
             Self::Cancel(message) => (1, message),
             Self::HasBegun(message) => (2, message),
+            Self::Stop(message) => (3, message),
         };
         let mut body = [what; 9];
         body[1..].copy_from_slice(&u64::to_le_bytes(about));
@@ -94,6 +98,7 @@ impl Question {
             0 => Ok(Self::IsAlive(about)),
             1 => Ok(Self::Cancel(about)),
             2 => Ok(Self::HasBegun(about)),
+            3 => Ok(Self::Stop(about)),
             _ => Err(FrameError::BadRelay),
         }
     }
@@ -227,7 +232,8 @@ mod tests {
 
         #[test]
         fn a_question_comes_back(about in any::<u64>()) {
-            for asked in [Question::IsAlive(about), Question::Cancel(about), Question::HasBegun(about)] {
+            let questions = [Question::IsAlive, Question::Cancel, Question::HasBegun, Question::Stop];
+            for asked in questions.map(|question| question(about)) {
                 let frame = Decoder::decode_one(&asked.encode(3)).expect("valid").expect("whole");
                 prop_assert_eq!((frame.kind, frame.sequence), (Kind::Ask, 3));
                 prop_assert_eq!(Question::decode(&frame.body), Ok(asked));

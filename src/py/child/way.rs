@@ -142,7 +142,7 @@ impl<T> Queue<T> {
 
 /// A message to another actor that has ended.
 enum Ended {
-    Sealed(Arc<ActorCell>, Sealed),
+    By(Arc<ActorCell>, Outcome),
     Cancelled(Arc<ActorCell>),
     /// All that came before it has.
     Rest(u64),
@@ -417,17 +417,17 @@ impl Way {
         send(py, self.answers, [frame], Haste::Now)
     }
 
-    fn end_message(&self, number: u64, sealed: Sealed) {
+    fn end_message(&self, number: u64, outcome: Outcome) {
         if let Some(Pending::Message(sent)) = self.relay.leave(number) {
-            self.end_sent(sent, sealed);
+            self.end_sent(sent, outcome);
         }
     }
 
-    fn end_sent(&self, sent: Sent, sealed: Sealed) {
+    fn end_sent(&self, sent: Sent, outcome: Outcome) {
         if let Some(admitted) = sent.admitted {
             admitted.set();
         }
-        self.ended.push(Ended::Sealed(sent.cell, sealed));
+        self.ended.push(Ended::By(sent.cell, outcome));
     }
 }
 
@@ -439,9 +439,10 @@ impl Sort for Way {
             Kind::Reply => {
                 let mut body = Body::receive(&self.arena, frame.body).map_err(Broken::Frame)?;
                 body.hold_actors(|number| Some(self.arrive(number)));
-                self.end_message(number, Sealed::Answer(Arc::new(body)));
+                self.end_message(number, Outcome::Sealed(Sealed::Answer(Arc::new(body))));
             }
-            Kind::Failed => self.end_message(number, Sealed::Error(Arc::new(frame.body))),
+            Kind::Failed => self.end_message(number, failed(frame.body)),
+            Kind::Stopped => self.end_message(number, Outcome::Stopped),
             Kind::Refused => {
                 let Some((target, error)) = frame.body.split_first_chunk() else {
                     return Err(Broken::Unexpected(frame.kind));
@@ -452,7 +453,7 @@ impl Sort for Way {
                 }
                 match self.relay.leave(number) {
                     Some(Pending::Message(sent)) => {
-                        self.end_sent(sent, Sealed::Error(Arc::new(error.to_vec())));
+                        self.end_sent(sent, failed(error.to_vec()));
                     }
                     Some(Pending::Told(admitted)) => admitted.set(),
                     Some(Pending::Question(_) | Pending::Wait(_)) | None => {}
@@ -492,8 +493,8 @@ impl Sort for Way {
     fn settle(&self) {
         while let Some(ended) = self.ended.pop() {
             let rest = match ended {
-                Ended::Sealed(cell, sealed) => {
-                    let settled = settle::settle_unwatched(&cell, Outcome::Sealed(sealed));
+                Ended::By(cell, outcome) => {
+                    let settled = settle::settle_unwatched(&cell, outcome);
                     settled.err().map(|outcome| Watched::Ended(cell, outcome))
                 }
                 Ended::Cancelled(cell) => Some(Watched::Cancelled(cell)),
@@ -505,6 +506,11 @@ impl Sort for Way {
             }
         }
     }
+}
+
+/// The end of a message by an encoded exception.
+fn failed(error: Vec<u8>) -> Outcome {
+    Outcome::Sealed(Sealed::Error(Arc::new(error)))
 }
 
 /// A wait of which the parent has been told. Dropped before the thread goes on.
@@ -555,21 +561,24 @@ impl Carrier for Way {
         self.wait_for_actor(py, done, awaited, deadline).map(drop)
     }
 
-    fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<()> {
+    fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<Option<bool>> {
         let Some(fate) = self.relay.fate(sequence) else {
-            return Ok(());
+            return Ok(None);
         };
         let question = match ask {
             Ask::HasBegun => Question::HasBegun(sequence),
             Ask::Cancel => Question::Cancel(sequence),
+            Ask::Stop => Question::Stop(sequence),
         };
         let said = self.ask_parent(py, question)?;
         match ask {
             Ask::HasBegun if said => fate.set_begun(),
             Ask::Cancel if said => fate.set_withdrawn(),
+            // If it was cancelled instead, the parent has said that first, and it stays so.
+            Ask::Stop if said => fate.set_asked(),
             _ => {}
         }
-        Ok(())
+        Ok(Some(said))
     }
 
     fn wake_child(&self) {}

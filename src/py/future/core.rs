@@ -206,11 +206,13 @@ pub(in crate::py) fn resume_io_thread(py: Python<'_>, cell: &ActorCell) {
     }
 }
 
-/// Finds out what has become of a message that another process has, if it has not ended.
-pub(super) fn ask_carrier(py: Python<'_>, cell: &ActorCell, ask: Ask) -> PyResult<()> {
+/// Asks about a message that another process has, if it has not ended: see [`Carrier::ask`].
+///
+/// [`Carrier::ask`]: crate::py::message::ticket::Carrier::ask
+pub(super) fn ask_carrier(py: Python<'_>, cell: &ActorCell, ask: Ask) -> PyResult<Option<bool>> {
     match cell.message(Message::carrier).flatten() {
         Some((carrier, sequence)) => carrier.ask(py, sequence, ask),
-        None => Ok(()),
+        None => Ok(None),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyAttributeError, PyNotImplementedError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,7 +12,6 @@ use pyo3::types::{PyCFunction, PyList, PyString, PyType};
 use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
 use super::core::{FutureCore, Watch, ask_carrier};
-use super::settle;
 use crate::engine::cell::{Origin, Phase};
 use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
 use crate::py::interpreter::imports;
@@ -104,8 +103,8 @@ impl FutureCore {
     /// Cancel the message if it has not begun, else ask its handler to stop.
     ///
     /// Returns True if the message is cancelled or has been asked, by this call or an earlier one,
-    /// and False if it had ended. Never waits. A handler sees it by `current_message()`; the future
-    /// is cancelled if the handler then raises `CancelledError`.
+    /// and False if it had ended. Does not wait for the handler, which sees it by
+    /// `current_message()`; the future is cancelled if the handler then raises `CancelledError`.
     fn request_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         if slf.get().is_forked() {
             return Ok(slf.get().cancelled());
@@ -115,16 +114,7 @@ impl FutureCore {
             // For a stream it is `close()`, also before it has begun.
             drop(items.close());
         }
-        if Self::cancel_cell(slf)? {
-            return Ok(true);
-        }
-        if this.phase() == Phase::Running && this.tally().is_some_and(|t| t.refuses_requests()) {
-            return Err(PyNotImplementedError::new_err(
-                "a message that a Ray actor has begun cannot be asked to stop: let its handler look \
-                 for a reason to stop that is part of the message",
-            ));
-        }
-        Ok(settle::ask(slf.py(), &this.cell))
+        Self::stop_cell(slf)
     }
 
     /// Return whether the message was cancelled.

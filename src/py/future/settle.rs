@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 
 use super::callbacks::{Runner, serve};
@@ -105,14 +106,14 @@ pub(in crate::py) fn request(
     cell: &ActorCell,
     tally: Option<&Tally>,
 ) -> PyResult<bool> {
-    Ok(cancel(py, cell, tally)? || ask(py, cell))
+    Ok(cancel(py, cell, tally)? || py.detach(|| ask(cell)))
 }
 
-/// Asks a message that runs to stop. Returns whether it runs.
-pub(super) fn ask(py: Python<'_>, cell: &ActorCell) -> bool {
+/// Asks a message that runs to stop. Returns whether it runs. Call it detached.
+pub(in crate::py) fn ask(cell: &ActorCell) -> bool {
     let asked = cell.request();
     if asked && let Some((carrier, _)) = cell.message(Message::carrier).flatten() {
-        py.detach(|| carrier.wake_child());
+        carrier.wake_child();
     }
     asked
 }
@@ -165,9 +166,34 @@ impl FutureCore {
     /// Cancels the message if `handle` has not begun on it, and runs the callbacks. If a callback or
     /// a signal handler raises, that error is returned after the message has been cancelled.
     pub(super) fn cancel_cell(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        resume_io_thread(slf.py(), &slf.get().cell);
+        ask_carrier(slf.py(), &slf.get().cell, Ask::Cancel)?;
+        Self::cancel_unbegun(slf)
+    }
+
+    /// Like `cancel_cell`, or asks the message to stop if it runs. Returns whether one of the two was
+    /// done.
+    pub(super) fn stop_cell(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let (py, cell) = (slf.py(), &slf.get().cell);
+        resume_io_thread(py, cell);
+        let said = ask_carrier(py, cell, Ask::Stop)?;
+        if Self::cancel_unbegun(slf)? {
+            return Ok(true);
+        }
+        let this = slf.get();
+        if this.phase() == Phase::Running && this.tally().is_some_and(|t| t.refuses_requests()) {
+            return Err(PyNotImplementedError::new_err(
+                "a message that a Ray actor has begun cannot be asked to stop: let its handler look \
+                 for a reason to stop that is part of the message",
+            ));
+        }
+        let asked = py.detach(|| ask(cell));
+        Ok(said.unwrap_or(asked))
+    }
+
+    /// Cancels the message if this process knows that `handle` has not begun on it.
+    fn cancel_unbegun(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let cell = &slf.get().cell;
-        resume_io_thread(slf.py(), cell);
-        ask_carrier(slf.py(), cell, Ask::Cancel)?;
         let (ended, told) = match cell.cancel(Hold::Attached) {
             Cancel::NeedsCondition => Self::cancel_exposed(slf),
             ended => (ended, Ok(())),

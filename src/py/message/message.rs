@@ -195,6 +195,7 @@ impl Claimable for Message {
     fn ask(&self) -> bool {
         match self {
             Self::Ticket(ticket) => ticket.ask(),
+            Self::Relayed(relayed) => relayed.is_asked(),
             _ => false,
         }
     }

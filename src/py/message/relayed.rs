@@ -1,10 +1,10 @@
 //! In a child, this takes the place of a message that its parent has for another actor.
 //!
 //! Only the parent knows what has become of the message. So before a caller cancels it, or asks
-//! whether it runs, the carrier asks the parent, and the answer is kept here.
+//! whether it runs, or to stop, the carrier asks the parent, and the answer is kept here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::ticket::Carrier;
 
@@ -18,7 +18,11 @@ pub(in crate::py) struct Relayed {
 ///
 /// It goes from unknown to one of the others, once.
 #[derive(Default)]
-pub(in crate::py) struct Fate(AtomicU8);
+pub(in crate::py) struct Fate {
+    phase: AtomicU8,
+    /// The parent has asked the message to stop while it ran.
+    is_asked: AtomicBool,
+}
 
 const UNKNOWN: u8 = 0;
 const BEGUN: u8 = 1;
@@ -35,10 +39,16 @@ impl Fate {
         self.set(WITHDRAWN);
     }
 
+    /// It has begun, and was asked to stop.
+    pub(in crate::py) fn set_asked(&self) {
+        self.set_begun();
+        self.is_asked.store(true, Ordering::SeqCst);
+    }
+
     fn set(&self, fate: u8) {
         // If it is known already, that stays.
         _ = self
-            .0
+            .phase
             .compare_exchange(UNKNOWN, fate, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
@@ -53,11 +63,15 @@ impl Relayed {
     }
 
     pub(in crate::py) fn is_withdrawn(&self) -> bool {
-        self.fate.0.load(Ordering::SeqCst) == WITHDRAWN
+        self.fate.phase.load(Ordering::SeqCst) == WITHDRAWN
     }
 
     pub(in crate::py) fn has_begun(&self) -> bool {
-        self.fate.0.load(Ordering::SeqCst) == BEGUN
+        self.fate.phase.load(Ordering::SeqCst) == BEGUN
+    }
+
+    pub(in crate::py) fn is_asked(&self) -> bool {
+        self.fate.is_asked.load(Ordering::SeqCst)
     }
 
     /// What brings the answer, and the message's number; see `Ticket::carrier`.

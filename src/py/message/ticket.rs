@@ -37,11 +37,11 @@ pub(in crate::py) trait Carrier: Send + Sync {
     /// detached.
     fn wake_child(&self);
 
-    /// Has what carries the messages say what has become of message `sequence`, if this process cannot
-    /// see that. With `Ask::Cancel` the message is cancelled, if it has not begun.
-    fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<()> {
+    /// Has what carries the messages say what has become of message `sequence`, or do something about
+    /// it. Returns what it says; `None` if this process can see and do that itself.
+    fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<Option<bool>> {
         _ = (py, sequence, ask);
-        Ok(())
+        Ok(None)
     }
 
     /// Frees the blocks that the frame of a withdrawn message refers to.
@@ -55,7 +55,10 @@ pub(in crate::py) trait Carrier: Send + Sync {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::py) enum Ask {
     HasBegun,
+    /// Cancel it, if it has not begun.
     Cancel,
+    /// Cancel it, or if it has begun, ask it to stop. Whether one of the two was done.
+    Stop,
 }
 
 /// Takes the place of a message that the child has.

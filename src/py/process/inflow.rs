@@ -11,7 +11,7 @@ use crate::engine::ipc::pipe::Broken;
 use crate::engine::ipc::region::Region;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
-use crate::py::future::ActorCell;
+use crate::py::future::{ActorCell, settle};
 use crate::py::message::items::{Item, Items, Supply};
 use crate::py::message::ticket::Carrier;
 
@@ -106,7 +106,6 @@ impl Inflow {
         Ok(Some(Arrived {
             items: Arc::clone(&self.items),
             cell: Arc::clone(cell),
-            carrier: Arc::clone(&self.from.carrier),
             item: Some((Item::Body(load(body)?, len_bytes, supply), len_bytes)),
         }))
     }
@@ -123,7 +122,6 @@ impl Drop for Inflow {
 pub(in crate::py) struct Arrived {
     items: Arc<Items>,
     cell: Arc<ActorCell>,
-    carrier: Arc<dyn Carrier>,
     item: Option<(Item, usize)>,
 }
 
@@ -143,9 +141,7 @@ impl Arrived {
         drop(self.items.put_weighing(item, weight));
         if let Some(rest) = self.items.close_if_abandoned() {
             drop(rest);
-            if self.cell.request() {
-                self.carrier.wake_child();
-            }
+            settle::ask(&self.cell);
         }
     }
 }

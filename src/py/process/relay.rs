@@ -29,7 +29,7 @@ use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
 use crate::py::codec::pickle::What;
-use crate::py::future::ActorCell;
+use crate::py::future::{ActorCell, settle};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
 use crate::py::interpreter::lifecycle;
@@ -154,7 +154,14 @@ impl Asker {
                 asked.is_some_and(|asked| asked.cell.phase() == Phase::Running)
             }
             Question::Cancel(number) => self.cancel(number),
+            Question::Stop(number) => self.cancel(number) || self.stop(number),
         }
+    }
+
+    /// Asks a message that runs to stop. Returns whether it runs.
+    fn stop(&self, number: u64) -> bool {
+        let asked = self.asked(number);
+        asked.is_some_and(|asked| settle::ask(&asked.cell))
     }
 
     fn cancel(&self, number: u64) -> bool {
@@ -261,8 +268,12 @@ impl Asker {
     fn end(&self, number: u64, cell: &ActorCell) {
         let outcome = cell.outcome(|outcome| std::mem::replace(outcome, Outcome::Nothing));
         let sealed = match outcome {
-            None | Some(Outcome::Stopped) => {
-                return self.send(encode(Kind::Cancelled, number, b""), Some(number));
+            None => {
+                let kind = match cell.phase() {
+                    Phase::Stopped => Kind::Stopped,
+                    _ => Kind::Cancelled,
+                };
+                return self.send(encode(kind, number, b""), Some(number));
             }
             Some(Outcome::Sealed(sealed)) => sealed,
             Some(other) => {
