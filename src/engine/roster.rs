@@ -22,6 +22,8 @@ struct Inner {
     /// The idle members. The last to become idle is called first: its data may still be in a cache.
     idle: Vec<usize>,
     is_idle: Vec<bool>,
+    /// Which members have looked into the mailboxes after they became idle, and sleep.
+    is_asleep: Vec<bool>,
 }
 
 impl Inner {
@@ -40,6 +42,7 @@ impl Roster {
             inner: Mutex::new(Inner {
                 idle: Vec::with_capacity(members),
                 is_idle: vec![false; members],
+                is_asleep: vec![false; members],
             }),
             bells: (0..members).map(|_| Condvar::new()).collect(),
         }
@@ -98,9 +101,11 @@ impl Roster {
         }
     }
 
-    /// Whether the member has no message and waits for one.
-    pub fn is_idle(&self, member: usize) -> bool {
-        self.inner.lock().is_idle[member]
+    /// Whether the member sleeps until it is called. One that has found a message after it became idle
+    /// does not.
+    pub fn is_asleep(&self, member: usize) -> bool {
+        let inner = self.inner.lock();
+        inner.is_idle[member] && inner.is_asleep[member]
     }
 
     fn become_idle(&self, member: usize) {
@@ -111,9 +116,11 @@ impl Roster {
 
     fn sleep(&self, member: usize) {
         let mut inner = self.inner.lock();
+        inner.is_asleep[member] = true;
         while inner.is_idle[member] {
             inner = self.bells[member].wait(inner);
         }
+        inner.is_asleep[member] = false;
     }
 }
 
@@ -194,6 +201,30 @@ mod tests {
         assert_eq!(turns.try_take(&own, &shared), Take::Empty);
         shared.close();
         assert_eq!(turns.try_take(&own, &shared), Take::Closed);
+    }
+
+    #[test]
+    fn a_member_that_finds_a_message_after_it_became_idle_is_not_asleep() {
+        let roster = Roster::new(1);
+        let mut looks = 0;
+        let mut look = || {
+            looks += 1;
+            assert!(!roster.is_asleep(0), "look {looks}");
+            if looks < 3 {
+                Take::Empty
+            } else {
+                Take::Item(7)
+            }
+        };
+        std::thread::scope(|scope| {
+            let member = scope.spawn(|| roster.take(0, &mut look, || false));
+            while !roster.is_asleep(0) {
+                std::thread::yield_now();
+            }
+            roster.call(0);
+            assert_eq!(member.join().expect("no panic"), Some(7));
+        });
+        assert!(!roster.is_asleep(0), "it has been called");
     }
 
     #[test]

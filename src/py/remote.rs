@@ -51,7 +51,7 @@ struct Remote {
     carrier: Py<PyAny>,
     /// 0 while the actor has none.
     pid: Arc<AtomicU32>,
-    /// Set while the actor's thread waits for replies and messages.
+    /// Set while the actor's thread waits for messages, and for no reply.
     is_waiting: Arc<AtomicBool>,
 }
 
@@ -286,7 +286,7 @@ fn serve(
         if is_closed && sent.is_empty() {
             return Ok(());
         }
-        is_waiting.store(true, Ordering::SeqCst);
+        is_waiting.store(sent.is_empty(), Ordering::SeqCst);
         lifecycle::comes_to_rest();
         let event = carrier.call_method0(intern!(py, "receive"));
         is_waiting.store(false, Ordering::SeqCst);
@@ -335,6 +335,9 @@ fn send(
         Ok(_) => {}
         Err(error) if error.is_instance_of::<ActorLost>(py) => return Err(error),
         Err(error) => {
+            if is_first {
+                host.tally.idle();
+            }
             host.finish(py, cell, wanted, Err(error));
             sent.remove(&number);
         }

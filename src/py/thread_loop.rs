@@ -9,7 +9,6 @@ use super::asynchronous::waker::Waker;
 use super::asynchronous::{Calls, Open, Outlet, Source, Taken, Ticket};
 use super::current::Running;
 use super::future::{ActorCell, settle};
-use super::interpreter::lifecycle;
 use super::message::fault::{Fault, Stage, Started};
 use super::message::items::{Item, Items};
 use super::message::message::Message;
@@ -38,6 +37,34 @@ impl Messages {
 }
 
 impl Messages {
+    /// Begins the next message, which gets this number, if there is one.
+    fn take_next(&self, number: u64) -> Option<Taken> {
+        let mut is_asleep = false;
+        loop {
+            if self.host.force.get().is_some() && !self.host.mailbox.is_closed() {
+                // `terminate` is about to fail what is in the mailbox, and then wakes the loop.
+                self.waker.sleep();
+                return None;
+            }
+            match self.host.mailbox.try_take() {
+                Take::Item(cell) => {
+                    if let Some(message) = settle::begin(&cell) {
+                        return self.taken(cell, message, number);
+                    }
+                }
+                Take::Closed => {
+                    self.is_over.store(true, Ordering::SeqCst);
+                    return None;
+                }
+                Take::Empty if is_asleep => return None,
+                Take::Empty => {
+                    self.waker.sleep();
+                    is_asleep = true;
+                }
+            }
+        }
+    }
+
     /// A message that has begun, and has this number.
     fn taken(&self, cell: Arc<ActorCell>, message: Message, number: u64) -> Option<Taken> {
         let wants = message.wants();
@@ -108,30 +135,12 @@ impl Wake for Looks {
 
 impl Source for Messages {
     fn take(&self, _py: Python<'_>, number: u64) -> PyResult<Option<Taken>> {
-        let mut is_asleep = false;
-        loop {
-            if self.host.force.get().is_some() && !self.host.mailbox.is_closed() {
-                // `terminate` is about to fail what is in the mailbox, and then wakes the loop.
-                self.waker.sleep();
-                return Ok(None);
-            }
-            match self.host.mailbox.try_take() {
-                Take::Item(cell) => {
-                    if let Some(message) = settle::begin(&cell) {
-                        return Ok(self.taken(cell, message, number));
-                    }
-                }
-                Take::Closed => {
-                    self.is_over.store(true, Ordering::SeqCst);
-                    return Ok(None);
-                }
-                Take::Empty if is_asleep => return Ok(None),
-                Take::Empty => {
-                    self.waker.sleep();
-                    is_asleep = true;
-                }
-            }
+        self.waker.begin();
+        let taken = self.take_next(number);
+        if taken.is_none() {
+            self.waker.end();
         }
+        Ok(taken)
     }
 
     fn over(&self) -> Option<bool> {
@@ -158,6 +167,7 @@ impl Source for Messages {
             };
             settle::settle_attached(py, &cell, outcome);
         }
+        self.waker.end();
         Ok(())
     }
 
@@ -166,13 +176,11 @@ impl Source for Messages {
             let taken = vec![(cell, Started::Yes)];
             self.host.fail_attached(py, Fault::Panicked, taken);
         }
+        self.waker.end();
     }
 
     fn show(&self, running: usize, since: u64) {
         self.host.tally.show(running, since);
-        if running == 0 {
-            lifecycle::comes_to_rest();
-        }
     }
 
     fn is_unneeded(&self, actor: &Bound<'_, PyAny>) -> bool {

@@ -2,6 +2,8 @@
 
 import signal
 
+import pytest
+
 STAGES = """if True:
     import sys, time
     from futures_actors import ThreadActor, current_actor
@@ -80,6 +82,109 @@ def test_callbacks_still_send_messages_to_other_actors(kind, script):
             worker.post((tasks.echo, number)).add_done_callback(keep)
     """).check()
     assert ended.out.split() == ["kept", "0", "kept", "1", "kept", "2"]
+
+
+#: An actor that tells `log` something when the exit has begun: at each stage of its life that is
+#: not a message.
+LATE = """if True:
+    import actors, draining
+    from futures_actors import ProcessActor, ThreadActor
+
+    class Log(ThreadActor):
+        def handle(self, message):
+            print(message)
+
+    class Late:
+        def __init__(self, log, stages):
+            self.log, self.stages = log, stages
+            self.say("constructor")
+
+        def on_start(self):
+            self.say("on_start")
+
+        def on_stop(self):
+            self.say("on_stop")
+
+        def say(self, stage):
+            if stage in self.stages:
+                draining.wait()
+                self.log.tell(stage)
+
+    class Thread(Late, ThreadActor):
+        def handle(self, message): pass
+
+    class Process(Late, ProcessActor):
+        def handle(self, message): pass
+
+    class AsyncThread(Late, ThreadActor):
+        async def handle(self, message): pass
+
+    class AsyncProcess(Late, ProcessActor):
+        async def handle(self, message): pass
+
+    draining.announce()
+    log = Log.executor()
+"""
+
+
+@pytest.mark.parametrize("stage", ["constructor", "on_start"])
+def test_an_actor_that_starts_at_the_exit_still_sends_messages(stream_kind, script, stage):
+    ended = script(f"{LATE}\n    late = {stream_kind.prefix}.executor(log, [{stage!r}])").check()
+    assert ended.out.split() == [stage]
+    assert not ended.err
+
+
+@pytest.mark.parametrize("stage", ["constructor", "on_start"])
+def test_a_pool_that_starts_at_the_exit_still_sends_messages(pool_kind, script, stage):
+    late = f"{pool_kind.prefix}.pool(2).executor(log, [{stage!r}])"
+    ended = script(f"{LATE}\n    late = {late}").check()
+    assert ended.out.split() == [stage, stage]
+    assert not ended.err
+
+
+def test_an_actor_that_stops_at_the_exit_still_sends_messages(stream_kind, script):
+    ended = script(
+        f"""{LATE}
+    late = {stream_kind.prefix}.executor(log, ["on_stop"])
+    late.post(1).result()
+    late.shutdown(wait=False)
+"""
+    ).check()
+    assert ended.out.split() == ["on_stop"]
+    assert not ended.err
+
+
+def test_a_callback_that_runs_at_the_exit_still_sends_messages(stream_kind, script):
+    ended = script(
+        f"""{LATE}
+    import tasks
+
+    def tell(_):
+        draining.wait()
+        log.tell("told")
+
+    worker = actors.{stream_kind.prefix}Do.executor()
+    worker.post((tasks.call, draining.hold)).add_done_callback(tell)
+    draining.go()
+"""
+    ).check()
+    assert ended.out.split() == ["told"]
+    assert not ended.err
+
+
+def test_a_message_behind_a_callback_that_runs_at_the_exit_still_sends(stream_kind, script):
+    """The actor may have taken the message already."""
+    ended = script(
+        f"""{LATE}
+    import tasks
+    worker = actors.{stream_kind.prefix}Do.executor()
+    worker.post((tasks.call, draining.hold)).add_done_callback(lambda _: draining.wait())
+    worker.post((tasks.echo, "told")).add_done_callback(lambda told: log.tell(told.result()))
+    draining.go()
+"""
+    ).check()
+    assert ended.out.split() == ["told"]
+    assert not ended.err
 
 
 def test_actors_that_ask_each_other_get_their_answers(kind, script):

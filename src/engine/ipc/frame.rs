@@ -64,8 +64,8 @@ pub enum Kind {
     Refused = 53,
     /// To the child: the wait of this number would never end, because actors wait for each other.
     Circle = 54,
-    /// To the child: it must answer with a `Rests` of the same number when the callbacks of the answers
-    /// that it has got have run.
+    /// To the child: it must answer with a `Rests` of the same number when its actor has started, and the
+    /// callbacks of the answers that it has got have run.
     Rest = 55,
     /// To the parent: what `handle` returned.
     Answer = 17,
@@ -94,8 +94,8 @@ pub enum Kind {
     Forget = 42,
     /// To the parent: the main thread has waited for a moment for one of the child's messages.
     Waits = 43,
-    /// To the parent: no callback runs in the child, of the answers that came before the `Rest` of this
-    /// number.
+    /// To the parent: the actor has started, and no callback runs in the child, of the answers that came
+    /// before the `Rest` of this number.
     Rests = 44,
 }
 

@@ -49,8 +49,6 @@ struct Inner<T> {
     items: VecDeque<T>,
     /// A thread sleeps in `take` and has not been notified yet. So a burst notifies it only once.
     is_awaited: bool,
-    /// A thread has slept in `take`.
-    was_awaited: bool,
     /// How many items had become void at the last sweep.
     swept: u64,
 }
@@ -71,7 +69,6 @@ impl<T> Default for Mailbox<T> {
             inner: Mutex::new(Inner {
                 items: VecDeque::new(),
                 is_awaited: false,
-                was_awaited: false,
                 swept: 0,
             }),
             bell: Condvar::new(),
@@ -162,10 +159,9 @@ impl<T> Mailbox<T> {
         inner.items.iter().filter(|item| is_such(item)).count()
     }
 
-    /// Whether it is empty and its taker sleeps until something comes, if it ever does so in `take`.
+    /// Whether its taker sleeps in `take`, and nothing has come that will wake it.
     pub fn is_asleep(&self) -> bool {
-        let inner = self.inner.lock();
-        inner.items.is_empty() && (inner.is_awaited || !inner.was_awaited)
+        self.inner.lock().is_awaited
     }
 
     fn pop(&self, inner: &mut Inner<T>) -> Option<T> {
@@ -208,7 +204,6 @@ impl<T> Mailbox<T> {
                 return None;
             }
             inner.is_awaited = true;
-            inner.was_awaited = true;
             inner = self.bell.wait(inner);
         }
     }

@@ -165,9 +165,10 @@ proptest! {
 #[test]
 fn a_mailbox_is_asleep_while_its_taker_sleeps_and_nothing_has_come() {
     let mailbox = Arc::new(Mailbox::new(None));
-    assert!(mailbox.is_asleep(), "nothing has come, and nobody takes");
+    assert!(!mailbox.is_asleep(), "nothing has come, but nobody takes");
     mailbox.put(1).expect("open");
-    assert!(!mailbox.is_asleep());
+    assert_eq!(mailbox.try_take(), Take::Item(1));
+    assert!(!mailbox.is_asleep(), "the only message has been taken");
     let taker = std::thread::spawn({
         let mailbox = Arc::clone(&mailbox);
         move || [mailbox.take(), mailbox.take()]
@@ -176,5 +177,9 @@ fn a_mailbox_is_asleep_while_its_taker_sleeps_and_nothing_has_come() {
         std::thread::yield_now();
     }
     mailbox.put(2).expect("open");
-    assert_eq!(taker.join().expect("no panic"), [Some(1), Some(2)]);
+    while !mailbox.is_asleep() {
+        std::thread::yield_now();
+    }
+    mailbox.close();
+    assert_eq!(taker.join().expect("no panic"), [Some(2), None]);
 }

@@ -9,6 +9,7 @@ use pyo3::types::PyTuple;
 
 use super::source::Calls;
 use crate::py::interpreter::daemon_threads::outlasting;
+use crate::py::interpreter::lifecycle;
 
 /// Invariant: a message that is put into the mailbox after `sleep` wakes the loop, once.
 #[derive(Default)]
@@ -20,6 +21,8 @@ pub(in crate::py) struct Waker {
     /// for the actor, so it must wake the loop itself.
     waking: AtomicUsize,
     is_terminated: AtomicBool,
+    /// How many messages the loop of a thread looks for, or has begun and not settled.
+    busy: AtomicUsize,
     /// While the loop runs: they refer to it, and it to the host that has this.
     calls: Mutex<Option<Calls>>,
 }
@@ -41,6 +44,23 @@ impl Waker {
     pub(in crate::py) fn detach(&self) {
         let calls = self.calls().take();
         drop(calls);
+    }
+
+    /// The loop looks for a message. `end` must follow if there is none, and else when its callbacks have
+    /// run.
+    pub(in crate::py) fn begin(&self) {
+        self.busy.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(in crate::py) fn end(&self) {
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+        lifecycle::comes_to_rest();
+    }
+
+    /// Whether the loop runs and nothing runs in it: neither a message, nor a callback of one, nor
+    /// `on_start`. The caller must have found the mailbox empty before.
+    pub(in crate::py) fn is_at_rest(&self) -> bool {
+        self.busy.load(Ordering::SeqCst) == 0 && self.calls().is_some()
     }
 
     /// The loop has found no message. It must look once more after this.

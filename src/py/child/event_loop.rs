@@ -309,6 +309,7 @@ impl Source for Messages {
     }
 
     fn attach(&self, py: Python<'_>, calls: Calls) {
+        py.detach(|| self.shared.packing.way.has_started());
         self.shared.region().credits().sleep(Sleep::UntilAsked);
         self.waker.attach(py, calls);
         let waker = Arc::clone(&self.waker);

@@ -90,6 +90,7 @@ impl<'py> ChildLoop<'py> {
             },
             Err((error, stage)) => return self.fail(py, error, stage),
         };
+        py.detach(|| self.way.has_started());
         if self.region.notifies_begun() {
             // A pool waits for this before it sends messages.
             self.send(py, encode(Kind::Begun, 0, b""), Haste::Now)?;

@@ -60,6 +60,11 @@ pub(super) struct Way {
     entry: EntryOf,
     /// What was read and has not been settled yet.
     ended: Queue<Ended>,
+    /// Held by the thread that settles, so that what comes later is settled later. Not attached, and
+    /// not while Python code runs.
+    settling: Mutex<()>,
+    /// Whether the actor has started.
+    start: Mutex<Start>,
     /// What the callbacks thread must settle, since that runs Python code.
     watched: Queue<Watched>,
     /// The actors that the last answer refers to.
@@ -140,6 +145,19 @@ impl<T> Queue<T> {
     }
 }
 
+/// How far the start of this process's actor is.
+enum Start {
+    /// Its constructor or `on_start` may run. The parent has asked whether it rests, by this number.
+    Runs(Option<u64>),
+    IsOver,
+}
+
+impl Default for Start {
+    fn default() -> Self {
+        Self::Runs(None)
+    }
+}
+
 /// A message to another actor that has ended.
 enum Ended {
     By(Arc<ActorCell>, Outcome),
@@ -163,6 +181,8 @@ impl Way {
             answers,
             entry,
             ended: Queue::default(),
+            settling: Mutex::default(),
+            start: Mutex::default(),
             watched: Queue::default(),
             leaving: Mutex::default(),
             callbacks: OnceLock::new(),
@@ -198,6 +218,27 @@ impl Way {
     pub(super) fn serves_here(&self, number: u64) -> bool {
         let own = self.own.get().filter(|_| number == self.own_number);
         own.is_some_and(|own| waits::is_served_here(&own.node))
+    }
+
+    /// The actor has started: `on_start` has returned. Call it detached.
+    pub(super) fn has_started(&self) {
+        let start = std::mem::replace(&mut *self.start.lock(), Start::IsOver);
+        if let Start::Runs(Some(number)) = start {
+            self.ended.push(Ended::Rest(number));
+            self.settle();
+        }
+    }
+
+    /// Whether the parent can be told that this process rests. Otherwise it is told when the actor has
+    /// started.
+    fn may_rest(&self, number: u64) -> bool {
+        match &mut *self.start.lock() {
+            Start::Runs(asked) => {
+                *asked = Some(number);
+                false
+            }
+            Start::IsOver => true,
+        }
     }
 
     fn me(&self) -> Arc<Self> {
@@ -491,6 +532,8 @@ impl Sort for Way {
     }
 
     fn settle(&self) {
+        let mut rests = None;
+        let settling = self.settling.lock();
         while let Some(ended) = self.ended.pop() {
             let rest = match ended {
                 Ended::By(cell, outcome) => {
@@ -498,12 +541,22 @@ impl Sort for Way {
                     settled.err().map(|outcome| Watched::Ended(cell, outcome))
                 }
                 Ended::Cancelled(cell) => Some(Watched::Cancelled(cell)),
+                Ended::Rest(number) if !self.may_rest(number) => None,
+                Ended::Rest(number) if self.callbacks.get().is_none() => {
+                    // No message has had callbacks so far.
+                    rests = Some(Watched::Rest(self.answers, number));
+                    None
+                }
                 Ended::Rest(number) => Some(Watched::Rest(self.answers, number)),
             };
             if let Some(watched) = rest {
                 self.watched.push(watched);
                 self.start_callbacks();
             }
+        }
+        drop(settling);
+        if let Some(rests) = rests {
+            rests.settle();
         }
     }
 }

@@ -27,13 +27,14 @@ impl Live for Host {
     }
 
     fn activity(&self) -> Activity {
-        let counts = self.tally.counts();
-        // Of a thread or a remote actor, not of a child, which may have left it when it died.
-        let is_running = counts.since > 0;
+        // Before it is known whether the actor is at rest: what comes later is in the next count.
+        let accepted = self.tally.counts().accepted + self.accepted_by_pool();
+        // Once its mailbox is closed it has `on_stop` to call.
+        let is_open = !self.mailbox.is_closed();
         Activity {
-            accepted: counts.accepted,
+            accepted,
             is_at_rest: self.ended.is_set()
-                || (!is_running && self.transport.is_at_rest(&self.mailbox)),
+                || (is_open && self.transport.is_at_rest(&self.mailbox)),
         }
     }
 
@@ -67,6 +68,14 @@ impl Live for Host {
 }
 
 impl Host {
+    /// How many messages this member of a pool may have got by the pool, at most.
+    fn accepted_by_pool(&self) -> u64 {
+        let Some((place, pool)) = self.place.get().zip(self.pool()) else {
+            return 0;
+        };
+        pool.tally.counts().accepted + place.team.given_back()
+    }
+
     /// Refuses new messages. Those that wait for room by themselves were accepted: they get in. The
     /// caller must not hold a lock.
     pub(in crate::py) fn close_mailbox(&self) {

@@ -4,7 +4,7 @@
 //! handle. Each member is a host, too, whose mailbox has what only this member may handle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
@@ -29,6 +29,8 @@ pub(in crate::py) struct Team {
     born: Vec<AtomicBool>,
     /// How many members have not ended.
     living: AtomicUsize,
+    /// How often a member has given messages back.
+    given_back: AtomicU64,
 }
 
 impl Team {
@@ -41,7 +43,21 @@ impl Team {
             unborn: AtomicUsize::new(size),
             born: (0..size).map(|_| AtomicBool::new(false)).collect(),
             living: AtomicUsize::new(size),
+            given_back: AtomicU64::new(0),
         }
+    }
+
+    /// Puts messages back that a member had and has not begun, for any member.
+    pub(in crate::py) fn give_back(&self, messages: Vec<Arc<ActorCell>>) {
+        if !messages.is_empty() {
+            self.given_back.fetch_add(1, Ordering::SeqCst);
+            self.mailbox.put_first(messages);
+        }
+    }
+
+    /// How often that has happened.
+    pub(super) fn given_back(&self) -> u64 {
+        self.given_back.load(Ordering::SeqCst)
     }
 
     /// A constructor of the member has returned, or none ever will. Returns whether the pool opens by

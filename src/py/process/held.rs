@@ -32,9 +32,9 @@ pub(in crate::py) struct Relayed {
     pub(super) asked: HashMap<u64, Asked>,
     /// The last wait of the child's main thread that has lasted for a moment. It may be over.
     pub(super) wait: Option<EnteredWait>,
-    /// How many of its messages have ended, for how many of these it was asked whether it rests, and for
-    /// how many it has said that their callbacks have run.
+    /// How many of its messages have ended.
     ended: u64,
+    /// What `must_end` was when it was asked whether it rests, and when it said that it does.
     asked_to_rest: u64,
     rests: u64,
 }
@@ -112,20 +112,27 @@ impl Relayed {
         self.asked.remove(&number)
     }
 
-    /// The child has run the callbacks of so many of its messages.
-    pub(super) fn rest(&mut self, ended: u64) {
-        self.rests = ended;
+    /// How many things must be over in the child before it rests: the start of its actor, and the
+    /// callbacks of its messages.
+    fn must_end(&self) -> u64 {
+        1 + self.ended
+    }
+
+    /// So many things are over in the child.
+    pub(super) fn rest(&mut self, over: u64) {
+        self.rests = over;
     }
 
     pub(super) fn is_at_rest(&self) -> bool {
-        self.rests == self.ended
+        self.rests == self.must_end()
     }
 
     /// The number by which the child must be asked whether it rests, if it must.
     pub(super) fn ask_to_rest(&mut self) -> Option<u64> {
-        let is_new = !self.is_at_rest() && self.asked_to_rest != self.ended;
-        self.asked_to_rest = self.ended;
-        is_new.then_some(self.ended)
+        let must_end = self.must_end();
+        let is_new = !self.is_at_rest() && self.asked_to_rest != must_end;
+        self.asked_to_rest = must_end;
+        is_new.then_some(must_end)
     }
 
     /// What the caller must drop without a lock: it may end an actor.

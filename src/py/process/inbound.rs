@@ -133,6 +133,10 @@ impl Inbound {
         }
     }
 
+    pub(super) fn has_nothing_left(&self) -> bool {
+        self.left.events.is_empty() && self.left.over.is_none()
+    }
+
     pub(in crate::py) fn take_left(&mut self) -> Left {
         std::mem::take(&mut self.left)
     }

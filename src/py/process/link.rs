@@ -207,7 +207,7 @@ impl Link {
     /// pool. The caller must then call `dispatch` of the pool, without the lock.
     fn hand_on(&self, outbound: &mut Outbound) {
         if let Some(Seat { crew, .. }) = &self.seat {
-            crew.team.mailbox.put_first(outbound.take_unbegun());
+            crew.team.give_back(outbound.take_unbegun());
         }
     }
 
@@ -230,6 +230,21 @@ impl Link {
         self.outbound()
             .as_ref()
             .is_some_and(|outbound| outbound.load() == 0)
+    }
+
+    /// Whether no message has left the mailbox and has not been answered.
+    pub(super) fn has_nothing_to_do(&self) -> bool {
+        // Under the lock: a message leaves the mailbox and is in flight in one step.
+        let outbound = self.outbound();
+        outbound
+            .as_ref()
+            .is_none_or(|outbound| outbound.in_flight.is_empty() && outbound.returned.is_empty())
+    }
+
+    /// Whether no thread reads, and none has left to the I/O thread what it has read.
+    pub(super) fn has_nothing_left(&self) -> bool {
+        let inbound = self.try_inbound();
+        inbound.is_some_and(|inbound| inbound.as_ref().is_none_or(Inbound::has_nothing_left))
     }
 
     /// Where its messages come from.

@@ -393,8 +393,8 @@ enum Turn {
 }
 
 impl Link {
-    /// Whether no callback runs in the child that could send messages. If that is not known, the child is
-    /// asked.
+    /// Whether the child has started the actor, and no callback runs there that could send messages. If
+    /// that is not known, the child is asked.
     pub(super) fn has_child_at_rest(&self) -> bool {
         let mut outbound = self.outbound();
         let connection = outbound.as_mut().and_then(|o| o.connection.as_mut());

@@ -68,7 +68,7 @@ impl Mate for Link {
         };
         let taken = outbound.take_half();
         let is_some = !taken.is_empty();
-        crew.team.mailbox.put_first(taken);
+        crew.team.give_back(taken);
         self.count_in_flight(outbound);
         is_some
     }
@@ -234,9 +234,13 @@ impl Transport for Arc<Link> {
 
     fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
         // In this order: a message goes from the mailbox to the child, and its answer to the I/O
-        // thread, which settles it and runs callbacks before it waits again.
-        mailbox.is_empty()
-            && self.messages_in_flight() == 0
+        // thread, which settles it and runs callbacks before it waits again. A thread that reads in its
+        // place leaves it what has callbacks.
+        let shared = self.seat.as_ref().map(|seat| &seat.crew.team.mailbox);
+        shared.is_none_or(|shared| shared.is_empty())
+            && mailbox.is_empty()
+            && self.has_nothing_to_do()
+            && self.has_nothing_left()
             && self.is_io_thread_waiting.load(Ordering::SeqCst)
             && self.has_child_at_rest()
     }

@@ -51,12 +51,12 @@ impl Source {
         fn done(cell: &Arc<ActorCell>) -> &Latch {
             cell.done()
         }
+        lifecycle::comes_to_rest();
         if let Self::Member(seat, _) = self {
             let Seat { team, index } = seat.clone();
             let shares = || !team.mailbox.is_empty();
             return team.roster.take(index, || self.try_take(host), shares);
         }
-        lifecycle::comes_to_rest();
         let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
         host.tally
             .handoff

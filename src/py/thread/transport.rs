@@ -73,12 +73,13 @@ impl Transport for SameProcess {
     }
 
     fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
-        // The thread runs callbacks before it waits for a message. One that runs an event loop does not
-        // sleep in the mailbox; its tally says what runs.
-        match &self.seat {
-            None => mailbox.is_asleep(),
-            Some(Seat { team, index }) => {
-                team.roster.is_idle(*index) && mailbox.is_empty() && team.mailbox.is_empty()
+        // A thread has called `on_start`, and has run callbacks, before it sleeps. An event loop does not
+        // sleep in the mailbox.
+        match (&self.waker, &self.seat) {
+            (Some(waker), _) => mailbox.is_empty() && waker.is_at_rest(),
+            (None, None) => mailbox.is_asleep(),
+            (None, Some(Seat { team, index })) => {
+                mailbox.is_empty() && team.mailbox.is_empty() && team.roster.is_asleep(*index)
             }
         }
     }
