@@ -793,6 +793,9 @@ def after_fork_in_parent() -> None:
 def after_fork_in_child() -> None:
     """In a forked process: mark the copies of the parent's executors as broken."""
 
+def runs_event_loop() -> bool:
+    """Return whether an event loop of asyncio runs in this thread."""
+
 def set_loading(loading: bool) -> None:
     """Set whether this process is importing modules on behalf of another process."""
 

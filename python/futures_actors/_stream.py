@@ -1,6 +1,5 @@
 """`ActorStream`: what `stream` returns."""
 
-import sys
 from concurrent import futures
 
 from . import _core
@@ -43,7 +42,7 @@ class ActorStream(_core.StreamCore[Item]):
     def __exit__(self, *exception: object) -> None:
         """Close the stream; see the class."""
         self.close()
-        if not (any(exception) or self.future.done() or _is_in_event_loop()):
+        if not (any(exception) or self.future.done() or _core.runs_event_loop()):
             futures.wait([self.future], _GRACE)
 
     async def __aexit__(self, *exception: object) -> None:
@@ -53,10 +52,3 @@ class ActorStream(_core.StreamCore[Item]):
             from ._awaiting import wait_for_end
 
             await wait_for_end(self.future, _GRACE)
-
-
-def _is_in_event_loop() -> bool:
-    """Whether an event loop runs in this thread, which must not wait then."""
-    # Another thread may be importing asyncio at this moment.
-    get_running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return get_running_loop is not None and get_running_loop() is not None

@@ -116,6 +116,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module
     )?)?;
     module.add_function(wrap_pyfunction!(
+        interpreter::running_loop::runs_event_loop,
+        module
+    )?)?;
+    module.add_function(wrap_pyfunction!(
         interpreter::lifecycle::set_loading,
         module
     )?)?;

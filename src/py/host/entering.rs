@@ -18,19 +18,8 @@ use crate::engine::mailbox::Mailbox;
 use crate::engine::room::{Room, Wake};
 use crate::py::future;
 use crate::py::future::ActorCell;
-use crate::py::interpreter::imports;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
-
-/// The event loop that runs in the calling thread.
-pub(in crate::py) fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    // A program that has not imported it runs none.
-    if !imports::modules(py)?.contains(intern!(py, "asyncio.events"))? {
-        return Ok(None);
-    }
-    let running = imports::running_loop(py)?.call0()?;
-    Ok((!running.is_none()).then_some(running))
-}
 
 /// Puts a message into the mailbox when it has been granted a place.
 struct Entering {

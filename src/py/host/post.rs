@@ -19,6 +19,7 @@ use crate::py::future;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Exit;
+use crate::py::interpreter::running_loop::running_loop;
 use crate::py::message::fault::{Started, dump_error, log_told, shut_down, to_error};
 use crate::py::message::items::Items;
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -26,7 +27,6 @@ use crate::py::message::request::{Asked, Sender, Wants};
 use crate::py::message::tally::Completion;
 use crate::py::stream;
 
-use super::entering::running_loop;
 use super::host::Host;
 use super::room::has_passed;
 
