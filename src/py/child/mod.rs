@@ -1,11 +1,16 @@
 //! A child process: the loop on its main thread, and what surrounds it.
 //!
 //! `run.rs` takes messages and sends answers, `call.rs` calls the actor; for an async one `event_loop.rs`
-//! does both. `packing.rs` encodes what it gives. `inbox.rs` reads what the parent sends, `outbox.rs` sends. All of it is detached while it waits. `watch.rs` ends the process
-//! when the parent has ended, whatever Python code runs. `remote.rs` is what references refer to here:
-//! actors that are reached by the parent, on the way that `way.rs` and `relay.rs` make.
+//! does both. `packing.rs` encodes what it gives. `inbox.rs` reads what the parent sends, `outbox.rs`
+//! sends. All of it is detached while it waits. `watch.rs` ends the process when the parent has ended,
+//! whatever Python code runs.
+//!
+//! `remote.rs` is what references refer to here: actors that are reached through the parent. `way.rs`
+//! sends messages there, `waiting.rs` waits for what the parent says of them, and `sorting.rs` takes
+//! that; `relay.rs` and `ended.rs` are their data.
 
 mod call;
+mod ended;
 mod event_loop;
 mod inbox;
 mod outbox;
@@ -13,6 +18,8 @@ mod packing;
 mod relay;
 mod remote;
 mod run;
+mod sorting;
+mod waiting;
 mod watch;
 mod way;
 

@@ -17,7 +17,7 @@ use crate::py::message::fault::Unending;
 use crate::py::message::tally::Tally;
 
 /// How long a wait lasts before it is looked at: most are over sooner, and cost nothing.
-pub(in crate::py) const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// Waits by `wait`, which takes a deadline and returns whether it has ended before, for `pending`,
 /// which only the actor `target` can bring about. An error is what `wait` raised, or the
@@ -33,18 +33,27 @@ pub(in crate::py) fn wait_for_actor(
         return wait(deadline);
     };
     refuse_own(target, what)?;
-    let looked_at = Instant::now() + MOMENT;
-    if deadline.is_some_and(|deadline| deadline <= looked_at) {
-        return wait(deadline);
-    }
-    if wait(Some(looked_at))? {
-        return Ok(true);
+    if let Some(ended) = first_moment(deadline, &mut wait)? {
+        return Ok(ended);
     }
     let waiting = WAITS.begin(&mine, How::Blocked, target, pending());
     let waiting = waiting.map_err(|circle| what.error(&circle))?;
     let ended = wait(deadline);
     drop(waiting);
     ended
+}
+
+/// Waits by `wait` until the wait must be looked at. `None`: it has lasted that long and goes on.
+/// Otherwise whether it has ended before `deadline`.
+pub(in crate::py) fn first_moment(
+    deadline: Option<Instant>,
+    mut wait: impl FnMut(Option<Instant>) -> PyResult<bool>,
+) -> PyResult<Option<bool>> {
+    let looked_at = Instant::now() + MOMENT;
+    if deadline.is_some_and(|deadline| deadline <= looked_at) {
+        return wait(deadline).map(Some);
+    }
+    Ok(wait(Some(looked_at))?.then_some(true))
 }
 
 /// An error if this is the thread of `target`, which must not wait for itself.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use super::inbound::{Event, Events, Over};
-use super::link::{Link, SentBy};
+use super::link::Link;
+use super::sending::SentBy;
 use super::start::Restarts;
 use crate::engine::cell::Begin;
 use crate::engine::convoy;

@@ -16,24 +16,21 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 
+use super::connection::Connection;
+use super::crew::{IN_FLIGHT_BY_POSTING, Seat};
 pub(in crate::py) use super::endpoints::{Endpoints, Process};
-
 use super::inbound::Inbound;
-
-use super::crew::IN_FLIGHT_BY_POSTING;
-use super::crew::Seat;
 use super::logs::Logs;
-use super::outbound::{Connection, InFlight, Outbound, Sending, Source, Waiting};
+use super::outbound::{InFlight, Outbound, Sending, Waiting};
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::convoy::Convoy;
 use crate::engine::handoff::Patience;
-use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::relay::split_number;
 use crate::engine::ipc::traceback::Tracebacks;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::sys::{Bell, Handle};
+use crate::engine::sys::Bell;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::interpreter::lifecycle;
@@ -41,15 +38,6 @@ use crate::py::message::message::Message;
 use crate::py::message::tally::Tally;
 use crate::py::message::ticket::Carrier;
 use crate::py::options::Options;
-
-/// Which thread sends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum SentBy {
-    Poster,
-    IoThread,
-    /// The thread that reads the answers: the I/O thread, or one in `result()`.
-    Reader,
-}
 
 pub(in crate::py) struct Link {
     pub(super) name: String,
@@ -194,15 +182,6 @@ impl Link {
         begun
     }
 
-    /// Stores how many messages are in flight, where other threads and members look.
-    pub(super) fn count_in_flight(&self, outbound: &Outbound) {
-        self.messages_in_flight
-            .store(outbound.in_flight.len(), Ordering::SeqCst);
-        if let Some(seat) = &self.seat {
-            outbound.publish(seat);
-        }
-    }
-
     /// Puts what a dead child had not begun, and any member may handle, back into the mailbox of the
     /// pool. The caller must then call `dispatch` of the pool, without the lock.
     fn hand_on(&self, outbound: &mut Outbound) {
@@ -245,14 +224,6 @@ impl Link {
     pub(super) fn has_nothing_left(&self) -> bool {
         let inbound = self.try_inbound();
         inbound.is_some_and(|inbound| inbound.as_ref().is_none_or(Inbound::has_nothing_left))
-    }
-
-    /// Where its messages come from.
-    fn source(&self) -> Source<'_> {
-        Source {
-            mailbox: &self.mailbox,
-            seat: self.seat.as_ref(),
-        }
     }
 
     /// The constructor has returned in the child.
@@ -393,85 +364,11 @@ impl Link {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(in crate::py) fn messages_in_flight(&self) -> usize {
-        self.messages_in_flight.load(Ordering::SeqCst)
-    }
-
-    /// How many messages have been sent so far.
-    pub(in crate::py) fn sent(&self) -> u64 {
-        self.outbound()
-            .as_ref()
-            .map_or(0, |outbound| outbound.in_flight.count())
-    }
-
     pub(in crate::py) fn waiter_reads(&self) -> bool {
         self.waiter_reads.load(Ordering::SeqCst)
     }
 
     pub(in crate::py) fn set_waiter_reads(&self, waiter_reads: bool) {
         self.waiter_reads.store(waiter_reads, Ordering::SeqCst);
-    }
-
-    /// The handle to write to, while the pipe has not taken everything.
-    pub(in crate::py) fn unsent(&self) -> Option<Arc<Handle>> {
-        let outbound = self.outbound();
-        let outbound = outbound.as_ref()?;
-        let connection = outbound.connection.as_ref()?;
-        (!connection.writer.is_empty() && !connection.has_hung_up)
-            .then(|| Arc::clone(connection.writer.handle()))
-    }
-
-    /// For when the child has closed its end of the pipe: nothing is written any more. The I/O
-    /// thread will see that the child ends.
-    pub(in crate::py) fn hang_up(&self) {
-        if let Some(outbound) = self.outbound().as_mut()
-            && let Some(connection) = &mut outbound.connection
-        {
-            connection.has_hung_up = true;
-        }
-    }
-
-    /// Sends from the mailbox while fewer than `limit` messages are in flight. If the pipe does not
-    /// take everything, a posting thread leaves the rest to the I/O thread. So does any other thread
-    /// with a message whose blocks must be copied, since it may hold a lock or have a deadline. The
-    /// I/O thread gets that message.
-    pub(super) fn pump(self: &Arc<Self>, limit: usize, by: SentBy) -> Option<Arc<ActorCell>> {
-        let mut guard = self.outbound();
-        let outbound = guard.as_mut()?;
-        let pumped = outbound.pump(&self.source(), &self.carrier(), self.keeps, limit);
-        let connection = outbound.connection.as_mut();
-        let surplus = connection.map(|connection| connection.relayed.take_surplus());
-        self.count_in_flight(outbound);
-        drop(guard);
-        drop(surplus);
-        let is_blocked = pumped.flushed == Flush::Blocked && by == SentBy::Poster;
-        if is_blocked || (pumped.to_copy.is_some() && by != SentBy::IoThread) {
-            self.ring();
-        }
-        pumped.to_copy
-    }
-
-    /// Fills the window. For a thread that has just read answers, or has seen room in the pipe.
-    pub(in crate::py) fn refill(self: &Arc<Self>) {
-        _ = self.pump(usize::MAX, SentBy::Reader);
-    }
-
-    /// Wakes the I/O thread so that it looks at the link. An error is logged after `outbound` is
-    /// unlocked: a log handler needs the interpreter, and the thread that has the interpreter may
-    /// want `outbound`.
-    pub(super) fn ring(&self) {
-        let bell = self
-            .outbound()
-            .as_ref()
-            .map(|outbound| Arc::clone(&outbound.bell));
-        if let Some(Err(error)) = bell.map(|bell| bell.ring()) {
-            log::error!(target: "futures_actors", "actor {}: cannot wake its I/O thread: {error}", self.name);
-        }
-    }
-
-    /// Makes the I/O thread look into the mailbox regularly for a while.
-    pub(super) fn serve_convoy(&self) {
-        self.convoy.serve();
-        self.ring();
     }
 }

@@ -4,21 +4,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use super::connection::Connection;
 use super::crew::Seat;
-use super::held::Relayed;
 use super::inflow::Inflow;
-use crate::engine::arena::Arena;
-use crate::engine::cell::{Hold, Phase};
-use crate::engine::ipc::frame::{Encoded, Kind, encode};
-use crate::engine::ipc::pipe::{Broken, Flush, Writer};
-use crate::engine::ipc::region::Region;
+use crate::engine::ipc::frame::{Kind, encode};
+use crate::engine::ipc::pipe::{Broken, Flush};
 use crate::engine::ipc::window::{Capacity, Window};
-use crate::engine::loads::AWAY;
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::pace::Pace;
-use crate::engine::roster::{Turn, Turns};
+use crate::engine::roster::Turns;
 use crate::engine::sys::{self, Bell};
 use crate::py::codec::packed::Packed;
 use crate::py::future::ActorCell;
@@ -75,61 +70,11 @@ pub(in crate::py) struct Outbound {
     /// Messages that the child skips. They fail when it has ended.
     pub(in crate::py) revoked: Vec<Arc<ActorCell>>,
     /// How many of those in flight were taken back.
-    taken_back: usize,
+    pub(super) taken_back: usize,
     /// Of a member: whether the constructor has returned in this child.
     pub(in crate::py) is_constructed: bool,
-    turns: Turns,
-    pace: Pace,
-}
-
-/// The connection to one child.
-pub(in crate::py) struct Connection {
-    pub(in crate::py) writer: Writer,
-    pub(in crate::py) region: Arc<Region>,
-    /// Where the blocks of messages for this child are.
-    arena: Arc<Arena>,
-    /// The child does not read any more: it has ended, or is about to.
-    pub(in crate::py) has_hung_up: bool,
-    /// How many messages have been queued.
-    queued: u64,
-    /// The stop frame has been queued.
-    is_told: bool,
-    pub(super) relayed: Relayed,
-}
-
-impl Connection {
-    pub(in crate::py) fn new(writer: Writer, region: &Arc<Region>, arena: &Arc<Arena>) -> Self {
-        Self {
-            writer,
-            region: Arc::clone(region),
-            arena: Arc::clone(arena),
-            has_hung_up: false,
-            queued: 0,
-            is_told: false,
-            relayed: Relayed::default(),
-        }
-    }
-
-    /// Sends a frame that is about a message or a question of the child.
-    pub(super) fn send(&mut self, frame: Encoded) -> Flush {
-        self.writer.push(frame);
-        self.queued += 1;
-        self.flush()
-    }
-
-    /// Writes what the pipe takes.
-    fn flush(&mut self) -> Flush {
-        if self.has_hung_up {
-            return Flush::Done;
-        }
-        // On an error the child is gone, or the system lacks some resource. The I/O thread tries again
-        // and finds out.
-        let flushed = self.writer.flush().unwrap_or(Flush::Blocked);
-        if flushed == Flush::Done {
-            self.region.sent().store(self.queued, Ordering::Relaxed);
-        }
-        flushed
-    }
+    pub(super) turns: Turns,
+    pub(super) pace: Pace,
 }
 
 /// What `Outbound::pump` has done.
@@ -147,7 +92,7 @@ pub(in crate::py) enum Sending {
     Stopping,
 }
 
-fn waiting(taken: Take<Arc<ActorCell>>, whose: Whose) -> Take<Waiting> {
+pub(super) fn waiting(taken: Take<Arc<ActorCell>>, whose: Whose) -> Take<Waiting> {
     match taken {
         Take::Item(cell) => Take::Item(Waiting { cell, whose }),
         Take::Empty => Take::Empty,
@@ -191,20 +136,6 @@ impl Outbound {
         self.in_flight.len() - self.taken_back + self.returned.len()
     }
 
-    /// Tells the rest of the pool how much this member has to do.
-    pub(in crate::py) fn publish(&self, seat: &Seat) {
-        let takes = self.is_constructed && self.sending == Sending::Open;
-        let takes = takes && self.connection.is_some();
-        let load = if takes { self.load() } else { AWAY };
-        seat.crew.loads.publish(seat.index, load);
-    }
-
-    /// So many messages have ended. From this follows how many may be sent ahead.
-    pub(in crate::py) fn note_ended(&mut self, count: usize, seat: &Seat) {
-        let limit = self.pace.ended(count);
-        seat.crew.loads.set_limit(seat.index, limit);
-    }
-
     /// Whether another message may be sent, if at most `limit` may be in flight.
     fn has_room(&self, source: &Source<'_>, limit: usize) -> bool {
         match source.seat {
@@ -219,93 +150,10 @@ impl Outbound {
 
     /// Takes the next message out of the mailbox, or out of the two.
     fn take(&mut self, source: &Source<'_>) -> Take<Waiting> {
-        let own = source.mailbox;
-        let Some(Seat { crew, index }) = source.seat else {
-            return waiting(own.try_take(), Whose::Own);
-        };
-        let shared = &*crew.team.mailbox;
-        if !self.is_constructed || !crew.team.opened.is_set() {
-            // Nothing begins before the constructors have returned. But the pool may have ended.
-            let is_over =
-                own.is_closed() && own.is_empty() && shared.is_closed() && shared.is_empty();
-            return if is_over { Take::Closed } else { Take::Empty };
+        match source.seat {
+            None => waiting(source.mailbox.try_take(), Whose::Own),
+            Some(seat) => self.take_as_member(source.mailbox, seat),
         }
-        let load = self.load();
-        let is_idle = load == 0;
-        // Otherwise an idle one gets it. Whoever called `pump` publishes the load again.
-        let may_share = is_idle || crew.loads.may_take_ahead(*index, load);
-        match self.turns.try_take_from(own, may_share.then_some(shared)) {
-            // A member may still have to take what another one has not begun.
-            (Take::Closed, _) if !is_idle || !crew.loads.others_behind(*index).is_empty() => {
-                Take::Empty
-            }
-            (taken, Turn::Own) => waiting(taken, Whose::Own),
-            (taken, Turn::Shared) => waiting(taken, Whose::Shared),
-        }
-    }
-
-    /// Takes out the messages that any member may handle, and that the child has not begun and never
-    /// will: it is dead.
-    pub(in crate::py) fn take_unbegun(&mut self) -> Vec<Arc<ActorCell>> {
-        let mut unbegun = self.take_in_flight(0, usize::MAX, Message::into_unsent);
-        let returned = std::mem::take(&mut self.returned).into_iter();
-        let (shared, own): (Vec<_>, _) =
-            returned.partition(|waiting| waiting.whose == Whose::Shared);
-        self.returned = own.into();
-        unbegun.extend(shared.into_iter().map(|waiting| waiting.cell));
-        unbegun
-    }
-
-    /// Takes back half of the messages that any member may handle and that the child has not begun.
-    /// The first that it has stays: if the child has not begun that, it is about to.
-    pub(in crate::py) fn take_half(&mut self) -> Vec<Arc<ActorCell>> {
-        let shared = self
-            .in_flight
-            .iter()
-            .skip_while(|(_, sent)| sent.whose == Whose::TakenBack);
-        let shared = shared
-            .skip(1)
-            .filter(|(_, sent)| sent.whose == Whose::Shared);
-        let shared = shared
-            .filter(|(_, sent)| sent.cell.phase() == Phase::Pending)
-            .count();
-        self.take_in_flight(1, shared.div_ceil(2), Message::take_back)
-    }
-
-    /// Takes out the oldest `most` shared messages in flight, but not the `first` ones, each of which
-    /// `take` must have made a packed message again.
-    fn take_in_flight(
-        &mut self,
-        first: usize,
-        most: usize,
-        take: fn(Message) -> (Message, bool),
-    ) -> Vec<Arc<ActorCell>> {
-        let live = self
-            .in_flight
-            .iter()
-            .filter(|(_, sent)| sent.whose != Whose::TakenBack);
-        let shared = live
-            .skip(first)
-            .filter(|(_, sent)| sent.whose == Whose::Shared);
-        let numbers: Vec<u64> = shared.map(|(sequence, _)| sequence).collect();
-        let mut taken = Vec::new();
-        for sequence in numbers {
-            if taken.len() == most {
-                break;
-            }
-            if let Some(sent) = self.in_flight.get_mut(sequence)
-                && sent.cell.exchange(take) == Some(true)
-            {
-                // A cell that has ended stands for it until the child has skipped it.
-                let void = Arc::<ActorCell>::default();
-                drop(void.cancel(Hold::Nothing));
-                taken.push(std::mem::replace(&mut sent.cell, void));
-                sent.whose = Whose::TakenBack;
-                sent.inflow = None;
-                self.taken_back += 1;
-            }
-        }
-        taken
     }
 
     /// A message leaves the window: it was answered or skipped, or its link has broken.

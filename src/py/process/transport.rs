@@ -8,7 +8,8 @@ use pyo3::exceptions::PyNotImplementedError;
 use pyo3::prelude::*;
 
 use super::crew::{Mate, Seat};
-use super::link::{Link, SentBy};
+use super::link::Link;
+use super::sending::SentBy;
 use crate::engine::arena::Arena;
 use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
