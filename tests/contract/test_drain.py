@@ -4,68 +4,43 @@ import signal
 
 import pytest
 
-STAGES = """if True:
-    import sys, time
-    from futures_actors import ThreadActor, current_actor
-
-    class Stage(ThreadActor):
-        def __init__(self, name, after=None):
-            self.name, self.after, self.seen = name, after, 0
-
-        def handle(self, message):
-            time.sleep(0.001)  # so that the program ends before the pipeline
-            self.seen += 1
-            if self.after is not None:
-                self.after.tell(message + 1)
-
-        def on_stop(self):
-            sys.stdout.write(f"{self.name} {self.seen}\\n")
-"""
+from stages import seen
 
 
 def test_a_pipeline_drains_to_its_end(script):
-    ended = script(
-        STAGES
-        + """
-    last = Stage.executor("last")
-    middle = Stage.executor("middle", last)
-    first = Stage.executor("first", middle)
-    for number in range(50):
-        first.tell(number)
-"""
-    ).check()
-    assert sorted(ended.out.split()) == sorted(["first", "50", "middle", "50", "last", "50"])
+    ended = script("""if True:
+        from stages import ThreadStage
+        last = ThreadStage.executor("last")
+        middle = ThreadStage.executor("middle", last)
+        first = ThreadStage.executor("first", middle)
+        for number in range(50):
+            first.tell(number)
+    """).check()
+    assert seen(ended.out) == {"first": 50, "middle": 50, "last": 50}
     assert not ended.err
 
 
 def test_a_bounded_pipeline_drains_to_its_end(script):
-    ended = script(
-        STAGES
-        + """
-    bounded = Stage.options(mailbox_size=2)
-    first = bounded.executor("first", bounded.executor("middle", bounded.executor("last")))
-    for number in range(30):
-        first.tell(number)
-"""
-    ).check()
-    assert sorted(ended.out.split()) == sorted(["first", "30", "middle", "30", "last", "30"])
+    ended = script("""if True:
+        from stages import ThreadStage
+        bounded = ThreadStage.options(mailbox_size=2)
+        first = bounded.executor("first", bounded.executor("middle", bounded.executor("last")))
+        for number in range(30):
+            first.tell(number)
+    """).check()
+    assert seen(ended.out) == {"first": 30, "middle": 30, "last": 30}
 
 
 def test_a_pipeline_through_a_pool_drains_to_its_end(script):
-    ended = script(
-        STAGES
-        + """
-    last = Stage.executor("last")
-    pool = Stage.pool(3).executor("member", last)
-    first = Stage.executor("first", pool)
-    for number in range(30):
-        first.tell(number)
-"""
-    ).check()
-    counts = [line.split() for line in ended.out.splitlines()]
-    assert ["first", "30"] in counts
-    assert ["last", "30"] in counts
-    assert sum(int(count) for name, count in counts if name == "member") == 30
+    ended = script("""if True:
+        from stages import ThreadStage
+        last = ThreadStage.executor("last")
+        pool = ThreadStage.pool(3).executor("member", last)
+        first = ThreadStage.executor("first", pool)
+        for number in range(30):
+            first.tell(number)
+    """).check()
+    assert seen(ended.out) == {"first": 30, "member": 30, "last": 30}
 
 
 def test_callbacks_still_send_messages_to_other_actors(kind, script):

@@ -4,89 +4,65 @@ import signal
 
 import pytest
 
-STAGES = """if True:
-    import sys, time
-    from futures_actors import ProcessActor, ThreadActor
+from stages import seen
 
-    class Stage:
-        def __init__(self, name, after=None):
-            self.name, self.after, self.seen = name, after, 0
-
-        def handle(self, message):
-            time.sleep(0.001)  # so that the program ends before the pipeline
-            self.seen += 1
-            if self.after is not None:
-                self.after.tell(message + 1)
-
-        def on_stop(self):
-            sys.stdout.write(f"{self.name} {self.seen}\\n")
-            sys.stdout.flush()
-
-    class p(Stage, ProcessActor): pass
-    class t(Stage, ThreadActor): pass
-"""
+KINDS = {"p": "ProcessStage", "t": "ThreadStage"}
 
 
 @pytest.mark.parametrize("kinds", ["ppp", "ptp", "tpt"])
 @pytest.mark.parametrize("options", ["", "mailbox_size=2"])
 def test_a_pipeline_of_processes_drains_to_its_end(script, kinds, options):
-    first, middle, last = kinds
-    ended = script(
-        STAGES
-        + f"""
-    last = {last}.options({options}).executor("last")
-    middle = {middle}.options({options}).executor("middle", last)
-    first = {first}.options({options}).executor("first", middle)
-    for number in range(40):
-        first.tell(number)
-"""
-    ).check()
-    assert sorted(ended.out.split()) == sorted(["first", "40", "middle", "40", "last", "40"])
+    first, middle, last = (KINDS[kind] for kind in kinds)
+    ended = script(f"""if True:
+        from stages import ProcessStage, ThreadStage
+        last = {last}.options({options}).executor("last")
+        middle = {middle}.options({options}).executor("middle", last)
+        first = {first}.options({options}).executor("first", middle)
+        for number in range(40):
+            first.tell(number)
+    """).check()
+    assert seen(ended.out) == {"first": 40, "middle": 40, "last": 40}
     assert not ended.err
 
 
 def test_a_pipeline_through_a_pool_of_processes_drains_to_its_end(script):
-    ended = script(
-        STAGES
-        + """
-    last = p.executor("last")
-    pool = p.pool(2).executor("member", last)
-    first = p.executor("first", pool)
-    for number in range(30):
-        first.tell(number)
-"""
-    ).check()
-    counts = [line.split() for line in ended.out.splitlines()]
-    assert ["first", "30"] in counts
-    assert ["last", "30"] in counts
-    assert sum(int(count) for name, count in counts if name == "member") == 30
+    ended = script("""if True:
+        from stages import ProcessStage
+        last = ProcessStage.executor("last")
+        pool = ProcessStage.pool(2).executor("member", last)
+        first = ProcessStage.executor("first", pool)
+        for number in range(30):
+            first.tell(number)
+    """).check()
+    assert seen(ended.out) == {"first": 30, "member": 30, "last": 30}
 
 
 def test_callbacks_in_a_process_still_send_messages_to_other_actors(script):
     """A callback may run longer than its actor handles messages."""
-    ended = script(
-        STAGES
-        + """
-    class Calls(ProcessActor):
-        def __init__(self, slow, last):
-            self.slow, self.last = slow, last
+    ended = script("""if True:
+        import time
+        from futures_actors import ProcessActor
+        from stages import ProcessStage
 
-        def handle(self, message):
-            last = self.last
+        class Calls(ProcessActor):
+            def __init__(self, slow, last):
+                self.slow, self.last = slow, last
 
-            def pass_on(future):
-                time.sleep(0.1)
-                last.tell(message)
+            def handle(self, message):
+                last = self.last
 
-            self.slow.post(message).add_done_callback(pass_on)
+                def pass_on(future):
+                    time.sleep(0.1)
+                    last.tell(message)
 
-    last, slow = p.executor("last"), p.executor("slow")
-    calls = Calls.executor(slow, last)
-    for number in range(3):
-        calls.tell(number)
-"""
-    ).check()
-    assert sorted(ended.out.split()) == sorted(["last", "3", "slow", "3"])
+                self.slow.post(message).add_done_callback(pass_on)
+
+        last, slow = ProcessStage.executor("last"), ProcessStage.executor("slow")
+        calls = Calls.executor(slow, last)
+        for number in range(3):
+            calls.tell(number)
+    """).check()
+    assert seen(ended.out) == {"last": 3, "slow": 3}
     assert not ended.err
 
 
