@@ -1,71 +1,19 @@
 """The rows of the table: which contenders do which work, how often, and the targets of the project.
 
-This file is only data: the work is in `workloads.py`, the contenders are in `contenders.py`. The
-first contender of a row is its subject. A ratio is the subject's figure divided by the other's.
+This file and `system_rows.py` are only data: the work is in `workloads.py`, the contenders are in
+`contenders.py`, and `row.py` says what a row is. The first contender of a row is its subject. A
+ratio is the subject's figure divided by the other's.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import contenders as who
 import peers
 import placements
-import systems
 import workloads as work
+from row import BYTES, MICROSECONDS, MILLISECONDS, PER_SECOND, Amount, Row, Target, Unit
+from system_rows import async_rows, pool_rows, stream_rows
 
 MIB = 1 << 20
 UPSTREAM_OF_POOL = 1_855 / 1_989  # bytes per queued message, measured in one run
-
-
-class Unit(NamedTuple):
-    """How a sample is shown, and whether higher or lower is better."""
-
-    label: str
-    better: str
-    of_sample: Callable
-
-
-class Target(NamedTuple):
-    """A bound on the subject's figure, divided by the reference's figure if there is one."""
-
-    relation: str
-    bound: float
-    reference: str | None = None
-    note: str = ""
-
-    def is_met(self, figure):
-        return figure <= self.bound if self.relation == "<=" else figure >= self.bound
-
-
-class Amount(NamedTuple):
-    """The number of rounds, how many are thrown away first, and the size of each sample."""
-
-    repeats: int
-    size: int
-    warm_ups: int = 1
-
-
-@dataclass(frozen=True)
-class Row:
-    key: str
-    title: str
-    unit: Unit
-    sample: Callable
-    contenders: tuple[who.Contender, ...]
-    full: Amount
-    fast: Amount
-    targets: tuple[Target, ...] = ()
-    kept_open: bool = True  # otherwise each sample starts the contender itself
-    placement: placements.Placement = placements.ANYWHERE
-    shows_cpus: bool = False  # show in how many rounds the two sides were on one CPU
-    is_growth: bool = False  # ratios are the other's figure divided by the subject's
-
-
-MICROSECONDS = Unit("µs", "lower", lambda ns: ns / 1e3)
-MILLISECONDS = Unit("ms", "lower", lambda ns: ns / 1e6)
-PER_SECOND = Unit("/s", "higher", lambda ns: 1e9 / ns)
-BYTES = Unit("B", "lower", lambda length_bytes: length_bytes)
 
 THREAD_POOL = who.ThreadPool.name
 PROCESS_POOL = who.ProcessPool.name
@@ -205,71 +153,6 @@ def turn_rows(kind, actor, *, is_fast):
             is_growth=True,
         ),
     )
-
-
-def system_row(key, title, unit, sample, contenders, full, fast, *targets):
-    amounts = Amount(9, full), Amount(1, fast, warm_ups=0)
-    return Row(key, title, unit, sample, contenders, *amounts, targets)
-
-
-def stream_rows():
-    pipe, imap = systems.PipeFlow, systems.PoolImap
-    made = MICROSECONDS, work.stream_items
-    thread = systems.Stream("Thread", 16), systems.QueueFlow()
-    near = systems.Stream("Process", 16), pipe(), imap()
-    far = systems.Stream("Process", 1024), pipe(), imap()
-    return (
-        system_row(
-            "thread-stream", "thread, an item of a stream, 16 ahead", *made, thread, 20_000, 500,
-            Target("<=", 1.5, systems.QueueFlow.name),
-        ),
-        system_row(
-            "process-stream", "process, an item of a stream, 16 ahead", *made, near, 20_000, 500,
-            Target("<=", 1.0, pipe.name), Target("<=", 0.2, imap.name),
-        ),
-        system_row(
-            "process-stream-1024", "process, an item of a stream, 1,024 ahead", *made, far, 20_000,
-            500, Target("<=", 0.6, pipe.name), Target("<=", 0.2, imap.name),
-        ),
-    )  # fmt: skip
-
-
-def pool_rows():
-    """Return the rows of pools: bounds on time are the other way round for messages a second."""
-    made = PER_SECOND, work.stateless(work.sliding_window)
-    rows = []
-    for kind, size, bound in (("thread", 4, 0.3), ("process", 2, 0.1)):
-        other = systems.StandardPool(size, processes=kind == "process")
-        pool = systems.ActorPool(kind.title(), size), other
-        one = systems.ActorPool(kind.title(), 1), systems.SystemActor(kind.title(), "Adder")
-        rows += [
-            system_row(
-                f"{kind}-pool-in-flight", f"{kind}, pool of {size}, 64 in flight", *made, pool,
-                10_000, 300, Target(">=", 1 / bound, other.name),
-            ),
-            system_row(
-                f"{kind}-pool-of-one", f"{kind}, pool of 1 beside the actor, 64 in flight", *made,
-                one, 10_000, 300, Target(">=", 1 / 1.1, one[1].name),
-            ),
-        ]  # fmt: skip
-    return tuple(rows)
-
-
-def async_rows():
-    one_by_one, in_flight = work.stateless(work.one_at_a_time), work.stateless(work.sliding_window)
-    thread = systems.SystemActor("Thread", "AsyncAdder"), systems.LoopThread()
-    by_hand = systems.SystemActor("Process", "LoopAdder", "run_until_complete in handle")
-    process = systems.SystemActor("Process", "AsyncAdder"), by_hand
-    return (
-        system_row(
-            "thread-async-round-trip", "thread, async, round trip", MICROSECONDS, one_by_one,
-            thread, 2_000, 100, Target("<=", 0.6, systems.LoopThread.name),
-        ),
-        system_row(
-            "process-async-in-flight", "process, async, 64 in flight", PER_SECOND, in_flight,
-            process, 5_000, 300, Target(">=", 2.5, by_hand.name),
-        ),
-    )  # fmt: skip
 
 
 KIB, GIB = 1 << 10, 1 << 30

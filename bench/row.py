@@ -1,0 +1,58 @@
+"""What a row of the table is made of: units, targets, and how often a work is done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import contenders as who
+import placements
+
+
+class Unit(NamedTuple):
+    """How a sample is shown, and whether higher or lower is better."""
+
+    label: str
+    better: str
+    of_sample: Callable
+
+
+class Target(NamedTuple):
+    """A bound on the subject's figure, divided by the reference's figure if there is one."""
+
+    relation: str
+    bound: float
+    reference: str | None = None
+    note: str = ""
+
+    def is_met(self, figure):
+        return figure <= self.bound if self.relation == "<=" else figure >= self.bound
+
+
+class Amount(NamedTuple):
+    """The number of rounds, how many are thrown away first, and the size of each sample."""
+
+    repeats: int
+    size: int
+    warm_ups: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    key: str
+    title: str
+    unit: Unit
+    sample: Callable
+    contenders: tuple[who.Contender, ...]
+    full: Amount
+    fast: Amount
+    targets: tuple[Target, ...] = ()
+    kept_open: bool = True  # otherwise each sample starts the contender itself
+    placement: placements.Placement = placements.ANYWHERE
+    shows_cpus: bool = False  # show in how many rounds the two sides were on one CPU
+    is_growth: bool = False  # ratios are the other's figure divided by the subject's
+
+
+MICROSECONDS = Unit("µs", "lower", lambda ns: ns / 1e3)
+MILLISECONDS = Unit("ms", "lower", lambda ns: ns / 1e6)
+PER_SECOND = Unit("/s", "higher", lambda ns: 1e9 / ns)
+BYTES = Unit("B", "lower", lambda length_bytes: length_bytes)
