@@ -104,7 +104,7 @@ $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
 test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, and the tests of where it runs, with the libraries that they use
 	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group test-examples
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/package/test_examples.py \
-	    tests/package/test_where_it_runs.py $(ARGS)
+	    tests/package/test_where_it_runs.py tests/package/test_greenlets.py $(ARGS)
 
 # Installs what was built for $(VENV) into another environment of the same Python, without a rebuild.
 define install

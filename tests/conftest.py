@@ -49,8 +49,8 @@ def pytest_configure(config):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """`test_ray.py` imports Ray, which only `make test-ray` installs."""
-    if collection_path.name == "test_ray.py" and not config.getoption("--ray"):
+    """The tests in `cluster/` import Ray, which only `make test-ray` installs."""
+    if collection_path.name.startswith("test_ray") and not config.getoption("--ray"):
         return True
     return None
 
@@ -157,6 +157,12 @@ def start_pool(pool_kind):
         return pool_kind.actor(body).pool(size, **options).executor(*args)
 
     return start
+
+
+@pytest.fixture(params=["imap", "imap_unordered"])
+def imap(request):
+    """The name of a method that gives answers as they are taken."""
+    return request.param
 
 
 @pytest.fixture(params=["Thread", "Process"])

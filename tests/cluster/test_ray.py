@@ -1,15 +1,11 @@
-"""What only actors on a Ray cluster do: where they live, how they are lost, what crosses. Each test
+"""What only actors on a Ray cluster do: where they live, how they are lost, what their
+options are. Each test
 has a real cluster (`make test-ray`), whose nodes are processes of this machine."""
 
-import gc
 import logging
 import math
 import os
-import re
-import shutil
 import signal
-import threading
-import weakref
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,6 @@ from ray.exceptions import ActorUnavailableError, ObjectStoreFullError, RayTaskE
 
 import actors
 import futures_actors.ray
-import on_ray
 import programs
 import tasks
 from futures_actors import ActorDied, ActorInitError, BrokenActor
@@ -28,33 +23,10 @@ from gates import PATIENCE
 from ray_actors import RayCounter, RayDiesAtBirth, RayDo, RayEcho
 
 MIB = 1 << 20
-GUIDE = Path(__file__).parents[2] / "docs/guides/ray.md"
 
 
 def node_id(actor):
     return ray.get_runtime_context().get_node_id()
-
-
-def is_writable(actor, array):
-    return bool(array.flags.writeable)
-
-
-def get_inside(actor, box):
-    return ray.get(box["reference"])
-
-
-def put_inside(actor, value):
-    return {"reference": ray.put(value)}
-
-
-def ask_inside(actor, box):
-    return ray.get(box["handle"].double.remote(21))
-
-
-@ray.remote(num_cpus=0)
-class Doubler:
-    def double(self, number):
-        return 2 * number
 
 
 @pytest.fixture
@@ -180,70 +152,6 @@ def test_a_shut_down_actor_leaves_no_process_and_the_users_ray():
     assert ray.is_initialized()
 
 
-def test_an_array_comes_back_whole_and_writable():
-    array = np.arange(8 * MIB)
-    with RayDo.executor() as executor:
-        assert executor.post((is_writable, array)).result(PATIENCE) is True
-        back = executor.post((tasks.echo, array)).result(PATIENCE)
-        assert back.flags.writeable
-        assert (back == array).all()
-
-
-def test_what_crosses_is_let_go_at_once_on_both_sides():
-    """If this had to wait for the garbage collector, arrays would pile up, and each copy would need
-    fresh pages."""
-    with RayDo.executor() as executor:
-        executor.submit(gc.disable).result(PATIENCE)
-        gc.disable()
-        try:
-            array = np.arange(MIB)
-            kept = weakref.ref(array)
-            back = executor.post((echo_and_watch, array)).result(PATIENCE)
-            kept_back = weakref.ref(back)
-            del array, back
-            assert executor.post((is_watched_alive,)).result(PATIENCE) is False
-            assert (kept(), kept_back()) == (None, None)
-        finally:
-            gc.enable()
-
-
-def echo_and_watch(actor, array):
-    actor.watched = weakref.ref(array)
-    return array
-
-
-def is_watched_alive(actor):
-    return actor.watched() is not None
-
-
-def test_an_array_keeps_its_layout():
-    array = np.asfortranarray(np.arange(4 * MIB).reshape(2048, 2048))
-    with RayDo.executor() as executor:
-        for sent in (array, array[::2, ::3]):
-            assert (executor.post((tasks.echo, sent)).result(PATIENCE) == sent).all()
-
-
-def test_zero_copy_gives_read_only_views():
-    array = np.arange(MIB)
-    with RayDo.options(zero_copy=True).executor() as executor:
-        assert executor.post((is_writable, array)).result(PATIENCE) is False
-        back = executor.post((tasks.echo, array)).result(PATIENCE)
-        assert not back.flags.writeable
-        assert (back == array).all()
-
-
-@pytest.mark.parametrize("size", [10, MIB])
-def test_an_array_is_taken_as_it_is_when_it_is_posted(size, gate):
-    array = np.zeros(size)
-    with RayDo.executor() as executor:
-        executor.post((tasks.pause, gate))
-        future = executor.post((tasks.echo, array))
-        array[:] = 1
-        gate.reached()
-        gate.open()
-        assert not future.result(PATIENCE).any()
-
-
 def test_what_a_window_has_sent_runs_and_cannot_be_cancelled(gate):
     with RayDo.options(window=3).executor() as executor:
         futures = [executor.post((tasks.pause_and_remember, gate, n)) for n in range(5)]
@@ -261,52 +169,6 @@ def test_a_window_keeps_order_and_gives_each_its_own_answer():
         sizes = [1, MIB, 1, 1, 2 * MIB, 1] * 5
         futures = [executor.post((tasks.echo, b"x" * size)) for size in sizes]
         assert [len(future.result(PATIENCE)) for future in futures] == sizes
-
-
-def test_references_to_rays_objects_and_actors_cross_both_ways():
-    with RayDo.executor() as executor:
-        future = executor.post((get_inside, {"reference": ray.put("there")}))
-        assert future.result(PATIENCE) == "there"
-        handle = Doubler.remote()
-        assert executor.post((ask_inside, {"handle": handle})).result(PATIENCE) == 42
-        box = executor.post((put_inside, "back")).result(PATIENCE)
-        assert ray.get(box["reference"]) == "back"
-
-
-def test_references_are_dropped_while_answers_arrive():
-    """Ray has aborted the process for dropping a reference under its own callback."""
-    with RayDo.options(window=16).executor() as executor:
-        for _ in range(5):
-            futures = [executor.post((put_inside, number)) for number in range(40)]
-            for future in futures:
-                future.result(PATIENCE)
-            del futures, future
-
-
-def thread_name():
-    return threading.current_thread().name
-
-
-class Unpickled:
-    """Becomes, when it is unpickled, what `thread_name` returns there."""
-
-    def __reduce__(self):
-        return thread_name, ()
-
-
-def unpickled(actor):
-    return Unpickled()
-
-
-def test_rays_own_thread_runs_no_code_of_the_user():
-    """Neither callbacks nor the unpickling of answers: everything else on Ray's thread would wait
-    for that code."""
-    names = []
-    with RayDo.executor() as executor:
-        future = executor.post((unpickled,))
-        future.add_done_callback(lambda _: names.append(thread_name()))
-        assert future.result(PATIENCE) == "RayDo"
-    assert names == ["RayDo"]
 
 
 @pytest.fixture
@@ -419,103 +281,6 @@ class Stops(RayEcho):
         Path(self.path).write_text(str(os.getpid()))
 
 
-# Programs with a Ray of their own.
-
-MAIN = """
-import time
-import ray
-from futures_actors.ray import RayActor
-
-class Writes(RayActor):
-    def handle(self, message):
-        time.sleep(0.1)
-        path, number = message
-        with open(path, "a") as file:
-            file.write(f"{number}\\n")
-        return self
-"""
-
-
-def run(script, source, **env):
-    ended = script(MAIN + source, env=env, timeout=50)
-    assert ended.status == 0, ended
-    return ended.out.splitlines()
-
-
-def test_the_guides_program_prints_what_it_says(script):
-    blocks = re.findall(r"```(?:python|text)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    ended = script(blocks[0], timeout=50)
-    assert ended.status == 0, ended
-    assert ended.out == blocks[1]
-
-
-def test_a_program_uses_the_cluster_that_ray_address_names_and_drains_at_exit(
-    cluster, script, tmp_path
-):
-    path = tmp_path / "log"
-    source = """
-executor = Writes.executor()
-answer = executor.post((PATH, 0))
-print(type(answer.result()) is Writes, ray.get_runtime_context().gcs_address)
-for number in range(1, 5):
-    executor.post((PATH, number))
-""".replace("PATH", repr(str(path)))
-    assert run(script, source) == [f"True {cluster.address}"]
-    assert path.read_text().split() == ["0", "1", "2", "3", "4"]
-
-
-def test_after_ray_shutdown_futures_fail_and_no_cluster_is_started(script, tmp_path):
-    source = """
-import numpy
-executor = Writes.executor()
-executor.post((PATH, 0)).result()
-futures = [executor.submit(time.sleep, 1000), executor.post((PATH, 1))]
-idle, older = Writes.executor(), Writes.executor()
-idle.post((PATH, 2)).result()
-older.post((PATH, 3)).result()
-while not futures[0].running():
-    time.sleep(0.01)
-ray.shutdown()
-begun = time.monotonic()
-print(*(type(future.exception(20)).__name__ for future in futures))
-print(time.monotonic() - begun < 5)
-for message in [numpy.zeros(1 << 20), 1]:
-    try:
-        print(type(idle.post(message).exception(20)).__name__)
-    except Exception as error:
-        print(type(error).__name__)
-executor.shutdown()
-idle.shutdown()
-print(ray.is_initialized())
-ray.init(log_to_driver=False)
-print(type(older.post((PATH, 4)).exception(20)).__name__)
-older.shutdown()
-with Writes.executor() as newer:
-    newer.post((PATH, 5)).result()
-""".replace("PATH", repr(str(tmp_path / "log")))
-    lines = run(script, source)
-    dead = "ActorDied"
-    assert lines == [f"{dead} {dead}", "True", dead, dead, "False", dead]
-    assert (tmp_path / "log").read_text().split() == ["0", "2", "3", "5"]
-
-
-def test_without_a_cluster_a_local_one_starts_and_ends_with_the_program(cluster, script, tmp_path):
-    folder = f"{cluster.folder}l"  # a short path
-    Path(folder).mkdir()
-    source = """
-ray.init = lambda init=ray.init: init(num_cpus=1, object_store_memory=100 << 20)
-with Writes.executor() as executor:
-    executor.post((PATH, 7)).result()
-print(ray.is_initialized())
-""".replace("PATH", repr(str(tmp_path / "log")))
-    try:
-        assert run(script, source, RAY_ADDRESS="", RAY_TMPDIR=folder) == ["True"]
-        programs.wait_until(lambda: not on_ray.processes_of(folder), PATIENCE)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    assert (tmp_path / "log").read_text() == "7\n"
-
-
 def test_what_was_told_is_counted_and_handled_in_order():
     with RayCounter.executor() as executor:
         for _ in range(10):
@@ -523,11 +288,3 @@ def test_what_was_told_is_counted_and_handled_in_order():
         assert executor.post(0).result(PATIENCE) == 10
         stats = executor.stats()
         assert (stats.told, stats.handled, stats.depth) == (10, 11, 0)
-
-
-def test_a_reference_cannot_go_into_a_ray_actor_and_the_error_says_so(thread):
-    with RayEcho.executor() as executor, thread.start(actors.Echo) as other:
-        for reference in (other, other.ref(), [other]):
-            error = executor.post(reference).exception(PATIENCE)
-            assert type(error) is TypeError
-            assert "handles of Ray's own actors" in str(error)

@@ -16,31 +16,7 @@ import programs
 import tasks
 from futures_actors import MailboxFull
 from gates import PATIENCE
-
-
-@pytest.fixture(params=["imap", "imap_unordered"])
-def name(request):
-    return request.param
-
-
-class Messages:
-    """Gives out messages and says how many it has given."""
-
-    def __init__(self, messages):
-        self.messages = iter(messages)
-        self.read = 0
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        message = next(self.messages)
-        self.read += 1
-        return message
-
-
-def echoes(numbers):
-    return ((tasks.echo, number) for number in numbers)
+from messages import Messages, echoes
 
 
 def test_imap_gives_answers_in_order(kind):
@@ -58,17 +34,17 @@ def test_imap_unordered_gives_each_answer_once(kind):
         assert next(answers, "end") == "end"
 
 
-def test_no_message_gives_no_answer(kind, name):
+def test_no_message_gives_no_answer(kind, imap):
     with kind.start(actors.Do) as executor:
-        assert list(getattr(executor, name)([])) == []
+        assert list(getattr(executor, imap)([])) == []
 
 
 @pytest.mark.parametrize("buffersize", [1, 2, 7, None])
-def test_it_reads_and_posts_one_message_more_for_each_answer(kind, name, buffersize):
+def test_it_reads_and_posts_one_message_more_for_each_answer(kind, imap, buffersize):
     most = 64 if buffersize is None else buffersize
     messages = Messages(echoes(itertools.count()))
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages, buffersize=buffersize, timeout=PATIENCE)
+        answers = getattr(executor, imap)(messages, buffersize=buffersize, timeout=PATIENCE)
         assert messages.read == most
         for taken in range(1, 300):
             assert next(answers) == taken - 1
@@ -77,19 +53,19 @@ def test_it_reads_and_posts_one_message_more_for_each_answer(kind, name, buffers
         assert executor.stats().handled + executor.stats().cancelled <= messages.read
 
 
-def test_the_messages_ahead_are_handled_before_an_answer_is_taken(kind, name, tmp_path):
+def test_the_messages_ahead_are_handled_before_an_answer_is_taken(kind, imap, tmp_path):
     path = tmp_path / "handled"
     messages = [(tasks.append_to, path, f"{number} ") for number in range(9)]
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages, buffersize=3, timeout=PATIENCE)
+        answers = getattr(executor, imap)(messages, buffersize=3, timeout=PATIENCE)
         programs.wait_until(lambda: path.exists() and path.read_text() == "0 1 2 ")
         assert len(list(answers)) == 9
 
 
-def test_an_exception_is_raised_in_its_place_and_the_iterator_goes_on(kind, name):
+def test_an_exception_is_raised_in_its_place_and_the_iterator_goes_on(kind, imap):
     messages = [(tasks.echo, 1), (tasks.fail, KeyError("two")), (tasks.echo, 3)]
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages, timeout=PATIENCE)
+        answers = getattr(executor, imap)(messages, timeout=PATIENCE)
         assert next(answers) == 1
         with pytest.raises(KeyError, match="two"):
             next(answers)
@@ -97,7 +73,7 @@ def test_an_exception_is_raised_in_its_place_and_the_iterator_goes_on(kind, name
 
 
 @pytest.mark.parametrize("error", [StopIteration, StopAsyncIteration, futures.TimeoutError])
-def test_no_exception_of_a_handler_ends_the_iteration(kind, name, error):
+def test_no_exception_of_a_handler_ends_the_iteration(kind, imap, error):
     if kind.is_async and error is StopIteration:
         pytest.skip("Python makes it a RuntimeError when a coroutine raises it")
 
@@ -114,14 +90,14 @@ def test_no_exception_of_a_handler_ends_the_iteration(kind, name, error):
     messages = [(tasks.echo, 1), (tasks.fail, error()), (tasks.echo, 3)]
     expected = RuntimeError if "Stop" in error.__name__ else error
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages)
+        answers = getattr(executor, imap)(messages)
         assert next(answers) == 1
         with pytest.raises(expected) as caught:
             next(answers)
         if expected is RuntimeError:
             assert type(caught.value.__cause__) is error
         assert list(answers) == [3]
-        answers = getattr(executor, name)(messages)
+        answers = getattr(executor, imap)(messages)
         assert asyncio.run(collect(answers)) == [1, expected, 3]
 
 
@@ -144,10 +120,10 @@ def test_answers_that_are_ready_are_given_out_before_a_slow_one(thread, gates):
         assert sorted(answers) == [1, 2]
 
 
-def test_timeout_counts_from_the_call(kind, name, gate):
+def test_timeout_counts_from_the_call(kind, imap, gate):
     messages = Messages([(tasks.echo, 1), (tasks.pause, gate), *echoes([2, 3])])
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages, timeout=0.2, buffersize=3)
+        answers = getattr(executor, imap)(messages, timeout=0.2, buffersize=3)
         gate.reached()
         programs.wait_until(lambda: executor.stats().handled == 1)
         time.sleep(0.25)
@@ -161,18 +137,18 @@ def test_timeout_counts_from_the_call(kind, name, gate):
         gate.open()
 
 
-def test_timeout_ends_a_wait(kind, name, gate):
+def test_timeout_ends_a_wait(kind, imap, gate):
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)([(tasks.pause, gate)], timeout=0.05)
+        answers = getattr(executor, imap)([(tasks.pause, gate)], timeout=0.05)
         with pytest.raises(futures.TimeoutError):
             next(answers)
         gate.open()
 
 
-def test_a_closed_iterator_cancels_what_has_not_begun(kind, name, gate):
+def test_a_closed_iterator_cancels_what_has_not_begun(kind, imap, gate):
     with kind.start(actors.Do) as executor:
         messages = [(tasks.pause, gate), *echoes(range(5))]
-        with getattr(executor, name)(messages) as answers:
+        with getattr(executor, imap)(messages) as answers:
             gate.reached()
         assert executor.stats().cancelled == 5
         answers.close()
@@ -181,9 +157,9 @@ def test_a_closed_iterator_cancels_what_has_not_begun(kind, name, gate):
     assert executor.stats().handled == 1
 
 
-def test_a_dropped_iterator_cancels_what_has_not_begun(kind, name, gate):
+def test_a_dropped_iterator_cancels_what_has_not_begun(kind, imap, gate):
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)([(tasks.pause, gate), *echoes(range(5))])
+        answers = getattr(executor, imap)([(tasks.pause, gate), *echoes(range(5))])
         gate.reached()
         del answers
         gc.collect()
@@ -191,10 +167,10 @@ def test_a_dropped_iterator_cancels_what_has_not_begun(kind, name, gate):
         gate.open()
 
 
-def test_a_loop_that_is_left_cancels_what_has_not_begun(kind, name, gate):
+def test_a_loop_that_is_left_cancels_what_has_not_begun(kind, imap, gate):
     with kind.start(actors.Do) as executor:
         messages = [(tasks.echo, 0), (tasks.pause, gate), *echoes(range(5))]
-        for answer in getattr(executor, name)(messages, timeout=PATIENCE):
+        for answer in getattr(executor, imap)(messages, timeout=PATIENCE):
             assert answer == 0
             gate.reached()
             break
@@ -203,19 +179,19 @@ def test_a_loop_that_is_left_cancels_what_has_not_begun(kind, name, gate):
         gate.open()
 
 
-def test_an_iterator_keeps_its_actor(kind, name):
-    answers = getattr(kind.start(actors.Do), name)(echoes(range(100)), buffersize=3)
+def test_an_iterator_keeps_its_actor(kind, imap):
+    answers = getattr(kind.start(actors.Do), imap)(echoes(range(100)), buffersize=3)
     gc.collect()
     assert sorted(answers) == list(range(100))
 
 
-def test_it_never_waits_for_room_while_an_answer_is_ready(kind, name, gates):
+def test_it_never_waits_for_room_while_an_answer_is_ready(kind, imap, gates):
     first, second = gates(), gates()
     bounded = kind.actor(actors.Do).options(mailbox_size=2).executor()
     with bounded as executor:
         pauses = [(tasks.pause_and_remember, gate, 0) for gate in (first, second)]
         messages = Messages([*pauses, *echoes(range(10))])
-        answers = getattr(executor, name)(messages, timeout=PATIENCE)
+        answers = getattr(executor, imap)(messages, timeout=PATIENCE)
         first.reached()
         # The call has not waited, although the mailbox is full. It holds one message.
         assert messages.read <= 4
@@ -227,13 +203,13 @@ def test_it_never_waits_for_room_while_an_answer_is_ready(kind, name, gates):
         assert sorted(answers) == sorted([2, *range(10)])
 
 
-def test_it_waits_for_room_if_no_answer_is_to_come(kind, name, gate):
+def test_it_waits_for_room_if_no_answer_is_to_come(kind, imap, gate):
     bounded = kind.actor(actors.Do).options(mailbox_size=1).executor()
     with bounded as executor:
         executor.post((tasks.pause, gate))
         gate.reached()
         others = executor.post((tasks.echo, "others"))
-        answers = getattr(executor, name)(echoes(range(20)), timeout=PATIENCE)
+        answers = getattr(executor, imap)(echoes(range(20)), timeout=PATIENCE)
         thread = threading.Timer(0.05, gate.open)
         thread.start()
         assert list(answers) == list(range(20))
@@ -241,13 +217,13 @@ def test_it_waits_for_room_if_no_answer_is_to_come(kind, name, gate):
         assert others.result(PATIENCE) == "others"
 
 
-def test_a_wait_for_room_times_out_and_gives_up_its_turn(kind, name, gate):
+def test_a_wait_for_room_times_out_and_gives_up_its_turn(kind, imap, gate):
     bounded = kind.actor(actors.Do).options(mailbox_size=1).executor()
     with bounded as executor:
         executor.post((tasks.pause, gate))
         gate.reached()
         waiting = executor.post((tasks.echo, "others"))
-        answers = getattr(executor, name)(echoes(range(20)), timeout=0.05)
+        answers = getattr(executor, imap)(echoes(range(20)), timeout=0.05)
         with pytest.raises(futures.TimeoutError):
             next(answers)
         gate.open()
@@ -257,7 +233,7 @@ def test_a_wait_for_room_times_out_and_gives_up_its_turn(kind, name, gate):
     assert executor.stats().cancelled == 0
 
 
-def test_a_mailbox_with_a_bound_is_no_reason_for_less_answers(kind, name):
+def test_a_mailbox_with_a_bound_is_no_reason_for_less_answers(kind, imap):
     bounded = kind.actor(actors.Do).options(mailbox_size=3).executor()
     with bounded as executor:
         others = [executor.imap(echoes(range(100)), timeout=PATIENCE) for _ in range(3)]
@@ -272,42 +248,42 @@ def test_a_mailbox_with_a_bound_is_no_reason_for_less_answers(kind, name):
         ]
         for one in threads:
             one.start()
-        mine = getattr(executor, name)(echoes(range(100)), timeout=PATIENCE)
+        mine = getattr(executor, imap)(echoes(range(100)), timeout=PATIENCE)
         assert sorted(mine) == list(range(100))
         for one in threads:
             one.join()
         assert collected == [list(range(100))] * 3
 
 
-def test_messages_that_cannot_be_read_on_end_it_after_the_answers_before(kind, name):
+def test_messages_that_cannot_be_read_on_end_it_after_the_answers_before(kind, imap):
     def messages():
         yield from echoes(range(3))
         raise ZeroDivisionError("no fourth")
 
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages(), timeout=PATIENCE)
+        answers = getattr(executor, imap)(messages(), timeout=PATIENCE)
         assert [next(answers) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(ZeroDivisionError, match="no fourth"):
             next(answers)
         assert list(answers) == []
 
 
-def test_messages_that_are_refused_end_it_after_the_answers_before(kind, name):
+def test_messages_that_are_refused_end_it_after_the_answers_before(kind, imap):
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(echoes(range(100)), buffersize=5, timeout=PATIENCE)
+        answers = getattr(executor, imap)(echoes(range(100)), buffersize=5, timeout=PATIENCE)
         executor.shutdown(wait=False)
         assert [next(answers) for _ in range(5)] == [0, 1, 2, 3, 4]
         with pytest.raises(RuntimeError, match="after shutdown"):
             next(answers)
         assert list(answers) == []
         with pytest.raises(RuntimeError, match="after shutdown"):
-            getattr(executor, name)([1])
+            getattr(executor, imap)([1])
 
 
-def test_a_message_that_cannot_be_pickled_fails_in_its_place(process, name):
+def test_a_message_that_cannot_be_pickled_fails_in_its_place(process, imap):
     messages = [(tasks.echo, 0), (tasks.echo, threading.Lock()), (tasks.echo, 2)]
     with process.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages, timeout=PATIENCE)
+        answers = getattr(executor, imap)(messages, timeout=PATIENCE)
         got = []
         for _ in messages:
             try:
@@ -318,11 +294,11 @@ def test_a_message_that_cannot_be_pickled_fails_in_its_place(process, name):
         assert list(answers) == []
 
 
-def test_an_actor_that_dies_fails_what_was_ahead_and_then_refuses(process, name):
+def test_an_actor_that_dies_fails_what_was_ahead_and_then_refuses(process, imap):
     begin = [(tasks.echo, 0), (tasks.exit_at_once, 3)]
     messages = itertools.chain(begin, echoes(itertools.count()))
     with process.start(actors.Do) as executor:
-        answers = getattr(executor, name)(messages, buffersize=4, timeout=PATIENCE)
+        answers = getattr(executor, imap)(messages, buffersize=4, timeout=PATIENCE)
         assert next(answers) == 0
         died = 0
         while True:
@@ -337,99 +313,26 @@ def test_an_actor_that_dies_fails_what_was_ahead_and_then_refuses(process, name)
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, 1.5, "7"])
-def test_a_bad_buffersize_is_refused(thread, name, bad):
+def test_a_bad_buffersize_is_refused(thread, imap, bad):
     with (
         thread.start(actors.Do) as executor,
         pytest.raises((TypeError, ValueError), match="buffersize must"),
     ):
-        getattr(executor, name)([], buffersize=bad)
+        getattr(executor, imap)([], buffersize=bad)
 
 
 @pytest.mark.parametrize("bad", [{"timeout": "1"}, {"chunksize": 1}])
-def test_other_bad_arguments_are_type_errors(thread, name, bad):
+def test_other_bad_arguments_are_type_errors(thread, imap, bad):
     with thread.start(actors.Do) as executor, pytest.raises(TypeError):
-        getattr(executor, name)([], **bad)
+        getattr(executor, imap)([], **bad)
 
 
-def test_messages_must_be_iterable(thread, name):
+def test_messages_must_be_iterable(thread, imap):
     with thread.start(actors.Do) as executor, pytest.raises(TypeError, match="iterable"):
-        getattr(executor, name)(5)
+        getattr(executor, imap)(5)
 
 
-def test_async_for_takes_the_answers(kind, name):
-    async def main(executor):
-        answers = getattr(executor, name)(echoes(range(200)), buffersize=5, timeout=PATIENCE)
-        got = [answer async for answer in answers]
-        with pytest.raises(StopAsyncIteration):
-            await answers.__anext__()
-        return got
-
-    with kind.start(actors.Do) as executor:
-        assert asyncio.run(main(executor)) == list(range(200))
-
-
-def test_async_for_does_not_block_the_loop(kind, name, gate):
-    async def main(executor):
-        answers = getattr(executor, name)([(tasks.pause, gate)], timeout=PATIENCE)
-        first = asyncio.ensure_future(answers.__anext__())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not first.done()
-        gate.open()
-        return await first
-
-    with kind.start(actors.Do) as executor:
-        assert asyncio.run(main(executor)) == "passed"
-
-
-def test_async_for_waits_for_room_without_blocking_the_loop(kind, name, gate):
-    async def main(executor):
-        answers = getattr(executor, name)(echoes(range(50)), timeout=PATIENCE)
-        first = asyncio.ensure_future(answers.__anext__())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not first.done()
-        gate.open()
-        return [await first, *[answer async for answer in answers]]
-
-    bounded = kind.actor(actors.Do).options(mailbox_size=1).executor()
-    with bounded as executor:
-        executor.post((tasks.pause, gate))
-        gate.reached()
-        executor.post((tasks.echo, "others"))
-        assert asyncio.run(main(executor)) == list(range(50))
-
-
-def test_async_for_times_out(kind, name, gate):
-    async def main(executor):
-        answers = getattr(executor, name)([(tasks.pause, gate)], timeout=0.05)
-        with pytest.raises(futures.TimeoutError):
-            await answers.__anext__()
-        gate.open()
-
-    with kind.start(actors.Do) as executor:
-        asyncio.run(main(executor))
-
-
-def test_a_cancelled_wait_loses_no_answer_and_cancels_no_message(kind, name, gate):
-    async def main(executor):
-        messages = [(tasks.echo, 0), (tasks.pause, gate), (tasks.echo, 2)]
-        answers = getattr(executor, name)(messages, timeout=PATIENCE)
-        assert await answers.__anext__() == 0
-        waiting = asyncio.ensure_future(answers.__anext__())
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        gate.open()
-        return [answer async for answer in answers]
-
-    with kind.start(actors.Do) as executor:
-        assert asyncio.run(main(executor)) == ["passed", 2]
-        assert executor.stats().cancelled == 0
-
-
-def test_threads_share_the_answers(kind, name):
+def test_threads_share_the_answers(kind, imap):
     taken = queue.Queue()
 
     def take(answers):
@@ -437,7 +340,7 @@ def test_threads_share_the_answers(kind, name):
             taken.put(answer)
 
     with kind.start(actors.Do) as executor:
-        answers = getattr(executor, name)(echoes(range(1000)), buffersize=9, timeout=PATIENCE)
+        answers = getattr(executor, imap)(echoes(range(1000)), buffersize=9, timeout=PATIENCE)
         threads = [threading.Thread(target=take, args=(answers,)) for _ in range(4)]
         for one in threads:
             one.start()
@@ -446,11 +349,11 @@ def test_threads_share_the_answers(kind, name):
         assert sorted(taken.queue) == list(range(1000))
 
 
-def test_closing_ends_the_wait_of_another_thread(kind, name, gate):
+def test_closing_ends_the_wait_of_another_thread(kind, imap, gate):
     with kind.start(actors.Do) as executor:
         executor.post((tasks.pause, gate))
         gate.reached()
-        answers = getattr(executor, name)(echoes(range(3)))
+        answers = getattr(executor, imap)(echoes(range(3)))
         taken = []
         thread = threading.Thread(target=lambda: taken.extend(answers))
         thread.start()
@@ -461,11 +364,11 @@ def test_closing_ends_the_wait_of_another_thread(kind, name, gate):
         gate.open()
 
 
-def test_answers_are_not_kept(thread, name):
+def test_answers_are_not_kept(thread, imap):
     import weakref
 
     with thread.start(actors.Do) as executor:
-        answers = getattr(executor, name)([(make_object,)] * 3, timeout=PATIENCE)
+        answers = getattr(executor, imap)([(make_object,)] * 3, timeout=PATIENCE)
         for answer in answers:
             seen = weakref.ref(answer)
             del answer

@@ -6,7 +6,6 @@ import gc
 import logging
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import actors
 import programs
 import tasks
+from forked import Forked
 from futures_actors import _core
 from gates import PATIENCE
 
@@ -27,35 +27,6 @@ pytestmark = [
 
 MIB = 1 << 20
 LENGTH = 100_000
-
-
-class Forked:
-    """A process made by `os.fork`, which looks at what it has when the test asks it to."""
-
-    def __init__(self, check):
-        gate, self._key = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            status = 2
-            try:
-                signal.alarm(PATIENCE)
-                os.read(gate, 1)
-                status = 0 if check() else 1
-            finally:
-                os._exit(status)
-        os.close(gate)
-
-    def go(self):
-        """Let it look."""
-        os.write(self._key, b"x")
-        os.close(self._key)
-        self._key = None
-
-    def holds(self):
-        """Let it look, wait for its end, and return what it has found."""
-        if self._key is not None:
-            self.go()
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0
 
 
 def full(number, length=LENGTH):

@@ -1,16 +1,12 @@
 """Actors work from anywhere: a plain script without a main guard, `python -c`, standard input, an
-interactive session, a terminal, a notebook; from closures, lambdas and classes made in functions.
-What crossed by value comes back the same class."""
+interactive session, a terminal, a notebook. What crossed by value comes back the same class."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-import actors
 import programs
-import tasks
-from gates import PATIENCE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SUPPORT_ON_PATH = f"import sys\nsys.path.insert(0, {str(programs.SUPPORT)!r})\n"
@@ -341,88 +337,3 @@ def test_a_module_that_starts_an_actor_cannot_be_preloaded(script, tmp_path):
     """
     assert script(source, "command").check().out == "True\n"
     assert len((tmp_path / "imports").read_text().split()) == 1
-
-
-# Closures, lambdas, classes of functions.
-
-
-def test_a_class_made_in_a_function(kind):
-    offset = 100
-
-    class Local(getattr(actors, f"{kind.base}Actor")):
-        def __init__(self, start):
-            super().__init__()
-            self.total = start
-
-        def handle(self, message):
-            self.total += message
-            return self.total + offset, self
-
-    with Local.executor(1) as executor:
-        value, actor = executor.post(2).result(PATIENCE)
-        assert value == 103
-        assert type(actor) is Local
-        assert actor.total == 3
-
-
-def test_a_class_made_in_a_function_twice_is_two_classes(process):
-    def make(number):
-        class Local(actors.ProcessActor):
-            def handle(self, message):
-                return number, self
-
-        return Local
-
-    one, two = make(1), make(2)
-    with one.executor() as first, two.executor() as second:
-        for cls, executor, number in ((one, first, 1), (two, second, 2)):
-            answer, actor = executor.post(None).result(PATIENCE)
-            assert answer == number
-            assert type(actor) is cls
-
-
-def test_lambdas_and_closures_are_messages_and_answers(kind):
-    shift = 10
-    with kind.start(actors.Do) as executor:
-        answer = executor.post((lambda actor, value: lambda more: value + more + shift, 1))
-        assert answer.result(PATIENCE)(2) == 13
-
-
-def test_a_lambda_is_a_constructor_argument(kind):
-    shift = 10
-    with kind.start(actors.Arguments, lambda value: value + shift) as executor:
-        ((function,), _) = executor.post(None).result(PATIENCE)
-        assert function(1) == 11
-
-
-def test_an_object_of_a_local_class_comes_back_as_that_class(kind):
-    class Local:
-        def __init__(self, value):
-            self.value = value
-
-    with kind.start(actors.Echo) as executor:
-        answers = [executor.post(Local(number)).result(PATIENCE) for number in range(2)]
-        assert [type(answer) for answer in answers] == [Local, Local]
-        assert [answer.value for answer in answers] == [0, 1]
-
-
-def test_a_local_exception_comes_back_as_that_class(kind):
-    class LocalError(Exception):
-        pass
-
-    with kind.start(actors.Do) as executor:
-        error = executor.post((tasks.fail, LocalError("here"))).exception(PATIENCE)
-        assert type(error) is LocalError
-        assert str(error) == "here"
-
-
-def test_a_constructor_may_raise_a_local_exception(kind):
-    class LocalError(Exception):
-        pass
-
-    with kind.start(actors.Fails, LocalError("here")) as executor:
-        try:
-            error = executor.post(1).exception(PATIENCE)
-        except RuntimeError as raised:
-            error = raised
-    assert type(error.__cause__) is LocalError

@@ -319,29 +319,6 @@ def test_told_messages_that_were_handled_are_not_handled_again(gate, tmp_path, c
     assert not [record for record in caplog.records if record.levelno == logging.ERROR]
 
 
-def test_big_buffers_that_have_not_begun_are_there_for_the_new_instance(gate):
-    """Although their memory is shared with the process that died."""
-    with start() as executor:
-        executor.post((tasks.pause, gate))
-        executor.post(DIE)
-        sent = [bytearray([number]) * (1 << 20) for number in range(6)]
-        posted = [executor.post((tasks.echo, one)) for one in sent]
-        gate.open()
-        assert [future.result(PATIENCE) for future in posted] == sent
-        kept = posted[0].result()
-        assert executor.post((tasks.echo, bytearray(1 << 20))).result(PATIENCE) is not None
-        assert kept == sent[0]
-
-
-def test_answers_in_shared_memory_outlive_the_process_that_gave_them():
-    with start(3) as executor:
-        for number in range(3):
-            big = executor.post((tasks.echo, bytearray([number]) * (1 << 20))).result(PATIENCE)
-            assert executor.post(DIE).exception(PATIENCE).started
-            assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
-            assert big == bytearray([number]) * (1 << 20)
-
-
 def test_methods_and_functions_run_on_the_new_instance(gate):
     with start() as executor:
         executor.post((tasks.pause, gate))
