@@ -58,6 +58,7 @@ __all__ = [
     "loads",
     "log_to_parent",
     "note_main_thread",
+    "runs_event_loop",
     "serve",
     "set_loading",
     "start_logging",
