@@ -134,6 +134,48 @@ def test_what_a_child_imports_slowly_is_there_for_the_next_that_is_kept_ready(sc
     script(source).check()
 
 
+def test_a_folder_of_modules_is_listed_for_the_next_child_unless_it_has_just_changed(
+    script, tmp_path
+):
+    """And a module that is written into it afterwards is found."""
+    lean = """if True:
+        import sys
+        from futures_actors import ProcessActor
+
+        class Lean(ProcessActor):
+            def handle(self, folders):
+                return [folder for folder in folders if folder in sys.path_importer_cache]
+
+            def find(self, name):
+                return __import__(name).there
+    """
+    (tmp_path / "lean.py").write_text(lean)
+    source = f"""if True:
+        import os, sys, time
+        import futures_actors, lean, programs
+        futures_actors.set_start_method("forkserver")
+        folders = [os.path.join({str(tmp_path)!r}, name) for name in ("settled", "changed")]
+        for folder, offset in zip(folders, (-100, 100)):
+            os.mkdir(folder)
+            os.utime(folder, (time.time() + offset,) * 2)
+        sys.path += folders
+        with lean.Lean.executor() as first:
+            first.post([]).result(30)
+        programs.wait_until(lambda: programs.spares_of(os.getpid()))
+        with lean.Lean.executor() as second:
+            listed = second.post(folders).result(30)
+            assert listed == folders[:1], listed
+            programs.wait_until(lambda: programs.spares_of(os.getpid()))
+            for folder in folders:
+                name = "module_in_" + os.path.basename(folder)
+                with open(os.path.join(folder, name + ".py"), "w") as file:
+                    file.write("there = True")
+                with lean.Lean.executor() as third:
+                    assert third.proxy().find(name).result(30)
+    """
+    script(source).check()
+
+
 def test_what_cannot_be_imported_ahead_does_no_harm(script, tmp_path):
     folder = tmp_path / "first on the path"
     folder.mkdir()

@@ -46,9 +46,10 @@ def with_tracker(request, script):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", "after", "after, but loaded before"])
 def test_shared_memory_that_an_actor_attaches_outlives_it(with_tracker, when):
     """Whether its parent has made it before or after the actor was started."""
+    load = "\n    import multiprocessing.resource_tracker" * ("loaded" in when)
     make = """
     from multiprocessing.shared_memory import SharedMemory
     memory = SharedMemory(create=True, size=100)
@@ -59,7 +60,7 @@ def test_shared_memory_that_an_actor_attaches_outlives_it(with_tracker, when):
     executor.post((tasks.echo, 1)).result(30)
     """
     ended = with_tracker(
-        (make + start if when == "before" else start + make)
+        (make + start if when == "before" else load + start + make)
         + """
     print(executor.post((attach, memory.name)).result(30), trackers())
     executor.shutdown()
@@ -93,14 +94,37 @@ def test_shared_memory_that_an_actor_creates_outlives_it_and_not_the_program(wit
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_a_parent_that_has_loaded_the_tracker_and_not_used_it_starts_it_for_its_actor(with_tracker):
+def test_a_tracker_that_the_parent_has_only_loaded_starts_when_its_actor_needs_it(with_tracker):
     ended = with_tracker("""
     import multiprocessing.resource_tracker
     with actors.ProcessDo.executor() as executor:
+        executor.post((tasks.echo, 1)).result(30)
+        print(trackers())
         name = executor.post((create,)).result(30)
     print(attach(None, name), trackers())
     """)
-    assert ended.out == "b'abc' 1\n"
+    assert ended.out == "0\nb'abc' 1\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize(
+    "use", ["multiprocessing.resource_tracker.ensure_running()", "ensure_running()"]
+)
+def test_however_a_program_starts_its_tracker_it_has_only_one(with_tracker, use):
+    """Also by a function that it has imported before an actor was started."""
+    ended = with_tracker(f"""
+    import multiprocessing.resource_tracker
+    from multiprocessing.resource_tracker import ensure_running
+    with actors.ProcessDo.executor() as executor:
+        executor.post((tasks.echo, 1)).result(30)
+        {use}
+        from multiprocessing.shared_memory import SharedMemory
+        memory = SharedMemory(create=True, size=100)
+        print(trackers())
+        memory.close()
+        memory.unlink()
+    """)
+    assert ended.check().out == "1\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")

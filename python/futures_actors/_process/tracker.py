@@ -17,6 +17,7 @@ from .when_loaded import when_loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _MODULE = "multiprocessing.resource_tracker"
@@ -42,10 +43,7 @@ def descriptors() -> list[int]:
         # If two threads come here at once, the first one's pipe is used.
         pipe = _shared.setdefault("pipe", (made, _identities(made)))
         if pipe[0] is made:
-            when_loaded(_MODULE, _share)
-            if "pipe" not in _shared:
-                # The module was loaded, without a tracker: now there is one.
-                return descriptors()
+            when_loaded(_MODULE, _share_when_used)
         else:
             _close(made)
     return pipe[0]
@@ -59,7 +57,7 @@ def join(given: list[int]) -> None:
         when_loaded(_MODULE, lambda: _use(given[0]))
     elif given:
         _shared["pipe"] = given, _identities(given)
-        when_loaded(_MODULE, _share)
+        when_loaded(_MODULE, _share_when_used)
 
 
 def _make() -> list[int]:
@@ -86,12 +84,46 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptor)
 
 
+def _share_when_used() -> None:
+    """Call `_share` before this process first needs the tracker.
+
+    Many modules load the tracker's module, but few programs need the tracker, and to start one
+    takes as long as to start an interpreter.
+    """
+    module: Any = sys.modules[_MODULE]
+    tracker = module._resource_tracker  # noqa: SLF001 - as in `descriptors`
+    # Everything that needs the tracker calls one of these; which, depends on Python's version.
+    names = [
+        name for name in ("ensure_running", "_ensure_running_and_write") if hasattr(tracker, name)
+    ]
+
+    def hook(name: str) -> "Callable[..., object]":
+        def ensure(*args: object) -> object:
+            with tracker._lock:  # noqa: SLF001 - as above; it is right in a fork, too
+                if vars(tracker).pop(names[0], None) is not None:
+                    for other in names[1:]:
+                        vars(tracker).pop(other)
+                    _share()
+            found: object = getattr(tracker, name)(*args)
+            return found
+
+        return ensure
+
+    for name in names:
+        setattr(tracker, name, hook(name))
+    module.ensure_running = hook("ensure_running")
+
+
 def _share() -> None:
     """Use the shared pipe in this process, and start the tracker if it has not been started."""
     pipe = _shared.pop("pipe", None)
     if pipe is None or _identities(pipe[0]) != pipe[1]:
         return
     writer, reader, token = pipe[0]
+    if sys.modules[_MODULE]._resource_tracker._fd is not None:  # noqa: SLF001 - as above
+        # It has one: code that had imported `ensure_running` by itself has started that.
+        _close(pipe[0])
+        return
     try:
         if os.read(token, 1):
             _start(reader)
