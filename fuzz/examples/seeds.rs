@@ -1,13 +1,14 @@
-//! Makes the seeds, from encoded frames: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
+//! Makes the seeds, from encoded frames, in the folder that its argument names. `fuzz/run` calls it.
 
+use std::env;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 use futures_actors::engine::ipc::body::{Reference, pack};
 use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, encode_done};
 use futures_actors::engine::ipc::relay::{
-    Address, Awaited, Question, encode_circle, encode_forget,
+    Address, Awaited, Question, encode_circle, encode_forget, encode_refused, encode_said,
 };
 use futures_actors::engine::ipc::spill::SPILL_BYTES;
 use fuzz::{Piece, RESERVE_BYTES, blocks, script};
@@ -35,6 +36,16 @@ fn to_child() -> Vec<u8> {
         encode(Kind::StreamCall, 9, MESSAGE),
         encode(Kind::StreamMethod, 10, MESSAGE),
         encode(Kind::Wake, 0, b""),
+        encode(Kind::Reply, 1, MESSAGE),
+        encode(Kind::Failed, 2, ERROR),
+        encode(Kind::Cancelled, 3, b""),
+        encode(Kind::Stopped, 4, b""),
+        encode(Kind::Admitted, 5, b""),
+        encode_refused(6, 3, ERROR),
+        encode_said(7, true),
+        encode_said(8, false),
+        circle(),
+        encode(Kind::Rest, 9, b""),
         encode(Kind::Stop, 0, b""),
     ]
     .concat()
@@ -53,8 +64,43 @@ fn to_parent() -> Vec<u8> {
         encode_done(&[5, LAST_SEQUENCE]),
         encode(Kind::Done, 0, b"ends inside a number"),
         encode(Kind::Answer, LAST_SEQUENCE, b"x"),
+        post(),
+        questions().concat(),
+        encode_forget(3, 1),
+        waits().concat(),
+        encode(Kind::Rests, 9, b""),
     ]
     .concat()
+}
+
+/// A message for another actor.
+fn post() -> Vec<u8> {
+    let address = Address {
+        target: 3,
+        kind: Kind::Message,
+        waits_for_room: true,
+    };
+    let mut post = encode(Kind::Message, 0, MESSAGE);
+    address.write(&mut post, 1);
+    post
+}
+
+fn questions() -> [Vec<u8>; 4] {
+    let questions = [
+        Question::IsAlive(3),
+        Question::Cancel(1),
+        Question::HasBegun(1),
+        Question::Stop(1),
+    ];
+    questions.map(|question| question.encode(2))
+}
+
+fn waits() -> [Vec<u8>; 2] {
+    [Awaited::Answer(1), Awaited::Room(1)].map(|awaited| awaited.encode(2))
+}
+
+fn circle() -> Vec<u8> {
+    encode_circle(2, &["one".to_owned(), "zwölf".to_owned()])
 }
 
 fn of_every_length() -> Vec<u8> {
@@ -224,30 +270,42 @@ fn bodies() -> Seeds {
 }
 
 fn relays() -> Seeds {
-    let address = Address {
-        target: 3,
-        kind: Kind::Message,
-        waits_for_room: true,
-    };
-    let mut post = encode(Kind::Message, 0, MESSAGE);
-    address.write(&mut post, 1);
-    let cancel = Question::Cancel(1).encode(2);
-    let forget = encode_forget(3, 1);
-    let wait = Awaited::Room(1).encode(2);
-    let circle = encode_circle(2, &["one".to_owned(), "two".to_owned()]);
+    let [is_alive, cancel, has_begun, stop] = questions();
+    let [answer, room] = waits();
+    let circle = circle();
+    let cut = circle[..circle.len() - 2].to_vec();
+    let mut no_text = circle.clone();
+    no_text[HEADER_BYTES + 8] = 0xff;
+    let no_question = encode(Kind::Ask, 1, &[9; 9]);
+    let mut to_a_stream = post();
+    let kind = to_a_stream.len() - 2;
+    to_a_stream[kind] = Kind::Stream as u8;
     [
-        ("post", post),
-        ("question", cancel),
-        ("forget", forget),
-        ("wait", wait),
+        ("nothing", encode(Kind::Rest, 1, b"")),
+        ("post", post()),
+        ("post_of_no_message", to_a_stream),
+        ("is_alive", is_alive),
+        ("cancel", cancel),
+        ("has_begun", has_begun),
+        ("stop", stop),
+        ("no_question", no_question),
+        ("forget", encode_forget(3, 1)),
+        ("waits_for_answer", answer),
+        ("waits_for_room", room),
+        ("said", encode_said(1, true)),
+        ("refused", encode_refused(1, 3, ERROR)),
         ("circle", circle),
+        ("circle_cut_in_name", cut.clone()),
+        ("circle_cut_in_length", cut[..HEADER_BYTES + 4].to_vec()),
+        ("circle_of_no_text", no_text),
     ]
     .map(|(name, frame)| (name, frame[HEADER_BYTES..].to_vec()))
     .into()
 }
 
 fn main() -> io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    let folder = env::args_os().nth(1).map(PathBuf::from);
+    let folder = folder.ok_or_else(|| io::Error::other("which folder?"))?;
     for (target, seeds) in [
         ("decoder", decoder()),
         ("spill", spills()),

@@ -1,4 +1,4 @@
-//! Decodes what a child may ask its parent about other actors, and the circle that it may be told. Checks that:
+//! Decodes what a child may ask its parent about other actors, and what it may be told. Checks that:
 //! - nothing panics, and memory grows only with the input;
 //! - what is accepted encodes to the same bytes.
 //!
@@ -9,7 +9,8 @@
 use futures_actors::engine::ipc::decoder::Decoder;
 use futures_actors::engine::ipc::frame::{Kind, encode};
 use futures_actors::engine::ipc::relay::{
-    Address, Awaited, Question, circle_names, encode_circle, encode_forget, forgotten,
+    Address, Awaited, Question, circle_names, encode_circle, encode_forget, encode_refused,
+    encode_said, forgotten, is_yes, refused,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -27,6 +28,12 @@ fuzz_target!(|input: &[u8]| {
     }
     if let Ok(awaited) = Awaited::decode(input) {
         assert_eq!(body_of(&awaited.encode(1)), input);
+    }
+    let said = body_of(&encode_said(1, is_yes(input)));
+    assert!(said == input || said == [0]);
+    match refused(input) {
+        Ok((actor, error)) => assert_eq!(body_of(&encode_refused(1, actor, error)), input),
+        Err(_) => assert!(input.len() < 8),
     }
     let mut names = None;
     let memory = allocation_counter::measure(|| names = circle_names(input).ok());

@@ -3,7 +3,7 @@
 //! The child numbers its messages to other actors and its questions in one row. What the parent says
 //! of one has its number as the frame's sequence.
 
-use super::frame::{FrameError, Kind, encode, finish, renumber};
+use super::frame::{FrameError, Kind, encode, encode_in_two, finish, renumber};
 
 /// The bits of an actor's number that say which member of a pool it is.
 const MEMBER_SHIFT: u32 = 40;
@@ -62,6 +62,12 @@ impl Address {
     }
 }
 
+/// A body that is a byte, which says what is meant, and the number that this is about.
+fn what_about(body: &[u8]) -> Result<(u8, u64), FrameError> {
+    let [what, about @ ..] = *<&[u8; 9]>::try_from(body).map_err(|_| FrameError::BadRelay)?;
+    Ok((what, u64::from_le_bytes(about)))
+}
+
 /// What a child asks: the body of a [`Kind::Ask`]. The answer is yes or no, a [`Kind::Said`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -84,16 +90,11 @@ impl Question {
             Self::HasBegun(message) => (2, message),
             Self::Stop(message) => (3, message),
         };
-        let mut body = [what; 9];
-        body[1..].copy_from_slice(&u64::to_le_bytes(about));
-        encode(Kind::Ask, number, &body)
+        encode_in_two(Kind::Ask, number, &[what], &about.to_le_bytes())
     }
 
     pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
-        let Ok([what, about @ ..]) = <[u8; 9]>::try_from(body) else {
-            return Err(FrameError::BadRelay);
-        };
-        let about = u64::from_le_bytes(about);
+        let (what, about) = what_about(body)?;
         match what {
             0 => Ok(Self::IsAlive(about)),
             1 => Ok(Self::Cancel(about)),
@@ -107,6 +108,23 @@ impl Question {
 /// The answer to a question.
 pub fn encode_said(number: u64, said: bool) -> Vec<u8> {
     encode(Kind::Said, number, &[u8::from(said)])
+}
+
+/// Whether the answer to a question is yes: the body of a [`Kind::Said`].
+pub fn is_yes(body: &[u8]) -> bool {
+    body == [1]
+}
+
+/// The actor of number `target` accepts no messages any more, for the reason `error`: a frame of kind
+/// [`Kind::Refused`].
+pub fn encode_refused(number: u64, target: u64, error: &[u8]) -> Vec<u8> {
+    encode_in_two(Kind::Refused, number, &target.to_le_bytes(), error)
+}
+
+/// The actor and the reason of a [`Kind::Refused`].
+pub fn refused(body: &[u8]) -> Result<(u64, &[u8]), FrameError> {
+    let (target, error) = body.split_first_chunk().ok_or(FrameError::BadRelay)?;
+    Ok((u64::from_le_bytes(*target), error))
 }
 
 /// The child has dropped a reference that it had received `count` times: a frame of kind
@@ -142,16 +160,11 @@ impl Awaited {
             Self::Answer(message) => (0, message),
             Self::Room(message) => (1, message),
         };
-        let mut body = [what; 9];
-        body[1..].copy_from_slice(&u64::to_le_bytes(message));
-        encode(Kind::Waits, number, &body)
+        encode_in_two(Kind::Waits, number, &[what], &message.to_le_bytes())
     }
 
     pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
-        let Ok([what, message @ ..]) = <[u8; 9]>::try_from(body) else {
-            return Err(FrameError::BadRelay);
-        };
-        let message = u64::from_le_bytes(message);
+        let (what, message) = what_about(body)?;
         match what {
             0 => Ok(Self::Answer(message)),
             1 => Ok(Self::Room(message)),
@@ -238,6 +251,26 @@ mod tests {
                 prop_assert_eq!((frame.kind, frame.sequence), (Kind::Ask, 3));
                 prop_assert_eq!(Question::decode(&frame.body), Ok(asked));
             }
+        }
+
+        #[test]
+        fn the_answer_to_a_question_comes_back(said in any::<bool>()) {
+            let frame = Decoder::decode_one(&encode_said(3, said)).expect("valid").expect("whole");
+            prop_assert_eq!((frame.kind, frame.sequence), (Kind::Said, 3));
+            prop_assert_eq!(is_yes(&frame.body), said);
+        }
+
+        #[test]
+        fn a_refusal_comes_back_and_a_cut_one_is_refused(
+            target in any::<u64>(),
+            error in proptest::collection::vec(any::<u8>(), 0..20),
+            cut in 0_usize..8,
+        ) {
+            let frame = encode_refused(5, target, &error);
+            let frame = Decoder::decode_one(&frame).expect("valid").expect("whole");
+            prop_assert_eq!((frame.kind, frame.sequence), (Kind::Refused, 5));
+            prop_assert_eq!(refused(&frame.body), Ok((target, &error[..])));
+            prop_assert_eq!(refused(&frame.body[..cut]), Err(FrameError::BadRelay));
         }
 
         #[test]

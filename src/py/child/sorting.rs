@@ -11,7 +11,7 @@ use super::relay::{Pending, Sent};
 use super::way::Way;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::Broken;
-use crate::engine::ipc::relay::circle_names;
+use crate::engine::ipc::relay::{circle_names, is_yes, refused};
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::future::{callbacks, settle};
@@ -33,10 +33,8 @@ impl Sort for Way {
             Kind::Failed => self.end_message(number, failed(frame.body)),
             Kind::Stopped => self.end_message(number, Outcome::Stopped),
             Kind::Refused => {
-                let Some((target, error)) = frame.body.split_first_chunk() else {
-                    return Err(Broken::Unexpected(frame.kind));
-                };
-                if let Some(known) = self.relay.known(u64::from_le_bytes(*target)) {
+                let (target, error) = refused(&frame.body).map_err(Broken::Frame)?;
+                if let Some(known) = self.relay.known(target) {
                     // If it is known already, that stays.
                     _ = known.refusal.set(error.to_vec());
                 }
@@ -59,7 +57,7 @@ impl Sort for Way {
             }
             Kind::Said => {
                 if let Some(Pending::Question(inquiry)) = self.relay.leave(number) {
-                    inquiry.answer(frame.body == [1]);
+                    inquiry.answer(is_yes(&frame.body));
                 }
             }
             Kind::Rest => self.ended.push(Ended::Rest(number)),

@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 use super::held::{Asked, Relayed};
 use super::link::Link;
 use crate::engine::cell::Phase;
-use crate::engine::ipc::frame::{Encoded, Kind, encode, encode_in_two};
+use crate::engine::ipc::frame::{Encoded, Kind, encode};
 use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
-use crate::engine::ipc::relay::Address;
+use crate::engine::ipc::relay::{Address, encode_refused};
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
@@ -118,8 +118,7 @@ impl Asker {
     /// Fails a message that is refused, and lets the child know that others will be, too.
     pub(super) fn refuse(&self, address: Address, number: u64, host: &Host) {
         let encoded = Python::attach(|py| dump_error(py, host.refusal(py))).unwrap_or_default();
-        let target = address.target.to_le_bytes();
-        let frame = encode_in_two(Kind::Refused, number, &target, &encoded);
+        let frame = encode_refused(number, address.target, &encoded);
         self.send(frame, Some(number));
     }
 
