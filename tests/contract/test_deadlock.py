@@ -9,6 +9,7 @@ import actors
 import tasks
 from futures_actors import ActorDeadlock, ActorRef, MailboxFull, ThreadActor, current_actor
 from gates import PATIENCE
+from relays import deadlock_among
 
 
 def wait_for_itself(actor, wait):
@@ -211,10 +212,7 @@ def test_a_circle_of_a_wait_for_room_and_one_for_an_answer_is_found(gate):
         gate.reached()
         gate.reached()
         gate.open(2)
-        errors = [first.exception(PATIENCE), second.exception(PATIENCE)]
-        (found,) = [error for error in errors if error is not None]
-        assert isinstance(found, ActorDeadlock)
-        assert sorted(found.circle) == ["one", "two"]
+        assert sorted(deadlock_among(first, second).circle) == ["one", "two"]
 
 
 def test_threads_that_an_actor_has_started_may_wait_for_it(thread):
@@ -243,8 +241,7 @@ def test_a_pool_of_which_every_member_waits_for_it_is_found(local_kind, gate):
         gate.reached()
         gate.reached()
         gate.open(2)
-        errors = [future.exception(PATIENCE) for future in waiting]
-        (found,) = [error for error in errors if error is not None]
+        found = deadlock_among(*waiting)
         assert type(found) is ActorDeadlock
         assert set(found.circle) <= {member.name for member in pool.members}
 
@@ -260,9 +257,7 @@ def test_a_circle_through_a_pool_is_found_if_every_member_waits(local_kind, gate
         asking = one.post((wait_for_the_pool, pool, gate, (tasks.echo, "from the pool")))
         gate.reached()
         gate.open(3)
-        errors = [future.exception(PATIENCE) for future in [*waiting, asking]]
-        (found,) = [error for error in errors if error is not None]
-        assert "single" in found.circle
+        assert "single" in deadlock_among(*waiting, asking).circle
 
 
 def test_a_member_may_wait_for_its_pool_while_another_is_free(local_kind, gate):

@@ -137,34 +137,23 @@ def test_a_key_waits_for_its_busy_member_though_others_are_idle(start_pool, gate
         gate.open()
 
 
-def test_a_flood_without_keys_does_not_keep_a_key_waiting(start_pool, gates):
+@pytest.mark.parametrize("floods", ["messages without keys", "keys"])
+def test_a_flood_in_one_mailbox_does_not_keep_the_other_waiting(start_pool, gates, floods):
+    def post(number, *, keyed):
+        message = (tasks.remember, number)
+        return pool.post(message, key=number) if keyed else pool.post(message)
+
     with start_pool(2) as pool:
         held, _ = pools.occupy(pool, gates, 2)
-        flood = [pool.post((tasks.remember, "flood")) for _ in range(500)]
-        keyed = pool.post((tasks.remember, "keyed"), key="a")
+        posted = [post(number, keyed=floods == "keys") for number in range(500)]
+        posted.append(post("last", keyed=floods != "keys"))
         for gate in held:
             gate.open()
-        keyed.result(PATIENCE)
-        for one in flood:
+        for one in posted:
             one.result(PATIENCE)
         logs = [one.result(PATIENCE) for one in pool.broadcast((tasks.recall,))]
-        (log,) = [log for log in logs if "keyed" in log]
-        assert log.index("keyed") <= 1
-
-
-def test_a_flood_of_keys_does_not_keep_other_messages_waiting(start_pool, gates):
-    with start_pool(2) as pool:
-        held, _ = pools.occupy(pool, gates, 2)
-        flood = [pool.post((tasks.remember, "flood"), key=key) for key in range(500)]
-        other = pool.post((tasks.remember, "other"))
-        for gate in held:
-            gate.open()
-        other.result(PATIENCE)
-        for one in flood:
-            one.result(PATIENCE)
-        logs = [one.result(PATIENCE) for one in pool.broadcast((tasks.recall,))]
-        (log,) = [log for log in logs if "other" in log]
-        assert log.index("other") <= 1
+        (log,) = [log for log in logs if "last" in log]
+        assert log.index("last") <= 1
 
 
 # Broadcasts, members, references.

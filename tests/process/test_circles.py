@@ -87,9 +87,7 @@ def test_a_circle_of_a_wait_for_room_and_one_for_an_answer_is_found(start, gate,
     gate.reached()
     gate.reached()
     gate.open(2)
-    errors = [first.exception(PATIENCE), second.exception(PATIENCE)]
-    (found,) = [error for error in errors if error is not None]
-    assert isinstance(found, ActorDeadlock)
+    found = relays.deadlock_among(first, second)
     assert sorted(found.circle) == sorted([filling.name, asking.name])
 
 

@@ -20,6 +20,14 @@ from futures_actors import (
 from gates import PATIENCE
 
 
+def deadlock_among(*posted):
+    """Return the `ActorDeadlock` of the one message that has failed."""
+    errors = [future.exception(PATIENCE) for future in posted]
+    (found,) = [error for error in errors if error is not None]
+    assert isinstance(found, ActorDeadlock)
+    return found
+
+
 def ask(_actor, ref, message):
     """Post to another actor and wait for its answer."""
     return ref.post(message).result(PATIENCE)
