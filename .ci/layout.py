@@ -21,7 +21,6 @@ FLOORS = {
         "child",
         "pool",
         "process remote thread",
-        "thread_loop",
         "executor",
         "reference",
         "host",

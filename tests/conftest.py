@@ -144,7 +144,7 @@ def async_kind(request):
     return request.param
 
 
-@pytest.fixture(params=ACTORS, ids=str)
+@pytest.fixture(params=[*ACTORS, *ASYNC], ids=str)
 def pool_kind(request):
     return request.param
 

@@ -6,7 +6,7 @@ from typing import Any
 from . import _core
 from ._base_actor import ActorExecutor
 from ._class_options import class_options, size
-from ._core import ProcessActor, ThreadActor, is_async
+from ._core import ProcessActor, ThreadActor
 from ._options import Options
 from ._reference import ActorRef
 from ._start_methods import check_platform
@@ -28,8 +28,9 @@ class ActorPool(_core.PoolCore[Message, Answer], ActorExecutor[Message, Answer])
     """The executor of a pool: several actors of one class behind one mailbox.
 
     `MyActor.pool(n).executor(...)` starts one. A message is handled by the first member that is
-    idle; a message with a key by the member that has this key. `submit`, `map`, `imap` and `tell`
-    go to the first that is idle, too; for those of one key or member use `keyed` and `members`.
+    idle, or has a free place if it is async; a message with a key by the member that has this
+    key. `submit`, `map`, `imap` and `tell` go to the first that is idle, too; for those of one key
+    or member use `keyed` and `members`.
     No message begins before the constructors of all members have returned. If one raises, the
     pool handles no message: every one fails with the `ActorInitError` of that member.
     """
@@ -65,11 +66,6 @@ class PoolOptions(Options[P, Started]):
             raise NotImplementedError("use ProcessActor or ThreadActor")
         if issubclass(self.actor_class, ProcessActor):
             check_platform()
-        if self.pool_size > 1 and is_async(self.actor_class):
-            raise NotImplementedError(
-                "pools of async actors cannot be started so far: one async actor handles "
-                "max_concurrency messages at a time"
-            )
         pool: Any = ActorPool(self, *args, **kwargs)
         return pool  # type: ignore[no-any-return] # of the type that `Actor.pool` says
 

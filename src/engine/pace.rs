@@ -22,8 +22,8 @@ impl Pace {
         self.since = sys::now_nanos();
     }
 
-    /// So many messages have ended since the last call. Returns how many the member may have: one, and
-    /// those that are likely to begin within a millisecond.
+    /// So many messages have ended since the last call. Returns how many the member may have beyond those
+    /// that it handles: those that are likely to begin within a millisecond.
     pub fn ended(&mut self, count: usize) -> usize {
         self.ended_at(count, sys::now_nanos())
     }
@@ -36,7 +36,7 @@ impl Pace {
             mean => ((3 * mean + each) / 4).max(1),
         };
         let ahead = (AHEAD_NANOS / self.mean_nanos).min(MOST - 1);
-        1 + usize::try_from(ahead).unwrap_or_default()
+        usize::try_from(ahead).unwrap_or_default()
     }
 }
 
@@ -53,14 +53,14 @@ mod tests {
             now += u64::from(count) * each;
             pace.ended_at(count as usize, now)
         };
-        assert_eq!(end(1, 50_000_000), 1);
+        assert_eq!(end(1, 50_000_000), 0);
         for _ in 0..100 {
             end(100, 2_000);
         }
-        assert!((400..=512).contains(&end(1, 2_000)));
+        assert!((400..=511).contains(&end(1, 2_000)));
         for _ in 0..3 {
             end(1, 5_000_000);
         }
-        assert_eq!(end(1, 5_000_000), 1);
+        assert_eq!(end(1, 5_000_000), 0);
     }
 }

@@ -10,7 +10,6 @@
 //! child                         the loop of a child process
 //! pool/                         several actors behind one mailbox
 //! thread/  process/  remote     the transports
-//! thread_loop                   async thread actors
 //! executor                      an executor's methods
 //! reference/                    what refers to an actor; an executor is a reference, too
 //! host/                         what every executor has: mailbox, room, start, end, counts
@@ -43,7 +42,6 @@ mod reference;
 mod remote;
 mod stream;
 mod thread;
-mod thread_loop;
 
 use pyo3::prelude::*;
 

@@ -144,11 +144,6 @@ def test_an_actor_that_is_not_async_refuses_coroutine_functions(kind):
         executor.submit(where, 1).result(PATIENCE)
 
 
-def test_a_pool_of_async_actors_says_that_it_cannot_be(thread):
-    with pytest.raises(NotImplementedError, match="pools of async actors"):
-        asynchronous.make(futures_actors.ThreadActor).pool(2).executor()
-
-
 def test_several_messages_at_a_time_are_for_async_actors(kind):
     class Several(kind.actor(actors.Do), mailbox_size=3):
         pass

@@ -48,7 +48,7 @@ def test_the_size_has_no_name_and_bad_options_are_refused(pool_kind):
 
 def test_the_options_show_the_call_that_makes_them(pool_kind):
     options = pool_kind.actor(actors.Do).pool(3, mailbox_size=5)
-    assert repr(options) == f"{pool_kind.base}Do.pool(3, mailbox_size=5)"
+    assert repr(options) == f"{pool_kind.prefix}Do.pool(3, mailbox_size=5)"
 
 
 def test_the_base_class_refuses_to_start_a_pool():
@@ -258,8 +258,8 @@ def test_dump_traceback_shows_each_member(start_pool, gates):
 
 def test_a_pool_says_what_it_is(pool_kind, start_pool):
     with start_pool(2) as pool:
-        assert repr(pool) == f"<ActorPool of {pool_kind.base}Do running>"
-    assert repr(pool) == f"<ActorPool of {pool_kind.base}Do stopped>"
+        assert repr(pool) == f"<ActorPool of {pool_kind.prefix}Do running>"
+    assert repr(pool) == f"<ActorPool of {pool_kind.prefix}Do stopped>"
 
 
 # One member.

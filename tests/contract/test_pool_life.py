@@ -34,19 +34,21 @@ class FailsAt:
         return message
 
 
-for _kind, _base in (
-    ("Thread", futures_actors.ThreadActor),
-    ("Process", futures_actors.ProcessActor),
-):
-    globals()[f"{_kind}FailsAt"] = type(
-        f"{_kind}FailsAt", (FailsAt, _base), {"__module__": __name__}
-    )
+async def _handle(_self, message):
+    return message
+
+
+for _kind, _parts in (("", {}), ("Async", {"handle": _handle})):
+    for _base in ("Thread", "Process"):
+        _name = f"{_kind}{_base}FailsAt"
+        _bases = (FailsAt, getattr(futures_actors, f"{_base}Actor"))
+        globals()[_name] = type(_name, _bases, {"__module__": __name__} | _parts)
 
 
 def test_no_message_begins_before_every_constructor_has_returned(pool_kind, gate, tmp_path):
     folder = tmp_path / "places"
     folder.mkdir()
-    pool = globals()[f"{pool_kind.base}FailsAt"].pool(3).executor(folder, [], gate)
+    pool = globals()[f"{pool_kind.prefix}FailsAt"].pool(3).executor(folder, [], gate)
     posted = [pool.post(1), pool.post(2, key="a"), *pool.broadcast(3)]
     for _ in range(3):
         gate.reached()
@@ -62,12 +64,12 @@ def test_no_message_begins_before_every_constructor_has_returned(pool_kind, gate
 def test_a_constructor_that_raises_breaks_the_pool(pool_kind, gate, tmp_path):
     folder = tmp_path / "places"
     folder.mkdir()
-    pool = globals()[f"{pool_kind.base}FailsAt"].pool(3).executor(folder, [2], gate)
+    pool = globals()[f"{pool_kind.prefix}FailsAt"].pool(3).executor(folder, [2], gate)
     posted = [pool.post(1), pool.post(2, key="a"), *pool.broadcast(3)]
     for _ in range(3):
         gate.reached()
     gate.open(3)
-    text = rf"actor {pool_kind.base}FailsAt\[[012]\] raised ValueError: no place for it"
+    text = rf"actor {pool_kind.prefix}FailsAt\[[012]\] raised ValueError: no place for it"
     for one in posted:
         with pytest.raises(ActorInitError, match=text):
             one.result(PATIENCE)
@@ -177,7 +179,7 @@ def test_posted_messages_are_handled_at_the_exit_of_the_program(script, pool_kin
 import os
 from futures_actors import {pool_kind.base}Actor as Base
 class Writes(Base):
-    def handle(self, message):
+    {"async " if pool_kind.is_async else ""}def handle(self, message):
         os.write(1, f"{{message}}\\n".encode())
 pool = Writes.pool(3).executor()
 for number in range(50):

@@ -204,10 +204,10 @@ def test_a_broadcast_reaches_each_member_also_through_a_full_mailbox(
 def test_members_are_references_named_by_their_index(pool_kind, start_pool):
     with start_pool(3) as pool:
         assert [member.name for member in pool.members] == [
-            f"{pool_kind.base}Do[{n}]" for n in range(3)
+            f"{pool_kind.prefix}Do[{n}]" for n in range(3)
         ]
         assert len(set(pool.members)) == 3
-        assert pool.name == f"{pool_kind.base}Do"
+        assert pool.name == f"{pool_kind.prefix}Do"
         places = [member.post((pools.where,)).result(PATIENCE) for member in pool.members]
         assert len(set(places)) == 3
     with start_pool(2, name="workers") as pool:

@@ -11,18 +11,11 @@ import tasks
 from gates import PATIENCE
 
 
-class Counts(futures_actors.ThreadActor):
-    def handle(self, message):
-        if message == "count":
-            return itertools.count()
-        message.wait()
-        return "passed"
-
-
-def test_a_stream_occupies_its_member_only(gate):
-    with Counts.pool(2).executor() as pool, pool.stream("count", ahead=1) as stream:
+def test_a_stream_occupies_its_member_only(start_pool, gate):
+    counts = (tasks.call, itertools.count)
+    with start_pool(2) as pool, pool.stream(counts, ahead=1) as stream:
         assert next(stream) == 0
-        waiting = pool.post(gate)
+        waiting = pool.post((tasks.pause, gate))
         gate.reached()
         # Longer than it takes to find out that a thread waits for itself.
         try:

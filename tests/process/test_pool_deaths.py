@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 
 import actors
+import asynchronous
 import tasks
 from futures_actors import ActorDied, BrokenActor
 from gates import PATIENCE
 
 
-def start(size, body=actors.Do, /, *args, **options):
-    return actors.actor_class(body, "Process").pool(size, **options).executor(*args)
+@pytest.fixture(params=["Process", "AsyncProcess"])
+def start(request):
+    """Start a pool of processes: `start(size, body, *args, max_restarts=...)`."""
+
+    def start(size, body=actors.Do, /, *args, **options):
+        return actors.actor_class(body, request.param).pool(size, **options).executor(*args)
+
+    return start
 
 
 def outcome(future):
@@ -27,7 +34,7 @@ def outcome(future):
         return error
 
 
-def test_messages_that_quick_ones_led_ahead_are_taken_back_from_a_slow_one(gate):
+def test_messages_that_quick_ones_led_ahead_are_taken_back_from_a_slow_one(start, gate):
     with start(3) as pool:
         # From these the pool learns that many may be sent ahead.
         quick = [pool.post((tasks.echo, number)) for number in range(3000)]
@@ -41,7 +48,7 @@ def test_messages_that_quick_ones_led_ahead_are_taken_back_from_a_slow_one(gate)
         assert slow.result(PATIENCE) == "passed"
 
 
-def test_no_message_waits_behind_a_slow_one_whatever_came_before(gate):
+def test_no_message_waits_behind_a_slow_one_whatever_came_before(start, gate):
     chosen = random.Random(7)
     with start(2) as pool:
         for _ in range(30):
@@ -58,7 +65,7 @@ def test_no_message_waits_behind_a_slow_one_whatever_came_before(gate):
             posted[slow].result(PATIENCE)
 
 
-def test_a_message_that_was_taken_back_can_be_cancelled(gates):
+def test_a_message_that_was_taken_back_can_be_cancelled(start, gates):
     first, second = gates(), gates()
     with start(2) as pool:
         futures.wait([pool.post((tasks.echo, number)) for number in range(2000)], PATIENCE)
@@ -75,7 +82,7 @@ def test_a_message_that_was_taken_back_can_be_cancelled(gates):
         assert sorted(itertools.chain(*logs)) == list(range(1, 200, 2))
 
 
-def test_a_member_that_dies_fails_what_it_had_begun_and_others_do_the_rest(gate, tmp_path):
+def test_a_member_that_dies_fails_what_it_had_begun_and_others_do_the_rest(start, gate, tmp_path):
     path = tmp_path / "pid"
     with start(3) as pool:
         futures.wait([pool.post((tasks.echo, number)) for number in range(1000)], PATIENCE)
@@ -95,7 +102,51 @@ def test_a_member_that_dies_fails_what_it_had_begun_and_others_do_the_rest(gate,
         assert pool.stats().restarts == 1
 
 
-def test_keyed_messages_and_broadcasts_wait_for_the_next_start(gates):
+def test_an_async_member_that_dies_fails_all_that_it_had_begun_and_the_rest_goes_on(gates):
+    with asynchronous.ProcessAwaits.pool(2, max_concurrency=3).executor() as pool:
+        futures.wait([pool.post((tasks.echo, number)) for number in range(1000)], PATIENCE)
+        held = [gates() for _ in range(6)]
+        running = [
+            pool.members[number % 2].post((asynchronous.pause, gate))
+            for number, gate in enumerate(held)
+        ]
+        for gate in held:
+            gate.reached()
+        free = [pool.post((tasks.remember, number)) for number in range(50)]
+        keyed = [pool.members[1].post((tasks.remember, number)) for number in range(50, 60)]
+        os.kill(pool.stats().members[1].pid, signal.SIGKILL)
+        for one in running[1::2]:
+            error = one.exception(PATIENCE)
+            assert isinstance(error, ActorDied)
+            assert error.started
+        for one in [*free, *keyed]:
+            one.result(PATIENCE)
+        assert not any(one.done() for one in running[::2])
+        for gate in held[::2]:
+            gate.open()
+        assert [one.result(PATIENCE) for one in running[::2]] == ["passed"] * 3
+        logs = [one.result(PATIENCE) for one in pool.broadcast((tasks.recall,))]
+        assert sorted(itertools.chain(*logs)) == list(range(60))
+        assert [item for item in logs[1] if item >= 50] == list(range(50, 60))
+
+
+def test_messages_ahead_of_an_async_member_without_a_free_place_are_taken_back(gates):
+    with asynchronous.ProcessAwaits.pool(2, max_concurrency=2).executor() as pool:
+        held = [gates() for _ in range(3)]
+        quick = [pool.post((tasks.echo, number)) for number in range(3000)]
+        slow = [pool.post((asynchronous.pause, gate)) for gate in held]
+        behind = [pool.post((tasks.echo, number)) for number in range(1000)]
+        for gate in held:
+            gate.reached()
+        assert [one.result(PATIENCE) for one in quick] == list(range(3000))
+        # One of four places is free.
+        assert [one.result(PATIENCE) for one in behind] == list(range(1000))
+        assert all(one.running() for one in slow)
+        for gate in held:
+            gate.open()
+
+
+def test_keyed_messages_and_broadcasts_wait_for_the_next_start(start, gates):
     first = gates()
     with start(2) as pool:
         member = pool.keyed("a")
@@ -114,7 +165,7 @@ def test_keyed_messages_and_broadcasts_wait_for_the_next_start(gates):
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_a_member_that_is_dead_for_good_fails_its_keys_and_the_rest_goes_on(gate, restarts):
+def test_a_member_that_is_dead_for_good_fails_its_keys_and_the_rest_goes_on(start, gate, restarts):
     with start(2, max_restarts=restarts) as pool:
         member = pool.keyed("a")
         index = pool.members.index(member)
@@ -145,7 +196,7 @@ def test_a_member_that_is_dead_for_good_fails_its_keys_and_the_rest_goes_on(gate
         assert pool.stats().members[index].state == "broken"
 
 
-def test_when_no_member_is_left_all_fails(gates):
+def test_when_no_member_is_left_all_fails(start, gates):
     held = [gates() for _ in range(2)]
     pool = start(2, max_restarts=0)
     running = [pool.post((tasks.pause, gate)) for gate in held]
@@ -166,29 +217,36 @@ def test_when_no_member_is_left_all_fails(gates):
     assert pool.stats().state == "broken"
 
 
-def test_a_member_that_dies_in_its_constructor_is_started_again(tmp_path):
+def test_a_member_that_dies_in_its_constructor_is_started_again(start, tmp_path):
     with start(2, actors.DiesOnce, tmp_path / "died") as pool:
         assert [one.result(PATIENCE) for one in pool.broadcast(1)] == [1, 1]
         assert [pool.post(number).result(PATIENCE) for number in range(20)] == list(range(20))
 
 
-def test_every_message_ends_once_and_started_is_exact_in_a_storm_of_kills(tmp_path):
-    """The members write down what they begin, before anything else."""
-    chosen = random.Random(11)
-    log = tmp_path / "begun"
+def test_every_message_ends_once_and_started_is_exact_in_a_storm_of_kills(start, tmp_path):
     with start(3, max_restarts=1000) as pool:
-        posted = {}
-        for number in range(600):
-            key = number % 7 if chosen.random() < 0.3 else ...
-            posted[number] = pool.post(
-                (tasks.begin, str(log), number, chosen.random() < 0.01), key=key
-            )
-            if number % 100 == 60:
-                pids = [one.pid for one in pool.stats().members if one.pid]
-                # It may have died by a message of the storm.
-                with contextlib.suppress(IndexError, ProcessLookupError):
-                    os.kill(chosen.choice(pids), signal.SIGKILL)
-        got = {number: outcome(future) for number, future in posted.items()}
+        storm(pool, tmp_path / "begun")
+
+
+def test_a_storm_of_kills_over_members_that_handle_several_messages_at_once(tmp_path):
+    pool = asynchronous.ProcessAwaits.pool(3, max_concurrency=4, max_restarts=1000).executor()
+    with pool:
+        storm(pool, tmp_path / "begun")
+
+
+def storm(pool, log):
+    """Post messages, some of which kill, and kill members, which write down what they begin."""
+    chosen = random.Random(11)
+    posted = {}
+    for number in range(600):
+        key = number % 7 if chosen.random() < 0.3 else ...
+        posted[number] = pool.post((tasks.begin, str(log), number, chosen.random() < 0.01), key=key)
+        if number % 100 == 60:
+            pids = [one.pid for one in pool.stats().members if one.pid]
+            # It may have died by a message of the storm.
+            with contextlib.suppress(IndexError, ProcessLookupError):
+                os.kill(chosen.choice(pids), signal.SIGKILL)
+    got = {number: outcome(future) for number, future in posted.items()}
     begun = [int(line) for line in log.read_text().split()]
     assert len(begun) == len(set(begun)), "a message was handled twice"
     begun = set(begun)
@@ -202,7 +260,7 @@ def test_every_message_ends_once_and_started_is_exact_in_a_storm_of_kills(tmp_pa
     assert pool.stats().restarts > 0
 
 
-def test_big_arrays_go_to_whichever_member_gets_the_message(gate):
+def test_big_arrays_go_to_whichever_member_gets_the_message(start, gate):
     with start(3) as pool:
         array = np.arange(300_000)
         pool.post((tasks.pause, gate))
@@ -215,7 +273,7 @@ def test_big_arrays_go_to_whichever_member_gets_the_message(gate):
             assert (one.result(PATIENCE) == array + min(number, 24)).all()
 
 
-def test_the_constructors_arguments_are_pickled_once_for_all_members():
+def test_the_constructors_arguments_are_pickled_once_for_all_members(start):
     pickled = []
     with start(4, actors.Arguments, Counts(pickled)) as pool:
         assert len(pool) == 4
@@ -233,14 +291,14 @@ class Counts:
         return Counts, ([],)
 
 
-def test_an_argument_that_cannot_be_pickled_starts_nothing():
+def test_an_argument_that_cannot_be_pickled_starts_nothing(start):
     import threading
 
     with pytest.raises(TypeError, match="pickle"):
         start(3, actors.Arguments, threading.Lock())
 
 
-def test_a_pool_that_is_shut_down_while_a_member_is_started_again_handles_all(gate):
+def test_a_pool_that_is_shut_down_while_a_member_is_started_again_handles_all(start, gate):
     pool = start(2)
     running = pool.post((tasks.pause, gate))
     gate.reached()

@@ -1,9 +1,53 @@
 """Async actors that do what they are sent."""
 
 import asyncio
+import inspect
+from pathlib import Path
 
 import programs
+from futures_actors import ProcessActor, ThreadActor, current_actor
 from gates import PATIENCE
+
+
+class Awaits:
+    """A message is `(function, *args)`; the function gets the actor first, and may be async."""
+
+    def __init__(self, stops=None):
+        self.log = []
+        self.stops = stops
+
+    async def handle(self, message):
+        function, *args = message
+        answer = function(self, *args)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def on_stop(self):
+        if self.stops is not None:
+            (Path(self.stops) / str(current_actor().index)).touch(exist_ok=False)
+
+
+class ThreadAwaits(Awaits, ThreadActor):
+    pass
+
+
+class ProcessAwaits(Awaits, ProcessActor):
+    pass
+
+
+async def pause(actor, gate):
+    """Await a gate: other messages go on meanwhile."""
+    await asyncio.to_thread(gate.wait)
+    return "passed"
+
+
+async def wait_for_ever(actor, gate):
+    gate.knock()
+    await asyncio.Event().wait()
+
+
+async def count(actor, to):
+    for number in range(to):
+        yield number
 
 
 def make(base, **options):

@@ -98,13 +98,19 @@ impl LoopCore {
     ///
     /// `look` is called with the number of a message that is asked to stop, or whose stream has
     /// room for an item.
-    fn attach(&self, py: Python<'_>, wake: Py<PyAny>, terminate: Py<PyAny>, look: Py<PyAny>) {
+    fn attach(
+        &self,
+        py: Python<'_>,
+        wake: Py<PyAny>,
+        terminate: Py<PyAny>,
+        look: Py<PyAny>,
+    ) -> PyResult<()> {
         let calls = Calls {
             wake,
             terminate,
             look,
         };
-        self.source.attach(py, calls);
+        self.source.attach(py, calls)
     }
 
     /// Forget what `attach` was given.

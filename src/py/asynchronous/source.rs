@@ -73,11 +73,11 @@ pub(in crate::py) trait Source: Send + Sync {
     /// How many messages run, and when the oldest began, by `sys::now_nanos`.
     fn show(&self, running: usize, since: u64);
 
-    /// The loop runs from now on, and can be called.
-    fn attach(&self, _py: Python<'_>, _calls: Calls) {}
+    /// The object is there. The loop takes messages from now on, and can be called.
+    fn attach(&self, py: Python<'_>, calls: Calls) -> PyResult<()>;
 
     /// The loop ends.
-    fn detach(&self) {}
+    fn detach(&self);
 
     /// Whether an actor that has no message is of no use to others. Then no more messages come.
     fn is_unneeded(&self, _actor: &Bound<'_, PyAny>) -> bool {

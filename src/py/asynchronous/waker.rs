@@ -1,13 +1,14 @@
 //! Wakes the event loop of an actor from other threads.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::source::Calls;
+use crate::engine::room::Wake;
 use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::lifecycle;
 
@@ -42,6 +43,7 @@ impl Waker {
 
     /// The loop ends, and needs no wake-up any more.
     pub(in crate::py) fn detach(&self) {
+        self.is_awaited.store(false, Ordering::SeqCst);
         let calls = self.calls().take();
         drop(calls);
     }
@@ -94,6 +96,20 @@ impl Waker {
         let terminate = calls.as_ref().map(|calls| calls.terminate.clone_ref(py));
         drop(calls);
         call(py, terminate, ());
+    }
+}
+
+/// Wakes an event loop by any thread.
+pub(in crate::py) struct WakesLoop(pub(in crate::py) Arc<Waker>);
+
+impl Wake for WakesLoop {
+    fn wake(&self) {
+        let Waker {
+            is_awaited, waking, ..
+        } = &*self.0;
+        if is_awaited.load(Ordering::SeqCst) || waking.load(Ordering::SeqCst) > 0 {
+            Python::attach(|py| self.0.wake(py));
+        }
     }
 }
 

@@ -308,7 +308,7 @@ impl Source for Messages {
         region.since().store(since, Ordering::Relaxed);
     }
 
-    fn attach(&self, py: Python<'_>, calls: Calls) {
+    fn attach(&self, py: Python<'_>, calls: Calls) -> PyResult<()> {
         py.detach(|| self.shared.packing.way.has_started());
         self.shared.region().credits().sleep(Sleep::UntilAsked);
         self.waker.attach(py, calls);
@@ -318,6 +318,12 @@ impl Source for Messages {
             waker.sleep();
             Python::attach(|py| waker.wake(py));
         }));
+        if self.shared.region().notifies_begun() {
+            // A pool waits for this before it sends messages.
+            let constructed = encode(Kind::Begun, 0, b"");
+            send(py, self.shared.answers, [constructed], Haste::Now)?;
+        }
+        Ok(())
     }
 
     fn detach(&self) {

@@ -29,7 +29,7 @@ impl Host {
                 member.fail(fault.clone(), Vec::new());
             }
         }
-        place.team.opened.set();
+        place.team.open();
     }
 
     /// The member's thread ends. If it is the last, the pool ends, by the member's fault if there is
@@ -60,7 +60,7 @@ impl Host {
             // First, so that none takes what another has left.
             member.force.raise(force);
             if let Some(place) = member.place.get() {
-                place.team.opened.set();
+                place.team.open();
             }
         }
         let ended = members.iter().map(|member| member.end_by(py, force));

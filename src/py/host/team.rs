@@ -66,9 +66,17 @@ impl Team {
         let is_new = !self.born[member].swap(true, Ordering::SeqCst);
         let opens = is_new && self.unborn.fetch_sub(1, Ordering::SeqCst) == 1;
         if opens {
-            self.opened.set();
+            self.open();
         }
         opens
+    }
+
+    /// Lets messages begin, or the members see that there will be none. The caller must not hold a
+    /// lock.
+    pub(in crate::py) fn open(&self) {
+        self.opened.set();
+        // An event loop does not wait for that: it has looked in vain.
+        (0..self.born.len()).for_each(|member| self.roster.call(member));
     }
 
     /// A member has ended. Returns whether it was the last.

@@ -106,9 +106,11 @@ pub(in crate::py) struct Streams {
 #[derive(Default)]
 struct List {
     open: Mutex<Vec<Entry>>,
-    /// How many messages can run beside each other, if more than one. Relaxed: it is set before there
-    /// are streams.
+    /// How many messages the actor, or each member, handles at a time, if more than one. Relaxed, as
+    /// `members`: it is set before there are streams.
     places: AtomicUsize,
+    /// How many members there are, if it is a pool of several.
+    members: AtomicUsize,
 }
 
 struct Entry {
@@ -125,9 +127,14 @@ impl Streams {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For what runs so many messages beside each other, such as a pool.
+    /// For an actor that handles so many messages at a time, or a pool of such.
     pub(in crate::py) fn set_places(&self, places: usize) {
         self.list.places.store(places, Ordering::Relaxed);
+    }
+
+    /// For a pool of so many members.
+    pub(in crate::py) fn set_members(&self, members: usize) {
+        self.list.members.store(members, Ordering::Relaxed);
     }
 
     /// Those of a member of this pool.
@@ -180,8 +187,8 @@ impl Streams {
     }
 
     /// Whether streams wait for the calling thread to take more, and occupy every place: until then
-    /// the actor does nothing else. A member of a pool has one place. Returns the name of one that
-    /// streams, and how many items have been taken.
+    /// the actor does nothing else. Returns the name of one that streams, and how many items have been
+    /// taken.
     pub(in crate::py) fn waits_for_this_thread(&self) -> Option<(String, u64)> {
         let open = self.open();
         let mine = open.iter().filter(|(_, one)| one.taker().is_this_thread());
@@ -189,10 +196,12 @@ impl Streams {
             .filter(|(_, stream)| stream.items().waits_for_taker())
             .collect();
         let is_own = |of: &Option<usize>| self.member.is_some() && *of == self.member;
-        let places = self.list.places.load(Ordering::Relaxed).max(1);
-        let first = match full.iter().find(|(of, _)| is_own(of)) {
-            Some(own) => own,
-            None => full.first().filter(|_| full.len() >= places)?,
+        let mut own = full.iter().filter(|(of, _)| is_own(of)).peekable();
+        let count = |count: &AtomicUsize| count.load(Ordering::Relaxed).max(1);
+        let (places, members) = (count(&self.list.places), count(&self.list.members));
+        let first = match own.peek().copied() {
+            Some(first) if own.count() >= places => first,
+            _ => full.first().filter(|_| full.len() >= places * members)?,
         };
         let taken = full.iter().map(|(_, stream)| stream.items().taken());
         Some((first.1.name().to_owned(), taken.sum()))

@@ -148,6 +148,11 @@ impl Tally {
         self.since.store(since, Ordering::Relaxed);
     }
 
+    /// Of an async thread actor: how many messages run.
+    pub(in crate::py) fn running(&self) -> usize {
+        usize::try_from(self.running.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
     pub(in crate::py) fn counts(&self) -> Counts {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counts {

@@ -129,7 +129,7 @@ pool_class! {
         }
         let of_pool = Options::of(options)?;
         let tally = Arc::new(Tally::new(of_pool.name.clone()));
-        tally.streams.set_places(size);
+        tally.streams.set_members(size);
         let mailbox = Arc::new(Mailbox::new(of_pool.mailbox_size));
         let team = Arc::new(Team::new(Arc::clone(&mailbox), size));
         let is_process = of_pool.class.is_subclass_of::<ProcessActor>()?;
@@ -323,7 +323,8 @@ impl<'py> NewPool<'_, 'py> {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Arc<Host>> {
         let mut construct = Construct::pack(self.whole, args, kwargs, self.size)?;
-        let crew = (self.size > 1).then(|| Arc::new(Crew::new(&self.team, self.size)));
+        let places = self.whole.max_concurrency;
+        let crew = (self.size > 1).then(|| Arc::new(Crew::new(&self.team, self.size, places)));
         let mut prepared = Vec::with_capacity(self.size);
         for index in 0..self.size {
             let options = self.options_of(index)?;

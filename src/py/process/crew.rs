@@ -1,6 +1,6 @@
 //! The links of a pool's members to each other: which member gets a message that any may handle.
 //!
-//! `engine::loads` says why no such message waits while a member is idle.
+//! `engine::loads` says why no such message waits while a member has a free place.
 
 use std::sync::{Arc, Weak};
 
@@ -29,6 +29,8 @@ pub(in crate::py) struct Crew {
     pub(in crate::py) team: Arc<Team>,
     pub(in crate::py) loads: Loads,
     mates: OnceCell<Vec<Weak<dyn Mate>>>,
+    /// With this many messages in flight, a posting thread leaves the writing to the I/O thread.
+    in_flight_by_posting: usize,
 }
 
 /// A link's seat among those of its pool.
@@ -39,11 +41,13 @@ pub(in crate::py) struct Seat {
 }
 
 impl Crew {
-    pub(in crate::py) fn new(team: &Arc<Team>, members: usize) -> Self {
+    /// For so many members, each of which handles so many messages at a time.
+    pub(in crate::py) fn new(team: &Arc<Team>, members: usize, places: usize) -> Self {
         Self {
             team: Arc::clone(team),
-            loads: Loads::new(members),
+            loads: Loads::new(members, places),
             mates: OnceCell::new(),
+            in_flight_by_posting: IN_FLIGHT_BY_POSTING + places - 1,
         }
     }
 
@@ -59,15 +63,15 @@ impl Crew {
     /// Whether a message that was just put into the pool's mailbox can be sent to a member at once.
     /// Otherwise each has so much to do that one will look into the mailbox.
     pub(in crate::py) fn has_place(&self) -> bool {
-        self.loads.choose(IN_FLIGHT_BY_POSTING, &[]).is_some()
+        self.loads.choose(self.in_flight_by_posting, &[]).is_some()
     }
 
-    /// Sends messages of the pool's mailbox to members that are idle, or that may have one ahead.
-    /// Called after each message that was put there.
+    /// Sends messages of the pool's mailbox to members that have a free place, or that may have one
+    /// ahead. Called after each message that was put there.
     pub(in crate::py) fn dispatch(&self) {
         let mut refused = Vec::new();
         while !self.team.mailbox.is_empty()
-            && let Some((member, limit)) = self.loads.choose(IN_FLIGHT_BY_POSTING, &refused)
+            && let Some((member, limit)) = self.loads.choose(self.in_flight_by_posting, &refused)
         {
             let before = self.loads.limit_and_load(member);
             if let Some(mate) = self.mate(member) {
@@ -88,9 +92,10 @@ impl Crew {
         }
     }
 
-    /// For a member that is idle: takes back what another one has and has not begun.
-    pub(super) fn take_back_for(&self, member: usize) {
-        for other in self.loads.others_behind(member) {
+    /// For a member that has `load` messages: if it has a free place, takes back what another one has
+    /// and has not begun.
+    pub(super) fn take_back_for(&self, member: usize, load: usize) {
+        for other in self.loads.others_behind(member, load) {
             if self.mate(other).is_some_and(|mate| mate.give_back()) {
                 self.dispatch();
                 return;

@@ -204,11 +204,9 @@ impl Link {
         }
     }
 
-    /// Whether its child has no message to handle.
-    pub(super) fn is_idle(&self) -> bool {
-        self.outbound()
-            .as_ref()
-            .is_some_and(|outbound| outbound.load() == 0)
+    /// How many messages its child has to handle, if it has one.
+    pub(super) fn load(&self) -> Option<usize> {
+        self.outbound().as_ref().map(Outbound::load)
     }
 
     /// Whether no message has left the mailbox and has not been answered.

@@ -141,9 +141,9 @@ impl Outbound {
         match source.seat {
             None => self.in_flight.has_room(limit),
             Some(seat) => {
-                let ahead = seat.crew.loads.limit(seat.index);
+                let most = seat.crew.loads.limit(seat.index);
                 let in_flight = self.in_flight.len() - self.taken_back;
-                self.in_flight.has_room(usize::MAX) && in_flight < limit.min(ahead)
+                self.in_flight.has_room(usize::MAX) && in_flight < limit.min(most)
             }
         }
     }

@@ -149,6 +149,8 @@ impl Link {
             let ended = events.range(before..).map(Event::ended).sum();
             self.go_on_in_pool(seat, ended, is_new || events.len() > before);
             if is_new && seat.crew.team.be_born(seat.index) {
+                // One by one to the one with the least to do, and then what is only for one.
+                seat.crew.dispatch();
                 seat.crew.serve_all();
             }
         } else if events.len() > before {
@@ -170,8 +172,8 @@ impl Link {
             outbound.note_ended(ended, seat);
         }
         self.refill();
-        if self.is_idle() {
-            crew.take_back_for(*index);
+        if let Some(load) = self.load() {
+            crew.take_back_for(*index, load);
         }
         if crew.team.mailbox.is_closed() {
             // Some may have waited for what this one might have left.

@@ -23,8 +23,8 @@ impl Outbound {
 
     /// So many messages have ended. From this follows how many may be sent ahead.
     pub(in crate::py) fn note_ended(&mut self, count: usize, seat: &Seat) {
-        let limit = self.pace.ended(count);
-        seat.crew.loads.set_limit(seat.index, limit);
+        let ahead = self.pace.ended(count);
+        seat.crew.loads.set_ahead(seat.index, ahead);
     }
 
     /// Takes the next message for a member out of its own mailbox or that of the pool.
@@ -41,12 +41,11 @@ impl Outbound {
             return if is_over { Take::Closed } else { Take::Empty };
         }
         let load = self.load();
-        let is_idle = load == 0;
-        // Otherwise an idle one gets it. Whoever called `pump` publishes the load again.
-        let may_share = is_idle || crew.loads.may_take_ahead(*index, load);
+        // Whoever called `pump` publishes the load again.
+        let may_share = crew.loads.may_take(*index, load);
         match self.turns.try_take_from(own, may_share.then_some(shared)) {
             // A member may still have to take what another one has not begun.
-            (Take::Closed, _) if !is_idle || !crew.loads.others_behind(*index).is_empty() => {
+            (Take::Closed, _) if load > 0 || !crew.loads.others_behind(*index, load).is_empty() => {
                 Take::Empty
             }
             (taken, Turn::Own) => waiting(taken, Whose::Own),

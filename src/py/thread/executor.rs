@@ -11,7 +11,7 @@ use super::source::{Seat, Source};
 use super::transport::SameProcess;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::roster::Turns;
-use crate::py::asynchronous::waker::Waker;
+use crate::py::asynchronous::waker::{Waker, WakesLoop};
 use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
@@ -54,6 +54,10 @@ pub(in crate::py) fn prepare(
 ) -> (Arc<Host>, impl Serve + use<>) {
     let ident = Arc::new(OnceCell::new());
     let waker = options.is_async.then(Arc::<Waker>::default);
+    if let (Some(waker), Some(Seat { team, index })) = (&waker, &seat) {
+        let event_loop = Arc::new(WakesLoop(Arc::clone(waker)));
+        team.roster.wake_by(*index, event_loop);
+    }
     let transport = SameProcess {
         seat: seat.clone(),
         ident: Arc::clone(&ident),

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple, PyType};
 
 use super::call::{handle, on_start, on_stop};
+use super::event_loop::Messages;
 use super::source::Source;
 use crate::engine::handoff::Awaited;
 use crate::engine::ipc::frame::Kind;
@@ -34,7 +35,6 @@ use crate::py::message::outcome::Outcome;
 use crate::py::message::request::{Call, Sender, Wants};
 use crate::py::reference::own;
 use crate::py::stream::run::Ended;
-use crate::py::thread_loop::Messages;
 
 /// What the actor's thread does.
 pub(super) struct Server {
@@ -73,8 +73,14 @@ pub(super) struct OnLoop {
 }
 
 impl OnLoop {
-    fn run(self, py: Python<'_>, host: &Arc<Host>, constructor: Constructor) -> PyResult<()> {
-        let messages = Arc::new(Messages::new(host, &self.waker));
+    fn run(
+        self,
+        py: Python<'_>,
+        host: &Arc<Host>,
+        constructor: Constructor,
+        source: Source,
+    ) -> PyResult<()> {
+        let messages = Arc::new(Messages::new(host, &self.waker, source));
         let constructor = Mutex::new(Some(constructor));
         let construct = PyCFunction::new_closure(py, None, None, move |args, _| {
             let constructor = constructor
@@ -130,10 +136,12 @@ impl Server {
         };
         own::enter(Arc::new(Arc::clone(host)), constructor.class.bind(py));
         if let Some(on_loop) = self.on_loop.take() {
-            if let Err(error) = on_loop.run(py, host, constructor) {
+            let source = std::mem::replace(&mut self.source, Source::Alone);
+            if let Err(error) = on_loop.run(py, host, constructor, source) {
                 let error = Arc::new(error.into_value(py).into_any());
                 let fault = Fault::InitRaised(error, Stage::Constructor);
                 host.fail_attached(py, fault, Vec::new());
+                py.detach(|| host.break_pool());
             }
             own::leave();
             return leave(py);

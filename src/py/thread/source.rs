@@ -1,5 +1,5 @@
-//! Where the actor's thread gets its messages: from its own mailbox, and in a pool also from that
-//! of the pool.
+//! Where the actor's thread, or its event loop, gets its messages: from its own mailbox, and in a pool
+//! also from that of the pool.
 
 use std::sync::Arc;
 
@@ -35,9 +35,41 @@ impl Source {
     pub(super) fn try_take(&mut self, host: &Host) -> Take<Arc<ActorCell>> {
         match self {
             Self::Alone => host.mailbox.try_take(),
-            // What the pool has is not for it any more, and what itself had has failed.
-            Self::Member(..) if host.force.get().is_some() => Take::Closed,
-            Self::Member(seat, turns) => turns.try_take(&host.mailbox, &seat.team.mailbox),
+            Self::Member(seat, turns) => take_as_member(host, &seat.team, turns),
+        }
+    }
+
+    /// For an event loop that has a free place: takes without blocking. If there is nothing, the loop
+    /// must be woken from the call of `sleep` on.
+    pub(super) fn try_take_or(
+        &mut self,
+        host: &Host,
+        sleep: impl FnOnce(),
+    ) -> Take<Arc<ActorCell>> {
+        match self {
+            Self::Alone => match host.mailbox.try_take() {
+                Take::Empty => {
+                    sleep();
+                    host.mailbox.try_take()
+                }
+                taken => taken,
+            },
+            Self::Member(Seat { team, index }, turns) => {
+                let running = host.tally.running();
+                let take = || {
+                    // Nothing begins before the constructors have returned. Then all look again.
+                    let is_closed = host.mailbox.is_closed() && team.mailbox.is_closed();
+                    if team.opened.is_set()
+                        || is_closed && host.mailbox.is_empty() && team.mailbox.is_empty()
+                    {
+                        take_as_member(host, team, turns)
+                    } else {
+                        Take::Empty
+                    }
+                };
+                let shares = || !team.mailbox.is_empty();
+                team.roster.try_take(*index, running, take, shares, sleep)
+            }
         }
     }
 
@@ -55,6 +87,7 @@ impl Source {
         if let Self::Member(seat, _) = self {
             let Seat { team, index } = seat.clone();
             let shares = || !team.mailbox.is_empty();
+            lifecycle::comes_to_rest();
             return team.roster.take(index, || self.try_take(host), shares);
         }
         let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
@@ -62,4 +95,12 @@ impl Source {
             .handoff
             .wait_for_message(&host.mailbox, awaited, done)
     }
+}
+
+fn take_as_member(host: &Host, team: &Team, turns: &mut Turns) -> Take<Arc<ActorCell>> {
+    // What the pool has is not for it any more, and what itself had has failed.
+    if host.force.get().is_some() {
+        return Take::Closed;
+    }
+    turns.try_take(&host.mailbox, &team.mailbox)
 }

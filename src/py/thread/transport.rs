@@ -75,12 +75,12 @@ impl Transport for SameProcess {
     fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
         // A thread has called `on_start`, and has run callbacks, before it sleeps. An event loop does not
         // sleep in the mailbox.
+        let shared = self.seat.as_ref().map(|seat| &seat.team.mailbox);
+        let is_empty = || mailbox.is_empty() && shared.is_none_or(|shared| shared.is_empty());
         match (&self.waker, &self.seat) {
-            (Some(waker), _) => mailbox.is_empty() && waker.is_at_rest(),
+            (Some(waker), _) => is_empty() && waker.is_at_rest(),
             (None, None) => mailbox.is_asleep(),
-            (None, Some(Seat { team, index })) => {
-                mailbox.is_empty() && team.mailbox.is_empty() && team.roster.is_asleep(*index)
-            }
+            (None, Some(Seat { team, index })) => is_empty() && team.roster.is_asleep(*index),
         }
     }
 

@@ -1,36 +1,40 @@
 //! Async thread actors: their messages come from the mailbox, and their answers go into cells.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::prelude::*;
 
-use super::asynchronous::waker::Waker;
-use super::asynchronous::{Calls, Open, Outlet, Source, Taken, Ticket};
-use super::current::Running;
-use super::future::{ActorCell, settle};
-use super::message::fault::{Fault, Stage, Started};
-use super::message::items::{Item, Items};
-use super::message::message::Message;
-use super::message::request::{Call, Sender, Wants};
-use super::reference::own;
-use super::stream::run::Ended;
+use super::source;
 use crate::engine::mailbox::Take;
 use crate::engine::room::Wake;
 use crate::engine::stream::Space;
+use crate::py::asynchronous::waker::Waker;
+use crate::py::asynchronous::{Calls, Open, Outlet, Source, Taken, Ticket};
+use crate::py::current::Running;
+use crate::py::future::{ActorCell, settle};
 use crate::py::host::host::Host;
+use crate::py::message::fault::{Fault, Stage, Started};
+use crate::py::message::items::{Item, Items};
+use crate::py::message::message::Message;
+use crate::py::message::request::{Call, Sender, Wants};
+use crate::py::reference::own;
+use crate::py::stream::run::Ended;
 
 pub(super) struct Messages {
     host: Arc<Host>,
     waker: Arc<Waker>,
+    /// Used only by the loop's thread.
+    source: Mutex<source::Source>,
     is_over: AtomicBool,
 }
 
 impl Messages {
-    pub(super) fn new(host: &Arc<Host>, waker: &Arc<Waker>) -> Self {
+    pub(super) fn new(host: &Arc<Host>, waker: &Arc<Waker>, source: source::Source) -> Self {
         Self {
             host: Arc::clone(host),
             waker: Arc::clone(waker),
+            source: Mutex::new(source),
             is_over: AtomicBool::new(false),
         }
     }
@@ -39,14 +43,17 @@ impl Messages {
 impl Messages {
     /// Begins the next message, which gets this number, if there is one.
     fn take_next(&self, number: u64) -> Option<Taken> {
-        let mut is_asleep = false;
         loop {
             if self.host.force.get().is_some() && !self.host.mailbox.is_closed() {
                 // `terminate` is about to fail what is in the mailbox, and then wakes the loop.
                 self.waker.sleep();
                 return None;
             }
-            match self.host.mailbox.try_take() {
+            let source = self.source.lock();
+            let mut source = source.unwrap_or_else(PoisonError::into_inner);
+            let taken = source.try_take_or(&self.host, || self.waker.sleep());
+            drop(source);
+            match taken {
                 Take::Item(cell) => {
                     if let Some(message) = settle::begin(&cell) {
                         return self.taken(cell, message, number);
@@ -56,11 +63,7 @@ impl Messages {
                     self.is_over.store(true, Ordering::SeqCst);
                     return None;
                 }
-                Take::Empty if is_asleep => return None,
-                Take::Empty => {
-                    self.waker.sleep();
-                    is_asleep = true;
-                }
+                Take::Empty => return None,
             }
         }
     }
@@ -156,6 +159,7 @@ impl Source for Messages {
         let error = Arc::new(error.into_value(py).into_any());
         self.host
             .fail_attached(py, Fault::InitRaised(error, stage), Vec::new());
+        py.detach(|| self.host.break_pool());
         Ok(())
     }
 
@@ -191,8 +195,10 @@ impl Source for Messages {
         is_unneeded
     }
 
-    fn attach(&self, py: Python<'_>, calls: Calls) {
+    fn attach(&self, py: Python<'_>, calls: Calls) -> PyResult<()> {
         self.waker.attach(py, calls);
+        self.host.be_born();
+        Ok(())
     }
 
     fn detach(&self) {
