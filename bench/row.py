@@ -55,4 +55,5 @@ class Row:
 MICROSECONDS = Unit("µs", "lower", lambda ns: ns / 1e3)
 MILLISECONDS = Unit("ms", "lower", lambda ns: ns / 1e6)
 PER_SECOND = Unit("/s", "higher", lambda ns: 1e9 / ns)
+OF_IDEAL = Unit("x", "lower", lambda times: times)
 BYTES = Unit("B", "lower", lambda length_bytes: length_bytes)

@@ -4,6 +4,8 @@ Children import it, so it may add nothing else. `actors.py` is apart from it, be
 also run on older versions of the package.
 """
 
+import time
+
 from futures_actors import ProcessActor, ThreadActor
 
 
@@ -12,6 +14,13 @@ class Adder:
 
     def handle(self, message):
         return message + 1
+
+
+class Napping:
+    """Takes as many microseconds as the message says, and answers how many nanoseconds it took."""
+
+    def handle(self, message):
+        return nap(message)
 
 
 class Counting:
@@ -49,6 +58,14 @@ class ProcessAdder(Adder, ProcessActor):
     pass
 
 
+class ThreadNapping(Napping, ThreadActor):
+    pass
+
+
+class ProcessNapping(Napping, ProcessActor):
+    pass
+
+
 class ThreadCounting(Counting, ThreadActor):
     pass
 
@@ -71,6 +88,12 @@ class ProcessLoopAdder(LoopAdder, ProcessActor):
 
 def add(message):
     return message + 1
+
+
+def nap(microseconds):
+    start = time.perf_counter_ns()
+    time.sleep(microseconds / 1e6)
+    return time.perf_counter_ns() - start
 
 
 async def add_async(message):

@@ -2,7 +2,7 @@
 
 import systems
 import workloads as work
-from row import MICROSECONDS, PER_SECOND, Amount, Row, Target
+from row import MICROSECONDS, OF_IDEAL, PER_SECOND, Amount, Row, Target
 
 
 def system_row(key, title, unit, sample, contenders, full, fast, *targets):
@@ -50,6 +50,20 @@ def pool_rows():
                 one, 10_000, 300, Target(">=", 1 / 1.1, one[1].name),
             ),
         ]  # fmt: skip
+        spread = (
+            systems.ActorPool(kind.title(), size, "Napping"),
+            systems.StandardPool(size, processes=kind == "process", function="nap"),
+            systems.RoundRobin(kind.title(), size, "Napping"),
+        )
+        bounds = [Target("<=", 1.1)]
+        if kind == "process":
+            bounds.append(Target("<=", 0.85, spread[1].name))
+        rows.append(
+            system_row(
+                f"{kind}-pool-makespan", f"{kind}, pool of {size}, mixed load over the ideal",
+                OF_IDEAL, work.makespan(size), spread, 1_000, 60, *bounds,
+            )
+        )  # fmt: skip
     return tuple(rows)
 
 

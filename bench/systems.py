@@ -6,6 +6,7 @@ process makes.
 
 import asyncio
 import functools
+import itertools
 import multiprocessing
 import queue
 import threading
@@ -32,8 +33,8 @@ class SystemActor(ActorContender):
 class ActorPool(SystemActor):
     """A pool of actors without state."""
 
-    def __init__(self, kind, size):
-        super().__init__(kind, "Adder", f"futures_actors pool({size})")
+    def __init__(self, kind, size, job="Adder"):
+        super().__init__(kind, job, f"futures_actors pool({size})")
         self.size = size
 
     def open(self):
@@ -41,13 +42,30 @@ class ActorPool(SystemActor):
         self.post = self.executor.post
 
 
+class RoundRobin(SystemActor):
+    """Actors that get the messages in turn: what one writes without a pool."""
+
+    def __init__(self, kind, size, job):
+        super().__init__(kind, job, f"round robin over {size} actors")
+        self.size = size
+
+    def open(self):
+        self.executors = [self.starter().executor() for _ in range(self.size)]
+        turns = itertools.cycle(self.executors)
+        self.post = lambda message: next(turns).post(message)
+
+    def close(self):
+        for executor in self.executors:
+            executor.shutdown()
+
+
 class StandardPool(Pooled):
     """A pool of the standard library, with the same function."""
 
-    def __init__(self, size, *, processes):
+    def __init__(self, size, *, processes, function="add"):
         kind = "ProcessPoolExecutor" if processes else "ThreadPoolExecutor"
         super().__init__(label=f"{kind}({size})")
-        self.size, self.processes = size, processes
+        self.size, self.processes, self.function = size, processes, function
 
     def open(self):
         import system_actors
@@ -57,7 +75,8 @@ class StandardPool(Pooled):
             self.executor = futures.ProcessPoolExecutor(self.size, mp_context=context)
         else:
             self.executor = futures.ThreadPoolExecutor(self.size)
-        self.post = functools.partial(self.executor.submit, system_actors.add)
+        function = getattr(system_actors, self.function)
+        self.post = functools.partial(self.executor.submit, function)
 
 
 class LoopThread(Contender):

@@ -7,6 +7,7 @@ answers are checked after the second one. A sample is nanoseconds (or bytes) per
 
 import gc
 import json
+import random
 import subprocess
 import sys
 import time
@@ -76,6 +77,28 @@ def stateless(pattern):
         ns, answers = timed(pattern, contender.post, contender.take, range(size))
         expect(contender, answers, list(range(1, size + 1)))
         return ns / size
+
+    return sample
+
+
+#: A mixed load: a twentieth of the messages take 50 times as long as the others, in microseconds.
+SHORT, LONG = 100, 5_000
+
+
+def makespan(members):
+    """Return a sample of a mixed load: the time until all is done, over the ideal of `members`.
+
+    Ideal is that each works without a break, for as long as the handlers have really taken.
+    """
+
+    def sample(contender, size):
+        load = [LONG] * (size // 20) + [SHORT] * (size - size // 20)
+        random.Random(size).shuffle(load)
+        all_then_wait(contender.post, contender.take, [SHORT] * BURST)
+        ns, took = timed(all_then_wait, contender.post, contender.take, load)
+        if len(took) != size or any(one < 1e3 * nap for one, nap in zip(took, load, strict=True)):
+            raise WrongAnswerError(f"{contender.name} slept too little")
+        return ns * members / sum(took)
 
     return sample
 

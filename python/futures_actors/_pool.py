@@ -63,7 +63,10 @@ class PoolOptions(Options[P, Started]):
         Every argument goes to the constructor of every member.
         """
         if not issubclass(self.actor_class, (ThreadActor, ProcessActor)):
-            raise NotImplementedError("use ProcessActor or ThreadActor")
+            raise NotImplementedError(
+                "use ProcessActor or ThreadActor for a pool; of other actors, such as those on a "
+                "Ray cluster, start several executors and post to one after the other"
+            )
         if issubclass(self.actor_class, ProcessActor):
             check_platform()
         pool: Any = ActorPool(self, *args, **kwargs)

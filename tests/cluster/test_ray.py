@@ -288,3 +288,8 @@ def test_what_was_told_is_counted_and_handled_in_order():
         assert executor.post(0).result(PATIENCE) == 10
         stats = executor.stats()
         assert (stats.told, stats.handled, stats.depth) == (10, 11, 0)
+
+
+def test_a_pool_is_refused_and_the_error_says_what_to_do_instead():
+    with pytest.raises(NotImplementedError, match="start several executors"):
+        RayEcho.pool(2).executor()

@@ -196,6 +196,26 @@ def test_a_member_that_is_dead_for_good_fails_its_keys_and_the_rest_goes_on(star
         assert pool.stats().members[index].state == "broken"
 
 
+def test_a_member_is_started_again_three_times_within_a_minute_by_default(start):
+    with start(2) as pool:
+        dies = pool.keyed("a")
+        for restarts in range(4):
+            assert dies.post((tasks.echo, "alive")).result(PATIENCE) == "alive"
+            assert pool.stats().restarts == restarts
+            assert isinstance(dies.post((tasks.exit_at_once, 3)).exception(PATIENCE), ActorDied)
+        assert isinstance(outcome_of(lambda: dies.post((tasks.echo, 1))), ActorDied)
+        assert pool.stats().restarts == 3
+        assert [pool.post((tasks.echo, n)).result(PATIENCE) for n in range(20)] == list(range(20))
+
+
+def outcome_of(post):
+    """What becomes of a message: that it is refused counts, too."""
+    try:
+        return outcome(post())
+    except BrokenActor as error:
+        return error
+
+
 def test_when_no_member_is_left_all_fails(start, gates):
     held = [gates() for _ in range(2)]
     pool = start(2, max_restarts=0)
