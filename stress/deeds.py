@@ -1,7 +1,11 @@
-"""Functions that actors of the stress suite run, and objects that they receive."""
+"""Functions that actors of the stress suite run, objects that they receive, and async actors."""
 
+import asyncio
 import os
 import pickle
+import weakref
+
+from futures_actors import ProcessActor, ThreadActor
 
 
 def remember(actor, thread):
@@ -23,3 +27,85 @@ class View:
         return bytes(self.data) == bytes(other.data)
 
     __hash__ = None
+
+
+class Waits:
+    """Handles messages with awaits between, and writes down what becomes of each.
+
+    A message is its number and how long to wait, again and again: seconds, None for ever.
+    """
+
+    def __init__(self, path):
+        self.inside = set()
+        self.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        # `on_stop` is not called for an actor that is ended by force.
+        weakref.finalize(self, os.close, self.file)
+
+    async def handle(self, message):
+        number, waits = message
+        try:
+            self.inside.add(number)
+            self.write("began", number, len(self.inside))
+            for seconds in waits:
+                if seconds is None:
+                    await asyncio.Event().wait()
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.write("stopped", number)
+            raise
+        finally:
+            self.inside.discard(number)
+        self.write("ended", number)
+        return number
+
+    def write(self, *what):
+        os.write(self.file, (" ".join(map(str, what)) + "\n").encode())
+
+
+class ThreadWaits(Waits, ThreadActor):
+    pass
+
+
+class ProcessWaits(Waits, ProcessActor):
+    pass
+
+
+class Yields:
+    """Streams so many items of so many bytes as a message says; then raises, if it says so."""
+
+    def handle(self, message):
+        count, size, fails = message
+        for number in range(count):
+            yield number, b"x" * size
+        if fails:
+            raise ValueError("at the end")
+        return "returned"
+
+
+class ThreadYields(Yields, ThreadActor):
+    pass
+
+
+class ProcessYields(Yields, ProcessActor):
+    pass
+
+
+class AsyncYields:
+    """The same on an event loop."""
+
+    async def handle(self, message):
+        count, size, fails = message
+        for number in range(count):
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+            yield number, b"x" * size
+        if fails:
+            raise ValueError("at the end")
+
+
+class AsyncThreadYields(AsyncYields, ThreadActor):
+    pass
+
+
+class AsyncProcessYields(AsyncYields, ProcessActor):
+    pass

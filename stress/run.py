@@ -26,6 +26,13 @@ def run_faults(size):
     return faults.run(step=17 if size == "short" else 31, start_methods=methods)
 
 
+def run_loops(size):
+    import loops
+
+    with tempfile.TemporaryDirectory() as folder:
+        return loops.run(folder, rounds={"long": 1000, "short": 25, "tiny": 3}[size])
+
+
 def run_model(size):
     import model
 
@@ -58,6 +65,12 @@ def run_soak(size):
     return soak.run(warm=1, starts=4, messages=4_000, threads=2)
 
 
+def run_streams(size):
+    import streams
+
+    return streams.run(rounds={"long": 1000, "short": 25, "tiny": 3}[size])
+
+
 def run_trips(size):
     import trips
 
@@ -66,10 +79,12 @@ def run_trips(size):
 
 PARTS = {
     "faults": run_faults,
+    "loops": run_loops,
     "model": run_model,
     "panics": run_panics,
     "signals": run_signals,
     "soak": run_soak,
+    "streams": run_streams,
     "trips": run_trips,
 }
 

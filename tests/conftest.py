@@ -139,6 +139,12 @@ def stream_kind(request):
     return request.param
 
 
+@pytest.fixture(params=[ACTORS[0], ASYNC[0]], ids=str)
+def thread_kind(request):
+    """Of actors that live in this process."""
+    return request.param
+
+
 @pytest.fixture(params=ASYNC, ids=str)
 def async_kind(request):
     return request.param

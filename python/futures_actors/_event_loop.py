@@ -321,10 +321,11 @@ class _Runner:
             signal.signal(signal.SIGINT, self._on_interrupt)
         yield
 
-    def _on_interrupt(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_interrupt(self, _number: int, frame: FrameType | None) -> None:
         if self.actor is None or self.is_interrupted:
             # In the constructor, or code that has not come to an `await` since the last Ctrl-C.
-            if self.actor is None or self.running:
+            # Raised in code of the loop it could lose a step of a task, whose message never ends.
+            if _is_in_users_code(frame):
                 self.is_interrupted = False
                 raise KeyboardInterrupt
             return
@@ -351,3 +352,22 @@ class _Runner:
         if self.beats:
             due = self.loop.time() + _HEARTBEAT
             self.loop.call_at(due, self._beat, due, context=self.context)
+
+
+#: What calls code of the actor's author.
+_CALLERS = frozenset(
+    function.__code__
+    for function in (_Runner.main, _Runner._call_hook, _Runner._handle, _loop_streams.resume)  # noqa: SLF001
+)
+
+
+def _is_in_users_code(frame: FrameType | None) -> bool:
+    """Whether this is the frame of code that the actor's author wrote, or that such code called."""
+    called = None
+    while frame is not None:
+        if frame.f_globals.get("__name__") in (__name__, _loop_streams.__name__):
+            if called is None or frame.f_code not in _CALLERS:
+                return False
+            return not called.f_globals.get("__name__", "").startswith("futures_actors.")
+        called, frame = frame, frame.f_back
+    return False

@@ -53,7 +53,7 @@ async def run(
                 await _close(message, generator, is_new=is_new)
                 message.stop()
                 return
-            item = await _resume(generator, error, is_new=is_new)
+            item = await resume(generator, error, is_new=is_new)
             error = None
             is_new = False
             try:
@@ -67,7 +67,7 @@ async def run(
         error = None
 
 
-async def _resume(generator: _Generator, error: BaseException | None, *, is_new: bool) -> object:
+async def resume(generator: _Generator, error: BaseException | None, *, is_new: bool) -> object:
     """Return what the generator yields next, after `error` was raised in it if there is one."""
     throw = None
     if error is not None:
@@ -92,7 +92,7 @@ async def _close(message: LoopMessage, generator: _Generator, *, is_new: bool) -
     """End a generator at its `yield`, by `GeneratorExit`."""
     for _ in range(_TRIES):
         try:
-            await _resume(generator, GeneratorExit(), is_new=is_new)
+            await resume(generator, GeneratorExit(), is_new=is_new)
         except GeneratorExit:
             return
     message.give_up(generator)

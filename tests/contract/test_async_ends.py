@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -154,4 +155,62 @@ def test_ctrl_c_in_the_child_stops_what_runs(process):
         os.kill(executor.stats().pid, signal.SIGINT)
         for future in futures:
             assert isinstance(future.exception(PATIENCE), KeyboardInterrupt)
+        assert executor.post(("echo", "alive")).result(PATIENCE) == "alive"
+
+
+class Hangs(futures_actors.ProcessActor, max_concurrency=5):
+    async def handle(self, gate):
+        if gate is None:
+            await asyncio.sleep(0.001)
+            return "handled"
+        gate.wait()
+        while True:
+            time.sleep(0.001)  # noqa: ASYNC251 - that is what it is for
+
+
+def test_a_second_ctrl_c_interrupts_code_that_comes_to_no_await(gate):
+    with Hangs.executor() as executor:
+        hanging = executor.post(gate)
+        gate.reached()
+        gate.open()
+        pid = executor.stats().pid
+
+        def interrupted():
+            os.kill(pid, signal.SIGINT)
+            return hanging.done()
+
+        programs.wait_until(interrupted, PATIENCE)
+        assert isinstance(hanging.exception(0), KeyboardInterrupt)
+        assert is_handled(executor.post(None))
+
+
+def is_handled(future):
+    """Whether it has its answer, and not the last Ctrl-C."""
+    error = future.exception(PATIENCE)
+    return isinstance(error, KeyboardInterrupt) or future.result() == "handled"
+
+
+class InterruptsItself(asyncio.SelectorEventLoop):
+    """Two Ctrl-C come where it makes a task, after the first two."""
+
+    made = 0
+
+    def create_task(self, *args, **options):
+        self.made += 1
+        if self.made == 3:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return super().create_task(*args, **options)
+
+
+def test_ctrl_c_in_the_code_of_the_loop_loses_no_message(process):
+    """The first task is that of the actor."""
+    options = {"max_concurrency": 2, "loop_factory": InterruptsItself}
+    with asynchronous.make(futures_actors.ProcessActor, **options).executor() as executor:
+        waiting = executor.post(("wait", "for ever"))
+        programs.wait_until(waiting.running, PATIENCE)
+        second = executor.post(("echo", 2))
+        assert isinstance(waiting.exception(PATIENCE), KeyboardInterrupt)
+        error = second.exception(PATIENCE)
+        assert error is None or isinstance(error, KeyboardInterrupt)
         assert executor.post(("echo", "alive")).result(PATIENCE) == "alive"
