@@ -101,10 +101,13 @@ $(VENV_EXAMPLES)/.tools: pyproject.toml | $(VENV)/.tools
 	$(call environment,test-examples)
 
 .PHONY: test-examples
-test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, and the tests of where it runs, with the libraries that they use
+test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, the tests of where it runs, and the async ones over uvloop, with the libraries that they use
 	VIRTUAL_ENV=$(abspath $(VENV_EXAMPLES)) $(BIN)/maturin develop --release --locked --quiet --group test-examples
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/package/test_examples.py \
-	    tests/package/test_where_it_runs.py tests/package/test_greenlets.py $(ARGS)
+	    tests/package/test_where_it_runs.py tests/package/test_async_libraries.py \
+	    tests/package/test_greenlets.py $(ARGS)
+	$(VENV_EXAMPLES)/bin/python -m pytest --loop uvloop -k 'async or await or event_loop or stream or blocks' \
+	    tests/contract tests/future/test_await.py tests/process/test_async_relay.py $(ARGS)
 
 # Installs what was built for $(VENV) into another environment of the same Python, without a rebuild.
 define install

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import actors
+import asynchronous
 import futures_actors
 import gates
 import on_ray
@@ -30,6 +31,8 @@ START_METHODS = ["forkserver", "spawn"]
 def pytest_addoption(parser):
     help_text = "how process actors of the test process, and of the programs it starts, are started"
     parser.addoption("--start-method", choices=START_METHODS, help=help_text)
+    help_text = "the event loop of async actors and of the tests: that of this package"
+    parser.addoption("--loop", choices=["uvloop"], help=help_text)
     help_text = "run the tests that need a Ray cluster, and no others"
     parser.addoption("--ray", action="store_true", help=help_text)
 
@@ -42,6 +45,8 @@ def pytest_configure(config):
     futures_actors.set_start_method(start_method)
     if start_method is not None:
         os.environ[actors.START_METHOD] = start_method
+    if config.getoption("--loop"):
+        asynchronous.use_uvloop()
     if config.getoption("--ray"):
         on_ray.leave_the_network()
         # Before the tests are imported. Where the machine is busy, a worker of Ray's starts slowly.

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent import futures
 from typing import Any, Generic, NamedTuple
 
+from ._core import need_event_loop
 from ._errors import MailboxFull
 from ._future import ActorFuture
 from ._types import Answer
@@ -82,6 +83,7 @@ class Answers(Generic[Answer]):
 
         If the waiting task is cancelled, the answer stays for the next step.
         """
+        need_event_loop()
         while (step := self._step()).ended is None:
             try:
                 await _wait_in_loop(step.awaited, self._left())
@@ -300,7 +302,7 @@ async def _wait_in_loop(awaited: list[ActorFuture[Any]], timeout: float | None) 
     """Do what `_wait` does, without blocking the event loop; a cancelled task cancels no future."""
     import asyncio
 
-    loop = asyncio.get_running_loop()
+    loop = need_event_loop()
     one_is_done = loop.create_future()
 
     def end() -> None:

@@ -5,12 +5,14 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+from ._core import need_event_loop
 from ._errors import MailboxFull
 from ._future import ActorFuture
 
 
 async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: ANN401 - either kind
     """Post `message` when there is room; see `ActorExecutor.apost`."""
+    need_event_loop()
     post: Any = executor.post
     try:
         posted: ActorFuture[Any] = post(message, timeout=0)
@@ -27,6 +29,7 @@ async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: AN
 
 async def atell(executor: Any, message: object) -> None:  # noqa: ANN401 - either kind
     """Tell `message` when there is room; see `ActorExecutor.atell`."""
+    need_event_loop()
     try:
         executor.tell(message, timeout=0)
     except MailboxFull:
@@ -45,8 +48,8 @@ async def ashutdown(
     cancel_futures: bool = False,
 ) -> None:
     """Shut down; see `ActorExecutor.ashutdown`."""
+    loop = need_event_loop()
     executor.shutdown(wait=False, cancel_futures=cancel_futures)
-    loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
     def tell(error: Exception | None) -> None:
@@ -74,7 +77,7 @@ async def ashutdown(
 
 async def wait_for_end(future: ActorFuture[Any], seconds: float) -> None:
     """Wait until `future` is done, for so long at most."""
-    loop = asyncio.get_running_loop()
+    loop = need_event_loop()
     ended = asyncio.Event()
 
     def tell(_: object) -> None:

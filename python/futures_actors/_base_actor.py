@@ -138,6 +138,7 @@ class ActorExecutor(ActorRef[Message, Answer], Executor):
 
     async def __aenter__(self) -> "Self":
         """Return the executor."""
+        _core.need_event_loop()
         return self
 
     async def __aexit__(

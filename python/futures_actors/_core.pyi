@@ -57,6 +57,7 @@ __all__ = [
     "load_reference",
     "loads",
     "log_to_parent",
+    "need_event_loop",
     "note_main_thread",
     "runs_event_loop",
     "serve",
@@ -729,6 +730,12 @@ def dumps(object: object, what: str) -> bytes:
 
     An error names the object (`what`, such as "the message for actor Counter") and the part that
     could not be pickled.
+    """
+
+def need_event_loop() -> AbstractEventLoop:
+    """Return the event loop that runs in the calling thread, which what is awaited needs.
+
+    Raises `RuntimeError` if there is none, for example under trio.
     """
 
 def is_async(class_: type, /) -> bool:

@@ -37,6 +37,7 @@ class ActorStream(_core.StreamCore[Item]):
 
     async def __aenter__(self) -> "ActorStream[Item]":
         """Return the stream itself."""
+        _core.need_event_loop()
         return self
 
     def __exit__(self, *exception: object) -> None:

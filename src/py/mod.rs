@@ -90,6 +90,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             .get_type::<thread::executor::ThreadExecutorCore>(),
     )?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
+    module.add_function(wrap_pyfunction!(
+        interpreter::running_loop::need_event_loop,
+        module
+    )?)?;
     module.add_function(wrap_pyfunction!(current::current_message, module)?)?;
     module.add_function(wrap_pyfunction!(options::is_async, module)?)?;
     module.add_function(wrap_pyfunction!(child::handling, module)?)?;

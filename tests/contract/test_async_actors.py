@@ -236,7 +236,7 @@ def test_stats_count_what_runs(base):
 def test_a_traceback_shows_the_loop(base):
     with asynchronous.make(base).executor() as executor:
         executor.post(("echo", 1)).result(PATIENCE)
-        assert "run_forever" in executor.dump_traceback(timeout=PATIENCE)
+        assert "_drive" in executor.dump_traceback(timeout=PATIENCE)
 
 
 def test_a_loop_factory_makes_the_loop(base):

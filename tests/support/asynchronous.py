@@ -1,12 +1,34 @@
-"""Async actors that do what they are sent."""
+"""Async actors that do what they are sent, and the event loop of all."""
 
 import asyncio
 import inspect
+import warnings
 from pathlib import Path
 
 import programs
-from futures_actors import ProcessActor, ThreadActor, current_actor
+from futures_actors import ProcessActor, ThreadActor, _class_options, current_actor
 from gates import PATIENCE
+
+
+def warm_uvloop():
+    """Open the descriptors that uvloop opens once, at its first loop."""
+    import uvloop
+
+    uvloop.new_event_loop().close()
+
+
+def use_uvloop():
+    """Have uvloop make the loops of the tests, and those of actors that name no other."""
+    import uvloop
+
+    with warnings.catch_warnings():
+        # Python 3.14 has deprecated policies, and the tests call `asyncio.run` without a factory.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    for base in (ThreadActor, ProcessActor):
+        # As if it were a keyword of the base classes.
+        setattr(base, _class_options.OWN, {"loop_factory": uvloop.new_event_loop})
+    warm_uvloop()
 
 
 class Awaits:

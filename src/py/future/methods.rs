@@ -15,6 +15,7 @@ use super::core::{FutureCore, Watch, ask_carrier};
 use crate::engine::cell::{Origin, Phase};
 use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
 use crate::py::interpreter::imports;
+use crate::py::interpreter::running_loop::need_event_loop;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
 use crate::py::message::ticket::Ask;
 
@@ -246,6 +247,7 @@ impl FutureCore {
     /// Wait for the answer in a coroutine; cancelling the task cancels a message that has not begun.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        drop(need_event_loop(py)?);
         let wrapped = outlasting(imports::wrap_future(py)?, (slf,), None)?;
         if slf.get().tally().is_some_and(|tally| tally.is_async()) {
             Self::ask_if_cancelled(slf, &wrapped)?;

@@ -1,5 +1,6 @@
 //! Whether an event loop runs in the calling thread, which must not block then.
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -19,4 +20,18 @@ pub(in crate::py) fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, P
 #[pyfunction]
 pub(in crate::py) fn runs_event_loop(py: Python<'_>) -> PyResult<bool> {
     Ok(running_loop(py)?.is_some())
+}
+
+/// Return the event loop that runs in the calling thread, which what is awaited needs.
+///
+/// Raises `RuntimeError` if there is none, for example under trio.
+#[pyfunction]
+pub(in crate::py) fn need_event_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    running_loop(py)?.ok_or_else(|| {
+        PyRuntimeError::new_err(
+            "no asyncio event loop runs in this thread, and awaiting an actor needs one: elsewhere, as \
+             under trio, wait in another thread, for example by `await \
+             trio.to_thread.run_sync(future.result)`",
+        )
+    })
 }

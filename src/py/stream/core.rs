@@ -16,6 +16,7 @@ use crate::engine::stream::Next;
 use crate::py::future;
 use crate::py::future::deadlock::{wait_for_actor, wait_unless_stuck};
 use crate::py::future::{ActorCell, FutureCore, WakesFuture, settle};
+use crate::py::interpreter::running_loop::need_event_loop;
 use crate::py::interpreter::{imports, lifecycle, wait};
 use crate::py::message::fault::Unending;
 use crate::py::message::items::{Items, OpenStream, Taker};
@@ -265,6 +266,7 @@ impl StreamCore {
 
     /// For `async for`: return `(item,)`, a future of a change, or None at the end.
     fn _take<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        drop(need_event_loop(py)?);
         let held = self.held()?;
         // The first look finds an item without a future to make.
         let mut taken = held.try_take(py, || None)?;
