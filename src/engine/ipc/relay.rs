@@ -1,15 +1,15 @@
 //! What a child has its parent do with other actors, as bodies of frames.
 //!
-//! The child numbers its messages to other actors and its questions in one row. What the parent says
-//! of one has its number as the frame's sequence.
+//! One counter of the child numbers its messages to other actors, its questions and its waits. What the
+//! parent says of one has its number as the frame's sequence.
 
 use super::frame::{FrameError, Kind, encode, encode_in_two, finish, renumber};
 
 /// The bits of an actor's number that say which member of a pool it is.
 const MEMBER_SHIFT: u32 = 40;
 
-/// The number by which processes mean a member of the pool of this number. So whoever knows a pool
-/// can also mean its members, and the other way round.
+/// The number by which processes refer to a member of the pool of this number. So a process that knows
+/// a pool can also refer to its members, and the other way round.
 pub fn member_number(pool: u64, index: usize) -> u64 {
     pool | (index as u64 + 1) << MEMBER_SHIFT
 }

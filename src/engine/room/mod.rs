@@ -54,6 +54,21 @@ struct Inner {
     is_closed: bool,
 }
 
+impl Inner {
+    /// Takes a free place, if there is one. A closed room always has one.
+    fn take_free(&mut self) -> bool {
+        let is_free = self.is_closed || self.free > 0;
+        self.free = self.free.saturating_sub(1);
+        is_free
+    }
+
+    fn new_ticket(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        ticket
+    }
+}
+
 impl Room {
     pub fn new(size: usize) -> Self {
         Self {
@@ -78,22 +93,16 @@ impl Room {
     /// Acquires a place if one is free. Never blocks.
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
-        let mut inner = self.inner();
-        if !inner.is_closed {
-            inner.free = inner.free.checked_sub(1)?;
-        }
-        Some(Permit(Arc::clone(self)))
+        let is_free = self.inner().take_free();
+        is_free.then(|| Permit(Arc::clone(self)))
     }
 
     /// Queues for a place. `waiter` is woken when the place is granted, at once if one is free.
     #[must_use]
     pub fn queue(self: &Arc<Self>, waiter: Arc<dyn Wake>) -> Seat {
         let mut inner = self.inner();
-        let ticket = inner.next_ticket;
-        inner.next_ticket += 1;
-        let is_granted = inner.is_closed || inner.free > 0;
-        if is_granted {
-            inner.free = inner.free.saturating_sub(1);
+        let ticket = inner.new_ticket();
+        if inner.take_free() {
             drop(inner);
             waiter.wake();
         } else {
@@ -114,12 +123,10 @@ impl Room {
         make: impl FnOnce(Seat) -> Arc<dyn Wake>,
     ) -> Option<Permit> {
         let mut inner = self.inner();
-        if inner.is_closed || inner.free > 0 {
-            inner.free = inner.free.saturating_sub(1);
+        if inner.take_free() {
             return Some(Permit(Arc::clone(self)));
         }
-        let ticket = inner.next_ticket;
-        inner.next_ticket += 1;
+        let ticket = inner.new_ticket();
         let waiter = make(Seat {
             room: Arc::clone(self),
             ticket: Some(ticket),

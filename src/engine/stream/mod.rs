@@ -65,8 +65,8 @@ struct Inner<T> {
     /// The producer waits for room.
     producer: Option<Arc<dyn Wake>>,
     takers: Vec<Arc<dyn Wake>>,
-    /// Nothing will be taken by a thread that is not waiting now: a producer without room is told
-    /// that the stream is closed.
+    /// Only threads that wait now will still take items. So a producer that finds no room is told that
+    /// the stream is closed.
     is_abandoned: bool,
 }
 

@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::inbox::{Inbox, Waited, broken};
+use super::inbox::{Inbox, Waited};
 use super::outbox::send;
 use super::packing::{Outflow, Packing, stopped};
 use crate::engine::ipc::credits::Sleep;
@@ -14,7 +14,6 @@ use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::py::answer;
 use crate::py::answer::Called;
-use crate::py::codec::body::Body;
 use crate::py::message::fault::{log_failure, log_told};
 use crate::py::stream;
 use crate::py::stream::run::{Ended, Sink};
@@ -112,11 +111,7 @@ impl<'py> Callee<'py> {
         check: impl FnOnce(&Called<'_, 'py>, Bound<'py, PyAny>) -> PyResult<T>,
     ) -> PyResult<T> {
         let actor = &self.actor;
-        let body = Body::receive_attached(py, &self.packing.arena, frame.body);
-        let mut body = body.map_err(|error| broken(error.into()))?;
-        body.hold_actors(|number| Some(self.packing.way.arrive(number)));
-        let message = body.load(py)?;
-        drop(body);
+        let message = self.packing.way.receive(py, frame.body)?.load(py)?;
         match frame.kind {
             Kind::Call | Kind::ToldCall | Kind::StreamCall => {
                 let (function, args, kwargs): CallParts<'_> = message.extract()?;

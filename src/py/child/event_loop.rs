@@ -8,7 +8,6 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
-use super::inbox::broken;
 use super::outbox::send;
 use super::packing::{Outflow, Packing, stopped};
 use crate::engine::ipc::credits::Sleep;
@@ -21,7 +20,6 @@ use crate::py::asynchronous;
 use crate::py::asynchronous::waker::Waker;
 use crate::py::asynchronous::{Calls, Outlet, Source, Taken, Ticket};
 use crate::py::codec::actors::Hold;
-use crate::py::codec::body::Body;
 use crate::py::current::{Claimed, Running};
 use crate::py::message::fault::log_told;
 use crate::py::message::request::{Call, Wants};
@@ -39,7 +37,7 @@ pub(super) type AsyncParts<'py> = (
 
 pub(super) struct Messages {
     shared: Arc<Shared>,
-    /// For what other threads read.
+    /// Wakes the loop when another thread has read something for it.
     waker: Arc<Waker>,
 }
 
@@ -200,9 +198,7 @@ impl Messages {
 
 /// What a frame asks for.
 fn open(py: Python<'_>, packing: &Packing, frame: Frame) -> PyResult<Call> {
-    let body = Body::receive_attached(py, &packing.arena, frame.body);
-    let mut body = body.map_err(|error| broken(error.into()))?;
-    body.hold_actors(|number| Some(packing.way.arrive(number)));
+    let body = packing.way.receive(py, frame.body)?;
     Call::of_object(frame.kind, body.load(py)?)
 }
 

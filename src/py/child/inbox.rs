@@ -29,7 +29,7 @@ struct Requests {
     sorter: Arc<OnceLock<Arc<dyn Sort>>>,
 }
 
-/// Takes what is no message.
+/// Takes the frames that are not messages.
 pub(super) trait Sort: Send + Sync {
     /// Takes a frame. Called by the thread that reads, so it must be quick, and must not run Python code.
     fn sort(&self, frame: Frame) -> Result<(), Broken>;
@@ -38,7 +38,7 @@ pub(super) trait Sort: Send + Sync {
     fn settle(&self);
 }
 
-/// What a thread has found that waits for something else than a message.
+/// What a thread has found that waits for something other than a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     /// There was something to read.

@@ -122,7 +122,7 @@ impl Relay {
         self.state().pending.insert(number, pending);
     }
 
-    /// Where what becomes of a message is noted, if it has not ended.
+    /// The note of what becomes of a message, if the message has not ended.
     pub(super) fn fate(&self, number: u64) -> Option<Arc<Fate>> {
         match self.state().pending.get(&number) {
             Some(Pending::Message(sent)) => Some(Arc::clone(&sent.fate)),

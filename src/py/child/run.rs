@@ -9,7 +9,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use super::call::{CallParts, Callee, give_control};
 use super::event_loop::{AsyncParts, Messages};
-use super::inbox::{broken, see_to_signals};
+use super::inbox::see_to_signals;
 use super::outbox::{haste, send};
 use super::packing::Packing;
 use super::remote::OwnActor;
@@ -20,7 +20,6 @@ use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
 use crate::engine::sys;
 use crate::py::codec::actors::{Described, Description};
-use crate::py::codec::body::Body;
 use crate::py::codec::pickle;
 use crate::py::current;
 use crate::py::current::{Claimed, Running};
@@ -194,9 +193,7 @@ impl<'py> ChildLoop<'py> {
 
     /// Loads the call that makes the actor: its class, and the arguments.
     fn load(&self, py: Python<'py>, construct: Frame) -> PyResult<Construct<'py>> {
-        let body = Body::receive_attached(py, &self.arena, construct.body);
-        let mut body = body.map_err(|error| broken(error.into()))?;
-        body.hold_actors(|number| Some(self.way.arrive(number)));
+        let body = self.way.receive(py, construct.body)?;
         let loading = Loading::begin();
         let call = body.load(py)?;
         drop(loading);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::ended::{Ended, Queue, Start, Watched};
-use super::inbox::Inbox;
+use super::inbox::{Inbox, broken};
 use super::outbox::send;
 use super::relay::{Forget, Inquiry, Known, Pending, Relay};
 use crate::engine::arena::Arena;
@@ -22,12 +22,13 @@ use crate::engine::sync::Mutex;
 use crate::engine::sys::Bell;
 use crate::engine::waits;
 use crate::py::codec::actors::Hold;
+use crate::py::codec::body::Body;
 use crate::py::codec::packed::Few;
 use crate::py::interpreter::lifecycle;
 use crate::py::message::tally::Tally;
 use crate::py::message::ticket::{Ask, Carrier};
 
-/// Makes what packets list of an actor that this process knows, and reaches on this way.
+/// Makes what a packet lists for an actor that this process knows and reaches through its parent.
 type EntryOf = fn(Arc<Known>, Arc<Way>) -> Hold;
 
 pub(super) struct Way {
@@ -35,12 +36,12 @@ pub(super) struct Way {
     pub(super) relay: Relay,
     pub(super) arena: Arc<Arena>,
     pub(super) answers: &'static Outbox,
-    /// Makes what packets list of an actor.
+    /// Makes what a packet lists for an actor.
     entry: EntryOf,
     /// What was read and has not been settled yet.
     pub(super) ended: Queue<Ended>,
-    /// Held by the thread that settles, so that what comes later is settled later. Not attached, and
-    /// not while Python code runs.
+    /// Held by the thread that ends messages, so that they end in the order in which they came. It is
+    /// taken detached, and never held while Python code runs.
     pub(super) settling: Mutex<()>,
     /// Whether the actor has started.
     pub(super) start: Mutex<Start>,
@@ -60,7 +61,7 @@ pub(super) struct Way {
     pub(super) own_number: u64,
     /// What the futures of messages to this process's own actor have. Set before its code runs.
     own: OnceLock<Arc<Tally>>,
-    /// This, for what it makes.
+    /// Itself, for the objects that it makes.
     me: OnceLock<Weak<Way>>,
 }
 
@@ -128,6 +129,14 @@ impl Way {
         let way = self.me();
         let forget = Arc::clone(&way) as Arc<dyn Forget>;
         (self.entry)(self.relay.arrive(number, &forget), way)
+    }
+
+    /// The body of a message that has come. It keeps the actors known that it refers to.
+    pub(super) fn receive(&self, py: Python<'_>, body: Vec<u8>) -> PyResult<Body> {
+        let received = Body::receive_attached(py, &self.arena, body);
+        let mut body = received.map_err(|error| broken(error.into()))?;
+        body.hold_actors(|number| Some(self.arrive(number)));
+        Ok(body)
     }
 
     /// The actor of this process, which has this number.

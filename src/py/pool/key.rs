@@ -22,7 +22,7 @@ fn hash_bytes(bytes: &[u8]) -> u64 {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     Here,
-    /// In another process: a hash that is this process's alone would not do.
+    /// In another process, in which the hash of a key must be the same.
     Elsewhere,
 }
 

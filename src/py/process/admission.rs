@@ -28,7 +28,7 @@ pub(super) struct Entering {
 
 #[derive(Default)]
 pub(super) enum Turn {
-    /// The seat is about to be there.
+    /// The thread that queues has not stored the seat yet.
     #[default]
     Queueing,
     Seated(Seat),
@@ -88,7 +88,7 @@ impl Entering {
             let admitted = encode(Kind::Admitted, self.number, b"");
             self.asker.send(admitted, ends);
         }
-        // As in `Host::admit`: while the interpreter's exit drains, not to itself.
+        // As in `Host::admit`: during the interpreter's exit an actor cannot send to itself.
         let is_own = self.asker.link.tally.node.id == self.host.tally.node.id;
         let is_refused = is_own && lifecycle::is_exiting();
         let cell = Arc::clone(&self.cell);

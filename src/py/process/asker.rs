@@ -126,8 +126,8 @@ impl Asker {
         self.push(frame.into(), ends, Vec::new());
     }
 
-    /// Sends a frame, with references to `actors`, to the child that asked; `ends` is the message that
-    /// it is the end of. If that child is dead, everything is dropped.
+    /// Sends a frame, with references to `actors`, to the child that asked. It ends the message
+    /// `ends`, if there is one. If that child is dead, everything is dropped.
     fn push(&self, frame: Encoded, ends: Option<u64>, actors: Vec<Hold>) {
         let mut outbound = self.link.outbound();
         let connection = outbound

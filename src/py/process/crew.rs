@@ -14,7 +14,7 @@ use crate::py::host::team::Team;
 /// waiting.
 pub(super) const IN_FLIGHT_BY_POSTING: usize = 16;
 
-/// A member, as the others see it. All of it is called detached.
+/// A member, as the others see it. Its methods are called detached.
 pub(in crate::py) trait Mate: Send + Sync {
     /// Sends what is in the mailboxes, while fewer than `limit` messages are in flight.
     fn serve(self: Arc<Self>, limit: usize);

@@ -88,7 +88,8 @@ impl Inflow {
         }
     }
 
-    /// An item has come. `None` if it came before, too. Settle it without a lock.
+    /// Receives an item. `None` if it has been received before. The caller must settle it without a
+    /// lock.
     pub(super) fn receive(
         &self,
         cell: &Arc<ActorCell>,

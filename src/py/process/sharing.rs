@@ -41,7 +41,7 @@ impl Outbound {
             return if is_over { Take::Closed } else { Take::Empty };
         }
         let load = self.load();
-        // Whoever called `pump` publishes the load again.
+        // The caller of `pump` publishes the load again.
         let may_share = crew.loads.may_take(*index, load);
         match self.turns.try_take_from(own, may_share.then_some(shared)) {
             // A member may still have to take what another one has not begun.

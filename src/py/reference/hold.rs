@@ -48,7 +48,7 @@ impl Hold {
         Some(Self::counted(member, pool, Holder::Others))
     }
 
-    /// Another one, for others.
+    /// Another reference to the same actor, of others than the actor.
     fn another(&self) -> Self {
         let host = Arc::clone(&self.host);
         match self.holder {
