@@ -150,6 +150,11 @@ def thread_kind(request):
     return request.param
 
 
+@pytest.fixture(params=[ACTORS[1], ASYNC[1]], ids=str)
+def process_kind(request):
+    return request.param
+
+
 @pytest.fixture(params=ASYNC, ids=str)
 def async_kind(request):
     return request.param

@@ -201,8 +201,14 @@ class Blocks(futures_actors.ThreadActor, max_concurrency=2):
         self.passed.set()
 
 
-def test_a_loop_that_stands_still_while_messages_run_is_logged_once(thread, gates, caplog):
-    with caplog.at_level(logging.WARNING), Blocks.executor() as executor:
+class FarBlocks(futures_actors.ProcessActor, max_concurrency=2):
+    __init__ = Blocks.__init__
+    handle = Blocks.handle
+
+
+@pytest.mark.parametrize("cls", [Blocks, FarBlocks])
+def test_a_loop_that_stands_still_while_messages_run_is_logged_once(cls, gates, caplog):
+    with caplog.at_level(logging.WARNING), cls.executor() as executor:
         for _ in range(2):
             gate = gates()
             waiting = executor.post(None), executor.post(gate)
@@ -212,9 +218,9 @@ def test_a_loop_that_stands_still_while_messages_run_is_logged_once(thread, gate
             for future in waiting:
                 future.result(PATIENCE)
             opener.join()
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 1
-    assert "actor Blocks: its event loop stood still for" in said[0]
+    programs.wait_until(lambda: caplog.records)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert f"actor {cls.__name__}: its event loop stood still for" in said
 
 
 def test_stats_count_what_runs(base):

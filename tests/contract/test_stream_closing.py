@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import threading
+import weakref
 from concurrent.futures import CancelledError
 
 import pytest
 
 import actors
+import observe
 import programs
 import streaming
 import tasks
@@ -245,3 +247,23 @@ def test_the_with_block_waits_neither_after_an_exception_nor_in_an_event_loop(
             gate.open()
             with pytest.raises(CancelledError):
                 stream.future.result(PATIENCE)
+
+
+def yields_things(actor, seen):
+    while True:
+        thing = observe.Thing()
+        seen.append(weakref.ref(thing))
+        yield thing
+
+
+def test_items_that_nobody_took_are_let_go_when_the_stream_is_closed(thread_kind):
+    seen = []
+    with thread_kind.start(actors.Do) as executor:
+        stream = executor.stream((yields_things, seen), ahead=5)
+        taken = next(stream)
+        programs.wait_until(lambda: len(seen) == 6)
+        assert seen[0]() is taken
+        stream.close()
+        programs.wait_until(stream.future.done)
+        del taken
+        assert observe.is_collected(*seen)

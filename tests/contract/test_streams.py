@@ -204,9 +204,23 @@ def test_a_generator_that_was_posted_is_refused_and_the_error_names_stream(strea
         for future in (
             executor.post((streaming.numbers, 3)),
             executor.submit(streaming.numbers, None, 3),
+            executor.proxy().handle((streaming.numbers, 3)),
         ):
             with pytest.raises(TypeError, match=r"stream\(\)"):
                 future.result(PATIENCE)
+
+
+def test_a_generator_that_was_told_is_logged(stream_kind, caplog):
+    with stream_kind.start(actors.Do) as executor:
+        executor.tell((streaming.numbers, 3))
+        assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
+        programs.wait_until(lambda: "stream()" in caplog.text)
+        assert executor.stats().failed == 1
+
+
+def test_an_iterator_that_is_no_generator_is_an_answer(stream_kind):
+    with stream_kind.start(actors.Do) as executor:
+        assert list(executor.post((streaming.an_iterator,)).result(PATIENCE)) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("function", [streaming.a_coroutine, streaming.an_async_generator])

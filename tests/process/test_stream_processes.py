@@ -79,8 +79,8 @@ def until(found):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 16, 200])
-def test_all_that_was_yielded_before_a_death_is_handed_out(process, count):
-    with process.start(actors.Do) as executor:
+def test_all_that_was_yielded_before_a_death_is_handed_out(process_kind, count):
+    with process_kind.start(actors.Do) as executor:
         stream = executor.stream((numbers_and_die, count), ahead=1000)
         for number in range(count):
             assert stream.next(PATIENCE) == number
@@ -92,9 +92,9 @@ def test_all_that_was_yielded_before_a_death_is_handed_out(process, count):
             stream.future.result(PATIENCE)
 
 
-def test_a_stream_that_had_begun_is_not_begun_again_and_the_next_one_is(process, tmp_path):
+def test_a_stream_that_had_begun_is_not_begun_again_and_the_next_one_is(process_kind, tmp_path):
     path = tmp_path / "log"
-    cls = process.actor(actors.Do)
+    cls = process_kind.actor(actors.Do)
     with cls.options(max_restarts=1).executor() as executor:
         dies = executor.stream((numbers_and_die, 2))
         after = executor.stream((begins, str(path)))
@@ -106,8 +106,8 @@ def test_a_stream_that_had_begun_is_not_begun_again_and_the_next_one_is(process,
         assert executor.stats().restarts == 1
 
 
-def test_a_killed_actor_ends_its_streams(process):
-    with process.start(actors.Do) as executor:
+def test_a_killed_actor_ends_its_streams(process_kind):
+    with process_kind.start(actors.Do) as executor:
         stream = executor.stream((numbers, 100), ahead=5)
         waiting = executor.stream((numbers, 1))
         assert next(stream) == 0
@@ -120,10 +120,10 @@ def test_a_killed_actor_ends_its_streams(process):
         assert not caught.value.started
 
 
-def test_an_item_that_cannot_be_pickled_is_thrown_into_the_generator(process):
-    with process.start(actors.Do) as executor:
+def test_an_item_that_cannot_be_pickled_is_thrown_into_the_generator(process_kind):
+    with process_kind.start(actors.Do) as executor:
         first, second = executor.stream((with_a_lock,))
-        assert "the item that actor ProcessDo has yielded" in first
+        assert f"the item that actor {executor.name} has yielded" in first
         assert second == "goes on"
         stream = executor.stream((with_a_lock_uncaught,))
         assert next(stream) == 1
@@ -132,8 +132,8 @@ def test_an_item_that_cannot_be_pickled_is_thrown_into_the_generator(process):
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
-def test_an_item_that_cannot_be_loaded_is_raised_and_closes_the_stream(process):
-    with process.start(actors.Do) as executor:
+def test_an_item_that_cannot_be_loaded_is_raised_and_closes_the_stream(process_kind):
+    with process_kind.start(actors.Do) as executor:
         stream = executor.stream((that_cannot_be_loaded,), ahead=1)
         assert next(stream) == 1
         with pytest.raises(LookupError, match="not here"):
@@ -184,8 +184,7 @@ import os, sys
 from futures_actors import ProcessActor
 
 class Count(ProcessActor):
-    def handle(self, count):
-        yield from range(count)
+    {handle}
 
 if __name__ == "__main__":
     with Count.executor() as executor:
@@ -197,8 +196,18 @@ if __name__ == "__main__":
 """
 
 
-def test_a_taker_that_is_stopped_and_goes_on_loses_nothing(process, program):
-    running = program(STOPPED)
+HANDLES = {
+    "sync": """def handle(self, count):
+        yield from range(count)""",
+    "async": """async def handle(self, count):
+        for number in range(count):
+            yield number""",
+}
+
+
+@pytest.mark.parametrize("handle", HANDLES)
+def test_a_taker_that_is_stopped_and_goes_on_loses_nothing(process, program, handle):
+    running = program(STOPPED.format(handle=HANDLES[handle]))
     assert running.line() == "0"
     for _ in range(20):
         running.signal(signal.SIGSTOP)
