@@ -155,6 +155,7 @@ mod tests {
 
 #[cfg(all(test, loom))]
 mod loom_tests {
+    use super::super::claims::Claims;
     use super::*;
     use loom::sync::Arc;
     use loom::thread;
@@ -186,5 +187,31 @@ mod loom_tests {
             assert!(seen || woken);
             assert!(credits.has_credit(1, 1, 8));
         });
+    }
+
+    /// A message is asked to stop while the loop of an async actor goes to sleep: the child sees that,
+    /// or the parent wakes it.
+    #[test]
+    fn loom_a_child_that_sleeps_sees_what_was_asked_or_is_woken() {
+        for sleep in [Sleep::UntilAsked, Sleep::WithoutCredit] {
+            loom::model(move || {
+                let words: Vec<AtomicU64> = (0..CREDIT_WORDS).map(|_| AtomicU64::new(0)).collect();
+                let credits = Arc::new(Credits::new(words));
+                let words: Vec<AtomicU64> = (0..CLAIMS).map(|_| AtomicU64::new(0)).collect();
+                let claims = Arc::new(Claims::new(words));
+                claims.offer(1);
+                assert!(claims.claim(1));
+                let child = {
+                    let (credits, claims) = (Arc::clone(&credits), Arc::clone(&claims));
+                    thread::spawn(move || {
+                        credits.sleep(sleep);
+                        claims.was_asked(1)
+                    })
+                };
+                assert!(claims.ask(1));
+                let woken = credits.wake();
+                assert!(child.join().unwrap() || woken);
+            });
+        }
     }
 }

@@ -61,6 +61,23 @@ fn loom_neither_side_is_left_asleep() {
     });
 }
 
+/// Two takers wait; one item and the end come. Bounded as the model above.
+#[test]
+fn loom_two_takers_share_the_items_and_both_hear_of_the_end() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let stream = Shared::new(Stream::new(1));
+        let takers = [(); 2].map(|()| {
+            let stream = Shared::clone(&stream);
+            thread::spawn(move || take_all(&stream))
+        });
+        produce(&stream, 1);
+        let taken = takers.map(|taker| taker.join().unwrap());
+        assert_eq!(taken.concat(), [0]);
+    });
+}
+
 #[test]
 fn loom_closing_wakes_the_producer_that_waits_for_room() {
     loom::model(|| {
