@@ -336,12 +336,31 @@ DEBUG = """if True:
                 assert asyncio.get_running_loop().get_debug()
                 await asyncio.sleep(message / 1000)
                 return message
+            async def count(self, to):
+                for number in range(to):
+                    await asyncio.sleep(0)
+                    yield number
         return Sleeps
 
     async def main(cls):
         asyncio.get_running_loop().slow_callback_duration = 60
-        async with cls.executor() as executor:
+        async with cls.options(mailbox_size=2).executor() as executor:
             print(sum(await asyncio.gather(*[executor.post(number) for number in range(50)])))
+            await executor.atell(1)
+            assert await (await executor.apost(2)) == 2
+            assert [answer async for answer in executor.imap(range(30))] == list(range(30))
+            proxy = executor.stream_proxy(ahead=2)
+            assert [item async for item in proxy.count(30)] == list(range(30))
+            async with proxy.count(10**9) as stream:
+                assert await anext(stream) == 0
+            running = executor.post(10**9)
+            while not running.running():
+                await asyncio.sleep(0.001)
+            task = asyncio.ensure_future(running)
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled() and running.request_cancel() in (True, False)
 
     if __name__ == "__main__":
         for base in (ThreadActor, ProcessActor):
