@@ -15,7 +15,7 @@
 //! the next wait, after another one not in the next 2, then 4, up to `MOST_SKIPPED`. A poll that paid
 //! halves that number.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::latch::{Latch, Wait};
@@ -29,7 +29,8 @@ const BRISK_NANOS: u64 = 1_000_000;
 /// How often a thread looks between two readings of the clock. It takes about a microsecond.
 const LOOKS: u32 = 16;
 const MOST_SKIPPED: u32 = 256;
-/// How long the actor waits at most until the sender of a message waits for its answer.
+/// How long the actor waits at most until the sender of a message waits for its answer, if such waits
+/// were in vain lately.
 const SENDER_NANOS: u64 = 10_000;
 
 /// The CPU on which one side was last seen, for the other side to read: its number plus 1, or 0 if it
@@ -163,48 +164,87 @@ impl Patience {
 
     /// Records that a wait has ended at the time `now`.
     fn end(&self, now: u64) {
-        let before = self.ended.swap(now, Ordering::Relaxed);
+        let before = self.ended.load(Ordering::Relaxed);
+        self.ended.store(now, Ordering::Relaxed);
         self.interval
             .store(now.saturating_sub(before), Ordering::Relaxed);
     }
 }
 
 /// How an actor's thread and its callers wait for each other.
+///
+/// What one side writes at each wait is in other cache lines than what the other side reads: to get
+/// a line from another CPU takes about 100 ns.
 #[derive(Debug, Default)]
 pub struct Handoff {
+    seen: Apart<Seen>,
+    callers: Apart<Patience>,
+    actor: Apart<ActorsPatience>,
+}
+
+/// In cache lines of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Apart<T>(pub T);
+
+/// What both sides read, and is rarely written.
+#[derive(Debug, Default)]
+struct Seen {
     callers_cpu: AtomicU64,
     actors_cpu: AtomicU64,
-    callers: Patience,
-    actor: Patience,
+    /// Whether the actor's thread has ended a message and kept the GIL, to handle the next one. A
+    /// hint, like the CPUs.
+    is_busy: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct ActorsPatience {
+    messages: Patience,
+    senders: Patience,
     yields: Patience,
 }
 
 impl Handoff {
     fn callers_last_cpu(&self) -> LastCpu<'_> {
-        LastCpu(&self.callers_cpu)
+        LastCpu(&self.seen.0.callers_cpu)
     }
 
     fn actors_last_cpu(&self) -> LastCpu<'_> {
-        LastCpu(&self.actors_cpu)
+        LastCpu(&self.seen.0.actors_cpu)
+    }
+
+    /// For the actor's thread: whether it keeps the GIL after the message that it is about to end.
+    pub fn set_busy(&self, is_busy: bool) {
+        // Usually it is so already. Then nothing is written, since callers read this cache line.
+        if self.is_busy() != is_busy {
+            self.seen.0.is_busy.store(is_busy, Ordering::Relaxed);
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.seen.0.is_busy.load(Ordering::Relaxed)
     }
 
     /// For a caller: waits until its message is `done`, like `Latch::wait`.
+    ///
+    /// A caller that polls waits for the GIL in the same way: while the actor keeps that, the caller
+    /// could only sleep.
     pub fn wait_for_answer(&self, done: &Latch, deadline: Option<Instant>) -> Wait {
         let soon = Instant::now() + Duration::from_nanos(LIMIT_NANOS);
         if deadline.is_some_and(|at| at <= soon) {
             return done.wait(deadline);
         }
-        self.callers.wait(
+        self.callers.0.wait(
             [self.callers_last_cpu(), self.actors_last_cpu()],
             || done.poll(),
-            || done.is_set().then_some(Wait::Set),
+            || (done.is_set() && !self.is_busy()).then_some(Wait::Set),
             || done.wait(deadline),
         )
     }
 
     /// For the actor: waits for its next message. `None` if there will be none.
     ///
-    /// It polls if the last message was `awaited`. A message that a poll finds has just been posted.
+    /// It polls if one of the last messages was `awaited`. A message that a poll finds has just been posted.
     /// With a GIL, its sender still has the GIL, and releases it when it waits for the answer. `done`
     /// gives the latch by which to see that.
     pub fn wait_for_message<T>(
@@ -218,7 +258,7 @@ impl Handoff {
             self.actors_last_cpu().publish();
             return message;
         }
-        self.actor.wait(
+        self.actor.0.messages.wait(
             [self.actors_last_cpu(), self.callers_last_cpu()],
             || (),
             || match mailbox.poll() {
@@ -247,31 +287,46 @@ impl Handoff {
     ///
     /// If a thread that computes gets the CPU instead, for milliseconds, this is done more rarely.
     fn let_caller_run(&self) {
-        if !self.yields.is_due() {
+        let yields = &self.actor.0.yields;
+        if !yields.is_due() {
             return;
         }
         let begun = sys::now_nanos();
         std::thread::yield_now();
         if sys::now_nanos() - begun < LIMIT_NANOS {
-            self.yields.paid();
+            yields.paid();
         } else {
-            self.yields.was_in_vain();
+            yields.was_in_vain();
         }
     }
 
-    /// Returns when a thread waits for `done`, or when it is unlikely that one will.
+    /// Returns when a thread waits for `done`, or when it is unlikely that one will. Senders that have
+    /// several messages in flight often post some more before they wait for the first.
     fn let_sender_wait(&self, done: &Latch) {
+        let senders = &self.actor.0.senders;
+        let is_patient = senders.is_due();
+        let limit = if is_patient {
+            LIMIT_NANOS
+        } else {
+            SENDER_NANOS
+        };
         let begun = sys::now_nanos();
         loop {
             for _ in 0..LOOKS {
                 if done.is_awaited() || done.is_set() {
+                    senders.paid();
                     return;
                 }
                 std::hint::spin_loop();
             }
             let here = self.actors_last_cpu().publish();
-            let is_near = !self.callers_last_cpu().is_elsewhere(here);
-            if is_near || sys::now_nanos() - begun >= SENDER_NANOS {
+            if !self.callers_last_cpu().is_elsewhere(here) {
+                return;
+            }
+            if sys::now_nanos() - begun >= limit {
+                if is_patient {
+                    senders.was_in_vain();
+                }
                 return;
             }
         }
@@ -286,6 +341,14 @@ pub enum Awaited {
 }
 
 impl Awaited {
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match self {
+            Self::Yes => self,
+            Self::No => other,
+        }
+    }
+
     /// Read from the message's latch, which is not set yet.
     pub fn by(done: &Latch) -> Self {
         if done.is_awaited() {
@@ -387,6 +450,52 @@ mod tests {
         assert!(patience.is_worth_polling());
         patience.end(5_000_000 + 2 * BRISK_NANOS - 1);
         assert!(!patience.is_worth_polling());
+    }
+
+    /// Whose callers poll, and whose actor was seen on another CPU.
+    fn brisk_callers() -> Handoff {
+        let there = Handoff::default();
+        there.seen.0.actors_cpu.store(ELSEWHERE, Ordering::Relaxed);
+        there.seen.0.callers_cpu.store(ELSEWHERE, Ordering::Relaxed);
+        let now = sys::now_nanos();
+        there.callers.0.ended.store(now, Ordering::Relaxed);
+        there
+    }
+
+    #[test]
+    fn a_caller_polls_on_while_the_actor_keeps_the_gil() {
+        if sys::current_cpu().is_none() {
+            return;
+        }
+        let done = Latch::default();
+        done.set();
+        let in_vain = |there: &Handoff| there.callers.0.skipped.load(Ordering::Relaxed);
+        let there = brisk_callers();
+        there.set_busy(false);
+        assert_eq!(there.wait_for_answer(&done, None), Wait::Set);
+        assert_eq!(in_vain(&there), 0);
+        let there = brisk_callers();
+        there.set_busy(true);
+        assert_eq!(there.wait_for_answer(&done, None), Wait::Set, "in the end");
+        assert_eq!(in_vain(&there), 1);
+    }
+
+    #[test]
+    fn an_actor_waits_less_long_for_a_sender_after_it_did_so_in_vain() {
+        if sys::current_cpu().is_none() {
+            return;
+        }
+        let senders = |there: &Handoff| there.actor.0.senders.skipped.load(Ordering::Relaxed);
+        let there = brisk_callers();
+        let done = Latch::default();
+        done.poll();
+        there.let_sender_wait(&done);
+        assert_eq!(senders(&there), 0, "it waits");
+        let done = Latch::default();
+        there.let_sender_wait(&done);
+        assert_eq!(senders(&there), 1, "it did not come");
+        there.let_sender_wait(&done);
+        assert_eq!(senders(&there), 0, "a short wait is not counted");
     }
 
     #[test]

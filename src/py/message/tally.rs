@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::items::Streams;
-use crate::engine::handoff::Handoff;
+use crate::engine::handoff::{Apart, Handoff};
 use crate::engine::waits::Node;
 
 /// The counts of one actor. Invariant, except for brief moments: each message that was accepted is
@@ -15,20 +15,11 @@ use crate::engine::waits::Node;
 pub(in crate::py) struct Tally {
     /// The actor as one that waits and is waited for. It is here because every future has the tally.
     pub(in crate::py) node: Arc<Node>,
-    accepted: AtomicU64,
-    told: AtomicU64,
-    handled: AtomicU64,
-    failed: AtomicU64,
-    cancelled: AtomicU64,
+    by_senders: Apart<BySenders>,
+    by_engine: Apart<ByEngine>,
     restarts: AtomicU64,
     /// Whether the actor is async. Every future has the tally.
     is_async: AtomicBool,
-    /// How many of the accepted messages wait for room by themselves.
-    queued: AtomicU64,
-    /// How many messages an async thread actor has begun.
-    running: AtomicU64,
-    /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
-    since: AtomicU64,
     /// The actor's open streams. They are here for the same reason.
     pub(in crate::py) streams: Streams,
     /// Set when the actor is made, if its messages cannot be asked to stop.
@@ -37,12 +28,33 @@ pub(in crate::py) struct Tally {
     pub(in crate::py) handoff: Handoff,
 }
 
+/// What threads that send messages write.
+#[derive(Default)]
+struct BySenders {
+    accepted: AtomicU64,
+    told: AtomicU64,
+    cancelled: AtomicU64,
+    /// How many of the accepted messages wait for room by themselves.
+    queued: AtomicU64,
+}
+
+/// What the thread writes that ends the messages.
+#[derive(Default)]
+struct ByEngine {
+    handled: AtomicU64,
+    failed: AtomicU64,
+    /// How many messages an async thread actor has begun.
+    running: AtomicU64,
+    /// When a thread actor began its current message, by `sys::now_nanos`. 0 if there is none.
+    since: AtomicU64,
+}
+
 /// Counts one message that waits for room by itself.
 pub(in crate::py) struct Queued(Arc<Tally>);
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.0.queued.fetch_sub(1, Ordering::Relaxed);
+        self.0.by_senders.0.queued.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -58,16 +70,10 @@ impl Tally {
     pub(in crate::py) fn new(name: String) -> Self {
         Self {
             node: Arc::new(Node::new(name)),
-            accepted: AtomicU64::new(0),
-            told: AtomicU64::new(0),
-            handled: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
+            by_senders: Apart::default(),
+            by_engine: Apart::default(),
             restarts: AtomicU64::new(0),
             is_async: AtomicBool::new(false),
-            queued: AtomicU64::new(0),
-            running: AtomicU64::new(0),
-            since: AtomicU64::new(0),
             streams: Streams::default(),
             refuses_requests: false,
             handoff: Handoff::default(),
@@ -95,12 +101,12 @@ impl Tally {
     }
 
     pub(in crate::py) fn accept(&self) {
-        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.by_senders.0.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A message waits for room by itself as long as what this returns is there.
     pub(in crate::py) fn queue(self: &Arc<Self>) -> Queued {
-        self.queued.fetch_add(1, Ordering::Relaxed);
+        self.by_senders.0.queued.fetch_add(1, Ordering::Relaxed);
         Queued(Arc::clone(self))
     }
 
@@ -113,20 +119,20 @@ impl Tally {
     }
 
     pub(in crate::py) fn tell(&self) {
-        self.told.fetch_add(1, Ordering::Relaxed);
+        self.by_senders.0.told.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(in crate::py) fn end(&self, completion: Completion) {
         let count = match completion {
-            Completion::Handled => &self.handled,
-            Completion::Failed => &self.failed,
-            Completion::Cancelled => &self.cancelled,
+            Completion::Handled => &self.by_engine.0.handled,
+            Completion::Failed => &self.by_engine.0.failed,
+            Completion::Cancelled => &self.by_senders.0.cancelled,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(in crate::py) fn cancelled(&self) -> u64 {
-        self.cancelled.load(Ordering::Relaxed)
+        self.by_senders.0.cancelled.load(Ordering::Relaxed)
     }
 
     pub(in crate::py) fn restart(&self) {
@@ -135,36 +141,40 @@ impl Tally {
 
     /// `handle` begins on a message, at the time `now` by `sys::now_nanos`.
     pub(in crate::py) fn begin(&self, now: u64) {
-        self.since.store(now, Ordering::Relaxed);
+        self.by_engine.0.since.store(now, Ordering::Relaxed);
     }
 
     pub(in crate::py) fn idle(&self) {
-        self.since.store(0, Ordering::Relaxed);
+        self.by_engine.0.since.store(0, Ordering::Relaxed);
     }
 
     /// For an async actor: how many messages run, and when the oldest began.
     pub(in crate::py) fn show(&self, running: usize, since: u64) {
-        self.running.store(running as u64, Ordering::Relaxed);
-        self.since.store(since, Ordering::Relaxed);
+        self.by_engine
+            .0
+            .running
+            .store(running as u64, Ordering::Relaxed);
+        self.by_engine.0.since.store(since, Ordering::Relaxed);
     }
 
     /// Of an async thread actor: how many messages run.
     pub(in crate::py) fn running(&self) -> usize {
-        usize::try_from(self.running.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+        let running = self.by_engine.0.running.load(Ordering::Relaxed);
+        usize::try_from(running).unwrap_or(usize::MAX)
     }
 
     pub(in crate::py) fn counts(&self) -> Counts {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counts {
-            accepted: count(&self.accepted),
-            told: count(&self.told),
-            handled: count(&self.handled),
-            failed: count(&self.failed),
-            cancelled: count(&self.cancelled),
+            accepted: count(&self.by_senders.0.accepted),
+            told: count(&self.by_senders.0.told),
+            handled: count(&self.by_engine.0.handled),
+            failed: count(&self.by_engine.0.failed),
+            cancelled: count(&self.by_senders.0.cancelled),
             restarts: count(&self.restarts),
-            queued: count(&self.queued),
-            running: count(&self.running),
-            since: count(&self.since),
+            queued: count(&self.by_senders.0.queued),
+            running: count(&self.by_engine.0.running),
+            since: count(&self.by_engine.0.since),
         }
     }
 }

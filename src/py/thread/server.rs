@@ -178,6 +178,8 @@ impl Server {
         let has_gil = imports::has_gil(py);
         let mut attached = Attached::begin();
         let mut given: Option<Outcome> = None;
+        // Since it last waited: whether a thread waited for one of its answers.
+        let mut awaited = Awaited::No;
         loop {
             let mut taken = match &self.begun {
                 // Its callbacks may take long. Meanwhile others in the pool can have the next message.
@@ -192,12 +194,16 @@ impl Server {
                 let waits = matches!(taken, Take::Empty) && host.references.left() == Left::Others;
                 if waits && !before.needs_python() {
                     let message = py.detach(|| {
-                        let awaited = self.settle_detached(outcome);
+                        host.tally.handoff.set_busy(false);
+                        let awaited = awaited.or(self.settle_detached(outcome));
                         self.source.wait(host, awaited, has_gil)
                     });
+                    awaited = Awaited::No;
                     attached = Attached::begin();
                     taken = self.keep(message.map_or(Take::Closed, Take::Item));
                 } else {
+                    awaited = awaited.or(Awaited::by(before.done()));
+                    host.tally.handoff.set_busy(has_gil);
                     settle::settle_attached(py, before, outcome);
                     self.begun = None;
                 }
@@ -210,7 +216,11 @@ impl Server {
                         host.close_mailbox();
                         continue;
                     }
-                    self.next = py.detach(|| self.source.wait(host, Awaited::No, has_gil));
+                    self.next = py.detach(|| {
+                        host.tally.handoff.set_busy(false);
+                        self.source.wait(host, awaited, has_gil)
+                    });
+                    awaited = Awaited::No;
                     attached = Attached::begin();
                 }
             }
