@@ -154,7 +154,17 @@ impl Kind {
     }
 
     pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+        /// By their bytes: every frame is looked up, and a search would take longer with each kind.
+        const BY_BYTE: [Option<Kind>; 256] = {
+            let mut table = [None; 256];
+            let mut at = 0;
+            while at < Kind::ALL.len() {
+                table[Kind::ALL[at] as usize] = Some(Kind::ALL[at]);
+                at += 1;
+            }
+            table
+        };
+        BY_BYTE[usize::from(byte)]
     }
 }
 

@@ -26,7 +26,8 @@ impl Sort for Way {
         match frame.kind {
             Kind::Wake => {}
             Kind::Reply => {
-                let mut body = Body::receive(&self.arena, frame.body).map_err(Broken::Frame)?;
+                let mut body =
+                    Body::receive(|| Arc::clone(&self.arena), frame.body).map_err(Broken::Frame)?;
                 body.hold_actors(|number| Some(self.arrive(number)));
                 self.end_message(number, Outcome::Sealed(Sealed::Answer(Arc::new(body))));
             }

@@ -188,21 +188,22 @@ impl Body {
         body: Vec<u8>,
     ) -> Result<Self, FrameError> {
         if body::has_references(&body) {
-            return py.detach(|| Self::receive(arena, body));
+            return py.detach(|| Self::receive(|| Arc::clone(arena), body));
         }
-        Self::receive(arena, body)
+        Self::receive(|| Arc::clone(arena), body)
     }
 
-    /// Takes over the blocks that a body refers to. May block, if much memory must be mapped.
+    /// Takes over the blocks that a body refers to. May block, if much memory must be mapped. A body
+    /// that is just a pickle does not ask for the arena.
     pub(in crate::py) fn receive(
-        arena: &Arc<Arena>,
+        arena: impl FnOnce() -> Arc<Arena>,
         mut body: Vec<u8>,
     ) -> Result<Self, FrameError> {
         let (references, numbers) = body::unpack(&mut body)?;
         let parts = if references.is_empty() && body.len() < THRESHOLD_BYTES {
             None
         } else {
-            Some(Box::new(Parts::find(arena, body.len(), references)?))
+            Some(Box::new(Parts::find(&arena(), body.len(), references)?))
         };
         Ok(Self {
             bytes: body,

@@ -23,7 +23,7 @@ pub(in crate::py) type ActorCell = Cell<Message, Outcome, Watch>;
 
 // With the counts of its `Arc` it fits into 128 bytes, as the allocator counts them.
 #[cfg(all(target_os = "linux", not(portable)))]
-const _: () = assert!(size_of::<ActorCell>() <= 104);
+const _: () = assert!(size_of::<ActorCell>() <= 96);
 
 /// The callbacks that run when a cell ends.
 #[derive(Default)]

@@ -40,7 +40,7 @@ pub(in crate::py) enum Message {
 
 // Every cell has room for the largest, and a message in a flood costs as much as its memory.
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Message>() == 64);
+const _: () = assert!(size_of::<Message>() == 56);
 
 impl Message {
     /// Attaches to the message its place in a bounded mailbox, if that is bounded. The place is

@@ -61,11 +61,16 @@ pub(in crate::py) enum Ask {
     Stop,
 }
 
+/// What all tickets of one child have in common.
+pub(in crate::py) struct Passage {
+    pub(in crate::py) carrier: Arc<dyn Carrier>,
+    /// Shared with that child, which need not be the link's current one.
+    pub(in crate::py) region: Arc<Region>,
+}
+
 /// Takes the place of a message that the child has.
 pub(in crate::py) struct Ticket {
-    carrier: Arc<dyn Carrier>,
-    /// Shared with the child that has the message, which need not be the link's current child.
-    region: Arc<Region>,
+    passage: Arc<Passage>,
     sequence: u64,
     /// Where its items go, if it is a stream.
     pub(super) items: Option<Arc<Items>>,
@@ -88,10 +93,9 @@ enum Left {
 }
 
 impl Ticket {
-    /// A ticket for `message`, which is about to be sent to the child that has `region`.
+    /// A ticket for `message`, which is about to be sent on `passage`.
     pub(in crate::py) fn new(
-        carrier: &Arc<dyn Carrier>,
-        region: &Arc<Region>,
+        passage: &Arc<Passage>,
         sequence: u64,
         message: &Packed,
         items: Option<Arc<Items>>,
@@ -103,8 +107,7 @@ impl Ticket {
             None => message.references().map(Left::Blocks),
         };
         Self {
-            carrier: Arc::clone(carrier),
-            region: Arc::clone(region),
+            passage: Arc::clone(passage),
             sequence,
             items,
             permit,
@@ -138,7 +141,7 @@ impl Ticket {
     /// Takes the message back: true if the child has not begun it and never will. The blocks are
     /// freed later, when the ticket is dropped, because the cell is locked here.
     pub(in crate::py) fn withdraw(&self) -> bool {
-        let withdrawn = self.region.claims().withdraw(self.sequence);
+        let withdrawn = self.passage.region.claims().withdraw(self.sequence);
         if withdrawn {
             self.is_withdrawn.store(true, Ordering::SeqCst);
         }
@@ -154,20 +157,21 @@ impl Ticket {
     }
 
     pub(in crate::py) fn has_begun(&self) -> bool {
-        self.region.claims().has_started(self.sequence)
+        self.passage.region.claims().has_started(self.sequence)
     }
 
     /// Asks the child to stop the message, if it has begun and was not sent by `tell`.
     pub(in crate::py) fn ask(&self) -> bool {
-        !self.is_told && self.region.claims().ask(self.sequence)
+        !self.is_told && self.passage.region.claims().ask(self.sequence)
     }
 
     /// What brings the answer, and the message's number. `None` in a process that `os.fork` made:
     /// there the carrier's locks may stay locked forever, and its descriptors and memory belong to
     /// the other process.
     pub(in crate::py) fn carrier(&self) -> Option<(Arc<dyn Carrier>, u64)> {
-        let is_ours = self.carrier.is_ours();
-        is_ours.then(|| (Arc::clone(&self.carrier), self.sequence))
+        let carrier = &self.passage.carrier;
+        let is_ours = carrier.is_ours();
+        is_ours.then(|| (Arc::clone(carrier), self.sequence))
     }
 }
 
@@ -178,7 +182,7 @@ impl Drop for Ticket {
         };
         match *left {
             Left::Blocks(blocks) if self.is_withdrawn.load(Ordering::SeqCst) => {
-                self.carrier.free(&blocks);
+                self.passage.carrier.free(&blocks);
             }
             Left::Whole(kept) if !self.is_withdrawn.load(Ordering::SeqCst) => {
                 drop(kept.into_frame());

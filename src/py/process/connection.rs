@@ -8,11 +8,15 @@ use crate::engine::arena::Arena;
 use crate::engine::ipc::frame::Encoded;
 use crate::engine::ipc::pipe::{Flush, Writer};
 use crate::engine::ipc::region::Region;
+use crate::py::message::ticket::Passage;
 
 /// The connection to one child.
 pub(in crate::py) struct Connection {
     pub(in crate::py) writer: Writer,
     pub(in crate::py) region: Arc<Region>,
+    /// `None` until the first message is sent. With it the link refers to itself, until the connection
+    /// is dropped, which is when the child has ended.
+    pub(super) passage: Option<Arc<Passage>>,
     /// Where the blocks of messages for this child are.
     pub(super) arena: Arc<Arena>,
     /// The child does not read any more: it has ended, or is about to.
@@ -29,6 +33,7 @@ impl Connection {
         Self {
             writer,
             region: Arc::clone(region),
+            passage: None,
             arena: Arc::clone(arena),
             has_hung_up: false,
             queued: 0,

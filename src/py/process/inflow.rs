@@ -13,7 +13,7 @@ use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::future::{ActorCell, settle};
 use crate::py::message::items::{Item, Items, Supply};
-use crate::py::message::ticket::Carrier;
+use crate::py::message::ticket::{Carrier, Passage};
 
 /// A stream that is in flight.
 pub(in crate::py) struct Inflow {
@@ -66,12 +66,8 @@ impl Supply for FromChild {
 
 impl Inflow {
     /// For a stream that is about to be sent as message `sequence`.
-    pub(super) fn begin(
-        carrier: &Arc<dyn Carrier>,
-        region: &Arc<Region>,
-        sequence: u64,
-        items: &Arc<Items>,
-    ) -> Self {
+    pub(super) fn begin(passage: &Passage, sequence: u64, items: &Arc<Items>) -> Self {
+        let Passage { carrier, region } = passage;
         region.credits().offer(sequence, items.ahead());
         let credit = Credit {
             place: Some((Arc::clone(region), sequence)),

@@ -55,7 +55,7 @@ pub(in crate::py) struct Link {
     pub(super) arena: Mutex<Arc<Arena>>,
     /// `None` once the child has been reaped.
     pub(super) process: Mutex<Option<Process>>,
-    /// How many messages are in flight. Stored with `outbound` locked. After an answer it is stored
+    /// How many messages are in flight. Stored with `outbound` locked. After a read it is stored
     /// before the mailbox is searched for the next message. So if a thread puts a message into the
     /// mailbox and then reads `in_flight_by_posting` or more here, that message will be found.
     pub(super) messages_in_flight: AtomicUsize,

@@ -18,7 +18,7 @@ use crate::engine::sys::{self, Bell};
 use crate::py::codec::packed::Packed;
 use crate::py::future::ActorCell;
 use crate::py::message::message::Message;
-use crate::py::message::ticket::{Carrier, Ticket};
+use crate::py::message::ticket::{Carrier, Passage, Ticket};
 
 /// A message that has been sent and not yet answered.
 pub(in crate::py) struct InFlight {
@@ -186,7 +186,7 @@ impl Outbound {
     pub(in crate::py) fn pump(
         &mut self,
         source: &Source<'_>,
-        carrier: &Arc<dyn Carrier>,
+        carrier: impl Fn() -> Arc<dyn Carrier>,
         keeps: bool,
         limit: usize,
     ) -> Pumped {
@@ -205,7 +205,7 @@ impl Outbound {
                     Take::Empty => break,
                 }
             }
-            if !self.send_next(carrier, keeps) {
+            if !self.send_next(&carrier, keeps) {
                 to_copy = self
                     .returned
                     .front()
@@ -222,7 +222,7 @@ impl Outbound {
 
     /// Sends the first of `returned`, where it stays until it is in flight: a panic on the way does not
     /// lose it. Returns false if its blocks must be copied first.
-    fn send_next(&mut self, carrier: &Arc<dyn Carrier>, keeps: bool) -> bool {
+    fn send_next(&mut self, carrier: impl Fn() -> Arc<dyn Carrier>, keeps: bool) -> bool {
         let (Some(connection), Some(Waiting { cell, .. })) =
             (&mut self.connection, self.returned.front())
         else {
@@ -232,6 +232,12 @@ impl Outbound {
         let sequence = self.in_flight.next_sequence();
         // Before another thread can withdraw it, and before the child can see it.
         connection.region.claims().offer(sequence);
+        let passage = connection.passage.get_or_insert_with(|| {
+            Arc::new(Passage {
+                carrier: carrier(),
+                region: Arc::clone(&connection.region),
+            })
+        });
         let sent = cell.exchange(|message| {
             let (message, permit) = match message {
                 Message::Bounded(message, permit) => (*message, Some(permit)),
@@ -245,11 +251,10 @@ impl Outbound {
             }
             packed.renumber(sequence);
             let kept = keeps.then(|| packed.split());
-            let region = &connection.region;
             let inflow = items
                 .as_ref()
-                .map(|items| Inflow::begin(carrier, region, sequence, items));
-            let ticket = Ticket::new(carrier, region, sequence, &packed, items, permit, kept);
+                .map(|items| Inflow::begin(passage, sequence, items));
+            let ticket = Ticket::new(passage, sequence, &packed, items, permit, kept);
             (Message::Ticket(ticket), ToSend::Now(packed, inflow))
         });
         let (mut packed, inflow) = match sent {

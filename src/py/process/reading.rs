@@ -131,19 +131,11 @@ impl Link {
         let fill = reader.fill()?;
         let before = events.len();
         let mut is_new = false;
-        while let Some(frame) = reader.next_frame()? {
-            match frame.kind {
-                Kind::Log => self.logs.take(frame.body),
-                Kind::Post | Kind::Ask | Kind::Forget | Kind::Waits | Kind::Rests => {
-                    let serve = relay::request(self, frame)?;
-                    events.push_back(Event::Request(Some(serve)));
-                }
-                Kind::Begun if frame.sequence == 0 => {
-                    is_new = true;
-                    self.constructed();
-                }
-                _ => self.receive(frame, events)?,
+        if let Err(over) = self.receive_all(reader, events, &mut is_new) {
+            if let Some(outbound) = self.outbound().as_ref() {
+                self.count_in_flight(outbound);
             }
+            return Err(over);
         }
         if let Some(seat) = &self.seat {
             let ended = events.range(before..).map(Event::ended).sum();
@@ -158,6 +150,30 @@ impl Link {
             self.refill();
         }
         Ok(fill)
+    }
+
+    /// Processes what was read. The caller must count what is in flight afterwards.
+    fn receive_all(
+        self: &Arc<Self>,
+        reader: &mut Reader,
+        events: &mut Events,
+        is_new: &mut bool,
+    ) -> Result<(), Over> {
+        while let Some(frame) = reader.next_frame()? {
+            match frame.kind {
+                Kind::Log => self.logs.take(frame.body),
+                Kind::Post | Kind::Ask | Kind::Forget | Kind::Waits | Kind::Rests => {
+                    let serve = relay::request(self, frame)?;
+                    events.push_back(Event::Request(Some(serve)));
+                }
+                Kind::Begun if frame.sequence == 0 => {
+                    *is_new = true;
+                    self.constructed();
+                }
+                _ => self.receive(frame, events)?,
+            }
+        }
+        Ok(())
     }
 
     /// Like `refill` after a read, for a member of a pool: so many messages have ended.

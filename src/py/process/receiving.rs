@@ -27,7 +27,8 @@ enum News {
 }
 
 impl Link {
-    /// Processes a frame, which reports that messages have left the child, or that one has begun.
+    /// Processes a frame, which reports that messages have left the child, or that one has begun. The
+    /// caller must count what is in flight afterwards.
     pub(super) fn receive(&self, frame: Frame, events: &mut Events) -> Result<(), Over> {
         sys::moment();
         let (body, sequence) = (frame.body, frame.sequence);
@@ -36,7 +37,7 @@ impl Link {
             Kind::Error => News::Ended(Outcome::Sealed(Sealed::Error(Arc::new(body)))),
             Kind::Stopped => News::Ended(Outcome::Stopped),
             Kind::Answer => {
-                let mut body = Body::receive(&self.arena(), body).map_err(Broken::Frame)?;
+                let mut body = Body::receive(|| self.arena(), body).map_err(Broken::Frame)?;
                 body.hold_actors(|number| relay::find_actor(self, number));
                 News::Ended(Outcome::Sealed(Sealed::Answer(Arc::new(body))))
             }
@@ -55,7 +56,7 @@ impl Link {
             }
             News::Item(body) => {
                 let arena = self.arena();
-                let load = |body| Body::receive(&arena, body).map_err(Broken::Frame);
+                let load = |body| Body::receive(|| Arc::clone(&arena), body).map_err(Broken::Frame);
                 let sent = outbound.in_flight.get(sequence);
                 let sent = sent.ok_or(Broken::NoSuchMessage(sequence))?;
                 let inflow = sent.inflow.as_ref();
@@ -73,7 +74,6 @@ impl Link {
             }
             News::Done(sequences) => self.pass_told(outbound, sequences, events)?,
         }
-        self.count_in_flight(outbound);
         drop(guard);
         // This locks `outbound`.
         if let Some(Event::Item(arrived)) = events.back_mut() {

@@ -49,7 +49,7 @@ pub(super) fn request(link: &Arc<Link>, frame: Frame) -> Result<Box<dyn FnOnce()
     let request = match frame.kind {
         Kind::Post => {
             let address = Address::take(&mut body)?;
-            let mut body = Body::receive(&link.arena(), body)?;
+            let mut body = Body::receive(|| link.arena(), body)?;
             body.hold_actors(|number| find_actor(link, number));
             Request::Post(address, number, Box::new(body))
         }

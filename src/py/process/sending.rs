@@ -73,7 +73,11 @@ impl Link {
     pub(super) fn pump(self: &Arc<Self>, limit: usize, by: SentBy) -> Option<Arc<ActorCell>> {
         let mut guard = self.outbound();
         let outbound = guard.as_mut()?;
-        let pumped = outbound.pump(&self.source(), &self.carrier(), self.keeps, limit);
+        if by != SentBy::Poster {
+            // Some may have been answered.
+            self.count_in_flight(outbound);
+        }
+        let pumped = outbound.pump(&self.source(), || self.carrier(), self.keeps, limit);
         let connection = outbound.connection.as_mut();
         let surplus = connection.map(|connection| connection.relayed.take_surplus());
         self.count_in_flight(outbound);
