@@ -36,7 +36,7 @@ FLOORS = {
         "handoff loads roster waits",
         "arena cell mailbox stream",
         "ipc room",
-        "convoy ending latch pace restarts",
+        "convoy ending latch pace plain restarts",
         "chimes",
         "sync sys",
     ),

@@ -26,6 +26,8 @@ pub mod handoff;
 #[cfg(not(loom))]
 pub mod pace;
 #[cfg(not(loom))]
+pub mod plain;
+#[cfg(not(loom))]
 pub mod restarts;
 #[cfg(not(loom))]
 pub mod sys;

@@ -13,6 +13,7 @@
 use std::ops::Range;
 
 use super::frame::{FrameError, HEADER_BYTES, Kind, begin, encode_in_two, finish};
+use crate::engine::plain::Plain;
 
 /// A part of a block, or of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,11 @@ impl Builder {
     pub fn pickle(&mut self, pickle: &[u8]) {
         debug_assert!(self.references.is_empty());
         self.frame.extend_from_slice(pickle);
+    }
+
+    /// Appends the pickle of a plain object, in the place of a pickle.
+    pub fn plain(&mut self, plain: Plain<'_>) {
+        plain.write(&mut self.frame);
     }
 
     /// Appends a buffer that travels in the body.

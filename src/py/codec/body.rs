@@ -48,6 +48,9 @@ pub(in crate::py) fn pack(
     receiver: Receiver,
 ) -> PyResult<Packed> {
     let py = object.py();
+    if let Some(plain) = pickle::as_plain(&object) {
+        return Ok(Packed::plain(kind, plain));
+    }
     let ((pickle, buffers), actors) = if let Some(pickle) = pickle::dumps_plain(&object)? {
         ((pickle, Vec::new()), Vec::new())
     } else {
@@ -299,6 +302,9 @@ impl Body {
 
     fn load_pickle<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let Some(parts) = &self.parts else {
+            if let Some(plain) = pickle::load_plain(py, &self.bytes) {
+                return Ok(plain);
+            }
             return pickle::loads(py, &self.bytes);
         };
         if let Some((arena, refusal)) = &parts.refusal {

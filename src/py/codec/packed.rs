@@ -14,6 +14,7 @@ use super::buffer::THRESHOLD_BYTES;
 use crate::engine::arena::{Arena, Block, Refusal};
 use crate::engine::ipc::body::{self, Builder, Reference};
 use crate::engine::ipc::frame::{Encoded, HEADER_BYTES, Kind, renumber};
+use crate::engine::plain::Plain;
 use crate::engine::sys::Error;
 
 /// A frame, and the blocks that it refers to, which it owns.
@@ -32,6 +33,18 @@ pub(in crate::py) struct Packed {
 pub(in crate::py) type Few<T> = Option<Box<Vec<T>>>;
 
 impl Packed {
+    /// Packs a plain object.
+    pub(super) fn plain(kind: Kind, plain: Plain<'_>) -> Self {
+        let mut builder = Builder::new(kind, plain.most_bytes(), 0);
+        builder.plain(plain);
+        Self {
+            kind,
+            frame: builder.finish().into(),
+            blocks: None,
+            actors: None,
+        }
+    }
+
     /// Packs a small pickle that has no buffers.
     pub(super) fn small(kind: Kind, pickle: &[u8]) -> Self {
         Self {

@@ -15,6 +15,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PySet, PyString, PyType};
 
 use super::buffer::Collector;
+use crate::engine::plain::Plain;
 use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
 
@@ -73,6 +74,41 @@ impl Display for What<'_> {
             }
         }
     }
+}
+
+/// A plain object for which the pickler need not be called; `None` for any other.
+pub(super) fn as_plain<'a>(object: &'a Bound<'_, PyAny>) -> Option<Plain<'a>> {
+    if object.is_none() {
+        Some(Plain::None)
+    } else if let Ok(number) = object.cast_exact::<PyInt>() {
+        number.extract().ok().map(Plain::Int)
+    } else if let Ok(text) = object.cast_exact::<PyString>() {
+        // Its characters first: they are known, while its bytes may have to be made.
+        let is_short = text.len().is_ok_and(|len| len <= Plain::MOST_BYTES);
+        let text = is_short.then(|| text.to_str().ok())??;
+        (text.len() <= Plain::MOST_BYTES).then_some(Plain::Text(text))
+    } else if let Ok(number) = object.cast_exact::<PyFloat>() {
+        Some(Plain::Float(number.value()))
+    } else if let Ok(truth) = object.cast_exact::<PyBool>() {
+        Some(Plain::Bool(truth.is_true()))
+    } else if let Ok(bytes) = object.cast_exact::<PyBytes>() {
+        let bytes = bytes.as_bytes();
+        (bytes.len() <= Plain::MOST_BYTES).then_some(Plain::Bytes(bytes))
+    } else {
+        None
+    }
+}
+
+/// The object of a pickle for which the unpickler need not be called; `None` for any other.
+pub(super) fn load_plain<'py>(py: Python<'py>, pickle: &[u8]) -> Option<Bound<'py, PyAny>> {
+    Some(match Plain::read(pickle)? {
+        Plain::None => py.None().into_bound(py),
+        Plain::Bool(truth) => PyBool::new(py, truth).to_owned().into_any(),
+        Plain::Int(number) => number.into_pyobject(py).ok()?.into_any(),
+        Plain::Float(number) => PyFloat::new(py, number).into_any(),
+        Plain::Text(text) => PyString::new(py, text).into_any(),
+        Plain::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+    })
 }
 
 /// The pickle of an object that has neither buffers to leave out nor parts that must go by value nor
