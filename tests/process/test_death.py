@@ -397,17 +397,19 @@ def test_a_message_cut_in_half_by_the_parents_death(program, gate):
     """The child's constructor is at work while the parent writes, and dies."""
     parent = program(
         """if True:
-        import os, sys, threading, time
+        import sys, time
         import actors, gates
         waits = actors.ProcessWaits.options(shared_memory=0)
         executor = waits.executor(gates.Gate(sys.argv[1]))
-        threading.Timer(0.3, os._exit, (0,)).start()
         executor.post(bytes(1 << 24))
+        print("posted", flush=True)
         time.sleep(30)
         """,
         gate.path,
     )
     gate.reached()
+    assert parent.line() == "posted"
     assert programs.others_of_session(parent.pid)
-    assert parent.wait() == 0
+    parent.signal(signal.SIGKILL)
+    assert parent.wait() == -signal.SIGKILL
     programs.wait_until(lambda: not programs.others_of_session(parent.pid))
