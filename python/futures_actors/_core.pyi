@@ -1,7 +1,8 @@
 """The Rust core of `futures_actors`; import its names from `futures_actors`.
 
 This is the reference manual of the classes that the core defines. Its texts are the ones that
-`help()` shows; a test holds them equal.
+`help()` shows; a test holds them equal. It is one file, although long, because it is the stub of
+one extension module.
 """
 
 from asyncio import AbstractEventLoop
