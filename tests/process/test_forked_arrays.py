@@ -16,7 +16,7 @@ import pytest
 import actors
 import programs
 import tasks
-from forked import Forked
+from forked import LENGTH, Forked, ask, full, reuse_slots, until_done
 from futures_actors import _core
 from gates import PATIENCE
 
@@ -26,33 +26,12 @@ pytestmark = [
 ]
 
 MIB = 1 << 20
-LENGTH = 100_000
-
-
-def full(number, length=LENGTH):
-    return np.full(length, number)
 
 
 @pytest.fixture
 def executor(process):
     with process.start(actors.Do) as executor:
         yield executor
-
-
-def ask(executor, number, length=LENGTH):
-    """Return the future of a new array."""
-    return executor.post((tasks.call, np.full, length, number))
-
-
-def reuse_slots(executor, count=5):
-    """Have the actor write to every slot that it may write to."""
-    for number in range(100, 100 + count):
-        array = ask(executor, number).result(PATIENCE)
-        array += 1
-
-
-def until_done(future):
-    programs.wait_until(future.done, PATIENCE)
 
 
 def test_it_does_not_see_what_its_parent_writes_afterwards(executor):

@@ -1,9 +1,15 @@
-"""A process made by `os.fork`."""
+"""A process made by `os.fork`, and arrays of an actor that it may have."""
 
 import os
 import signal
 
+import numpy as np
+
+import programs
+import tasks
 from gates import PATIENCE
+
+LENGTH = 100_000
 
 
 class Forked:
@@ -33,3 +39,23 @@ class Forked:
         if self._key is not None:
             self.go()
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]) == 0
+
+
+def full(number, length=LENGTH):
+    return np.full(length, number)
+
+
+def ask(executor, number, length=LENGTH):
+    """Return the future of a new array."""
+    return executor.post((tasks.call, np.full, length, number))
+
+
+def reuse_slots(executor, count=5):
+    """Have the actor write to every slot that it may write to."""
+    for number in range(100, 100 + count):
+        array = ask(executor, number).result(PATIENCE)
+        array += 1
+
+
+def until_done(future):
+    programs.wait_until(future.done, PATIENCE)
