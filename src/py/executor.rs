@@ -9,6 +9,7 @@ use pyo3::types::PyType;
 use super::host::host::Host;
 use super::host::keeping::Holder;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
+use super::interpreter::wait::Seconds;
 use super::interpreter::{imports, wait};
 use super::message::fault::Force;
 use super::reference::core::RefCore;
@@ -50,7 +51,7 @@ impl ExecutorCore {
         slf: &Bound<'_, Self>,
         wait: bool,
         cancel_futures: bool,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<()> {
         let deadline = wait::deadline(timeout)?;
         let cancel = if cancel_futures {
@@ -65,7 +66,7 @@ impl ExecutorCore {
             host.tally.streams.close_of_this_thread(py);
         }
         if wait && host.wait(py, deadline)? == Ended::No {
-            let (name, seconds) = (&host.name, timeout.unwrap_or_default());
+            let (name, seconds) = (&host.name, timeout.unwrap_or_default().0);
             let text = format!("actor {name} has not ended within {seconds} s; it goes on to end");
             return Err(PyTimeoutError::new_err(text));
         }
@@ -104,7 +105,7 @@ impl ExecutorCore {
     /// seconds; None means no limit. Raises `TimeoutError` when it has passed, `BrokenActor` if the
     /// actor could not start or has died, and `RuntimeError` if it has ended.
     #[pyo3(signature = (*, timeout=None))]
-    fn dump_traceback(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<String> {
+    fn dump_traceback(slf: &Bound<'_, Self>, timeout: Option<Seconds>) -> PyResult<String> {
         Self::host(slf).dump_traceback(slf.py(), timeout)
     }
 

@@ -261,6 +261,69 @@ def test_the_interpreter_ends_without_a_fault(kind, script, source):
     script("if True:" + source).check()
 
 
+#: Calls of a daemon thread that run code of its caller, in which the thread stays.
+STAYS = {
+    "a timeout": "ActorFuture().result(TakesLong())",
+    "the timeout of a post": "executor.post((tasks.echo, 1), timeout=TakesLong())",
+    "the timeout of a shutdown": "executor.shutdown(timeout=TakesLong())",
+    "the timeout of a stream": "executor.stream((tasks.echo, 1), timeout=TakesLong())",
+    "the key of a message": "pool.post((tasks.echo, 1), key=TakesLong())",
+    "the key of a member": "pool.keyed(TakesLong())",
+    "the message of a cancelled future": "future.cancel()",
+    "the messages of an actor that is ended": "executor.terminate()",
+    "the messages of an actor that is shut down": "executor.shutdown(cancel_futures=True)",
+    "an answer that is dropped": "answers.clear()",
+    "an answer that is replaced": "setattr(answers[0], '_result', 1)",
+    "an answer that the collector frees": "cycles.clear(); gc.collect()",
+    "the items of a stream": "streams[0].close()",
+    "the items of a stream that is dropped": "streams.clear()",
+}
+
+
+@pytest.mark.parametrize("call", STAYS.values(), ids=STAYS)
+def test_the_interpreter_ends_while_a_call_runs_code_of_a_daemon_thread(script, call):
+    script(f"""if True:
+        import gc, threading
+        import actors, tasks
+        from futures_actors import ActorFuture, ThreadActor
+
+        begun = threading.Event()
+
+        class TakesLong:
+            def stay(self):
+                if threading.current_thread() is thread:
+                    begun.set()
+                    while True:
+                        pass
+            __float__ = __hash__ = __del__ = stay
+
+        class Yields(ThreadActor):
+            def handle(self, message):
+                yield TakesLong()
+                came.set()
+
+        def call():
+            {call}
+
+        gc.disable()
+        came = threading.Event()
+        thread = threading.Thread(target=call, daemon=True)
+        executor, pool = actors.ThreadDo.executor(), actors.ThreadDo.pool(2).executor()
+        runs = executor.post((tasks.nap, 0.5))
+        while not runs.running():
+            pass
+        future = executor.post((tasks.echo, TakesLong()))
+        yields = Yields.executor()
+        streams = [yields.stream(1)]
+        came.wait()
+        answers, cycles = [ActorFuture()], [ActorFuture()]
+        answers[0].set_result(TakesLong())
+        cycles[0].set_result([cycles[0], TakesLong()])
+        thread.start()
+        begun.wait()
+    """).check()
+
+
 def test_an_exit_that_is_interrupted_ends_as_an_interrupted_program_does(script):
     ended = script("""if True:
         import _thread, threading, time

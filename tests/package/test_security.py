@@ -158,7 +158,6 @@ def test_unsafe_code_is_where_it_is_said_to_be():
     # What they call has no safe form in the binding to Python.
     of_python = {
         "src/py/codec/buffer.rs",
-        "src/py/interpreter/daemon_threads.rs",
         "src/py/interpreter/sub_interpreters.rs",
     }
     assert of_python <= expects

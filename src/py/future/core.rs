@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use super::condition::Condition;
 use crate::engine::cell::{Cell, Origin, Phase};
 use crate::engine::sys;
+use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::interpreter::{imports, lifecycle};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
@@ -56,6 +57,7 @@ impl Drop for FutureCore {
     /// Drops the outcome here, where the thread is attached: an engine may hold the cell for a
     /// moment longer. If none does, the cell is dropped here, too.
     fn drop(&mut self) {
+        outlast();
         if Arc::strong_count(&self.cell) > 1 && !self.is_elsewhere() {
             drop(self.cell.clear(Outcome::Nothing));
         }

@@ -13,9 +13,10 @@ use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
 use super::core::{FutureCore, Watch, ask_carrier};
 use crate::engine::cell::{Origin, Phase};
-use crate::py::interpreter::daemon_threads::{outlasting, outlasting_method};
+use crate::py::interpreter::daemon_threads::{outlast, outlasting, outlasting_method};
 use crate::py::interpreter::imports;
 use crate::py::interpreter::running_loop::need_event_loop;
+use crate::py::interpreter::wait::Seconds;
 use crate::py::message::outcome::{Opened, Outcome, Sealed};
 use crate::py::message::ticket::Ask;
 
@@ -23,6 +24,7 @@ type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
 
 impl FutureCore {
     fn finish_or_refuse(slf: &Bound<'_, Self>, outcome: Outcome) -> PyResult<()> {
+        outlast();
         slf.get().check_reach()?;
         slf.get().resume_io_thread(slf.py());
         let (finished, raised) = Self::finish(slf, outcome, Runner::Caller);
@@ -66,6 +68,7 @@ impl FutureCore {
         if value.is_none() {
             return Ok(());
         }
+        outlast();
         let next = outcome(value.clone().unbind());
         let before = self
             .cell
@@ -113,6 +116,7 @@ impl FutureCore {
         let this = slf.get();
         if let Some(items) = this.cell.message(|message| message.items()).flatten() {
             // For a stream it is `close()`, also before it has begun.
+            outlast();
             drop(items.close());
         }
         Self::stop_cell(slf)
@@ -145,7 +149,7 @@ impl FutureCore {
     /// `timeout` is in seconds; None means no limit. Raises `TimeoutError` when it has passed, and
     /// `CancelledError` if the message was cancelled.
     #[pyo3(signature = (timeout=None))]
-    fn result(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+    fn result(slf: &Bound<'_, Self>, timeout: Option<Seconds>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         Self::wait(slf, timeout)?;
         match slf.get().opened(py)? {
@@ -160,7 +164,7 @@ impl FutureCore {
     /// `timeout` is in seconds; None means no limit. Raises `TimeoutError` when it has passed, and
     /// `CancelledError` if the message was cancelled.
     #[pyo3(signature = (timeout=None))]
-    fn exception(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+    fn exception(slf: &Bound<'_, Self>, timeout: Option<Seconds>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         Self::wait(slf, timeout)?;
         match slf.get().opened(py)? {
@@ -398,6 +402,7 @@ impl FutureCore {
     }
 
     fn __clear__(&self) {
+        outlast();
         if Arc::strong_count(&self.cell) == 1 && !self.is_elsewhere() {
             drop(self.cell.clear(Outcome::Nothing));
         }

@@ -9,7 +9,7 @@ use super::callbacks::let_callbacks_go_first;
 use super::condition::Condition;
 use super::core::FutureCore;
 use super::deadlock::{wait_for_actor, wait_unless_stuck};
-use crate::py::interpreter::wait::{wait_for, wait_for_answer};
+use crate::py::interpreter::wait::{Seconds, wait_for, wait_for_answer};
 use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
 use crate::py::message::fault::Unending;
 use crate::py::message::message::Message;
@@ -18,7 +18,7 @@ use crate::py::message::tally::Tally;
 impl FutureCore {
     /// Waits until the future is done and its callbacks have had their head start. An error is a
     /// `TimeoutError`, or on the main thread what a signal handler raised.
-    pub(super) fn wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<()> {
+    pub(super) fn wait(slf: &Bound<'_, Self>, timeout: Option<Seconds>) -> PyResult<()> {
         let cell = &slf.get().cell;
         if cell.served().is_set() {
             return Ok(());

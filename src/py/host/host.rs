@@ -16,7 +16,7 @@ use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
 use crate::py::codec::actors::Description;
 use crate::py::future::ActorCell;
-use crate::py::interpreter::wait::wait_for;
+use crate::py::interpreter::wait::{Seconds, wait_for};
 use crate::py::interpreter::{lifecycle, wait};
 use crate::py::message::fault::{Fault, ForceSlot, Started, to_error};
 use crate::py::message::tally::Tally;
@@ -170,7 +170,7 @@ impl Host {
     pub(in crate::py) fn dump_traceback(
         &self,
         py: Python<'_>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<String> {
         let deadline = wait::deadline(timeout)?;
         if self.is_forked() {
@@ -192,7 +192,7 @@ impl Host {
             (Dump::Text(text), _) => Ok(text),
             (Dump::TimedOut(why), _) => Err(PyTimeoutError::new_err(format!(
                 "no traceback of actor {name} in {} s: {why}",
-                timeout.unwrap_or_default()
+                timeout.unwrap_or_default().0
             ))),
             (Dump::Ended, Some(fault)) => Err(to_error(py, name, fault, Started::No)),
             (Dump::Ended, None) => Err(PyRuntimeError::new_err(format!(

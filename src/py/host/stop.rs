@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::host::Host;
 use super::transport::Signalled;
 use crate::py::future::{ActorCell, settle};
+use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::interpreter::lifecycle::{Activity, CancelFutures, Ended, Live};
 use crate::py::interpreter::wait::{Attached, raising, wait_for};
 use crate::py::message::fault::{Fault, Force, Started, log_lost};
@@ -137,6 +138,7 @@ impl Host {
         fault: Fault,
         taken: Vec<(Arc<ActorCell>, Started)>,
     ) {
+        outlast();
         let mut attached = Attached::begin();
         self.fail_and(fault, taken, || attached.give_way(py));
     }

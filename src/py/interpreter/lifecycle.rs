@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::cooperative;
+use super::daemon_threads;
 use super::imports;
 use super::imports::BrokenActor;
 use super::wait::wait_for;
@@ -202,13 +203,17 @@ pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
         host.close(py);
     }
     let Err(interrupt) = drained.and_then(|()| wait_for_all(py, &hosts, None)) else {
+        daemon_threads::interpreter_ends();
         return Ok(());
     };
     for host in &hosts {
         host.shutdown(py, CancelFutures::Yes)?;
     }
     match wait_for_all(py, &hosts, Some(Instant::now() + GRACE)) {
-        Ok(Ended::Yes) => Err(interrupt),
+        Ok(Ended::Yes) => {
+            daemon_threads::interpreter_ends();
+            Err(interrupt)
+        }
         // A thread still runs Python code, so the interpreter must not finalize.
         Ok(Ended::No) | Err(_) => {
             imports::leave_at_once(py)?.call0()?;

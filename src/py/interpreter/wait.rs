@@ -8,10 +8,12 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use pyo3::Borrowed;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::cooperative;
+use super::daemon_threads::outlast;
 use crate::engine::handoff::Handoff;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::sys;
@@ -105,9 +107,23 @@ impl Attached {
     }
 }
 
-/// The deadline for a timeout in seconds. `None` means none.
-pub(in crate::py) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
-    match timeout {
+/// A timeout as a caller gives it, in seconds.
+#[derive(Clone, Copy, Default)]
+pub(in crate::py) struct Seconds(pub(in crate::py) f64);
+
+impl FromPyObject<'_, '_> for Seconds {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        // It may have a `__float__` of its own.
+        outlast();
+        given.extract().map(Self)
+    }
+}
+
+/// The deadline for a timeout. `None` means none.
+pub(in crate::py) fn deadline(timeout: Option<Seconds>) -> PyResult<Option<Instant>> {
+    match timeout.map(|Seconds(seconds)| seconds) {
         None => Ok(None),
         Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err(
             "timeout must be a number of seconds, not nan",

@@ -22,6 +22,7 @@ use crate::py::host::run::Serve;
 use crate::py::host::team::Team;
 use crate::py::interpreter::imports::BrokenActor;
 use crate::py::interpreter::lifecycle::{self, Live, Start};
+use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
 use crate::py::message::tally::Tally;
@@ -57,7 +58,7 @@ macro_rules! pool_class {
                 slf: &Bound<'py, Self>,
                 message: &Bound<'py, PyAny>,
                 key: Key<'py>,
-                timeout: Option<f64>,
+                timeout: Option<Seconds>,
             ) -> PyResult<Bound<'py, PyAny>> {
                 post(slf.cast()?, message, key, timeout)
             }
@@ -71,7 +72,7 @@ macro_rules! pool_class {
             fn broadcast<'py>(
                 slf: &Bound<'py, Self>,
                 message: &Bound<'py, PyAny>,
-                timeout: Option<f64>,
+                timeout: Option<Seconds>,
             ) -> PyResult<Vec<Bound<'py, PyAny>>> {
                 broadcast(slf.cast()?, message, timeout)
             }
@@ -192,7 +193,7 @@ fn post<'py>(
     pool: &Bound<'py, RefCore>,
     message: &Bound<'py, PyAny>,
     Key(key): Key<'py>,
-    timeout: Option<f64>,
+    timeout: Option<Seconds>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let deadline = wait::deadline(timeout)?;
     let pool = pool.get().target()?;
@@ -210,7 +211,7 @@ fn post<'py>(
 fn broadcast<'py>(
     pool: &Bound<'py, RefCore>,
     message: &Bound<'py, PyAny>,
-    timeout: Option<f64>,
+    timeout: Option<Seconds>,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let deadline = wait::deadline(timeout)?;
     let pool = pool.get().target()?;

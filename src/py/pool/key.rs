@@ -4,6 +4,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
+use crate::py::interpreter::daemon_threads::outlast;
+
 /// Spreads the bits of a number over all of it (splitmix64).
 fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -83,6 +85,8 @@ fn hash(key: &Bound<'_, PyAny>, reach: Reach) -> PyResult<u64> {
 
 /// The member that has `key`, of `members`.
 pub(super) fn member_of(key: &Bound<'_, PyAny>, members: usize, reach: Reach) -> PyResult<usize> {
+    // It may have a `__hash__` of its own.
+    outlast();
     let hash = hash(key, reach).map_err(|error| {
         if !error.is_instance_of::<PyTypeError>(key.py()) || key.hash().is_ok() {
             return error;

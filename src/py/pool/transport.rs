@@ -15,6 +15,7 @@ use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::team::Team;
 use crate::py::host::transport::{Dump, Signalled, Transport};
+use crate::py::interpreter::wait::Seconds;
 use crate::py::message::fault::Force;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
@@ -90,7 +91,7 @@ impl Transport for ToMembers {
         let mut texts = Vec::with_capacity(self.members.len());
         for member in &self.members {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let left = left.map(|left| left.as_secs_f64());
+            let left = left.map(|left| Seconds(left.as_secs_f64()));
             let dump = match member.dump_traceback(py, left) {
                 Ok(dump) => dump,
                 // The others may be what the caller wants to see.

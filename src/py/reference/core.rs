@@ -12,6 +12,7 @@ use crate::py::codec::actors::{Described, Description, Receiver};
 use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
 use crate::py::interpreter::daemon_threads::outlasting;
+use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
 
@@ -139,7 +140,7 @@ impl RefCore {
     fn post<'py>(
         &self,
         message: &Bound<'py, PyAny>,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let deadline = wait::deadline(timeout)?;
         self.target()?.ask(Asked::Handle(message), deadline)
@@ -152,7 +153,7 @@ impl RefCore {
     /// raises what pickling raises. A message that was accepted and is lost because the actor died
     /// is logged.
     #[pyo3(signature = (message, *, timeout=None))]
-    fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<()> {
+    fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<Seconds>) -> PyResult<()> {
         let deadline = wait::deadline(timeout)?;
         self.target()?.tell(Asked::Handle(message), deadline)
     }
@@ -171,7 +172,7 @@ impl RefCore {
         &self,
         message: &Bound<'py, PyAny>,
         ahead: Ahead,
-        timeout: Option<f64>,
+        timeout: Option<Seconds>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let deadline = wait::deadline(timeout)?;
         let asked = Asked::Handle(message);

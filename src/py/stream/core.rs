@@ -16,7 +16,9 @@ use crate::engine::stream::Next;
 use crate::py::future;
 use crate::py::future::deadlock::{wait_for_actor, wait_unless_stuck};
 use crate::py::future::{ActorCell, FutureCore, WakesFuture, settle};
+use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::interpreter::running_loop::need_event_loop;
+use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, lifecycle, wait};
 use crate::py::message::fault::Unending;
 use crate::py::message::items::{Items, OpenStream, Taker};
@@ -35,6 +37,7 @@ pub(in crate::py) struct Shared {
 
 impl OpenStream for Shared {
     fn close(&self, py: Python<'_>) {
+        outlast();
         drop(self.items.close());
         let closed = settle::request(py, &self.cell, Some(&self.tally));
         if let Some(error) = closed.err().and_then(wait::keep) {
@@ -236,7 +239,7 @@ impl StreamCore {
     /// Raises `TimeoutError` when they have passed, and `StopIteration` at the end. What the
     /// generator has raised is raised once, before that.
     #[pyo3(signature = (timeout=None))]
-    fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+    fn next(&self, py: Python<'_>, timeout: Option<Seconds>) -> PyResult<Py<PyAny>> {
         let deadline = wait::deadline(timeout)?;
         let taken = self.held()?.take(py, deadline)?;
         taken.ok_or_else(|| PyStopIteration::new_err(()))

@@ -15,6 +15,7 @@ mod memory;
 mod portable;
 mod process;
 mod reap;
+mod unwinding;
 
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub use native::{
 };
 pub(in crate::engine) use process::process_id;
 pub use process::{end_now, reap, signal_process, watch_process};
+pub use unwinding::sleep_when_unwound;
 
 /// How long the main thread sleeps at most before it checks for signals: a signal that comes just
 /// before the sleep does not end it.

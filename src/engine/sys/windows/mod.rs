@@ -28,3 +28,6 @@ pub const HANG_UP_INTERVAL: Option<Duration> = None;
 
 /// How long the main thread sleeps at most before it checks for signals: here Ctrl-C ends no sleep.
 pub const SIGNAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// On Windows no thread is ended by unwinding its stack.
+pub fn sleep_when_unwound(_ends: fn() -> bool) {}
