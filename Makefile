@@ -287,6 +287,10 @@ bench-against: $(VENV)/.tools ## bench-against REF: compare with that commit; fa
 	@test -n "$(REF)" || { echo "which commit? make bench-against REF" >&2; exit 2; }
 	$(BIN)/python bench/against.py $(REF) $(ARGS)
 
+.PHONY: bench-polling
+bench-polling: $(VENV)/.tools ## The CPU time of a message with and without polling; some minutes
+	$(BIN)/python bench/polling.py
+
 # To measure again, on a quiet machine: make bench ARGS="--json bench/measured.json"
 .PHONY: bench-plots
 bench-plots: $(VENV)/.tools ## Draw bench/measured.json for README and docs, light and dark
