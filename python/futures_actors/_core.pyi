@@ -9,7 +9,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Hashable, Iterator
 from threading import Condition
 from types import GenericAlias
-from typing import Any, Final, Generic, NoReturn, SupportsIndex, final, overload
+from typing import Any, Final, Generic, NoReturn, SupportsIndex, final, overload, type_check_only
 
 from typing_extensions import Self, TypeVar, disjoint_base
 
@@ -505,63 +505,44 @@ class ExecutorCore(RefCore[Message, Answer]):
         methods ends it.
         """
 
-class PoolRefCore(RefCore[Message, Answer]):
+@type_check_only
+class _PoolMethods(Generic[Message, Answer]):
+    """The methods that `PoolCore` and `PoolRefCore` both have."""
+
+    def post(
+        self, message: Message, *, key: Hashable = ..., timeout: float | None = None
+    ) -> ActorFuture[Answer]:
+        """Send a message to the pool and return the future of its answer.
+
+        A message without a key is handled by the first member that is idle. One with a `key`
+        is handled by the member that has this key, always the same one, in the order of the
+        posts. Equal keys are one key. Waits for room and raises as the `post` of an actor does.
+        """
+    def broadcast(
+        self, message: Message, *, timeout: float | None = None
+    ) -> list[ActorFuture[Answer]]:
+        """Send a message to each member and return the futures of their answers.
+
+        They are in the order of the members. A member that has died for good is represented
+        by a future that failed. In a bounded mailbox this takes a place for each member, or
+        all places if there are fewer. Waits for room and raises as `post` does.
+        """
+    def keyed(self, key: Hashable) -> ActorRef[Message, Answer]:
+        """Return a reference to the member that has `key`."""
+    @property
+    def members(self) -> tuple[ActorRef[Message, Answer], ...]:
+        """References to the members, in the order of their indices."""
+    def __len__(self) -> int: ...
+
+class PoolRefCore(_PoolMethods[Message, Answer], RefCore[Message, Answer]):
     """The core of a `PoolRef`."""
 
     def __new__(cls) -> Self: ...
-    def post(
-        self, message: Message, *, key: Hashable = ..., timeout: float | None = None
-    ) -> ActorFuture[Answer]:
-        """Send a message to the pool and return the future of its answer.
 
-        A message without a key is handled by the first member that is idle. One with a `key`
-        is handled by the member that has this key, always the same one, in the order of the
-        posts. Equal keys are one key. Waits for room and raises as the `post` of an actor does.
-        """
-    def broadcast(
-        self, message: Message, *, timeout: float | None = None
-    ) -> list[ActorFuture[Answer]]:
-        """Send a message to each member and return the futures of their answers.
-
-        They are in the order of the members. A member that has died for good is represented
-        by a future that failed. In a bounded mailbox this takes a place for each member, or
-        all places if there are fewer. Waits for room and raises as `post` does.
-        """
-    def keyed(self, key: Hashable) -> ActorRef[Message, Answer]:
-        """Return a reference to the member that has `key`."""
-    @property
-    def members(self) -> tuple[ActorRef[Message, Answer], ...]:
-        """References to the members, in the order of their indices."""
-    def __len__(self) -> int: ...
-
-class PoolCore(ExecutorCore[Message, Answer]):
+class PoolCore(_PoolMethods[Message, Answer], ExecutorCore[Message, Answer]):
     """The core of an `ActorPool`."""
 
     def __new__(cls, options: Options[..., Any], /, *args: Any, **kwargs: Any) -> Self: ...
-    def post(
-        self, message: Message, *, key: Hashable = ..., timeout: float | None = None
-    ) -> ActorFuture[Answer]:
-        """Send a message to the pool and return the future of its answer.
-
-        A message without a key is handled by the first member that is idle. One with a `key`
-        is handled by the member that has this key, always the same one, in the order of the
-        posts. Equal keys are one key. Waits for room and raises as the `post` of an actor does.
-        """
-    def broadcast(
-        self, message: Message, *, timeout: float | None = None
-    ) -> list[ActorFuture[Answer]]:
-        """Send a message to each member and return the futures of their answers.
-
-        They are in the order of the members. A member that has died for good is represented
-        by a future that failed. In a bounded mailbox this takes a place for each member, or
-        all places if there are fewer. Waits for room and raises as `post` does.
-        """
-    def keyed(self, key: Hashable) -> ActorRef[Message, Answer]:
-        """Return a reference to the member that has `key`."""
-    @property
-    def members(self) -> tuple[ActorRef[Message, Answer], ...]:
-        """References to the members, in the order of their indices."""
-    def __len__(self) -> int: ...
     def ref(self) -> PoolRef[Message, Answer]:
         """Return a reference to the pool, which can send it messages and cannot end it.
 

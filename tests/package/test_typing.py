@@ -63,15 +63,23 @@ def test_the_checkers_find_the_marked_errors_and_no_other(find, tmp_path):
     assert (wanted - found.keys(), unwanted) == (set(), {})
 
 
-def documented(node, prefix=""):
-    """Yield `(name, docstring)` of everything in the stub that has one."""
+def documented(node, prefix="", shared=None):
+    """Yield `(name, docstring)` of everything in the stub that has one.
+
+    What several classes have in common is in a private base, and counts for each of them.
+    """
+    shared = {} if shared is None else shared
     for child in node.body:
-        if isinstance(child, (ast.ClassDef, ast.FunctionDef)):
+        if isinstance(child, ast.ClassDef) and child.name.startswith("_"):
+            shared[child.name] = child
+        elif isinstance(child, (ast.ClassDef, ast.FunctionDef)):
             name = f"{prefix}{child.name}"
             if text := ast.get_docstring(child):
                 yield name, text
             if isinstance(child, ast.ClassDef):
-                yield from documented(child, f"{name}.")
+                names = [ast.unparse(base).partition("[")[0] for base in child.bases]
+                for part in [child, *(shared[base] for base in names if base in shared)]:
+                    yield from documented(part, f"{name}.", shared)
 
 
 @pytest.mark.parametrize(
