@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Coroutine
-from types import FrameType
+from types import CoroutineType, FrameType
 from typing import Any
 
 from . import _loop_streams
@@ -102,6 +102,8 @@ class _Runner:
         self.descriptor = core.descriptor()
         self.reads = False
         self.is_pumping = False
+        #: Whether there may be messages for which there was no place.
+        self.is_full = False
         self.will_flush = False
         self.beats = False
         self.has_stood_still = False
@@ -167,10 +169,12 @@ class _Runner:
         if self.is_pumping:
             return  # an eager task has ended inside the loop below
         self.is_pumping = True
+        self.is_full = True
         try:
             while len(self.running) < self.max_concurrency:
                 message = self.core.take()
                 if message is None:
+                    self.is_full = False
                     if self._is_unneeded():
                         continue
                     self._idle()
@@ -227,7 +231,8 @@ class _Runner:
             if message in self.asked:
                 raise asyncio.CancelledError  # noqa: TRY301 - it is handled like a later one
             answer = message.call(self.actor)
-            if isinstance(answer, Coroutine):
+            # The first is most of them, and quicker to find out.
+            if type(answer) is CoroutineType or isinstance(answer, Coroutine):
                 answer = await answer
             if message.is_stream:
                 answer = message.check_stream(answer)
@@ -246,8 +251,10 @@ class _Runner:
         elif not self.will_flush:
             self.will_flush = True
             self.loop.call_soon(self.flush)
-        # In a context of its own, and not in that of this message.
-        self.context.copy().run(self.pump)
+        # A process that has found no message reads the next ones, and then takes them, in `_read`.
+        if self.is_full or self.descriptor is None or not self.running:
+            # In a context of its own, and not in that of this message.
+            self.context.copy().run(self.pump)
 
     async def _wait_for_room(self, message: LoopMessage) -> bool:
         """Wait until a stream has room for an item. False: no more items are wanted."""
