@@ -170,7 +170,7 @@ $(VENV_DOCS)/.tools: pyproject.toml | $(VENV)/.tools
 
 .PHONY: docs
 docs: $(VENV_DOCS)/.tools ## Build the documents into target/site; a broken link fails
-	SITE_VERSION="futures_actors $$(sed -n 's/^version = "\(.*\)".*/\1/p' Cargo.toml)" \
+	SITE_VERSION="futures_actors $$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)".*/\1/p' Cargo.toml | sed 's/-dev/.dev/')" \
 	    NO_MKDOCS_2_WARNING=1 $(VENV_DOCS)/bin/mkdocs build --strict
 	@echo target/site/index.html
 

@@ -1,9 +1,8 @@
 """Draws the committed measurements.
 
 `plots.py bench/measured.json bench/measured-peers.json` writes the pictures of docs/plots/, each
-for a light and for a dark page, and calls `tables` to write the tables of README.md,
-docs/speed.md and docs/guides/ray.md. `make bench-plots` runs it. This file must not measure
-anything.
+for a light and for a dark page, and calls `tables` to write the tables of README.md and of pages
+of docs/. `make bench-plots` runs it. This file must not measure anything.
 
 A picture has a panel for each row of the bench, with a bar for each contender. The array rows
 become a curve over the size, if there are enough of them.
@@ -24,13 +23,23 @@ from typing import NamedTuple
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 from report import number
-from tables import TABLE, TABLE_OF_PEERS, TABLE_OF_RAY, insert, medians
+from tables import (
+    TABLE,
+    TABLE_OF_PEERS,
+    TABLE_OF_RAY,
+    TABLES_OF_SYSTEMS,
+    insert,
+    medians,
+)
 
 ROOT = Path(__file__).parent.parent
 SUBJECT = "futures_actors"
-INCHES_WIDE, INCHES_BAR = 10, 0.3
-WORDS = 84  # how many letters of a reason fit beside a name
+PIPE = "multiprocessing.Pipe loop"
+# A telephone shows a picture at less than 4 inches, where letters must still be read.
+INCHES_WIDE, INCHES_BAR = 5.2, 0.27
+WORDS = 40  # how many letters of a reason fit beside a name
 
 
 class Palette(NamedTuple):
@@ -87,6 +96,9 @@ PICTURES = (
         "Messages to a process",
         re.compile(r"process-(round-trip($|-one-core)|post|in-flight)"),
     ),
+    Picture("streams", "An item of a stream", re.compile(r"(thread|process)-stream")),
+    Picture("pools", "Pools", re.compile(r"(thread|process)-pool")),
+    Picture("async", "Async actors", re.compile(r"(thread|process)-async")),
     Picture("starts", "Start of a process, to its first answer", re.compile(r"start-")),
     Picture("arrays", "Arrays to a process and back", re.compile(r"array-\d")),
 )
@@ -95,7 +107,7 @@ PICTURES = (
 PICTURES_OF_PEERS = tuple(
     Picture(f"peers-{name}", f"{title}, beside peers", wants)
     for name, title, wants in PICTURES
-    if name != "starts"
+    if name in ("threads", "processes", "arrays")
 )
 
 
@@ -113,15 +125,26 @@ def bars(title, rows, palette):
     figure = Figure(figsize=(INCHES_WIDE, height), layout="constrained")
     figure.suptitle(title, color=palette.text, weight="bold", x=0.01, ha="left")
     panels = figure.subplots(len(rows), squeeze=False, height_ratios=counts)[:, 0]
-    for axes, row in zip(panels, rows, strict=True):
-        panel(axes, row, palette)
+    kinds, rests = zip(*(row["title"].split(", ", 1) for row in rows), strict=True)
+    # What the picture's title says of all panels needs no second word.
+    headings = rests if len(set(kinds)) == 1 else [row["title"] for row in rows]
+    for axes, row, heading in zip(panels, rows, headings, strict=True):
+        panel(axes, row, heading, palette)
     return figure
 
 
-def panel(axes, row, palette):
+def panel(axes, row, heading, palette):
     hint = "shorter" if row["better"] == "lower" else "longer"
-    heading = f"{row['title'].partition(', ')[2] or row['title']}: {row['unit']}, {hint} is better"
-    axes.set_title(heading, color=palette.faint, fontsize="medium", loc="left")
+    # The title only keeps the height free. The text begins at the picture's edge, to have room.
+    axes.set_title(" ", fontsize="medium")
+    axes.text(
+        0.01,
+        1.02,
+        f"{heading}: {row['unit']}, {hint} is better",
+        transform=blended_transform_factory(axes.figure.transFigure, axes.transAxes),
+        color=palette.faint,
+        in_layout=False,
+    )
     values = medians(row)
     highest = max(spread(row["samples"][name])[1] for name in values)
     names = [*values, *row["not_yet"]]
@@ -142,7 +165,7 @@ def panel(axes, row, palette):
             va="center",
             weight="bold" if is_subject else "normal",
         )
-    axes.set_xlim(0, highest * 1.12)
+    axes.set_xlim(0, highest * 1.3)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xticks([])
     axes.set_yticks(range(len(names)), names, color=palette.text)
@@ -151,36 +174,66 @@ def panel(axes, row, palette):
 
 def curves(title, rows, palette):
     """Draw the rate over the size of an array, both on logarithmic axes."""
-    figure = Figure(figsize=(INCHES_WIDE, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(
+    figure = Figure(figsize=(INCHES_WIDE, INCHES_WIDE), layout="constrained")
+    figure.suptitle(
         f"{title}: {rows[0]['unit']}, higher is better",
         color=palette.text,
         weight="bold",
-        loc="left",
+        x=0.01,
+        ha="left",
     )
+    axes = figure.subplots()
     sizes = [size_bytes(row["row"]) for row in rows]
     names = dict.fromkeys(name for row in rows for name in row["samples"])
     colours = iter(palette.lines * len(names))
+    curve = {}
     for name in names:
         is_subject = name == SUBJECT
         colour = palette.subject if is_subject else next(colours)
-        points = [
-            (size, medians(row)[name])
+        curve[name] = {
+            size: medians(row)[name]
             for size, row in zip(sizes, rows, strict=True)
             if name in row["samples"]
-        ]
+        }
         wide = 2.5 if is_subject else 1.5
-        [line] = axes.plot(*zip(*points, strict=True), "o-", color=colour, linewidth=wide)
-        line.set(label=name, gid=f"curve of {name}")
+        [line] = axes.plot(*zip(*curve[name].items(), strict=True), "o-", color=colour, lw=wide)
+        line.set(label=name, gid=f"curve of {name}", markersize=4)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set_xticks(sizes, [spell(size) for size in sizes], color=palette.faint)
+    # The unit is written where it changes: there is no room for it at each size.
+    spelt = [spell(size) for size in sizes]
+    units = [None, *(text.split()[1] for text in spelt)]
+    labels = [
+        text if unit != before else text.split()[0]
+        for text, unit, before in zip(spelt, units[1:], units, strict=False)
+    ]
+    axes.set_xticks(sizes, labels, color=palette.faint)
+    axes.set_xlabel(pipe_beside_subject(curve), color=palette.text, fontsize="small", wrap=True)
     axes.tick_params(colors=palette.faint, which="both", length=0)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(axis="y", color=palette.other)
-    figure.legend(loc="outside right upper", frameon=False, labelcolor="linecolor")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor="linecolor")
     return figure
+
+
+#: From here on one is as fast as the other: the rounds of a row differ by more.
+AS_FAST = 1.1
+
+
+def pipe_beside_subject(curve):
+    """Return at which sizes a pipe by hand is as fast, or how near it comes at best."""
+    ours, pipe = curve[SUBJECT], curve.get(PIPE, {})
+    ratios = {size: ours[size] / rate for size, rate in pipe.items()}
+    if not ratios:
+        return ""
+    as_fast = [spell(size) for size, ratio in ratios.items() if ratio <= AS_FAST]
+    if as_fast:
+        return f"a Pipe loop is as fast at {', '.join(as_fast)}"
+    nearest = min(ratios, key=ratios.get)
+    return (
+        f"a Pipe loop is slower at each size; at {spell(nearest)} it comes nearest, "
+        f"where futures_actors is {number(ratios[nearest])} times as fast"
+    )
 
 
 UNITS = {"b": 1, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
@@ -233,9 +286,9 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     plots = arguments.root / "docs" / "plots"
     plots.mkdir(parents=True, exist_ok=True)
-    pages = ("README.md", "docs/speed.md", "docs/guides/ray.md")
+    pages = ("README.md", "docs/index.md", "docs/speed.md", "docs/guides/ray.md")
     for path, pictures, tables in (
-        (arguments.measured, PICTURES, [TABLE]),
+        (arguments.measured, PICTURES, [TABLE, *TABLES_OF_SYSTEMS]),
         (arguments.peers, PICTURES_OF_PEERS, [TABLE_OF_PEERS, TABLE_OF_RAY]),
     ):
         measured = json.loads(path.read_text())

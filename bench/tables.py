@@ -6,32 +6,57 @@ from typing import NamedTuple
 
 from report import number
 
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+class Column(NamedTuple):
+    """A column of ratios: its title, and the contenders that may be in it, one in each row."""
+
+    title: str
+    names: tuple
+
 
 class Table(NamedTuple):
-    """A table between two marks of a page. `compared` are its columns: the other contenders."""
+    """A table between two marks of a page.
+
+    Without `columns` each contender gets a line of its own, beside the subject of its row.
+    """
 
     mark: str
     wants: re.Pattern
-    compared: tuple
-    subject: str = "futures_actors"
+    columns: tuple = ()
+    subject: str | None = "futures_actors"
 
 
+POOLS = "ThreadPoolExecutor(1)", "ProcessPoolExecutor(1)"
 TABLE = Table(
     "speed",
     re.compile(
         r"(thread|process)-(round-trip($|-one-core)|post|in-flight)|array-64-mib|start-default"
     ),
-    ("ThreadPoolExecutor(1)", "ProcessPoolExecutor(1)", "multiprocessing.Pipe loop"),
+    (Column("a pool", POOLS), Column("a `Pipe` loop", ("multiprocessing.Pipe loop",))),
+)
+TABLES_OF_SYSTEMS = (
+    Table("streams", re.compile(r"(thread|process)-stream"), subject=None),
+    Table("pools", re.compile(r"(thread|process)-pool"), subject=None),
+    Table("async", re.compile(r"(thread|process)-async"), subject=None),
+    Table("turns", re.compile(r"(thread|process)-turns"), subject=None),
+    Table("memory", re.compile(r"(thread|process)-memory"), subject=None),
 )
 TABLE_OF_PEERS = Table(
     "peers",
     TABLE.wants,
-    ("pykka ThreadingActor", "loky ProcessPoolExecutor(1)", "Ray actor", "Dask actor"),
+    (
+        Column("pykka", ("pykka ThreadingActor",)),
+        Column("loky", ("loky ProcessPoolExecutor(1)",)),
+        Column("Ray", ("Ray actor",)),
+        Column("Dask", ("Dask actor",)),
+    ),
 )
 TABLE_OF_RAY = Table(
     "ray",
     re.compile(r"process-(round-trip$|post|in-flight)|array-64-mib"),
-    ("futures_actors RayActor",),
+    (Column("`RayActor`", ("futures_actors RayActor",)),),
     subject="Ray actor",
 )
 
@@ -41,37 +66,64 @@ def medians(row):
 
 
 def table(measured, wanted):
-    """Return a table as Markdown."""
-    lines = [
-        f"| | {wanted.subject} | " + " | ".join(f"`{name}`" for name in wanted.compared) + " |",
-        "|---|---|" + "---|" * len(wanted.compared),
-    ]
+    """Return a table as Markdown. Columns of figures are aligned, which the site's style uses."""
+    rows = [row for row in measured["rows"] if wanted.wants.match(row["row"])]
     # The times of a start come last: a program pays them once.
-    for row in sorted(measured["rows"], key=lambda row: row["row"].startswith("start")):
-        if not wanted.wants.match(row["row"]):
-            continue
-        values = medians(row)
-        ours = values.get(wanted.subject)
-        if ours is None:
-            continue
-        cells = [times(row, ours, name, values) for name in wanted.compared]
-        title = row["title"].replace("process, start", "process: start").replace(", ", ": ", 1)
-        unit = row["unit"] if row["unit"].startswith("/") else f" {row['unit']}"
-        lines.append(f"| {title} | {number(ours)}{unit} | " + " | ".join(cells) + " |")
+    rows.sort(key=lambda row: row["row"].startswith("start"))
+    lines = beside(rows, wanted) if wanted.columns else one_by_one(rows)
     return "\n".join(lines)
 
 
-def times(row, ours, name, values):
-    """Return how many times as fast the subject was, for each start method if there are several."""
-    if name in row["not_yet"]:
-        return "wrong answers" if "WrongAnswer" in row["not_yet"][name] else "not measured"
-    found = {other: value for other, value in values.items() if other.startswith(name)}
+def beside(rows, wanted):
+    """Yield a line for each row, with a ratio in each column."""
+    yield f"| | {wanted.subject} | " + " | ".join(column.title for column in wanted.columns) + " |"
+    yield "|---|" + "--:|" * (1 + len(wanted.columns))
+    for row in rows:
+        values = medians(row)
+        if wanted.subject in values:
+            ours = values[wanted.subject]
+            cells = (times(row, ours, column, values) for column in wanted.columns)
+            yield f"| {title(row)} | {figure(row, ours)} | " + " | ".join(cells) + " |"
 
-    def ratio(value):
-        return f"{number(value / ours if row['better'] == 'lower' else ours / value)} x"
 
+def one_by_one(rows):
+    """Yield a line with the title of each row, then one for each contender, the subject first."""
+    yield "| | median | ratio |"
+    yield "|---|--:|--:|"
+    for row in rows:
+        yield f"| **{title(row)}** | | |"
+        values = medians(row)
+        ours = values[row["subject"]]
+        for name, value in values.items():
+            is_ours = re.fullmatch(r"\d+ actors?|futures_actors.*", name)
+            compared = "" if name == row["subject"] else ratio(row, ours, value)
+            yield f"| {name if is_ours else f'`{name}`'} | {figure(row, value)} | {compared} |"
+
+
+def title(row):
+    return row["title"].replace("process, start", "process: start").replace(", ", ": ", 1)
+
+
+def figure(row, value):
+    space = "" if row["unit"].startswith("/") else NO_BREAK
+    return f"{number(value)}{space}{row['unit']}"
+
+
+def ratio(row, ours, value):
+    """Return how many times as fast (or as small) the subject was."""
+    return f"{number(value / ours if row['better'] == 'lower' else ours / value)}{NO_BREAK}x"
+
+
+def times(row, ours, column, values):
+    """Return the ratio to a column's contender, one for each start method if there are several."""
+    for name in column.names:
+        if name in row["not_yet"]:
+            return "wrong answers" if "WrongAnswer" in row["not_yet"][name] else "not measured"
     return ", ".join(
-        f"{other.removeprefix(name)} {ratio(value)}".strip() for other, value in found.items()
+        f"{other.removeprefix(name)} {ratio(row, ours, value)}".strip()
+        for other, value in values.items()
+        for name in column.names
+        if other.startswith(name)
     )
 
 
@@ -85,7 +137,7 @@ def described(measured):
     return (
         f"{machine['python'].partition(' (')[0]} ({machine['build']}), {versions}, "
         f"{machine['cpu']}, {machine['cores']} cores, load {machine['load'].split()[0]} at the "
-        f"start, {machine['date'][:10]}"
+        f"start, commit {machine['revision']}, {machine['date'][:10]}"
     )
 
 
@@ -99,5 +151,7 @@ def insert(page, measured, wanted):
     _, found_end, after = rest.partition(end)
     if not found_end:
         raise SystemExit(f"no end of the table {wanted.mark!r}")
-    told = f"{table(measured, wanted)}\n\nMeasured: {described(measured)}.\n"
+    told = f"{table(measured, wanted)}\n"
+    if wanted.columns:  # the first table of a run on its page
+        told += f"\nMeasured: {described(measured)}.\n"
     return f"{before}{begin}{told}{end}{after}"

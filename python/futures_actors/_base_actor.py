@@ -32,7 +32,11 @@ class ActorExecutor(ActorRef[Message, Answer], Executor):
     __module__ = "futures_actors"
 
     def ref(self) -> ActorRef[Message, Answer]:
-        """Return a reference to the actor, which can send it messages and cannot end it."""
+        """Return a reference to the actor, which can send it messages and cannot end it.
+
+        The actor lives while its executor or a reference exists, until one of the executor's
+        methods ends it.
+        """
         raise NotImplementedError(_NO_ACTOR)
 
     def map(
@@ -90,11 +94,17 @@ class ActorExecutor(ActorRef[Message, Answer], Executor):
         return 1
 
     def stats(self) -> "Stats":
-        """Return the actor's state and counts, without asking the actor."""
+        """Return the state and the counts of the actor, without asking the actor."""
         raise NotImplementedError(_NO_ACTOR)
 
     def dump_traceback(self, *, timeout: float | None = None) -> str:
-        """Return where the actor is at this moment, as text."""
+        """Return the current stacks of the actor's threads, as text.
+
+        A process actor is interrupted by a signal, so this works while `handle` hangs, even in C
+        code, but only on Linux. For a thread actor it is the stack of its thread. `timeout` is in
+        seconds; None means no limit. Raises `TimeoutError` when it has passed, `BrokenActor` if the
+        actor could not start or has died, and `RuntimeError` if it has ended.
+        """
         raise NotImplementedError(_NO_ACTOR)
 
     def shutdown(
@@ -104,14 +114,26 @@ class ActorExecutor(ActorRef[Message, Answer], Executor):
         cancel_futures: bool = False,
         timeout: float | None = None,
     ) -> None:
-        """Accept no more messages, and end the actor once it has handled those accepted before."""
+        """Accept no more messages, and let the actor end when it has handled those it has.
+
+        With `wait`, return when it has ended; raise `TimeoutError` if that takes more than
+        `timeout` seconds, though the actor still goes on to end. With `cancel_futures`, cancel
+        every message that `handle` has not begun. `shutdown` can be called again, and from any
+        thread; in the actor's own thread, in `handle` or in a callback, it does not wait.
+        """
 
     def terminate(self) -> None:
-        """Shut down without letting the actor finish its messages."""
+        """Shut down without waiting for the actor's messages: a process gets SIGTERM.
+
+        No message begins after this. When the process has ended, every pending future fails with
+        `ActorDied`; if the process catches the signal, it first finishes the message that it has
+        begun. A thread cannot be ended from outside: it finishes the message that runs, and the
+        others fail at once with `BrokenActor`. `on_stop` is not called. Never waits.
+        """
         raise NotImplementedError(_NO_ACTOR)
 
     def kill(self) -> None:
-        """Shut down as `terminate` does, but a process cannot catch it."""
+        """Shut down as `terminate` does, but a process gets SIGKILL, which it cannot catch."""
         raise NotImplementedError(_NO_ACTOR)
 
     def terminate_workers(self) -> None:

@@ -9,7 +9,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Hashable, Iterator
 from threading import Condition
 from types import GenericAlias
-from typing import Any, Final, Generic, NoReturn, SupportsIndex, final, overload, type_check_only
+from typing import Any, Final, Generic, NoReturn, SupportsIndex, final, type_check_only
 
 from typing_extensions import Self, TypeVar, disjoint_base
 
@@ -389,9 +389,8 @@ class RefCore(Generic[Message, Answer]):
         raises what pickling raises. A message that was accepted and is lost because the actor died
         is logged.
         """
-    @overload
     def stream(
-        self: RefCore[Message, Iterator[Item]],
+        self: RefCore[Message, Iterator[Item] | AsyncIterator[Item]],
         message: Message,
         *,
         ahead: int = 16,
@@ -404,14 +403,6 @@ class RefCore(Generic[Message, Answer]):
         iterates than `ahead` items. Use it in a `with` block, whose end ends the generator. This
         waits for room and raises as `post` does; `timeout` is for that.
         """
-    @overload
-    def stream(
-        self: RefCore[Message, AsyncIterator[Item]],
-        message: Message,
-        *,
-        ahead: int = 16,
-        timeout: float | None = None,
-    ) -> ActorStream[Item]: ...
     def _wait_for_room(self) -> RoomSeat:
         """For `apost` and `atell`: queue for room, and return the seat in that queue."""
     def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:

@@ -8,13 +8,15 @@ from . import _core
 T = TypeVar("T")
 
 
-class Future(_core.FutureCore[T], futures.Future[T]):
+class ActorFuture(_core.FutureCore[T], futures.Future[T]):
     """A `concurrent.futures.Future` that can also be awaited. Its state lives in the core.
 
-    Import it as `ActorFuture`. Its name is `Future` so that it prints like the standard one.
+    Its `__name__` is `Future`, so that it prints like the standard one.
     """
 
     __slots__ = ()
 
 
-ActorFuture = Future
+ActorFuture.__name__ = ActorFuture.__qualname__ = "Future"
+# Where its name says that it is.
+Future = ActorFuture

@@ -29,7 +29,7 @@ def number(value):
 
 def draw(root, measured, peers=PEERS):
     (root / "docs" / "guides").mkdir(parents=True)
-    for page in ("README.md", "docs/speed.md", "docs/guides/ray.md"):
+    for page in ("README.md", "docs/index.md", "docs/speed.md", "docs/guides/ray.md"):
         shutil.copy(ROOT / page, root / page)
     command = [*PLOTS, str(measured), str(peers), "--root", str(root)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
@@ -79,7 +79,7 @@ def test_the_guide_to_ray_says_what_the_speed_page_draws():
     samples = rows["process-round-trip"]["samples"]
     theirs = statistics.median(samples["Ray actor"])
     ours = statistics.median(samples["futures_actors RayActor"])
-    guide = (ROOT / "docs" / "guides" / "ray.md").read_text()
+    guide = (ROOT / "docs" / "guides" / "ray.md").read_text().replace("\N{NO-BREAK SPACE}", " ")
     assert f"| process: round trip | {number(theirs)} µs | {number(ours / theirs)} x |" in guide
 
 
@@ -109,7 +109,7 @@ def test_many_sizes_of_arrays_make_curves(tmp_path):
     for name in row["samples"]:
         markers = list(curves[f"curve of {name}"].iter("{http://www.w3.org/2000/svg}use"))
         assert len(markers) == len(sizes)
-    for size in ("4 KiB", "64 KiB", "1 MiB", "64 MiB"):
+    for size in ("4 KiB", "64", "1 MiB", "64"):  # the unit is said where it changes
         assert f">{size}<" in picture
 
 
