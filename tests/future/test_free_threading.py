@@ -39,7 +39,7 @@ def at_once(function, times=THREADS):
     threads = [threading.Thread(target=run, args=(one,), daemon=True) for one in range(times)]
     for one in threads:
         one.start()
-    deadline = time.monotonic() + 1.5 * PATIENCE
+    deadline = time.monotonic() + 2.5 * PATIENCE  # the machine may be busy
     for one in threads:
         one.join(max(0, deadline - time.monotonic()))
     assert not any(one.is_alive() for one in threads), "a thread hangs"
@@ -153,7 +153,7 @@ def test_shutdown_among_sixteen_threads_that_post(kind):
 
 
 def test_sixteen_threads_start_and_end_actors_of_their_own(kind):
-    rounds = 2 if kind.is_process else 20
+    rounds = 1 if kind.is_process else 20
 
     def play(number):
         for index in range(rounds):
