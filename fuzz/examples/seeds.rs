@@ -45,7 +45,8 @@ fn to_child() -> Vec<u8> {
         encode_said(7, true),
         encode_said(8, false),
         circle(),
-        encode(Kind::Rest, 9, b""),
+        encode(Kind::Item, 9, MESSAGE),
+        encode(Kind::Rest, 10, b""),
         encode(Kind::Stop, 0, b""),
     ]
     .concat()
@@ -64,21 +65,24 @@ fn to_parent() -> Vec<u8> {
         encode_done(&[5, LAST_SEQUENCE]),
         encode(Kind::Done, 0, b"ends inside a number"),
         encode(Kind::Answer, LAST_SEQUENCE, b"x"),
-        post(),
+        post(Kind::Message, 0),
+        post(Kind::StreamMethod, 16),
         questions().concat(),
         encode_forget(3, 1),
         waits().concat(),
-        encode(Kind::Rests, 9, b""),
+        encode(Kind::Taken, 9, b""),
+        encode(Kind::Rests, 10, b""),
     ]
     .concat()
 }
 
 /// A message for another actor.
-fn post() -> Vec<u8> {
+fn post(kind: Kind, ahead: u32) -> Vec<u8> {
     let address = Address {
         target: 3,
-        kind: Kind::Message,
+        kind,
         waits_for_room: true,
+        ahead,
     };
     let mut post = encode(Kind::Message, 0, MESSAGE);
     address.write(&mut post, 1);
@@ -95,8 +99,8 @@ fn questions() -> [Vec<u8>; 4] {
     questions.map(|question| question.encode(2))
 }
 
-fn waits() -> [Vec<u8>; 2] {
-    [Awaited::Answer(1), Awaited::Room(1)].map(|awaited| awaited.encode(2))
+fn waits() -> [Vec<u8>; 3] {
+    [Awaited::Answer(1), Awaited::Room(1), Awaited::Item(1)].map(|awaited| awaited.encode(2))
 }
 
 fn circle() -> Vec<u8> {
@@ -271,19 +275,20 @@ fn bodies() -> Seeds {
 
 fn relays() -> Seeds {
     let [is_alive, cancel, has_begun, stop] = questions();
-    let [answer, room] = waits();
+    let [answer, room, item] = waits();
     let circle = circle();
     let cut = circle[..circle.len() - 2].to_vec();
     let mut no_text = circle.clone();
     no_text[HEADER_BYTES + 8] = 0xff;
     let no_question = encode(Kind::Ask, 1, &[9; 9]);
-    let mut to_a_stream = post();
-    let kind = to_a_stream.len() - 2;
-    to_a_stream[kind] = Kind::Stream as u8;
+    let mut of_no_message = post(Kind::Message, 0);
+    let kind = of_no_message.len() - 2;
+    of_no_message[kind] = Kind::Answer as u8;
     [
         ("nothing", encode(Kind::Rest, 1, b"")),
-        ("post", post()),
-        ("post_of_no_message", to_a_stream),
+        ("post", post(Kind::Message, 0)),
+        ("post_of_a_stream", post(Kind::Stream, u32::MAX)),
+        ("post_of_no_message", of_no_message),
         ("is_alive", is_alive),
         ("cancel", cancel),
         ("has_begun", has_begun),
@@ -292,6 +297,7 @@ fn relays() -> Seeds {
         ("forget", encode_forget(3, 1)),
         ("waits_for_answer", answer),
         ("waits_for_room", room),
+        ("waits_for_item", item),
         ("said", encode_said(1, true)),
         ("refused", encode_refused(1, 3, ERROR)),
         ("circle", circle),

@@ -33,6 +33,7 @@ use super::interpreter::imports::ActorLost;
 use super::interpreter::lifecycle;
 use super::interpreter::lifecycle::Start;
 use super::message::fault::{Fault, Force, Started, log_failure, log_lost};
+use super::message::items::Items;
 use super::message::message::Message;
 use super::message::request::{Asked, Wants};
 use super::message::tally::Tally;
@@ -88,7 +89,12 @@ impl Transport for Remote {
         Ok(Message::Carried(packed.unbind(), wants))
     }
 
-    fn adopt(&self, _kind: Kind, _body: Body) -> Result<Message, &'static str> {
+    fn adopt(
+        &self,
+        _kind: Kind,
+        _body: Body,
+        _items: Option<Arc<Items>>,
+    ) -> Result<Message, &'static str> {
         Err("a Ray actor gets messages from the program that started it, not from other actors")
     }
 

@@ -84,7 +84,8 @@ pub enum Kind {
     /// another actor.
     Stopped = 23,
     /// To the parent: what the handler of a stream has yielded. At its end is its number among the
-    /// items of the stream: see [`number_item`].
+    /// items of the stream: see [`number_item`]. Also to the child, of its message to another actor, and
+    /// without that number.
     Item = 24,
     /// To the parent: a message for another actor.
     Post = 40,
@@ -94,13 +95,15 @@ pub enum Kind {
     Forget = 42,
     /// To the parent: the main thread has waited for a moment for one of the child's messages.
     Waits = 43,
+    /// To the parent: an item of a stream of another actor has been taken.
+    Taken = 45,
     /// To the parent: the actor has started, and no callback runs in the child, of the answers that came
     /// before the `Rest` of this number.
     Rests = 44,
 }
 
 impl Kind {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Start,
         Self::Message,
         Self::Call,
@@ -125,6 +128,7 @@ impl Kind {
         Self::Ask,
         Self::Forget,
         Self::Waits,
+        Self::Taken,
         Self::Rests,
         Self::Answer,
         Self::Error,

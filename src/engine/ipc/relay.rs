@@ -32,14 +32,17 @@ pub struct Address {
     pub kind: Kind,
     /// The child waits until the message has a place in the mailbox.
     pub waits_for_room: bool,
+    /// If it is a stream, how many items may wait in the child.
+    pub ahead: u32,
 }
 
-const ADDRESS_BYTES: usize = 10;
+const ADDRESS_BYTES: usize = 14;
 
 impl Address {
     /// Makes the frame of a message, as it would go to the actor, a post with this number.
     pub fn write(self, frame: &mut Vec<u8>, number: u64) {
         frame.extend_from_slice(&self.target.to_le_bytes());
+        frame.extend_from_slice(&self.ahead.to_le_bytes());
         frame.extend_from_slice(&[self.kind as u8, u8::from(self.waits_for_room)]);
         finish(frame);
         renumber(frame, Kind::Post, number);
@@ -50,12 +53,13 @@ impl Address {
         let Some((_, address)) = body.split_last_chunk::<ADDRESS_BYTES>() else {
             return Err(FrameError::BadRelay);
         };
-        let [target @ .., kind, waits] = *address;
-        let kind = Kind::from_byte(kind).filter(|kind| kind.is_message() && !kind.is_stream());
+        let [t0, t1, t2, t3, t4, t5, t6, t7, ahead @ .., kind, waits] = *address;
+        let kind = Kind::from_byte(kind).filter(|kind| kind.is_message());
         let address = Self {
-            target: u64::from_le_bytes(target),
+            target: u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
             kind: kind.ok_or(FrameError::BadRelay)?,
             waits_for_room: waits != 0,
+            ahead: u32::from_le_bytes(ahead),
         };
         body.truncate(body.len() - ADDRESS_BYTES);
         Ok(address)
@@ -152,13 +156,23 @@ pub enum Awaited {
     Answer(u64),
     /// A place in a mailbox for the message of this number.
     Room(u64),
+    /// The next item of the stream of this number.
+    Item(u64),
 }
 
 impl Awaited {
+    /// The number of the message.
+    pub fn message(self) -> u64 {
+        match self {
+            Self::Answer(message) | Self::Room(message) | Self::Item(message) => message,
+        }
+    }
+
     pub fn encode(self, number: u64) -> Vec<u8> {
         let (what, message) = match self {
             Self::Answer(message) => (0, message),
             Self::Room(message) => (1, message),
+            Self::Item(message) => (2, message),
         };
         encode_in_two(Kind::Waits, number, &[what], &message.to_le_bytes())
     }
@@ -168,6 +182,7 @@ impl Awaited {
         match what {
             0 => Ok(Self::Answer(message)),
             1 => Ok(Self::Room(message)),
+            2 => Ok(Self::Item(message)),
             _ => Err(FrameError::BadRelay),
         }
     }
@@ -209,14 +224,17 @@ mod tests {
 
     fn addresses() -> impl Strategy<Value = Address> {
         let messages = Kind::ALL.into_iter();
-        let messages = messages.filter(|kind| kind.is_message() && !kind.is_stream());
+        let messages = messages.filter(|kind| kind.is_message());
         let messages: Vec<_> = messages.collect();
         let kind = proptest::sample::select(messages);
-        (any::<u64>(), kind, any::<bool>()).prop_map(|(target, kind, waits_for_room)| Address {
-            target,
-            kind,
-            waits_for_room,
-        })
+        (any::<u64>(), kind, any::<bool>(), any::<u32>()).prop_map(
+            |(target, kind, waits_for_room, ahead)| Address {
+                target,
+                kind,
+                waits_for_room,
+                ahead,
+            },
+        )
     }
 
     proptest! {
@@ -275,7 +293,9 @@ mod tests {
 
         #[test]
         fn what_is_awaited_comes_back(message in any::<u64>()) {
-            for awaited in [Awaited::Answer(message), Awaited::Room(message)] {
+            for awaited in [Awaited::Answer, Awaited::Room, Awaited::Item] {
+                let awaited = awaited(message);
+                prop_assert_eq!(awaited.message(), message);
                 let frame = Decoder::decode_one(&awaited.encode(4)).expect("valid").expect("whole");
                 prop_assert_eq!((frame.kind, frame.sequence), (Kind::Waits, 4));
                 prop_assert_eq!(Awaited::decode(&frame.body), Ok(awaited));
@@ -307,6 +327,7 @@ mod tests {
             target: 1,
             kind: Kind::Answer,
             waits_for_room: false,
+            ahead: 0,
         };
         address.write(&mut frame, 1);
         let mut body = frame.split_off(HEADER_BYTES);

@@ -28,6 +28,11 @@ pub trait Wake: Send + Sync {
     /// anything. It turns the waiter's [`Seat`] into the place by [`Seat::enter`].
     fn enter(&self) {}
 
+    /// Whether `wake` runs Python code, for threads that must not.
+    fn runs_python(&self) -> bool {
+        false
+    }
+
     /// Whether `enter` does anything.
     fn enters(&self) -> bool {
         false

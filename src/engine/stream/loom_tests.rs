@@ -119,3 +119,63 @@ fn loom_an_abandoned_producer_does_not_wait() {
         producer.join().unwrap();
     });
 }
+
+/// Passes what is put into one stream on into another, as `py/process/onward.rs` does.
+struct Relay {
+    near: Shared,
+    far: Shared,
+    me: std::sync::Weak<Self>,
+}
+
+impl Relay {
+    fn pass_on(&self) {
+        loop {
+            match self.near.forward(|| Some(self.me.upgrade()? as _)) {
+                Next::Item((item, _)) => assert!(self.far.put(item).is_ok()),
+                Next::Empty => return,
+                Next::Ended | Next::Closed => return self.far.end(),
+            }
+        }
+    }
+}
+
+impl Wake for Relay {
+    fn wake(&self) {
+        self.pass_on();
+    }
+}
+
+/// The producer may be one item ahead of the taker behind the relay.
+#[test]
+fn loom_a_relay_passes_on_every_item_in_order_and_then_the_end() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let near = Shared::new(Stream::new(1));
+        let far = Shared::new(Stream::new(1));
+        let producer = {
+            let near = Shared::clone(&near);
+            thread::spawn(move || produce(&near, 2))
+        };
+        let relay = Arc::new_cyclic(|me| Relay {
+            near: Shared::clone(&near),
+            far: Shared::clone(&far),
+            me: std::sync::Weak::clone(me),
+        });
+        relay.pass_on();
+        let mut taken = Vec::new();
+        loop {
+            let waiter = latch();
+            match far.take(|| Some(Arc::clone(&waiter) as _)) {
+                Next::Item(item) => {
+                    taken.push(item);
+                    near.confirm(0);
+                }
+                Next::Empty => sleep(&waiter),
+                Next::Ended | Next::Closed => break,
+            }
+        }
+        assert_eq!(taken, [0, 1]);
+        producer.join().unwrap();
+    });
+}

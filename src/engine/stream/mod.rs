@@ -1,6 +1,8 @@
 //! The items of a stream on their way from the actor to the threads that take them.
 //!
-//! A queue between one producer and any number of takers. The producer puts an item in only while
+//! A queue between one producer and any number of takers. The taker may be a relay, which passes the
+//! items on to another process: these count as waiting until that one has taken them.
+//! The producer puts an item in only while
 //! there is room: at most `ahead` items wait to be taken, so a slow taker costs no memory. The stream
 //! ends once, by the producer, or is closed, by a taker; items that were not taken go with it.
 //!
@@ -60,6 +62,9 @@ pub struct Stream<T> {
 struct Inner<T> {
     /// With their weights.
     items: VecDeque<(T, usize)>,
+    /// How many were forwarded and have not been taken where they went.
+    forwarded: usize,
+    /// Of both.
     weight: usize,
     state: State,
     /// The producer waits for room.
@@ -89,7 +94,7 @@ impl<T> After<T> {
 impl<T> Inner<T> {
     /// Whether the producer must wait for a taker.
     fn is_full(&self, ahead: usize) -> bool {
-        self.items.len() >= ahead || self.weight >= MOST_WEIGHT
+        self.items.len() + self.forwarded >= ahead || self.weight >= MOST_WEIGHT
     }
 
     fn wake_takers(&mut self) -> Vec<Arc<dyn Wake>> {
@@ -99,7 +104,7 @@ impl<T> Inner<T> {
     /// Open | Ended -> Closed.
     fn close(&mut self) -> After<T> {
         self.state = State::Closed;
-        self.weight = 0;
+        (self.forwarded, self.weight) = (0, 0);
         let mut wake = self.wake_takers();
         wake.extend(self.producer.take());
         After {
@@ -116,6 +121,7 @@ impl<T> Stream<T> {
             ahead: ahead.max(1),
             inner: Mutex::new(Inner {
                 items: VecDeque::new(),
+                forwarded: 0,
                 weight: 0,
                 state: State::Open,
                 producer: None,
@@ -175,18 +181,21 @@ impl<T> Stream<T> {
 
     /// Like `put`, for an item of this weight: see [`MOST_WEIGHT`].
     pub fn put_weighing(&self, item: T, weight: usize) -> Result<(), T> {
+        for taker in self.insert(item, weight)? {
+            taker.wake();
+        }
+        Ok(())
+    }
+
+    /// Like `put_weighing`, for a thread that must not wake the takers itself. Returns them.
+    pub fn insert(&self, item: T, weight: usize) -> Result<Vec<Arc<dyn Wake>>, T> {
         let mut inner = self.inner();
         if inner.state != State::Open {
             return Err(item);
         }
         inner.items.push_back((item, weight));
         inner.weight += weight;
-        let wake = inner.wake_takers();
-        drop(inner);
-        for taker in wake {
-            taker.wake();
-        }
-        Ok(())
+        Ok(inner.wake_takers())
     }
 
     /// Takes the next item. If there is none yet, `waiter` is woken when there may be something;
@@ -194,15 +203,59 @@ impl<T> Stream<T> {
     pub fn take(&self, waiter: impl FnOnce() -> Option<Arc<dyn Wake>>) -> Next<T> {
         let mut inner = self.inner();
         let Some((item, weight)) = inner.items.pop_front() else {
-            return match inner.state {
-                State::Open => {
-                    inner.takers.extend(waiter());
-                    Next::Empty
-                }
-                State::Ended => Next::Ended,
-                State::Closed => Next::Closed,
-            };
+            return Self::find_none(&mut inner, waiter);
         };
+        self.make_room(inner, weight);
+        Next::Item(item)
+    }
+
+    /// Like `take`, for a relay. The item, which comes with its weight, still counts as one that waits,
+    /// until [`confirm`](Self::confirm) is called.
+    pub fn forward(&self, waiter: impl FnOnce() -> Option<Arc<dyn Wake>>) -> Next<(T, usize)> {
+        let mut inner = self.inner();
+        let Some(next) = inner.items.pop_front() else {
+            return Self::find_none(&mut inner, waiter);
+        };
+        inner.forwarded += 1;
+        Next::Item(next)
+    }
+
+    /// The oldest item that was forwarded, of this weight, has been taken where it went.
+    pub fn confirm(&self, weight: usize) {
+        let mut inner = self.inner();
+        if inner.forwarded > 0 {
+            inner.forwarded -= 1;
+            self.make_room(inner, weight);
+        }
+    }
+
+    /// How many items were forwarded and have not been taken.
+    pub fn forwarded(&self) -> usize {
+        self.inner().forwarded
+    }
+
+    /// Whether the producer waits until items are taken that were forwarded.
+    pub fn waits_for_confirmation(&self) -> bool {
+        let inner = self.inner();
+        inner.state == State::Open && inner.forwarded > 0 && inner.is_full(self.ahead)
+    }
+
+    fn find_none<N>(
+        inner: &mut Inner<T>,
+        waiter: impl FnOnce() -> Option<Arc<dyn Wake>>,
+    ) -> Next<N> {
+        match inner.state {
+            State::Open => {
+                inner.takers.extend(waiter());
+                Next::Empty
+            }
+            State::Ended => Next::Ended,
+            State::Closed => Next::Closed,
+        }
+    }
+
+    /// An item of this weight has been taken.
+    fn make_room(&self, mut inner: MutexGuard<'_, Inner<T>>, weight: usize) {
         inner.weight -= weight;
         let taken = self.taken.load(Ordering::Relaxed);
         self.taken.store(taken + 1, Ordering::Relaxed);
@@ -211,7 +264,6 @@ impl<T> Stream<T> {
         if let Some(producer) = producer {
             producer.wake();
         }
-        Next::Item(item)
     }
 
     /// A taker that waited has gone.
@@ -222,15 +274,20 @@ impl<T> Stream<T> {
 
     /// Open -> Ended, by the producer: what is inside can still be taken.
     pub fn end(&self) {
-        let mut inner = self.inner();
-        if inner.state == State::Open {
-            inner.state = State::Ended;
-            let wake = inner.wake_takers();
-            drop(inner);
-            for taker in wake {
-                taker.wake();
-            }
+        for taker in self.finish() {
+            taker.wake();
         }
+    }
+
+    /// Like `end`, for a thread that must not wake the takers itself. Returns them.
+    #[must_use]
+    pub fn finish(&self) -> Vec<Arc<dyn Wake>> {
+        let mut inner = self.inner();
+        if inner.state != State::Open {
+            return Vec::new();
+        }
+        inner.state = State::Ended;
+        inner.wake_takers()
     }
 
     /// Open | Ended -> Closed, by a taker, as often as it likes. The caller must drop the items that

@@ -29,6 +29,52 @@ fn the_producer_has_room_for_so_many_items_and_no_more() {
 }
 
 #[test]
+fn what_was_forwarded_counts_until_it_is_confirmed() {
+    let stream = Stream::new(2);
+    for item in 0..2 {
+        assert_eq!(stream.put_weighing(item, 10), Ok(()));
+        assert_eq!(stream.forward(nobody), Next::Item((item, 10)));
+    }
+    let waiter = latch();
+    assert_eq!(stream.space(|| Arc::clone(&waiter) as _), Space::Full);
+    assert!(stream.waits_for_confirmation());
+    assert_eq!((stream.forwarded(), stream.taken()), (2, 0));
+    stream.confirm(10);
+    assert!(waiter.is_set() && !stream.waits_for_confirmation());
+    assert_eq!((stream.forwarded(), stream.taken()), (1, 1));
+    assert_eq!(stream.space(|| latch()), Space::Free);
+    assert_eq!(stream.put_weighing(2, MOST_WEIGHT), Ok(()));
+    stream.confirm(10);
+    assert_eq!(stream.forward(nobody), Next::Item((2, MOST_WEIGHT)));
+    assert_eq!(stream.space(|| latch()), Space::Full, "it is heavy");
+    assert!(stream.close().is_empty());
+    // Too late, which does no harm.
+    stream.confirm(MOST_WEIGHT);
+    assert_eq!(stream.forwarded(), 0);
+    assert_eq!(stream.forward(nobody), Next::Closed);
+}
+
+#[test]
+fn takers_can_be_woken_by_another_than_the_one_that_puts() {
+    let stream = Stream::new(2);
+    let waiters = [latch(), latch()];
+    for (waiter, item) in waiters.iter().zip([Some(1), None]) {
+        assert_eq!(stream.take(|| Some(Arc::clone(waiter) as _)), Next::Empty);
+        let takers = match item {
+            Some(item) => stream.insert(item, 0).unwrap_or_default(),
+            None => stream.finish(),
+        };
+        assert!(takers.len() == 1 && !waiter.is_set());
+        for taker in takers {
+            taker.wake();
+        }
+        assert!(waiter.is_set());
+        _ = stream.take(nobody);
+    }
+    assert!(stream.finish().is_empty() && stream.insert(2, 0).is_err());
+}
+
+#[test]
 fn what_was_put_before_the_end_is_taken_after_it() {
     let stream = Stream::new(4);
     assert_eq!(stream.put(1), Ok(()));

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::outbox::{Haste, Outbox};
+use crate::engine::room::Wake;
 use crate::engine::sync::{Condvar, Mutex};
 use crate::py::future::{ActorCell, settle};
 use crate::py::message::outcome::Outcome;
@@ -19,12 +20,16 @@ pub(super) enum Ended {
     Cancelled(Arc<ActorCell>),
     /// All that came before it has.
     Rest(u64),
+    /// It has not: it is a stream, and an item has come for this one that waits for it.
+    Item(Arc<dyn Wake>),
 }
 
 /// A message to another actor that has ended, and that a callback waits for.
 pub(super) enum Watched {
     Ended(Arc<ActorCell>, Outcome),
     Cancelled(Arc<ActorCell>),
+    /// An item has come, or the end.
+    Item(Arc<dyn Wake>),
     /// The callbacks of what ended before this have run: the parent wants to know, by this number.
     Rest(&'static Outbox, u64),
 }
@@ -37,6 +42,7 @@ impl Watched {
                 _ = answers.send([encode(Kind::Rests, number, b"")], Haste::Now);
             }
             Self::Ended(cell, outcome) => _ = settle::settle(&cell, outcome),
+            Self::Item(taker) => taker.wake(),
             Self::Cancelled(cell) => Python::attach(|py| {
                 if let Err(error) = settle::cancel(py, &cell, None) {
                     error.write_unraisable(py, None);

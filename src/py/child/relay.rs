@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use crate::engine::latch::Latch;
 use crate::engine::waits::Circle;
 use crate::py::future::ActorCell;
+use crate::py::message::items::{Items, Supply};
 use crate::py::message::relayed::Fate;
+use crate::py::message::tally::Tally;
 
 /// A question that the parent has not answered yet.
 #[derive(Default)]
@@ -38,6 +40,16 @@ pub(super) struct Sent {
     pub(super) fate: Arc<Fate>,
     /// Set when it has a place in the mailbox, or has failed.
     pub(super) admitted: Option<Arc<Latch>>,
+    /// If it is a stream, where its items go.
+    pub(super) inlet: Option<Inlet>,
+}
+
+/// Where the items of a stream of another actor go.
+#[derive(Clone)]
+pub(super) struct Inlet {
+    pub(super) items: Arc<Items>,
+    /// Hears of what is taken from there.
+    pub(super) supply: Arc<dyn Supply>,
 }
 
 /// Something that the parent will say something about.
@@ -71,6 +83,8 @@ pub(super) struct Known {
     pub(super) number: u64,
     /// Why it accepts no more messages, as an encoded exception.
     pub(super) refusal: OnceLock<Vec<u8>>,
+    /// What the futures of messages to it have.
+    pub(super) tally: OnceLock<Arc<Tally>>,
     way: Arc<dyn Forget>,
     /// The pool of this member, or a member of this pool, by which the parent knows it. Dropped last.
     _by: Option<Arc<Known>>,
@@ -126,6 +140,14 @@ impl Relay {
     pub(super) fn fate(&self, number: u64) -> Option<Arc<Fate>> {
         match self.state().pending.get(&number) {
             Some(Pending::Message(sent)) => Some(Arc::clone(&sent.fate)),
+            _ => None,
+        }
+    }
+
+    /// Where the items of a stream go, if it has not ended.
+    pub(super) fn inlet(&self, number: u64) -> Option<Inlet> {
+        match self.state().pending.get(&number) {
+            Some(Pending::Message(sent)) => sent.inlet.clone(),
             _ => None,
         }
     }
@@ -194,6 +216,7 @@ impl Relay {
             let actor = Arc::new(Known {
                 number,
                 refusal: OnceLock::new(),
+                tally: OnceLock::new(),
                 way: Arc::clone(way),
                 _by: by.map(Arc::clone),
             });

@@ -1,17 +1,21 @@
 //! What a reference refers to in a child: an actor that is reached by the parent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use pyo3::exceptions::{PyException, PyNotImplementedError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::relay::{Known, Pending, Sent};
+use super::relay::{Inlet, Known, Pending, Sent};
 use super::way::Way;
+use crate::engine::ipc::frame::{Kind, encode};
+use crate::engine::ipc::outbox::Haste;
 use crate::engine::ipc::relay::{Address, Awaited, Question};
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
+use crate::engine::stream::MOST_WEIGHT;
 use crate::py::codec::actors::{Description, Hold, Receiver};
 use crate::py::codec::body;
 use crate::py::codec::body::Source;
@@ -26,6 +30,7 @@ use crate::py::interpreter::imports::{ActorDeadlock, MailboxFull};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::running_loop::running_loop;
 use crate::py::message::fault::load_error;
+use crate::py::message::items::{Items, Supply};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
 use crate::py::message::relayed::{Fate, Relayed};
@@ -34,6 +39,7 @@ use crate::py::message::tally::Tally;
 use crate::py::message::ticket::Carrier;
 use crate::py::reference::own::Itself;
 use crate::py::reference::target::{Entry, Listed, Target};
+use crate::py::stream;
 
 /// What packets list of an actor that this process has received.
 pub(super) struct KnownActor {
@@ -92,6 +98,56 @@ impl Listed for KnownActor {
     }
 }
 
+/// Tells the parent what has been taken of the items of a stream.
+struct FromParent {
+    way: Arc<Way>,
+    /// The stream's number.
+    number: u64,
+    /// After so many items the parent must hear of them at once: others may not be made before.
+    step: u64,
+    /// How many items, with how many bytes, the parent need not have heard of. Relaxed: if two threads
+    /// take at once, it may hear of it a little sooner or later.
+    items: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl FromParent {
+    /// Where the items of the stream with this number go.
+    fn inlet(way: &Arc<Way>, number: u64, items: Arc<Items>) -> Inlet {
+        let supply = Arc::new(Self {
+            way: Arc::clone(way),
+            number,
+            step: (items.ahead() as u64 / 2).max(1),
+            items: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        });
+        Inlet { items, supply }
+    }
+}
+
+impl Supply for FromParent {
+    fn take(&self, len_bytes: usize) -> bool {
+        self.items.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(len_bytes as u64, Ordering::Relaxed);
+        true
+    }
+
+    fn tell(&self) {
+        let is_urgent = self.items.load(Ordering::Relaxed) >= self.step
+            || self.bytes.load(Ordering::Relaxed) >= MOST_WEIGHT as u64 / 2;
+        let haste = if is_urgent {
+            self.items.store(0, Ordering::Relaxed);
+            self.bytes.store(0, Ordering::Relaxed);
+            Haste::Now
+        } else {
+            Haste::Soon
+        };
+        let taken = encode(Kind::Taken, self.number, b"");
+        // If the parent is gone, this process ends.
+        _ = self.way.answers.send([taken], haste);
+    }
+}
+
 pub(super) struct Remote {
     known: Arc<Known>,
     way: Arc<Way>,
@@ -105,7 +161,7 @@ impl Remote {
     fn new(known: Arc<Known>, way: Arc<Way>, description: Description) -> Self {
         let name = description.name();
         Self {
-            tally: way.tally(known.number, &name),
+            tally: way.tally(&known, &name),
             name,
             known,
             way,
@@ -138,11 +194,12 @@ impl Remote {
     }
 
     /// Sends a message under this number. What it refers to stays known until it has left.
-    fn send(&self, py: Python<'_>, number: u64, mut packed: Packed) -> PyResult<()> {
+    fn send(&self, py: Python<'_>, number: u64, mut packed: Packed, ahead: usize) -> PyResult<()> {
         let address = Address {
             target: self.known.number,
             kind: packed.kind,
             waits_for_room: self.description.is_bounded,
+            ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
         };
         let actors = packed.take_actors();
         let mut frame = packed.into_frame().into_vec();
@@ -150,6 +207,51 @@ impl Remote {
         let sent = self.way.send(py, frame);
         drop(actors);
         sent
+    }
+
+    /// Sends a message, and returns its future. `wants` is what its caller wants.
+    fn ask_for<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+        wants: Wants,
+        deadline: Option<Instant>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = asked.py();
+        self.admit(py)?;
+        let (future, cell) = future::new_posted(py, &self.tally)?;
+        let packed = match self.pack(asked, &wants) {
+            Ok(packed) => packed,
+            Err(error) if error.is_instance_of::<PyException>(py) => {
+                let raised = Outcome::Raised(error.into_value(py).into_any());
+                settle::settle_attached(py, &cell, raised);
+                return Ok(future);
+            }
+            // Such as Ctrl-C, which the caller must see.
+            Err(error) => return Err(error),
+        };
+        let items = wants.into_items();
+        let ahead = items.as_ref().map_or(0, |items| items.ahead());
+        let number = self.way.relay.number();
+        let fate = Arc::new(Fate::default());
+        let admitted = self.description.is_bounded.then(Arc::<Latch>::default);
+        let carrier = Arc::clone(&self.way) as Arc<dyn Carrier>;
+        let relayed = Relayed::new(carrier, number, Arc::clone(&fate), items.clone());
+        cell.post(Message::Relayed(relayed));
+        let sent = Sent {
+            cell,
+            fate,
+            admitted: admitted.clone(),
+            inlet: items.map(|items| FromParent::inlet(&self.way, number, items)),
+        };
+        self.way.relay.enter(number, Pending::Message(sent));
+        self.send(py, number, packed, ahead)?;
+        if let Some(admitted) = admitted
+            // Where an event loop runs, this never waits.
+            && running_loop(py)?.is_none()
+        {
+            self.wait_for_place(py, number, &admitted, deadline)?;
+        }
+        Ok(future)
     }
 
     fn full(&self) -> PyErr {
@@ -198,55 +300,20 @@ impl Target for Remote {
         asked: Asked<'_, 'py>,
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let py = asked.py();
-        self.admit(py)?;
-        let (future, cell) = future::new_posted(py, &self.tally)?;
-        let packed = match self.pack(asked, &Wants::Answer) {
-            Ok(packed) => packed,
-            Err(error) if error.is_instance_of::<PyException>(py) => {
-                let raised = Outcome::Raised(error.into_value(py).into_any());
-                settle::settle_attached(py, &cell, raised);
-                return Ok(future);
-            }
-            // Such as Ctrl-C, which the caller must see.
-            Err(error) => return Err(error),
-        };
-        let number = self.way.relay.number();
-        let fate = Arc::new(Fate::default());
-        let admitted = self.description.is_bounded.then(Arc::<Latch>::default);
-        let carrier = Arc::clone(&self.way) as Arc<dyn Carrier>;
-        cell.post(Message::Relayed(Relayed::new(
-            carrier,
-            number,
-            Arc::clone(&fate),
-        )));
-        let sent = Sent {
-            cell,
-            fate,
-            admitted: admitted.clone(),
-        };
-        self.way.relay.enter(number, Pending::Message(sent));
-        self.send(py, number, packed)?;
-        if let Some(admitted) = admitted
-            // Where an event loop runs, this never waits.
-            && running_loop(py)?.is_none()
-        {
-            self.wait_for_place(py, number, &admitted, deadline)?;
-        }
-        Ok(future)
+        self.ask_for(asked, Wants::Answer, deadline)
     }
 
     fn stream<'py>(
         &self,
-        _asked: Asked<'_, 'py>,
-        _ahead: usize,
-        _deadline: Option<Instant>,
+        asked: Asked<'_, 'py>,
+        ahead: usize,
+        deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Err(PyNotImplementedError::new_err(format!(
-            "actor {} is in another process, from which this one gets no streams: post a message, and \
-             have it tell the items to a reference",
-            self.name
-        )))
+        let items = Arc::new(Items::new(ahead));
+        let future = self.ask_for(asked, Wants::Items(Arc::clone(&items)), deadline)?;
+        let (future, way) = (future.cast_into()?, Arc::clone(&self.way));
+        let wake = move |taker| way.wake_taker(taker);
+        stream::core::new_stream(future, items, &self.tally, &self.name, wake)
     }
 
     fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()> {
@@ -255,12 +322,12 @@ impl Target for Remote {
         let packed = self.pack(asked, &Wants::Nothing)?;
         let number = self.way.relay.number();
         if !self.description.is_bounded {
-            return self.send(py, number, packed);
+            return self.send(py, number, packed, 0);
         }
         let admitted = Arc::<Latch>::default();
         let pending = Pending::Told(Arc::clone(&admitted));
         self.way.relay.enter(number, pending);
-        self.send(py, number, packed)?;
+        self.send(py, number, packed, 0)?;
         self.wait_for_place(py, number, &admitted, deadline)?;
         self.admit(py)
     }

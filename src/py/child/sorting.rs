@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use super::ended::{Ended, Start, Watched};
 use super::inbox::Sort;
-use super::relay::{Pending, Sent};
+use super::relay::{Inlet, Pending, Sent};
 use super::way::Way;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::Broken;
 use crate::engine::ipc::relay::{circle_names, is_yes, refused};
+use crate::engine::room::Wake;
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::future::{callbacks, settle};
+use crate::py::message::items::{Item, Supplied};
 use crate::py::message::outcome::{Outcome, Sealed};
 
 /// Callbacks are Python code.
@@ -61,6 +63,7 @@ impl Sort for Way {
                     inquiry.answer(is_yes(&frame.body));
                 }
             }
+            Kind::Item => self.receive_item(number, frame.body)?,
             Kind::Rest => self.ended.push(Ended::Rest(number)),
             Kind::Circle => {
                 let names = circle_names(&frame.body).map_err(Broken::Frame)?;
@@ -88,6 +91,10 @@ impl Sort for Way {
                     settled.err().map(|outcome| Watched::Ended(cell, outcome))
                 }
                 Ended::Cancelled(cell) => Some(Watched::Cancelled(cell)),
+                Ended::Item(taker) => {
+                    self.wake_taker(taker);
+                    None
+                }
                 Ended::Rest(number) if !self.may_rest(number) => None,
                 Ended::Rest(number) if self.callbacks.get().is_none() => {
                     // No message has had callbacks so far.
@@ -138,6 +145,35 @@ impl Way {
     fn end_message(&self, number: u64, outcome: Outcome) {
         if let Some(Pending::Message(sent)) = self.relay.leave(number) {
             self.end_sent(sent, outcome);
+        }
+    }
+
+    /// Puts an item of a stream where it goes. If it is not wanted any more, it is dropped.
+    fn receive_item(&self, number: u64, body: Vec<u8>) -> Result<(), Broken> {
+        let len_bytes = body.len();
+        let arena = || Arc::clone(&self.arena);
+        let mut body = Body::receive(arena, body).map_err(Broken::Frame)?;
+        body.hold_actors(|number| Some(self.arrive(number)));
+        if let Some(Inlet { items, supply }) = self.relay.inlet(number) {
+            let supplied = Supplied {
+                from: supply,
+                len_bytes,
+            };
+            let inserted = items.insert(Item::Body(body, Some(supplied)), len_bytes);
+            for taker in inserted.into_iter().flatten() {
+                self.ended.push(Ended::Item(taker));
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes one that waits for an item. If that runs Python code, the callbacks thread does it.
+    pub(super) fn wake_taker(&self, taker: Arc<dyn Wake>) {
+        if taker.runs_python() {
+            self.watched.push(Watched::Item(taker));
+            self.start_callbacks();
+        } else {
+            taker.wake();
         }
     }
 

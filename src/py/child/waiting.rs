@@ -90,7 +90,7 @@ impl Way {
         let ended = self.wait_unless(py, done, deadline, Some(&shown.refusal))?;
         match shown.refusal.circle() {
             Some(circle) if !ended => Err(match awaited {
-                Awaited::Answer(_) => Unending::Answer.error(&circle),
+                Awaited::Answer(_) | Awaited::Item(_) => Unending::Answer.error(&circle),
                 Awaited::Room(_) => Unending::Room.error(&circle),
             }),
             _ => Ok(ended),

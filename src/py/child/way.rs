@@ -1,5 +1,4 @@
 //! The way to other actors: sends messages to the parent, which passes them on, and waits for what the
-//! parent says of them.
 //! parent says of them. This file sends; `waiting.rs` waits, and `sorting.rs` takes what the parent says.
 
 use std::sync::atomic::Ordering;
@@ -108,9 +107,13 @@ impl Way {
     }
 
     /// What the futures of messages to an actor have.
-    pub(super) fn tally(&self, number: u64, name: &str) -> Arc<Tally> {
-        let own = self.own.get().filter(|_| number == self.own_number);
-        own.map_or_else(|| Arc::new(Tally::new(name.to_owned())), Arc::clone)
+    pub(super) fn tally(&self, known: &Known, name: &str) -> Arc<Tally> {
+        let own = self.own.get().filter(|_| known.number == self.own_number);
+        let of_others = || {
+            let new = || Arc::new(Tally::new(name.to_owned()));
+            known.tally.get_or_init(new)
+        };
+        Arc::clone(own.unwrap_or_else(of_others))
     }
 
     /// Whether this thread handles the messages of the actor of this number.
@@ -221,6 +224,27 @@ impl Carrier for Way {
     ) -> PyResult<()> {
         let awaited = Awaited::Answer(sequence);
         self.wait_for_actor(py, done, awaited, deadline).map(drop)
+    }
+
+    fn read_item_for(
+        self: Arc<Self>,
+        py: Python<'_>,
+        done: &Latch,
+        sequence: u64,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        let awaited = Awaited::Item(sequence);
+        self.wait_for_actor(py, done, awaited, deadline).map(drop)
+    }
+
+    fn stop_soon(&self, py: Python<'_>, sequence: u64) {
+        if self.relay.fate(sequence).is_none() {
+            return;
+        }
+        // What the parent says to this is dropped.
+        let question = Question::Stop(sequence).encode(self.relay.number());
+        // If the parent is gone, this process ends.
+        _ = py.detach(|| self.answers.send([question], Haste::Now));
     }
 
     fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<Option<bool>> {

@@ -126,6 +126,15 @@ impl Packed {
         self.blocks.is_some()
     }
 
+    /// How much of it goes through a pipe, about: what is big goes into blocks.
+    pub(in crate::py) fn len_in_pipe(&self) -> usize {
+        if self.has_blocks() {
+            HEADER_BYTES
+        } else {
+            self.frame.len()
+        }
+    }
+
     /// Sets the number under which it is sent. Copies nothing, unless another one that shares its
     /// frame is still being sent.
     pub(in crate::py) fn renumber(&mut self, sequence: u64) {

@@ -12,7 +12,6 @@ use pyo3::prelude::*;
 use crate::engine::latch::Latch;
 use crate::engine::waits::{self, Circle, How, Node, Pending, WAITS};
 use crate::py::interpreter::imports::ActorDeadlock;
-use crate::py::interpreter::wait::wait_for;
 use crate::py::message::fault::Unending;
 use crate::py::message::tally::Tally;
 
@@ -68,22 +67,23 @@ pub(in crate::py) fn refuse_own(target: &Arc<Node>, what: Unending) -> PyResult<
 /// How often a thread that takes from a stream looks whether it waits for itself.
 const STUCK_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Like `wait_for`, for what the actor that `tally` belongs to must do. An error is `ActorDeadlock` if
-/// that actor does nothing else until this very thread takes from one of its streams.
+/// Waits by `wait` until `latch` is set, which takes a deadline and returns whether it was, for what the
+/// actor that `tally` belongs to must do. An error is what `wait` raised, or `ActorDeadlock` if that
+/// actor does nothing else until this very thread takes from one of its streams.
 pub(in crate::py) fn wait_unless_stuck(
-    py: Python<'_>,
     latch: &Latch,
     tally: &Tally,
     deadline: Option<Instant>,
+    mut wait: impl FnMut(Option<Instant>) -> PyResult<bool>,
 ) -> PyResult<bool> {
     if !tally.streams.has_of_this_thread() {
-        return wait_for(py, latch, deadline);
+        return wait(deadline);
     }
     let mut before = None;
     loop {
         let check = Instant::now() + STUCK_CHECK_INTERVAL;
         let until = deadline.map_or(check, |deadline| deadline.min(check));
-        if wait_for(py, latch, Some(until))? {
+        if wait(Some(until))? {
             return Ok(true);
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {

@@ -114,12 +114,14 @@ impl FutureCore {
             return Ok(slf.get().cancelled());
         }
         let this = slf.get();
-        if let Some(items) = this.cell.message(|message| message.items()).flatten() {
-            // For a stream it is `close()`, also before it has begun.
+        let items = this.cell.message(|message| message.items()).flatten();
+        let stopped = Self::stop_cell(slf);
+        // After that: once a stream is closed, its generator may end before it is asked.
+        if let Some(items) = items {
             outlast();
             drop(items.close());
         }
-        Self::stop_cell(slf)
+        stopped
     }
 
     /// Return whether the message was cancelled.

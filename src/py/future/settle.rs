@@ -100,14 +100,20 @@ pub(in crate::py) fn cancel(
     }
 }
 
-/// Cancels a message that has not begun, or asks it to stop. Returns whether it is cancelled or has been
-/// asked. If a callback or a signal handler raises, that error is returned afterwards.
+/// Cancels a message that has not begun, or asks it to stop; never waits. Returns whether it is known to be
+/// cancelled or to have been asked. If a callback or a signal handler raises, that error is returned afterwards.
 pub(in crate::py) fn request(
     py: Python<'_>,
     cell: &ActorCell,
     tally: Option<&Tally>,
 ) -> PyResult<bool> {
-    Ok(cancel(py, cell, tally)? || py.detach(|| ask(cell)))
+    if cancel(py, cell, tally)? {
+        return Ok(true);
+    }
+    if let Some((carrier, sequence)) = cell.message(Message::carrier).flatten() {
+        carrier.stop_soon(py, sequence);
+    }
+    Ok(py.detach(|| ask(cell)))
 }
 
 /// Asks a message that runs to stop. Returns whether it runs. Call it detached.
@@ -134,6 +140,10 @@ impl Wake for WakesFuture {
     fn wake(&self) {
         // If the future is cancelled, this does nothing.
         settle(&self.0, Outcome::Nothing);
+    }
+
+    fn runs_python(&self) -> bool {
+        true
     }
 }
 

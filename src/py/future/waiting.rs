@@ -50,7 +50,9 @@ impl FutureCore {
                 let wait = |deadline| {
                     if has_stream {
                         this.resume_io_thread(py);
-                        return wait_unless_stuck(py, this.cell.done(), tally, deadline);
+                        let done = this.cell.done();
+                        let wait = |until| this.wait_for_answer(py, tally, until);
+                        return wait_unless_stuck(done, tally, deadline, wait);
                     }
                     this.wait_for_answer(py, tally, deadline)
                 };

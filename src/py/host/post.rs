@@ -21,7 +21,7 @@ use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Exit;
 use crate::py::interpreter::running_loop::running_loop;
 use crate::py::message::fault::{Started, dump_error, log_told, shut_down, to_error};
-use crate::py::message::items::Items;
+use crate::py::message::items::{Item, Items};
 use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::request::{Asked, Sender, Wants};
 use crate::py::message::tally::Completion;
@@ -134,7 +134,8 @@ impl Host {
     ) -> PyResult<Bound<'py, PyAny>> {
         let items = Arc::new(Items::new(ahead));
         let future = self.accept_as(asked, Wants::Items(Arc::clone(&items)), deadline)?;
-        stream::core::new_stream(future.cast_into()?, items, &self.tally, &self.name)
+        let future = future.cast_into()?;
+        stream::core::new_stream(future, items, &self.tally, &self.name, |taker| taker.wake())
     }
 
     /// Puts a message that has no future into the mailbox. Waits for room until `deadline`.
@@ -258,12 +259,29 @@ impl Host {
 
     /// Packs an answer for a caller in another process.
     fn seal(&self, answer: Bound<'_, PyAny>) -> PyResult<Outcome> {
-        let what = What::Answer(&self.name);
-        let (source, receiver) = (Source::Consumed, Receiver::Child);
-        let packed = body::pack(None, Kind::Answer, answer, &what, source, receiver)?;
-        let body = Body::of_packed(packed);
-        let body = body.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let (body, _) = pack_for_others(Kind::Answer, answer, &What::Answer(&self.name))?;
         Ok(Outcome::Sealed(Sealed::Answer(Arc::new(body))))
+    }
+
+    /// Puts an item of a stream where it goes, if one is still wanted. For a taker in another process it
+    /// is packed here, as an answer is.
+    pub(in crate::py) fn put_item(
+        &self,
+        items: &Items,
+        sender: Sender,
+        item: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = item.py();
+        // If it is not wanted any more, it is dropped.
+        match sender {
+            Sender::Here => drop(items.put(Item::Object(item.unbind()))),
+            Sender::Elsewhere => {
+                let (body, weight) = pack_for_others(Kind::Item, item, &What::Item(&self.name))?;
+                // The relay takes locks and may copy much.
+                py.detach(|| drop(items.put_weighing(Item::Body(body, None), weight)));
+            }
+        }
+        Ok(())
     }
 
     /// Counts a message that was asked to stop and has, and returns what to settle it with.
@@ -299,4 +317,19 @@ impl Host {
             _ => shut_down(),
         }
     }
+}
+
+/// Packs an answer or an item for a caller in another process. Returns it with how much of it goes
+/// through that one's pipe.
+fn pack_for_others(
+    kind: Kind,
+    object: Bound<'_, PyAny>,
+    what: &What<'_>,
+) -> PyResult<(Body, usize)> {
+    let (source, receiver) = (Source::Consumed, Receiver::Child);
+    let packed = body::pack(None, kind, object, what, source, receiver)?;
+    let in_pipe = packed.len_in_pipe();
+    let body = Body::of_packed(packed);
+    let body = body.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    Ok((body, in_pipe))
 }

@@ -19,6 +19,7 @@ use crate::py::future::WakesFuture;
 use crate::py::future::callbacks;
 use crate::py::future::deadlock::{refuse_own, wait_for_actor, wait_unless_stuck};
 use crate::py::interpreter::imports::MailboxFull;
+use crate::py::interpreter::wait::wait_for;
 use crate::py::message::fault::Unending;
 use crate::py::message::message::Message;
 
@@ -111,7 +112,10 @@ impl Host {
             || Arc::clone(&granted) as _,
             deadline,
             Unending::Room,
-            |deadline| wait_unless_stuck(py, &granted, &self.tally, deadline),
+            |deadline| {
+                let wait = |until| wait_for(py, &granted, until);
+                wait_unless_stuck(&granted, &self.tally, deadline, wait)
+            },
         );
         // Even after a timeout: the place may have been granted at the last moment.
         let permit = seat.leave();

@@ -13,6 +13,7 @@ use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
 use crate::py::message::fault::Force;
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Progress;
@@ -35,9 +36,14 @@ pub(in crate::py) trait Transport: Send + Sync {
         Ok(())
     }
 
-    /// Makes a message of one that came from another process. Called detached, and must not block. The
-    /// error says why such messages cannot be sent.
-    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str>;
+    /// Makes a message of one that came from another process; `items` is where its items go, if it is a
+    /// stream. Called detached, and must not block. The error says why such messages cannot be sent.
+    fn adopt(
+        &self,
+        kind: Kind,
+        body: Body,
+        items: Option<Arc<Items>>,
+    ) -> Result<Message, &'static str>;
 
     /// Called when the mailbox has a new message or was closed. Must not block, and must be detached
     /// while it makes system calls.

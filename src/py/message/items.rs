@@ -12,8 +12,8 @@ use crate::py::codec::body::Body;
 /// An item on its way to a taker.
 pub(in crate::py) enum Item {
     Object(Py<PyAny>),
-    /// From a child, with the length of its frame: it is loaded when it is taken.
-    Body(Body, usize, Arc<dyn Supply>),
+    /// As bytes, with where they come from, if that is another process. It is loaded when it is taken.
+    Body(Body, Option<Supplied>),
 }
 
 impl Item {
@@ -21,8 +21,10 @@ impl Item {
     pub(in crate::py) fn open(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self {
             Self::Object(object) => Ok(object),
-            Self::Body(body, len_bytes, supply) => {
-                supply.take(py, len_bytes);
+            Self::Body(body, supplied) => {
+                if let Some(supplied) = supplied {
+                    supplied.take_attached(py);
+                }
                 Ok(body.load(py)?.unbind())
             }
         }
@@ -31,8 +33,33 @@ impl Item {
 
 /// Where the items of a stream come from, if that is another process.
 pub(in crate::py) trait Supply: Send + Sync {
-    /// An item has been taken, whose frame had so many bytes.
-    fn take(&self, py: Python<'_>, len_bytes: usize);
+    /// An item has been taken, whose frame had so many bytes. Returns whether the caller must call
+    /// `tell`.
+    fn take(&self, len_bytes: usize) -> bool;
+
+    /// Tells the other process of what was taken. Call it detached.
+    fn tell(&self);
+}
+
+/// Where an item comes from, and how long its frame was.
+pub(in crate::py) struct Supplied {
+    pub(in crate::py) from: Arc<dyn Supply>,
+    pub(in crate::py) len_bytes: usize,
+}
+
+impl Supplied {
+    /// The item has been taken. Call it detached.
+    pub(in crate::py) fn take(self) {
+        if self.from.take(self.len_bytes) {
+            self.from.tell();
+        }
+    }
+
+    fn take_attached(self, py: Python<'_>) {
+        if self.from.take(self.len_bytes) {
+            py.detach(|| self.from.tell());
+        }
+    }
 }
 
 pub(in crate::py) type Items = Stream<Item>;

@@ -26,8 +26,9 @@ pub(in crate::py) enum Message {
     Frame(Packed, Option<Arc<Items>>),
     /// In place of a frame that has been sent to a child.
     Ticket(Ticket),
-    /// As it was received from another process, for a thread of this one. The kind is a message's.
-    Received(Kind, Box<Body>),
+    /// As it was received from another process, for a thread of this one. The kind is a message's. If
+    /// it is a stream, with where its items go.
+    Received(Kind, Box<Body>, Option<Arc<Items>>),
     /// In a child, in place of a message to another actor, which the parent has.
     Relayed(Relayed),
     /// In place of a message that will never begin.
@@ -85,10 +86,11 @@ impl Message {
         match self {
             Self::Call(_, wants) | Self::Carried(_, wants) => wants.clone(),
             Self::Frame(packed, items) => Wants::of(packed.kind.is_told(), items.clone()),
-            Self::Received(kind, _) if kind.is_told() => Wants::Nothing,
+            Self::Received(kind, _, items) => Wants::of(kind.is_told(), items.clone()),
             Self::Ticket(ticket) => ticket.wants(),
+            Self::Relayed(relayed) => Wants::of(false, relayed.items().cloned()),
             Self::Bounded(message, _) | Self::Waiting(message, ..) => message.wants(),
-            Self::Received(..) | Self::Relayed(_) | Self::Revoked => Wants::Answer,
+            Self::Revoked => Wants::Answer,
         }
     }
 

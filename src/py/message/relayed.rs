@@ -6,12 +6,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::items::Items;
 use super::ticket::Carrier;
 
 pub(in crate::py) struct Relayed {
     carrier: Arc<dyn Carrier>,
     number: u64,
     fate: Arc<Fate>,
+    /// Where its items go, if it is a stream.
+    items: Option<Arc<Items>>,
 }
 
 /// What is known of a message that is with the parent.
@@ -54,12 +57,22 @@ impl Fate {
 }
 
 impl Relayed {
-    pub(in crate::py) fn new(carrier: Arc<dyn Carrier>, number: u64, fate: Arc<Fate>) -> Self {
+    pub(in crate::py) fn new(
+        carrier: Arc<dyn Carrier>,
+        number: u64,
+        fate: Arc<Fate>,
+        items: Option<Arc<Items>>,
+    ) -> Self {
         Self {
             carrier,
             number,
             fate,
+            items,
         }
+    }
+
+    pub(super) fn items(&self) -> Option<&Arc<Items>> {
+        self.items.as_ref()
     }
 
     pub(in crate::py) fn is_withdrawn(&self) -> bool {

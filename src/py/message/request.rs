@@ -53,7 +53,7 @@ impl Wants {
     }
 
     /// The same of a message that is a stream if there are `items`.
-    pub(super) fn of(is_told: bool, items: Option<Arc<Items>>) -> Self {
+    pub(in crate::py) fn of(is_told: bool, items: Option<Arc<Items>>) -> Self {
         match items {
             Some(items) => Self::Items(items),
             None if is_told => Self::Nothing,

@@ -33,6 +33,20 @@ pub(in crate::py) trait Carrier: Send + Sync {
         deadline: Option<Instant>,
     ) -> PyResult<()>;
 
+    /// For a thread that waits for an item of the stream that was sent as `sequence`: `done` is set when
+    /// one comes. Reads as `read_for` does, or has another thread read.
+    fn read_item_for(
+        self: Arc<Self>,
+        py: Python<'_>,
+        done: &Latch,
+        sequence: u64,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        _ = (done, sequence, deadline);
+        self.resume_io_thread(py);
+        Ok(())
+    }
+
     /// Wakes the child if it waits in the middle of a stream, since it may go on or must stop. Call it
     /// detached.
     fn wake_child(&self);
@@ -42,6 +56,11 @@ pub(in crate::py) trait Carrier: Send + Sync {
     fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<Option<bool>> {
         _ = (py, sequence, ask);
         Ok(None)
+    }
+
+    /// Like `ask` with `Ask::Stop`, but does not wait for what is said.
+    fn stop_soon(&self, py: Python<'_>, sequence: u64) {
+        _ = (py, sequence);
     }
 
     /// Frees the blocks that the frame of a withdrawn message refers to.

@@ -17,6 +17,7 @@ use crate::py::host::team::Team;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::interpreter::wait::Seconds;
 use crate::py::message::fault::Force;
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
 use crate::py::process::crew::Crew;
@@ -46,8 +47,13 @@ impl Transport for ToMembers {
         }
     }
 
-    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
-        self.any().adopt(kind, body)
+    fn adopt(
+        &self,
+        kind: Kind,
+        body: Body,
+        items: Option<Arc<Items>>,
+    ) -> Result<Message, &'static str> {
+        self.any().adopt(kind, body, items)
     }
 
     fn rouse_detached(&self) {

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::asker::Asker;
+use super::onward::Onward;
+use crate::engine::cell;
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::relay::Address;
 use crate::engine::latch::Latch;
@@ -23,6 +25,8 @@ pub(super) struct Entering {
     pub(super) is_told: bool,
     /// See `Asked`.
     pub(super) admitted: Option<Arc<Latch>>,
+    /// If it is a stream.
+    pub(super) stream: Option<Arc<Onward>>,
     pub(super) turn: Mutex<Turn>,
 }
 
@@ -93,7 +97,18 @@ impl Entering {
         let is_refused = is_own && lifecycle::is_exiting();
         let cell = Arc::clone(&self.cell);
         if is_refused || !self.host.accept_relayed(cell, self.is_told) {
-            self.asker.refuse(self.address, self.number, &self.host);
+            self.refuse();
+        }
+    }
+
+    fn refuse(&self) {
+        if let Some(stream) = &self.stream {
+            stream.refuse();
+        }
+        self.asker.refuse(self.address, self.number, &self.host);
+        if self.stream.is_some() {
+            // It and the cell hold each other until the cell ends.
+            drop(self.cell.cancel(cell::Hold::Condition));
         }
     }
 }

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use super::held::{Asked, Relayed};
 use super::link::Link;
+use super::onward::Receiver;
 use crate::engine::cell::Phase;
 use crate::engine::ipc::frame::{Encoded, Kind, encode};
 use crate::engine::ipc::pipe::Flush;
@@ -37,8 +38,8 @@ impl Asker {
         Arc::ptr_eq(&connection.region, &self.region).then(|| edit(&mut connection.relayed))
     }
 
-    pub(super) fn asked(&self, number: u64) -> Option<Asked> {
-        self.with_relayed(|relayed| relayed.asked.get(&number).cloned())?
+    pub(super) fn asked(&self, number: u64) -> Option<Arc<Asked>> {
+        self.with_relayed(|relayed| relayed.asked.get(&number).map(Arc::clone))?
     }
 
     /// Nothing more can be asked about this message.
@@ -78,31 +79,31 @@ impl Asker {
     }
 
     fn reply(&self, number: u64, body: Arc<Body>) {
-        let arena = self.link.arena();
-        let what = What::Message(&self.link.name);
-        let packed = Arc::into_inner(body)
-            .ok_or_else(|| "something else has the answer".to_owned())
-            .and_then(|body| body.repack(Kind::Reply).map_err(|error| error.to_string()));
-        let fitting = packed
-            .map_err(PyRuntimeError::new_err)
-            .and_then(|mut packed| {
-                if packed.is_for(&arena) {
-                    return Ok(packed);
-                }
-                packed.for_child(&arena, &what)
-            });
-        match fitting {
-            Ok(packed) => self.send_packed(number, packed),
+        let body = Arc::into_inner(body)
+            .ok_or_else(|| PyRuntimeError::new_err("something else has the answer"));
+        match body.and_then(|body| self.fit(body, Kind::Reply)) {
+            Ok(packed) => self.send_packed(number, packed, Some(number)),
             Err(error) => self.fail(number, |_| error),
         }
     }
 
-    fn send_packed(&self, number: u64, mut packed: Packed) {
+    /// Packs for the child a body that came from elsewhere.
+    fn fit(&self, body: Body, kind: Kind) -> PyResult<Packed> {
+        let packed = body.repack(kind);
+        let mut packed = packed.map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let arena = self.link.arena();
+        if packed.is_for(&arena) {
+            return Ok(packed);
+        }
+        packed.for_child(&arena, &What::Message(&self.link.name))
+    }
+
+    fn send_packed(&self, number: u64, mut packed: Packed, ends: Option<u64>) {
         let actors = packed.take_actors();
         packed.renumber(number);
         self.push(
             packed.into_frame(),
-            Some(number),
+            ends,
             actors.map_or_else(Vec::new, |actors| *actors),
         );
     }
@@ -148,6 +149,21 @@ impl Asker {
         drop((ended, surplus));
         if flushed == Flush::Blocked {
             self.link.ring();
+        }
+    }
+}
+
+impl Receiver for Asker {
+    fn send_item(&self, number: u64, item: Body) -> PyResult<()> {
+        let packed = self.fit(item, Kind::Item)?;
+        self.send_packed(number, packed, None);
+        Ok(())
+    }
+
+    fn send_end(&self, number: u64, cell: &ActorCell, failure: Option<PyErr>) {
+        match failure {
+            Some(error) => self.fail(number, |_| error),
+            None => self.end(number, cell),
         }
     }
 }

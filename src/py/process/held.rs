@@ -11,13 +11,18 @@ use std::sync::atomic::Ordering;
 
 use pyo3::prelude::*;
 
+use super::onward::Onward;
+use crate::engine::cell;
+use crate::engine::cell::Cancel;
 use crate::engine::ipc::region::Region;
-use crate::engine::ipc::relay::split_number;
+use crate::engine::ipc::relay::{Awaited, split_number};
 use crate::engine::latch::Latch;
 use crate::engine::waits::{Circle, How, Node, Pending, WAITS, Waiting};
 use crate::py::codec::actors::Hold;
-use crate::py::future::ActorCell;
+use crate::py::future::{ActorCell, settle};
 use crate::py::host::host::Host;
+use crate::py::message::message::Message;
+use crate::py::message::tally::Completion;
 
 /// What the child of one connection can refer to, and what it has asked for.
 #[derive(Default)]
@@ -29,7 +34,7 @@ pub(in crate::py) struct Relayed {
     /// What is not held, to be dropped without a lock.
     surplus: Vec<Hold>,
     /// The messages of the child that other actors have not answered, by the child's numbers.
-    pub(super) asked: HashMap<u64, Asked>,
+    pub(super) asked: HashMap<u64, Arc<Asked>>,
     /// The last wait of the child's main thread that has lasted for a moment. It may be over.
     pub(super) wait: Option<EnteredWait>,
     /// How many of its messages have ended.
@@ -39,12 +44,62 @@ pub(in crate::py) struct Relayed {
     rests: u64,
 }
 
-#[derive(Clone)]
+/// A message of the child. Dropping it may take the lock of another link.
 pub(super) struct Asked {
     pub(super) cell: Arc<ActorCell>,
     pub(super) host: Arc<Host>,
     /// Set when it has a place in the mailbox, if the child waits for that.
     pub(super) admitted: Option<Arc<Latch>>,
+    /// If it is a stream.
+    pub(super) stream: Option<Arc<Onward>>,
+}
+
+impl Asked {
+    /// Cancels the message, if it has not begun. Returns whether it is cancelled.
+    pub(super) fn cancel(&self) -> bool {
+        // Only the relay watches the cell, so this needs no Python.
+        match self.cell.cancel(cell::Hold::Condition) {
+            Cancel::Cancelled { message, .. } => {
+                let has_permit = message.as_ref().is_some_and(Message::has_permit);
+                drop(message);
+                // One that still waited for room was never accepted, and is not counted.
+                if has_permit || self.host.mailbox.room().is_none() {
+                    self.host.tally.end(Completion::Cancelled);
+                }
+                true
+            }
+            Cancel::Already => true,
+            Cancel::TooLate | Cancel::NeedsCondition => false,
+        }
+    }
+
+    /// Cancels the message, or asks it to stop if it runs. Returns whether one of the two was done.
+    pub(super) fn stop(&self) -> bool {
+        // First: once a stream is closed, its generator may end before it is asked.
+        let is_done = self.cancel() || settle::ask(&self.cell);
+        if let Some(stream) = &self.stream {
+            stream.close();
+        }
+        is_done
+    }
+
+    /// What the child waits for.
+    pub(super) fn pending(&self, awaited: Awaited) -> Arc<dyn Pending> {
+        match (awaited, &self.admitted, &self.stream) {
+            (Awaited::Room(_), Some(admitted), _) => Arc::clone(admitted) as _,
+            (Awaited::Item(_), _, Some(stream)) => Arc::clone(stream) as _,
+            _ => Arc::clone(&self.cell) as _,
+        }
+    }
+}
+
+impl Drop for Asked {
+    /// If the child is dead, its streams have no taker any more.
+    fn drop(&mut self) {
+        if self.stream.as_ref().is_some_and(|stream| !stream.is_over()) {
+            self.stop();
+        }
+    }
 }
 
 /// What the main thread of a child waits for.
@@ -107,9 +162,20 @@ impl Relayed {
     }
 
     /// A message of the child has ended, whose callbacks may run there.
-    pub(super) fn end(&mut self, number: u64) -> Option<Asked> {
+    pub(super) fn end(&mut self, number: u64) -> Option<Arc<Asked>> {
         self.ended += 1;
         self.asked.remove(&number)
+    }
+
+    /// The streams of the child that wait until it takes more.
+    pub(super) fn waiting_streams(&self) -> Vec<Arc<Asked>> {
+        let waits = |asked: &&Arc<Asked>| {
+            asked
+                .stream
+                .as_ref()
+                .is_some_and(|one| one.waits_for_taker())
+        };
+        self.asked.values().filter(waits).map(Arc::clone).collect()
     }
 
     /// How many things must be over in the child before it rests: the start of its actor, and the

@@ -4,15 +4,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::prelude::*;
-
 use crate::engine::ipc::frame::take_item_number;
 use crate::engine::ipc::pipe::Broken;
 use crate::engine::ipc::region::Region;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::future::{ActorCell, settle};
-use crate::py::message::items::{Item, Items, Supply};
+use crate::py::message::items::{Item, Items, Supplied, Supply};
 use crate::py::message::ticket::{Carrier, Passage};
 
 /// A stream that is in flight.
@@ -44,7 +42,7 @@ impl FromChild {
 }
 
 impl Supply for FromChild {
-    fn take(&self, py: Python<'_>, len_bytes: usize) {
+    fn take(&self, len_bytes: usize) -> bool {
         let mut state = self.state();
         state.items += 1;
         state.bytes += len_bytes as u64;
@@ -53,14 +51,14 @@ impl Supply for FromChild {
             items,
             bytes,
         } = &*state;
-        let must_wake = place.as_ref().is_some_and(|(region, sequence)| {
+        place.as_ref().is_some_and(|(region, sequence)| {
             region.credits().take(*sequence, *items, *bytes);
             region.credits().lacks_credit()
-        });
-        drop(state);
-        if must_wake {
-            py.detach(|| self.carrier.wake_child());
-        }
+        })
+    }
+
+    fn tell(&self) {
+        self.carrier.wake_child();
     }
 }
 
@@ -99,11 +97,14 @@ impl Inflow {
             return Ok(None);
         }
         self.received.store(received + 1, Ordering::Relaxed);
-        let supply = Arc::clone(&self.from) as Arc<dyn Supply>;
+        let supplied = Supplied {
+            from: Arc::clone(&self.from) as _,
+            len_bytes,
+        };
         Ok(Some(Arrived {
             items: Arc::clone(&self.items),
             cell: Arc::clone(cell),
-            item: Some((Item::Body(load(body)?, len_bytes, supply), len_bytes)),
+            item: Some((Item::Body(load(body)?, Some(supplied)), len_bytes)),
         }))
     }
 }

@@ -18,6 +18,7 @@ mod inflow;
 mod io_thread;
 mod link;
 mod logs;
+mod onward;
 mod outbound;
 mod reading;
 mod receiving;

@@ -162,7 +162,7 @@ impl Link {
         while let Some(frame) = reader.next_frame()? {
             match frame.kind {
                 Kind::Log => self.logs.take(frame.body),
-                Kind::Post | Kind::Ask | Kind::Forget | Kind::Waits | Kind::Rests => {
+                Kind::Post | Kind::Ask | Kind::Forget | Kind::Waits | Kind::Taken | Kind::Rests => {
                     let serve = relay::request(self, frame)?;
                     events.push_back(Event::Request(Some(serve)));
                 }

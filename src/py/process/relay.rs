@@ -14,22 +14,21 @@ use super::admission::Entering;
 use super::asker::Asker;
 use super::held::{Asked, EnteredWait};
 use super::link::Link;
-use crate::engine::cell;
-use crate::engine::cell::{Cancel, Phase};
+use super::onward::Onward;
+use crate::engine::cell::Phase;
 use crate::engine::ipc::frame::{Frame, Kind, encode};
 use crate::engine::ipc::pipe::{Broken, Flush};
 use crate::engine::ipc::relay::{
     Address, Awaited, Question, encode_circle, encode_said, forgotten,
 };
 use crate::engine::latch::Latch;
-use crate::engine::waits::{Circle, Pending};
+use crate::engine::waits::Circle;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
-use crate::py::future::{ActorCell, settle};
+use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
-use crate::py::message::message::Message;
-use crate::py::message::tally::Completion;
+use crate::py::message::items::Items;
 use crate::py::reference::hold;
 use crate::py::reference::target::{Entry, Listed};
 
@@ -39,6 +38,7 @@ enum Request {
     Ask(u64, Question),
     Forget(u64, u64),
     Wait(u64, Awaited),
+    Taken(u64),
     Rest(u64),
 }
 
@@ -58,6 +58,7 @@ pub(super) fn request(link: &Arc<Link>, frame: Frame) -> Result<Box<dyn FnOnce()
             let (actor, count) = forgotten(&body)?;
             Request::Forget(actor, count)
         }
+        Kind::Taken => Request::Taken(number),
         Kind::Rests => Request::Rest(number),
         Kind::Waits => Request::Wait(number, Awaited::decode(&body)?),
         kind => return Err(Broken::Unexpected(kind)),
@@ -105,6 +106,12 @@ impl Request {
                 drop(asker.with_relayed(|relayed| relayed.forget(number, count)));
             }
             Self::Wait(number, awaited) => asker.wait(number, awaited),
+            Self::Taken(number) => {
+                let stream = asker.asked(number).and_then(|asked| asked.stream.clone());
+                if let Some(stream) = stream {
+                    stream.confirm();
+                }
+            }
             // What the callbacks have sent came before this.
             Self::Rest(ended) => {
                 asker.with_relayed(|relayed| relayed.rest(ended));
@@ -127,49 +134,19 @@ impl Asker {
                 let asked = self.asked(number);
                 asked.is_some_and(|asked| asked.cell.phase() == Phase::Running)
             }
-            Question::Cancel(number) => self.cancel(number),
-            Question::Stop(number) => self.cancel(number) || self.stop(number),
-        }
-    }
-
-    /// Asks a message that runs to stop. Returns whether it runs.
-    fn stop(&self, number: u64) -> bool {
-        let asked = self.asked(number);
-        asked.is_some_and(|asked| settle::ask(&asked.cell))
-    }
-
-    fn cancel(&self, number: u64) -> bool {
-        let Some(asked) = self.asked(number) else {
-            return false;
-        };
-        // Only the relay watches the cell, so this needs no Python.
-        match asked.cell.cancel(cell::Hold::Condition) {
-            Cancel::Cancelled { message, .. } => {
-                let has_permit = message.as_ref().is_some_and(Message::has_permit);
-                drop(message);
-                // One that still waited for room was never accepted, and is not counted.
-                if has_permit || asked.host.mailbox.room().is_none() {
-                    asked.host.tally.end(Completion::Cancelled);
-                }
-                true
-            }
-            Cancel::Already => true,
-            Cancel::TooLate | Cancel::NeedsCondition => false,
+            Question::Cancel(number) => self.asked(number).is_some_and(|asked| asked.cancel()),
+            Question::Stop(number) => self.asked(number).is_some_and(|asked| asked.stop()),
         }
     }
 
     /// The main thread of the child waits, by the wait of this number. If that would never end, it is
     /// told so.
     fn wait(&self, number: u64, awaited: Awaited) {
-        let (Awaited::Answer(message) | Awaited::Room(message)) = awaited;
         // If it has ended, the child is about to hear of that.
-        let Some(asked) = self.asked(message) else {
+        let Some(asked) = self.asked(awaited.message()) else {
             return;
         };
-        let pending: Arc<dyn Pending> = match (awaited, asked.admitted) {
-            (Awaited::Room(_), Some(admitted)) => admitted,
-            _ => asked.cell,
-        };
+        let pending = asked.pending(awaited);
         let (waiter, target) = (&self.link.tally.node, &asked.host.tally.node);
         match EnteredWait::begin((waiter, &self.region), number, target, pending) {
             Ok(entered) => {
@@ -188,7 +165,13 @@ impl Asker {
                 PyRuntimeError::new_err("this process does not know that actor")
             });
         };
-        let message = match host.transport.adopt(address.kind, body) {
+        let is_stream = address.kind.is_stream();
+        if is_stream && self.with_relayed(|_| ()).is_none() {
+            // The child that asked is dead, so its stream has no taker.
+            return;
+        }
+        let items = is_stream.then(|| Arc::new(Items::new(address.ahead as usize)));
+        let message = match host.transport.adopt(address.kind, body, items.clone()) {
             Ok(message) => message,
             Err(why) => {
                 let text = format!("the message for actor {} cannot be sent: {why}", host.name);
@@ -199,6 +182,7 @@ impl Asker {
         let cell = Arc::new(ActorCell::default());
         cell.post(message);
         let admitted = address.waits_for_room.then(Arc::<Latch>::default);
+        let stream = items.map(|items| Onward::new(Box::new(self.clone()), number, &cell, items));
         let entering = Arc::new(Entering {
             asker: self.clone(),
             host: Arc::clone(&host),
@@ -207,26 +191,31 @@ impl Asker {
             cell: Arc::clone(&cell),
             is_told,
             admitted: admitted.clone(),
+            stream: stream.clone(),
             turn: Mutex::default(),
         });
         // One of `tell` can only be cancelled while it waits for room.
         if !is_told || address.waits_for_room {
-            let asked = Asked {
+            let asked = Arc::new(Asked {
                 cell: Arc::clone(&cell),
                 host: Arc::clone(&host),
                 admitted,
-            };
+                stream: stream.clone(),
+            });
             self.with_relayed(|relayed| relayed.asked.insert(number, asked));
+            if let Some(stream) = &stream {
+                stream.pass_on();
+            }
             let child = self.clone();
             let waits = host.mailbox.room().map(|_| Arc::downgrade(&entering));
             cell.on_end(move |cell| {
                 if let Some(entering) = waits.and_then(|waits| waits.upgrade()) {
                     entering.give_up();
                 }
-                if is_told {
-                    child.forget(number);
-                } else {
-                    child.end(number, cell);
+                match &stream {
+                    Some(stream) => stream.end(),
+                    None if is_told => child.forget(number),
+                    None => child.end(number, cell),
                 }
             });
         }
@@ -235,6 +224,19 @@ impl Asker {
 }
 
 impl Link {
+    /// For the interpreter's exit, when the child is at rest: it does not take from its streams any more, so
+    /// those that wait for that are stopped.
+    pub(super) fn stop_streams_of_child(&self) {
+        let waiting = {
+            let outbound = self.outbound();
+            let connection = outbound.as_ref().and_then(|o| o.connection.as_ref());
+            connection.map(|connection| connection.relayed.waiting_streams())
+        };
+        for asked in waiting.into_iter().flatten() {
+            asked.stop();
+        }
+    }
+
     /// Whether the child has started the actor, and no callback runs there that could send messages. If
     /// that is not known, the child is asked.
     pub(super) fn has_child_at_rest(&self) -> bool {

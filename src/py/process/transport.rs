@@ -24,6 +24,7 @@ use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::message::fault::Force;
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Progress;
@@ -80,10 +81,15 @@ impl Transport for Arc<Link> {
         pack(&self.name, Some(&self.arena()), asked, wants)
     }
 
-    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
+    fn adopt(
+        &self,
+        kind: Kind,
+        body: Body,
+        items: Option<Arc<Items>>,
+    ) -> Result<Message, &'static str> {
         let repacked = body.repack(kind);
         let packed = repacked.map_err(|_| "its shared memory cannot be mapped");
-        packed.map(|packed| Message::Frame(packed, None))
+        packed.map(|packed| Message::Frame(packed, items))
     }
 
     fn rouse_detached(&self) {
@@ -238,12 +244,16 @@ impl Transport for Arc<Link> {
         // thread, which settles it and runs callbacks before it waits again. A thread that reads in its
         // place leaves it what has callbacks.
         let shared = self.seat.as_ref().map(|seat| &seat.crew.team.mailbox);
-        shared.is_none_or(|shared| shared.is_empty())
+        let is_at_rest = shared.is_none_or(|shared| shared.is_empty())
             && mailbox.is_empty()
             && self.has_nothing_to_do()
             && self.has_nothing_left()
             && self.is_io_thread_waiting.load(Ordering::SeqCst)
-            && self.has_child_at_rest()
+            && self.has_child_at_rest();
+        if is_at_rest {
+            self.stop_streams_of_child();
+        }
+        is_at_rest
     }
 
     fn is_restarting(&self) -> bool {

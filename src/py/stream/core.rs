@@ -87,17 +87,19 @@ impl Drop for Held {
     }
 }
 
-/// Makes the `ActorStream` of a message whose items come by `items`.
+/// Makes the `ActorStream` of a message whose items come by `items`. At its end `wake` is called for each
+/// that waits for an item.
 pub(in crate::py) fn new_stream<'py>(
     future: Bound<'py, FutureCore>,
     items: Arc<Items>,
     tally: &Arc<Tally>,
     name: &str,
+    wake: impl Fn(Arc<dyn Wake>) + Send + 'static,
 ) -> PyResult<Bound<'py, PyAny>> {
     let stream = imports::actor_stream(future.py())?.call0()?;
     let cell = Arc::clone(&future.get().cell);
     let ended = Arc::clone(&items);
-    cell.on_end(move |_| ended.end());
+    cell.on_end(move |_| ended.finish().into_iter().for_each(wake));
     let shared = Arc::new(Shared {
         items,
         cell,
@@ -171,6 +173,20 @@ impl Held {
         Err(error)
     }
 
+    /// Waits until `latch` is set, which waits for an item (true), or until `deadline`.
+    fn wait_for_item(
+        &self,
+        py: Python<'_>,
+        latch: &Latch,
+        deadline: Option<Instant>,
+    ) -> PyResult<bool> {
+        let carrier = self.shared.cell.message(Message::carrier).flatten();
+        if let Some((carrier, sequence)) = carrier {
+            carrier.read_item_for(py, latch, sequence, deadline)?;
+        }
+        wait::wait_for(py, latch, deadline)
+    }
+
     /// Takes the next item; waits for one until `deadline`.
     fn take(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Option<Py<PyAny>>> {
         loop {
@@ -181,14 +197,14 @@ impl Held {
                 Taken::End => return Ok(None),
                 Taken::Nothing => {}
             }
-            future::resume_io_thread(py, &self.shared.cell);
             let tally = &self.shared.tally;
+            let wait = |until| self.wait_for_item(py, &latch, until);
             let woken = wait_for_actor(
                 &tally.node,
                 || Arc::clone(&latch) as _,
                 deadline,
                 Unending::Answer,
-                |deadline| wait_unless_stuck(py, &latch, tally, deadline),
+                |deadline| wait_unless_stuck(&latch, tally, deadline, wait),
             );
             if !matches!(woken, Ok(true)) {
                 self.shared.items.leave(&waiter);

@@ -12,9 +12,10 @@ use crate::engine::stream::Space;
 use crate::py::answer;
 use crate::py::answer::Called;
 use crate::py::current;
+use crate::py::host::host::Host;
 use crate::py::interpreter::wait::wait_for;
-use crate::py::message::items::{Item, Items};
-use crate::py::message::request::{Call, Wants};
+use crate::py::message::items::Items;
+use crate::py::message::request::{Call, Sender, Wants};
 use crate::py::stream;
 use crate::py::stream::run::{Ended, Sink};
 
@@ -38,10 +39,12 @@ pub(in crate::py) fn on_stop(actor: &Bound<'_, PyAny>) -> PyResult<()> {
 /// Handles a message: calls what it asks for, and runs the generator if it is a stream.
 pub(super) fn handle<'py>(
     actor: &Bound<'py, PyAny>,
-    name: &str,
+    host: &Host,
     asked: Call,
     wants: &Wants,
+    sender: Sender,
 ) -> Ended<'py> {
+    let name = &*host.name;
     let Wants::Items(items) = wants else {
         return Ended::By(call(actor, asked, |called, answer| {
             answer::check(name, called, answer)
@@ -52,7 +55,14 @@ pub(super) fn handle<'py>(
         stream::run::check(name, called, answer)
     });
     match generator {
-        Ok(generator) => stream::run::run(name, &generator, &mut Local(items)),
+        Ok(generator) => {
+            let mut sink = Local {
+                host,
+                items,
+                sender,
+            };
+            stream::run::run(name, &generator, &mut sink)
+        }
         Err(error) => Ended::By(Err(error)),
     }
 }
@@ -84,15 +94,19 @@ fn call<'py, T>(
     }
 }
 
-/// The items of a stream go to takers in this process.
-struct Local<'a>(&'a Items);
+/// The items of a stream go to takers in this process, or to a relay.
+struct Local<'a> {
+    host: &'a Host,
+    items: &'a Items,
+    sender: Sender,
+}
 
 impl<'py> Sink<'py> for Local<'_> {
     fn wait_for_room(&mut self, py: Python<'py>) -> PyResult<bool> {
         loop {
             let latch = OnceCell::<Arc<Latch>>::new();
             let waiter = || Arc::clone(latch.get_or_init(Arc::default)) as Arc<dyn Wake>;
-            match (self.0.space(waiter), latch.get()) {
+            match (self.items.space(waiter), latch.get()) {
                 (Space::Free, _) => return Ok(true),
                 (Space::Closed, _) => return Ok(false),
                 (Space::Full, latch) => {
@@ -105,8 +119,6 @@ impl<'py> Sink<'py> for Local<'_> {
     }
 
     fn put(&mut self, item: Bound<'py, PyAny>) -> PyResult<()> {
-        // If it is not wanted any more, it is dropped.
-        drop(self.0.put(Item::Object(item.unbind())));
-        Ok(())
+        self.host.put_item(self.items, self.sender, item)
     }
 }

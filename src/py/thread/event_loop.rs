@@ -15,7 +15,7 @@ use crate::py::current::Running;
 use crate::py::future::{ActorCell, settle};
 use crate::py::host::host::Host;
 use crate::py::message::fault::{Fault, Stage, Started};
-use crate::py::message::items::{Item, Items};
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Call, Sender, Wants};
 use crate::py::reference::own;
@@ -73,7 +73,7 @@ impl Messages {
         let wants = message.wants();
         let (open, sender): (Open, _) = match message {
             Message::Call(asked, _) => (Box::new(move |_| Ok(asked)), Sender::Here),
-            Message::Received(kind, body) => {
+            Message::Received(kind, body, _) => {
                 let open = move |py: Python<'_>| Call::of_object(kind, body.load(py)?);
                 (Box::new(open), Sender::Elsewhere)
             }
@@ -93,7 +93,12 @@ impl Messages {
         let outlet = items.map(|items| {
             let waker = Arc::clone(&self.waker);
             let looks = Arc::new(Looks { waker, number });
-            Box::new(Local { items, looks }) as Box<dyn Outlet>
+            Box::new(Local {
+                host: Arc::clone(&self.host),
+                items,
+                sender,
+                looks,
+            }) as Box<dyn Outlet>
         });
         Some(Taken {
             open,
@@ -104,9 +109,11 @@ impl Messages {
     }
 }
 
-/// The items of a stream go to takers in this process.
+/// The items of a stream go to takers in this process, or to a relay.
 struct Local {
+    host: Arc<Host>,
     items: Arc<Items>,
+    sender: Sender,
     looks: Arc<Looks>,
 }
 
@@ -118,9 +125,7 @@ impl Outlet for Local {
     }
 
     fn put(&self, item: Bound<'_, PyAny>) -> PyResult<()> {
-        // If it is not wanted any more, it is dropped.
-        drop(self.items.put(Item::Object(item.unbind())));
-        Ok(())
+        self.host.put_item(&self.items, self.sender, item)
     }
 }
 

@@ -228,12 +228,8 @@ impl Server {
             let Some(cell) = &self.begun else { return };
             let (asked, wants, sender) = match settle::begin(cell) {
                 Some(Message::Call(asked, wants)) => (Ok(asked), wants, Sender::Here),
-                Some(Message::Received(kind, body)) => {
-                    let wants = if kind.is_told() {
-                        Wants::Nothing
-                    } else {
-                        Wants::Answer
-                    };
+                Some(Message::Received(kind, body, items)) => {
+                    let wants = Wants::of(kind.is_told(), items);
                     (load(py, kind, *body), wants, Sender::Elsewhere)
                 }
                 _ => {
@@ -247,7 +243,7 @@ impl Server {
             }
             // The message is gone before its future ends, and the answer goes with it.
             let ended = match asked {
-                Ok(asked) => handle(actor, &host.name, asked, &wants),
+                Ok(asked) => handle(actor, host, asked, &wants, sender),
                 Err(error) => Ended::By(Err(error)),
             };
             self.take_back();

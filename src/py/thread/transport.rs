@@ -17,6 +17,7 @@ use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
 use crate::py::message::fault::Force;
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
 
@@ -34,8 +35,13 @@ impl Transport for SameProcess {
         Ok(Message::Call(asked.to_call(), wants))
     }
 
-    fn adopt(&self, kind: Kind, body: Body) -> Result<Message, &'static str> {
-        Ok(Message::Received(kind, Box::new(body)))
+    fn adopt(
+        &self,
+        kind: Kind,
+        body: Body,
+        items: Option<Arc<Items>>,
+    ) -> Result<Message, &'static str> {
+        Ok(Message::Received(kind, Box::new(body), items))
     }
 
     fn rouse(&self, py: Python<'_>) {
