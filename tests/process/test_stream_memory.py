@@ -86,6 +86,6 @@ def test_streams_that_are_closed_early_leave_no_block_and_no_descriptor(process_
         close_some(60)
         ours, theirs, memory = held(executor)
         close_some(400)
-        assert held(executor)[:2] == (ours, theirs)
+        programs.wait_until(lambda: held(executor)[:2] == (ours, theirs))
         # If one block of each were left, it would be 25 MiB.
         assert held(executor)[2] < memory + 4 * MIB
