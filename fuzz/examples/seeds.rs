@@ -5,12 +5,13 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use futures_actors::engine::ipc::body::{Reference, pack};
+use futures_actors::engine::ipc::body::{Builder, Reference, pack};
 use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, encode_done};
 use futures_actors::engine::ipc::relay::{
     Address, Awaited, Question, encode_circle, encode_forget, encode_refused, encode_said,
 };
 use futures_actors::engine::ipc::spill::SPILL_BYTES;
+use futures_actors::engine::plain::Plain;
 use fuzz::{Piece, RESERVE_BYTES, blocks, script};
 
 /// `pickle.dumps(("key", 1))` and `pickle.dumps(ValueError("no"))`, protocol 5.
@@ -245,6 +246,17 @@ fn body(pickle: &[u8], references: &[Reference]) -> Vec<u8> {
     pack(Kind::Message, 1, pickle, references).split_off(HEADER_BYTES)
 }
 
+/// The body of a message that is built piece by piece.
+fn built(build: impl FnOnce(&mut Builder)) -> Vec<u8> {
+    let mut builder = Builder::new(Kind::Message, 0, 0);
+    build(&mut builder);
+    builder.finish().split_off(HEADER_BYTES)
+}
+
+fn plain(object: Plain<'_>) -> Vec<u8> {
+    built(|body| body.plain(object))
+}
+
 fn bodies() -> Seeds {
     let whole: Vec<Reference> = blocks().map(|(_, reference)| reference).collect();
     let part = Reference {
@@ -270,6 +282,30 @@ fn bodies() -> Seeds {
         ("beyond", body(MESSAGE, &[beyond])),
         ("nowhere", body(MESSAGE, &[nowhere])),
         ("cut", vec![0, 0, 0, 2]),
+        (
+            "buffers",
+            built(|body| {
+                body.pickle(MESSAGE);
+                body.buffer(b"one");
+                body.buffer(b"two");
+            }),
+        ),
+        (
+            "actors",
+            built(|body| {
+                body.pickle(MESSAGE);
+                body.buffer(b"one");
+                body.actors([3, u64::MAX]);
+            }),
+        ),
+        ("plain_none", plain(Plain::None)),
+        ("plain_bool", plain(Plain::Bool(true))),
+        ("plain_small", plain(Plain::Int(7))),
+        ("plain_int", plain(Plain::Int(-70_000))),
+        ("plain_long", plain(Plain::Int(i64::MIN))),
+        ("plain_float", plain(Plain::Float(1.5))),
+        ("plain_text", plain(Plain::Text("zwölf"))),
+        ("plain_bytes", plain(Plain::Bytes(b"some"))),
     ]
 }
 

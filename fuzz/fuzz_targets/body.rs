@@ -4,6 +4,8 @@
 //!   that part of the block;
 //! - a refused reference frees nothing;
 //! - an unpacked body packs to the same bytes, and the listed actors are those of the body;
+//! - its pieces are those of the unpacked body;
+//! - a pickle that is read as a plain object is written as one that is read alike;
 //! - memory grows only with the body.
 //!
 //! An input is the body of a frame.
@@ -16,6 +18,7 @@ use futures_actors::engine::arena::{Arena, NotReceived};
 use futures_actors::engine::ipc::body::{self, MAX_REFERENCES, Reference};
 use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind};
 use futures_actors::engine::ipc::region::Region;
+use futures_actors::engine::plain::Plain;
 use futures_actors::engine::sys;
 use fuzz::blocks;
 use libfuzzer_sys::fuzz_target;
@@ -61,6 +64,28 @@ fn receive(reference: Reference) {
     }
 }
 
+/// Checks the pieces of a body whose content, references and actors are these.
+fn check_pieces(input: &[u8], content: &[u8], references: &[Reference], actors: &[u64]) {
+    let first = references.iter().find_map(|one| one.range_in_body());
+    let pickle = content.get(..first.map_or(content.len(), |range| range.start));
+    match body::pieces(input) {
+        Ok(pieces) => {
+            assert_eq!(Some(pieces.pickle), pickle);
+            assert_eq!(pieces.content, content);
+            assert_eq!(pieces.references, references);
+            assert_eq!(pieces.actors, actors);
+        }
+        // The first buffer begins beyond the end.
+        Err(_) => assert_eq!(pickle, None),
+    }
+}
+
+fn written(plain: Plain<'_>) -> Vec<u8> {
+    let mut pickle = Vec::new();
+    plain.write(&mut pickle);
+    pickle
+}
+
 fuzz_target!(|input: &[u8]| {
     let usage = ARENA.usage_bytes();
     let mut body = input.to_vec();
@@ -68,8 +93,15 @@ fuzz_target!(|input: &[u8]| {
     let memory = allocation_counter::measure(|| unpacked = body::unpack(&mut body));
     assert!(memory.bytes_max <= input.len() as u64 + 64);
     let Ok((references, actors)) = unpacked else {
+        assert!(body::pieces(input).is_err());
         return;
     };
+    check_pieces(input, &body, &references, &actors);
+    if let Some(plain) = Plain::read(&body) {
+        let pickle = written(plain);
+        // Not the objects: a NaN is not equal to itself.
+        assert_eq!(Plain::read(&pickle).map(written), Some(pickle));
+    }
     assert!(references.len() <= MAX_REFERENCES);
     let count = usize::from(*input.last().expect("a count"));
     assert_eq!(body::has_references(input), count > 0);
