@@ -131,7 +131,7 @@ impl Region {
         self.setting(Setting::Answered)
     }
 
-    /// The CPU of the parent's thread that waits for an answer: see `handoff.rs`.
+    /// The CPU of the parent's thread that waits for an answer: see `engine::handoff`.
     pub fn parent_cpu(&self) -> &AtomicU64 {
         self.setting(Setting::ParentCpu)
     }
