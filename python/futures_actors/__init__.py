@@ -78,6 +78,9 @@ __all__ = [
     "set_start_method",
 ]
 
+# An error of a wrong call names the function by its module.
+current_actor.__module__ = current_message.__module__ = __name__
+
 # The working directory when this package was imported: the relative entries of `sys.path` were
 # resolved in it.
 _directory: str | None

@@ -65,6 +65,14 @@ except ImportError as error:
     assert "pip install 'ray>=2.60,<3'" in script(source).check().out
 
 
+@pytest.mark.parametrize("function", ["current_actor", "current_message"])
+def test_a_wrong_call_of_a_function_names_the_public_one(function):
+    called = getattr(futures_actors, function)
+    with pytest.raises(TypeError, match=rf"^futures_actors\.{function}\(\) takes no arguments"):
+        called(1)
+    assert pickle.loads(pickle.dumps(called)) is called
+
+
 def test_version_is_cargos():
     cargo = (ROOT / "Cargo.toml").read_text()
     version = re.search(r'^version = "(.+?)"', cargo, re.MULTILINE)[1]
