@@ -29,6 +29,7 @@ __version__: Final[str]
 __all__ = [
     "Actor",
     "CurrentMessage",
+    "EnteredAwait",
     "ExecutorCore",
     "FutureCore",
     "LoopCore",
@@ -53,6 +54,7 @@ __all__ = [
     "current_message",
     "drain",
     "dumps",
+    "enter_await",
     "handling",
     "is_async",
     "load_reference",
@@ -366,6 +368,13 @@ class RoomSeat:
     def future(self) -> ActorFuture[None]: ...
     def leave(self) -> None:
         """Give up the turn, or the place if it has been granted."""
+
+@final
+class EnteredAwait:
+    """An await in the graph of waits, from `enter_await` until `end`."""
+
+    def end(self) -> None:
+        """Say that the task goes on."""
 
 @disjoint_base
 class RefCore(Generic[Message, Answer]):
@@ -696,6 +705,13 @@ def current_message() -> CurrentMessage:
     It works in `handle`, in methods that a proxy calls, and in functions given to `submit`. In an
     async actor it also works in tasks that they make, and in `asyncio.to_thread`. Elsewhere it
     raises `RuntimeError`.
+    """
+
+def enter_await(future: FutureCore[Any]) -> EnteredAwait | None:
+    """Enter that a handler of the actor that runs in this thread awaits `future`.
+
+    Raises `ActorDeadlock` if it would wait for ever, because actors wait for each other. Returns
+    None if that cannot be known.
     """
 
 def dumps(object: object, what: str) -> bytes:

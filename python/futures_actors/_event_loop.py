@@ -10,17 +10,23 @@ import contextvars
 import logging
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from types import CoroutineType, FrameType
 from typing import Any
 
 from . import _loop_streams
-from ._core import LoopCore, LoopMessage
-from ._errors import BrokenActor
+from ._core import EnteredAwait, FutureCore, LoopCore, LoopMessage, enter_await
+from ._errors import ActorDeadlock, BrokenActor
 
 #: How long the loop may stand still, in seconds, before that is logged.
 BLOCKED_AT_LEAST = 1.0
 _HEARTBEAT = 0.1
+
+#: How often the awaits are looked at, in seconds, that have lasted since the time before.
+AWAITS_LOOKED_AT = 0.1
+
+#: Its `runner` is the one whose loop runs in the thread.
+_here = threading.local()
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -37,14 +43,79 @@ def run(
     try:
         runner = _Runner(core, loop, name, max_concurrency)
         asyncio.set_event_loop(loop)
+        _here.runner = runner
         with runner.interruptible():
             _drive(loop, loop.create_task(runner.main(construct)))
     finally:
         try:
             _close(loop)
         finally:
+            _here.runner = None
             asyncio.set_event_loop(None)
             core.detach()
+
+
+def watch_await(
+    future: "FutureCore[Any]",
+    wrapped: "asyncio.Future[Any]",
+    asks: bool,  # noqa: FBT001 - the core calls it
+) -> Generator[Any, None, Any] | None:
+    """Return what `await future` must wait by in an async actor, and None in other threads.
+
+    `wrapped` is the future as the event loop knows it. `asks`: an await that is cancelled asks the
+    handler of the message to stop.
+    """
+    runner: _Runner | None = getattr(_here, "runner", None)
+    if runner is None or runner.loop is not wrapped.get_loop():
+        return None
+    return _Await(runner, future, wrapped).wait(asks=asks)
+
+
+class _Await:
+    """An await of a future in an async actor."""
+
+    __slots__ = ("entered", "future", "has_lasted", "refused", "runner", "task", "wrapped")
+
+    def __init__(
+        self, runner: "_Runner", future: "FutureCore[Any]", wrapped: "asyncio.Future[Any]"
+    ) -> None:
+        self.runner = runner
+        self.future = future
+        self.wrapped = wrapped
+        self.task: asyncio.Task[Any] | None = None
+        self.has_lasted = False
+        self.entered: EnteredAwait | None = None
+        self.refused: ActorDeadlock | None = None
+
+    def wait(self, *, asks: bool) -> Generator[Any, None, Any]:
+        runner = self.runner
+        self.task = asyncio.current_task()
+        runner.awaits.add(self)
+        if not runner.looks_at_awaits:
+            runner.look_at_awaits()
+        try:
+            return (yield from self.wrapped)
+        except asyncio.CancelledError:
+            if self.refused is not None:
+                raise self.refused from None
+            if asks and self.wrapped.cancelled():
+                self.future.request_cancel()
+            raise
+        finally:
+            runner.awaits.discard(self)
+            if self.entered is not None:
+                self.entered.end()
+
+    def look(self) -> None:
+        """Refuse the await if it would never end. Its task is that of a message."""
+        if self.entered is not None or self.wrapped.done():
+            return
+        try:
+            self.entered = enter_await(self.future)
+        except ActorDeadlock as error:
+            self.refused = error
+            # The message is cancelled if it has not begun. Its handler is not asked to stop.
+            self.wrapped.cancel()
 
 
 def _drive(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
@@ -106,6 +177,8 @@ class _Runner:
         self.is_full = False
         self.will_flush = False
         self.beats = False
+        self.awaits: set[_Await] = set()
+        self.looks_at_awaits = False
         self.has_stood_still = False
         #: How many messages ran at a time since the last beat.
         self.most = 0
@@ -339,6 +412,20 @@ class _Runner:
         if self.running or self.in_start is not None:
             self.is_interrupted = True
             self.loop.call_soon_threadsafe(self._interrupt)
+
+    # Awaits that would never end.
+
+    def look_at_awaits(self) -> None:
+        """Look at the awaits that have lasted for a moment, as long as there are any."""
+        self.looks_at_awaits = bool(self.awaits)
+        if self.looks_at_awaits:
+            self.loop.call_later(AWAITS_LOOKED_AT, self.look_at_awaits, context=self.context)
+        # A message keeps its place while its own task awaits. Other tasks take none.
+        tasks = set(self.running.values())
+        for one in list(self.awaits):
+            if one.has_lasted and one.task in tasks:
+                one.look()
+            one.has_lasted = True
 
     # A loop that stands still.
 

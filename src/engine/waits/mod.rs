@@ -310,6 +310,12 @@ pub fn served_here() -> Option<Arc<Node>> {
     SERVED.with_borrow(Clone::clone)
 }
 
+/// Whether an actor waits while this thread does.
+#[must_use]
+pub fn is_served_by_any() -> bool {
+    SERVED.with_borrow(Option::is_some)
+}
+
 /// Whether `node` waits while this thread does.
 #[must_use]
 pub fn is_served_here(node: &Node) -> bool {

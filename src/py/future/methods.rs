@@ -13,6 +13,7 @@ use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
 use super::core::{FutureCore, Watch, ask_carrier};
 use crate::engine::cell::{Origin, Phase};
+use crate::engine::waits;
 use crate::py::interpreter::daemon_threads::{outlast, outlasting, outlasting_method};
 use crate::py::interpreter::imports;
 use crate::py::interpreter::running_loop::need_event_loop;
@@ -255,7 +256,17 @@ impl FutureCore {
         let py = slf.py();
         drop(need_event_loop(py)?);
         let wrapped = outlasting(imports::wrap_future(py)?, (slf,), None)?;
-        if slf.get().tally().is_some_and(|tally| tally.is_async()) {
+        let tally = slf.get().tally();
+        let asks = tally.is_some_and(|tally| tally.is_async());
+        if tally.is_some() && waits::is_served_by_any() {
+            // A handler may wait for ever, because actors wait for each other.
+            let asked = (slf, &wrapped, asks);
+            let watched = outlasting(imports::watch_await(py)?, asked, None)?;
+            if !watched.is_none() {
+                return Ok(watched);
+            }
+        }
+        if asks {
             Self::ask_if_cancelled(slf, &wrapped)?;
         }
         outlasting_method(&wrapped, intern!(py, "__await__"), (), None)

@@ -1,7 +1,8 @@
 //! A future: its cell, what the standard library accesses inside it, its callbacks, its end, waiting
 //! for it, and its methods. From the bottom up: `condition`, `core`, `callbacks`, `settle`, `deadlock`,
-//! `waiting`, `methods`.
+//! `waiting`, `awaiting`, `methods`.
 
+pub(super) mod awaiting;
 pub(super) mod callbacks;
 mod condition;
 mod core;

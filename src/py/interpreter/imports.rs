@@ -57,6 +57,7 @@ lazy! {
     leave_at_once: PyAny = "futures_actors._base_actor", "leave_at_once";
     proxy: PyType = "futures_actors._proxy", "Proxy";
     options: PyType = "futures_actors._options", "Options";
+    watch_await: PyAny = "futures_actors._event_loop", "watch_await";
     run_event_loop: PyAny = "futures_actors._event_loop", "run";
     keep_class_options: PyAny = "futures_actors._class_options", "keep";
     handle_record: PyAny = "futures_actors._process.log", "handle";

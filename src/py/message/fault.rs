@@ -242,6 +242,8 @@ pub(in crate::py) fn log_lost(
 pub(in crate::py) enum Unending {
     /// An answer, or an item.
     Answer,
+    /// An answer, in an event loop.
+    Await,
     /// Room in a mailbox.
     Room,
 }
@@ -254,6 +256,10 @@ impl Unending {
             (Self::Answer, [name]) => format!(
                 "actor {name} would wait for itself: it handles no message while its own thread \
                  waits"
+            ),
+            (Self::Await, [name]) => format!(
+                "actor {name} would wait for itself: each message that it handles awaits another of its \
+                 own, and it has no place for that"
             ),
             (Self::Room, [name]) => format!(
                 "the mailbox of actor {name} is full, and its own thread cannot wait for room: it \
@@ -273,7 +279,7 @@ impl Unending {
         };
         let names = names.clone();
         match self {
-            Self::Answer => ActorDeadlock::new_err((text, names)),
+            Self::Answer | Self::Await => ActorDeadlock::new_err((text, names)),
             Self::Room => RoomDeadlock::new_err((text, names)),
         }
     }
