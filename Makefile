@@ -77,7 +77,7 @@ test-free-threaded: ## The package's tests without the GIL, on 3.14t, or on 3.13
 	GET_PYTHON=$(GET_PYTHON) ARGS="$(ARGS)" .ci/test-on 3.14t
 
 .PHONY: test-windows
-test-windows: $(VENV)/.tools ## Thread actors in a CPython for Windows, under wine; says so if that is not available
+test-windows: $(VENV)/.tools ## The contract in a CPython for Windows, under wine; says so if that is not available
 	MATURIN=$(abspath $(BIN)/maturin) .ci/test-windows $(ARGS) || [ $$? = 3 ]
 
 .PHONY: check-targets

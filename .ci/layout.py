@@ -38,7 +38,8 @@ FLOORS = {
         "ipc room",
         "convoy ending latch pace plain restarts",
         "chimes",
-        "sync sys",
+        "sys",
+        "ring sync",
     ),
     "python/futures_actors": (
         "__main__ __pyinstaller ray",

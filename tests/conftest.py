@@ -5,7 +5,6 @@ that takes `any_kind` says what `concurrent.futures` does. `gate` and `gates` re
 `script` runs a program to its end, `program` starts one.
 """
 
-import contextlib
 import gc
 import multiprocessing.resource_tracker
 import os
@@ -260,16 +259,9 @@ def script(tmp_path):
     """Run a program to its end: `script(source, how="file", ...)` returns a `programs.Ended`."""
 
     def run(source, how="file", **options):
-        ended = programs.run(source, how, tmp_path, **options)
-        if sys.platform == "win32" and _NO_PROCESSES in ended.err:
-            pytest.skip(f"the program said: {_NO_PROCESSES} ...")
-        return ended
+        return programs.run(source, how, tmp_path, **options)
 
     return run
-
-
-#: How the error begins that `executor()` of a process actor raises where there are none.
-_NO_PROCESSES = "process actors need"
 
 
 @pytest.fixture
@@ -289,30 +281,6 @@ def program(tmp_path):
 
 
 # Nothing is left behind.
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item):
-    with _skips_without_processes():
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    with _skips_without_processes():
-        return (yield)
-
-
-@contextlib.contextmanager
-def _skips_without_processes():
-    """Skip a test that starts a process actor where there are none."""
-    try:
-        yield
-    except Exception as error:
-        for one in (error, error.__cause__):
-            if isinstance(one, NotImplementedError) and str(one).startswith(_NO_PROCESSES):
-                pytest.skip(str(one))
-        raise
 
 
 @pytest.hookimpl(wrapper=True)

@@ -276,11 +276,17 @@ def log_lost(name: str, lost: int, begun: int, error: BaseException) -> None:
     )  # fmt: skip
 
 
+#: On Windows lower exit codes are errors of the system, such as an access violation.
+_LOWEST_SIGNAL = -100
+
+
 def _how(exitcode: int | None) -> str:
     if exitcode is None:
         return "its exit code is not known"
     if exitcode >= 0:
         return f"it exited with code {exitcode}"
+    if sys.platform == "win32" and exitcode < _LOWEST_SIGNAL:
+        return f"it exited with code {exitcode & 0xFFFFFFFF:#x}"
     try:
         return f"it was killed by {signal.Signals(-exitcode).name}"
     except ValueError:

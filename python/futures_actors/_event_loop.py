@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from types import CoroutineType, FrameType
@@ -199,7 +200,8 @@ class _Runner:
             return
         self.context = contextvars.copy_context()
         self.core.attach(self.wake, self.terminate, self.look)
-        if self.descriptor is not None:
+        # On Windows no event loop can wait for it, so a thread of the core reads, and calls `wake`.
+        if self.descriptor is not None and sys.platform != "win32":
             self.loop.add_reader(self.descriptor, self._read)
             self.reads = True
         self.pump()

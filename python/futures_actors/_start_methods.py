@@ -13,9 +13,9 @@ _default: str | None = None
 
 def check_platform() -> None:
     """Raise `NotImplementedError` on a platform that has no process actors."""
-    if sys.platform in ("win32", "emscripten", "wasi"):
+    if sys.platform in ("emscripten", "wasi"):
         raise NotImplementedError(
-            f"process actors need Linux or macOS, and this is {sys.platform}: "
+            f"process actors need Linux, macOS or Windows, and this is {sys.platform}: "
             "extend ThreadActor instead"
         )
 

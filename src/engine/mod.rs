@@ -10,6 +10,7 @@ pub mod ipc;
 pub mod latch;
 pub mod loads;
 pub mod mailbox;
+pub mod ring;
 pub mod room;
 pub mod roster;
 pub mod stream;

@@ -227,7 +227,7 @@ def test_interrupting_the_pickling_is_the_callers_affair(process):
         assert executor.post(1).result(PATIENCE) == 1
 
 
-@pytest.mark.parametrize("platform", ["win32", "emscripten"])
+@pytest.mark.parametrize("platform", ["emscripten", "wasi"])
 @pytest.mark.parametrize("options", [None, {}, {"start_method": "spawn"}])
 def test_where_no_process_can_be_started_the_executor_says_so(monkeypatch, platform, options):
     """As it would be there: the core has not been built for such a platform."""

@@ -46,14 +46,13 @@ def main():
         assert (folder / name).exists(), name
     assert importlib.metadata.version("futures_actors") == futures_actors.__version__
 
-    has_processes = sys.platform != "win32"
-    for actor in (Near, Far) if has_processes else (Near,):
+    for actor in (Near, Far):
         with actor.executor(start=100) as counter:
             assert [future.result() for future in map(counter.post, (1, 2, 3))] == [101, 103, 106]
             assert asyncio.run(awaited(counter)) == 106
             assert counter.proxy().divide(2).result() == 53
             assert isinstance(counter.proxy().divide(0).exception(), ZeroDivisionError)
-    methods = ["spawn"] if has_processes else []
+    methods = ["spawn"]
     if sys.platform == "linux":
         methods.append("forkserver")
     for method in methods:

@@ -17,35 +17,37 @@ if TYPE_CHECKING:
     from typing import Any
 
     #: What `start.surroundings` returns.
-    Surroundings = tuple[list[str], list[str], dict[str, int], str, bytes | None]
+    Surroundings = tuple[list[str], list[str], dict[str, int], int, str, bytes | None]
 
 
 def main(descriptors: list[int], parent: int) -> None:
     """Serve the process `parent` until it tells this one to stop.
 
-    `descriptors` are the pipe to read frames from, the pipe to write them to, the shared memory
-    that has the claims, and those of the resource tracker.
+    `parent` is its id, on Windows a handle of it. `descriptors` are the pipe to read frames from,
+    the pipe to write them to, the shared memory that has the claims, and those of the resource
+    tracker.
     """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
-    # `interpreter` blocked SIGINT when it started this process. The thread that called it may have
-    # blocked more, but in a child SIGTERM must end the process, and alarms must go off.
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+    if sys.platform != "win32":
+        # `interpreter` blocked SIGINT when it started this process. The thread that called it may
+        # have blocked more, but in a child SIGTERM must end the process, and alarms must go off.
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
     request, answer, shared, *trackers = descriptors
     tracker.join(trackers)
 
     def prepare(name: str, surroundings: "Surroundings") -> None:
-        _prepare(name, parent, *surroundings)
+        _prepare(name, *surroundings)
 
     _core.serve(request, answer, shared, parent, prepare, dump_error)
 
 
 def _prepare(  # noqa: PLR0913, PLR0917 - they are not related
     name: str,
-    parent: int,
     argv: list[str],
     path: list[str],
     levels: dict[str, int],
+    parent: int,
     parent_name: str,
     authkey: bytes | None,
 ) -> None:
@@ -79,11 +81,19 @@ def _be_a_child(name: str, parent: int, parent_name: str, authkey: bytes | None)
     if authkey is not None:
         current.authkey = authkey
     try:
-        sentinel = os.pidfd_open(parent)
+        sentinel = _open_process(parent) if sys.platform == "win32" else os.pidfd_open(parent)
     except (AttributeError, OSError):
         # Without a descriptor of the parent, `parent_process()` cannot tell when it has ended.
         return
     process._parent_process = process._ParentProcess(parent_name, parent, sentinel)  # noqa: SLF001
+
+
+def _open_process(pid: int) -> int:
+    import _winapi
+
+    synchronize, duplicate = 0x0010_0000, 0x0040
+    handle: int = _winapi.OpenProcess(synchronize | duplicate, False, pid)  # type: ignore[attr-defined] # noqa: FBT003
+    return handle
 
 
 def _on_interrupt(_signum: int, _frame: object) -> None:

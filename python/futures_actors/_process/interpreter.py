@@ -18,6 +18,8 @@ from . import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._core import ServerExitCodes
 
 #: How many seconds a process that has lost its connection to this one gets to exit by itself.
@@ -32,33 +34,33 @@ _FOLDER: Final = os.path.dirname(os.path.dirname(os.path.abspath(futures_actors.
 Started = tuple[int, "tuple[ServerExitCodes, int] | None"]
 
 
-def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[bytes]":
+def start_interpreter(
+    module: str, descriptors: list[int], others: "Sequence[int]" = ()
+) -> "subprocess.Popen[bytes]":
     """Start a fresh interpreter that runs `module.main(descriptors, parent)`.
 
-    `module` is a module of this folder, and `parent` is this process's id. The interpreter starts
-    with its own `sys.path`, because this process's may be too long for a command line.
+    `module` is a module of this folder, and `parent` is this process's id, on Windows a handle of
+    it. There, the descriptors are handles too, and the interpreter also inherits `others`. It
+    starts with its own `sys.path`, because this process's may be too long for a command line.
     """
-    import fcntl  # Windows has none
-
     if not sys.executable:
         raise RuntimeError(
             "a process actor needs a Python interpreter to start, and sys.executable is empty; "
             "set it, or use a ThreadActor"
         )
+    if sys.platform == "win32":
+        from . import handles
+
+        return handles.start(
+            functools.partial(_arguments, module, descriptors), [*descriptors, *others]
+        )
+    import fcntl
+
     # If this process has closed standard streams, its descriptors may have their numbers, at which
     # the new interpreter finds streams of its own.
     moved = {one: fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, 3) for one in descriptors if one < 3}  # noqa: PLR2004
     descriptors = [moved.get(one, one) for one in descriptors]
-    # This process may have found the package in a folder that only its own sys.path has. The folder
-    # is on the new interpreter's path only while it imports the package, so that it finds no other
-    # module there.
-    code = (
-        "import sys; path = [*filter(None, sys.path)]; "
-        f"sys.path[:] = [{_FOLDER!r}, *path]; import futures_actors; sys.path[:] = path; "
-        f"from futures_actors._process.{module} import main; del sys, path, futures_actors; "
-        f"globals().pop('main')({descriptors!r}, {os.getpid()})"
-    )
-    arguments = frozen.arguments(code) if frozen.is_frozen() else [*_flags(), "-c", code]
+    arguments = _arguments(module, descriptors, os.getpid())
     # Ctrl-C goes to the whole process group: block it until the child has a handler for it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -72,6 +74,19 @@ def start_interpreter(module: str, descriptors: list[int]) -> "subprocess.Popen[
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for one in moved.values():
             os.close(one)
+
+
+def _arguments(module: str, descriptors: list[int], parent: int) -> list[str]:
+    # This process may have found the package in a folder that only its own sys.path has. The folder
+    # is on the new interpreter's path only while it imports the package, so that it finds no other
+    # module there.
+    code = (
+        "import sys; path = [*filter(None, sys.path)]; "
+        f"sys.path[:] = [{_FOLDER!r}, *path]; import futures_actors; sys.path[:] = path; "
+        f"from futures_actors._process.{module} import main; del sys, path, futures_actors; "
+        f"globals().pop('main')({descriptors!r}, {parent})"
+    )
+    return frozen.arguments(code) if frozen.is_frozen() else [*_flags(), "-c", code]
 
 
 def plain_subprocess() -> Any:  # noqa: ANN401 - a module

@@ -7,6 +7,7 @@ as plain values by `marshal`, so that reading one imports nothing.
 import logging
 import marshal
 import os
+import sys
 from typing import Any
 
 from .. import _core
@@ -79,7 +80,8 @@ def send_to_parent(wanted: dict[str, int]) -> None:
     # If nothing is configured here, the parent decides what to print.
     logging.lastResort = logging.NullHandler()
     # A fork of this process must not write to the parent's pipe: its records would mix with ours.
-    os.register_at_fork(after_in_child=restore)
+    if sys.platform != "win32":
+        os.register_at_fork(after_in_child=restore)
 
 
 def _send(record: logging.LogRecord) -> None:

@@ -6,47 +6,53 @@ Its standard input is empty.
 """
 
 import logging
+import os
 import sys
 
 from .._start_methods import get_start_method
 from . import tracker
-from .interpreter import Started, search_path, start_interpreter
+from .interpreter import search_path, start_interpreter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .._core import ServerExitCodes
     from .child import Surroundings
 
 
 def start_child(
-    descriptors: list[int], start_method: str | None, slow_imports: list[str]
-) -> Started:
-    """Start a process that serves this one.
+    descriptors: list[int], others: list[int], start_method: str | None, slow_imports: list[str]
+) -> tuple[int, "tuple[ServerExitCodes, int] | None", object]:
+    """Start a process that serves this one. Return what `Started` has, and what keeps its pid.
 
     `descriptors` are those that `child.main` expects: the pipe that it reads frames from, the pipe
-    that it writes them to, and the shared memory. Only the child gets copies of them.
-    `slow_imports` names modules that take long to import and that the child needs before it can
-    answer. If the fork server fails to start a child, this starts a fresh interpreter.
+    that it writes them to, and the shared memory. On Windows they are handles, and `others` are
+    what belongs to them. Only the child gets copies of them. `slow_imports` names modules that
+    take long to import and that the child needs before it can answer. If the fork server fails to
+    start a child, this starts a fresh interpreter.
     """
+    if sys.platform == "win32":
+        return _spawn(descriptors, others)
     descriptors = [*descriptors, *tracker.descriptors()]
     if (start_method or get_start_method()) != "forkserver":
-        return _spawn(descriptors)
+        return _spawn(descriptors, [])
     from . import forkserver_client
 
     try:
-        return forkserver_client.start_child(descriptors, slow_imports)
+        return *forkserver_client.start_child(descriptors, slow_imports), None
     except forkserver_client.CannotPreloadError:
         raise
     except Exception as error:  # noqa: BLE001 - it is logged
-        child = _spawn(descriptors)
+        child = _spawn(descriptors, [])
         _log_fallback(error)
         return child
 
 
-def _spawn(descriptors: list[int]) -> Started:
-    process = start_interpreter("child", descriptors)
+def _spawn(descriptors: list[int], others: list[int]) -> tuple[int, None, object]:
+    process = start_interpreter("child", descriptors, others)
     # The core waits for this process. Without an exit code, `subprocess` would try to reap it.
     process.returncode = 0
-    return process.pid, None
+    # On Windows the pid is the process's own only as long as something has a handle of it.
+    return process.pid, None, process
 
 
 def _log_fallback(error: Exception) -> None:
@@ -75,4 +81,4 @@ def surroundings() -> "Surroundings":
         # With this key other processes can talk to `multiprocessing` in this one. It is secret, so
         # it crosses only through the child's pipe.
         name, authkey = current.name, bytes(current.authkey)
-    return sys.argv, search_path(), log.levels(), name, authkey
+    return sys.argv, search_path(), log.levels(), os.getpid(), name, authkey

@@ -17,6 +17,7 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+pub use super::ring::Side;
 pub use attempt::{moment, retry};
 pub use error::{Error, Result};
 pub use thread::spawn;

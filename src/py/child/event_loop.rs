@@ -314,6 +314,10 @@ impl Source for Messages {
             waker.sleep();
             Python::attach(|py| waker.wake(py));
         }));
+        if !sys::ARE_PIPES_SELECTABLE && !self.shared.packing.way.read_always() {
+            let text = "cannot start the thread that reads for the event loop";
+            return Err(PyRuntimeError::new_err(text));
+        }
         if self.shared.region().notifies_begun() {
             // A pool waits for this before it sends messages.
             let constructed = encode(Kind::Begun, 0, b"");

@@ -16,6 +16,7 @@ use crate::engine::ipc::pipe::{Broken, Fill, Reader};
 use crate::engine::ipc::region::Region;
 use crate::engine::latch::Wait;
 use crate::engine::sys::{self, Bell, HandleNumber, Interest, Ready};
+use crate::py::interpreter::wait;
 
 /// The end of the request pipe, for the one thread that reads.
 struct Requests {
@@ -230,11 +231,35 @@ impl Inbox {
                 }
                 return Ok(Waited::Found);
             }
-            match self.step(py, turn)? {
+            let step = if sys::SIGNALS_END_WAITS {
+                self.step(py, turn)
+            } else {
+                self.step_for_a_while(py, turn)
+            };
+            match step? {
                 Step::Done => {}
                 Step::Interrupted => py.check_signals()?,
                 Step::Over => return Ok(Waited::Over),
             }
+        }
+    }
+
+    /// Like `step`, on a system where no signal ends it: it is over when signals must be checked for.
+    fn step_for_a_while(&self, py: Python<'_>, turn: Turn<Requests>) -> PyResult<Step> {
+        let until = wait::until(None);
+        match turn {
+            Turn::Read(requests) => match py.detach(|| requests.poll(None, until)) {
+                Ok([Ready::No, _]) => {
+                    self.inner.put_back(requests, None, false);
+                    Ok(Step::Interrupted)
+                }
+                _ => self.step(py, Turn::Read(requests)),
+            },
+            Turn::Wait(latch) => Ok(match py.detach(|| latch.wait(until)) {
+                Wait::Set => Step::Done,
+                Wait::TimedOut | Wait::Interrupted => Step::Interrupted,
+            }),
+            Turn::Over => Ok(Step::Over),
         }
     }
 

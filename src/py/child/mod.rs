@@ -40,7 +40,7 @@ use crate::engine::arena::Arena;
 use crate::engine::ipc::outbox::Outbox;
 use crate::engine::ipc::pipe::{Reader, Writer};
 use crate::engine::ipc::region::Region;
-use crate::engine::sys::{self, Handle, HandleNumber};
+use crate::engine::sys::{self, Handle, HandleNumber, Side};
 
 /// Copy the memory that this process shares with the one that forked it, before it is used.
 #[pyfunction]
@@ -51,7 +51,7 @@ pub(super) fn unshare_pages() {
 /// Serve the parent until it sends no more messages.
 ///
 /// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-/// shared memory; `parent` is the pid of the process that started it;
+/// shared memory; `parent` is the pid of the process that started it, on Windows a handle of it;
 /// `prepare(name, surroundings)` is called before any code of the user;
 /// `dump_error(exception, is_loaded)` encodes an exception as bytes.
 #[pyfunction]
@@ -60,17 +60,18 @@ pub(super) fn serve(
     request: HandleNumber,
     answer: HandleNumber,
     shared: HandleNumber,
-    parent: i32,
+    parent: HandleNumber,
     prepare: Bound<'_, PyAny>,
     dump_error: Bound<'_, PyAny>,
 ) -> PyResult<()> {
     end_by_panic();
+    sys::accept_interrupts();
     #[cfg(feature = "faults")]
     crate::py::faults::plan_from_environment();
     let io = std::io::Error::from;
-    let request = take_over(py, request)?;
-    let answer = take_over(py, answer)?;
-    let file = take_over(py, shared)?;
+    let request = sys::take_over(request, Some(Side::Reader)).map_err(io)?;
+    let answer = sys::take_over(answer, Some(Side::Writer)).map_err(io)?;
+    let file = sys::take_over(shared, None).map_err(io)?;
     let region = Arc::new(Region::map(&file).map_err(io)?);
     watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
     let file = Arc::new(file);
@@ -101,14 +102,6 @@ fn end_by_panic() {
         show(panic);
         std::process::abort();
     }));
-}
-
-/// Takes over a descriptor that this process was given. The original is closed, because processes
-/// that this one starts would inherit it.
-fn take_over(py: Python<'_>, number: HandleNumber) -> PyResult<Handle> {
-    let duplicate = sys::duplicate_number(number).map_err(std::io::Error::from)?;
-    py.import("os")?.call_method1("close", (number,))?;
-    Ok(duplicate)
 }
 
 /// Lets the parent ask for tracebacks by a signal, if the system has one for it: the handler writes

@@ -155,6 +155,12 @@ impl Way {
         })
     }
 
+    /// From now on the helper reads whenever no other thread does. False if it cannot be started.
+    pub(super) fn read_always(&self) -> bool {
+        self.inbox.ask_helper();
+        self.start_helper()
+    }
+
     fn help(&self) {
         while self
             .inbox

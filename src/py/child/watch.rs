@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::engine::sys::{self, Handle, Interest, Ready};
+use crate::engine::sys::{self, Handle, HandleNumber, Interest, Ready};
 
 /// Ends this process as soon as the parent is gone. Then the parent's end of the request pipe is
 /// closed, or, if another process has a copy of that end, the parent's process has ended.
-pub(super) fn watch_parent(request: Handle, parent: i32) -> sys::Result<()> {
+pub(super) fn watch_parent(request: Handle, parent: HandleNumber) -> sys::Result<()> {
     const RETRY_INTERVAL: Duration = Duration::from_millis(100);
-    // If the parent has ended already, this watches no process or another one, but then the pipe
+    // If the parent has ended already, this may watch no process or another one, but then the pipe
     // has hung up.
-    let process = sys::watch_process(parent);
+    let process = sys::watch_parent(parent);
     sys::spawn("parent watch".to_owned(), 64 << 10, move || {
         let hung_up = Interest::HangUp(&request);
         let ended = process.as_ref().map(Interest::Readable);

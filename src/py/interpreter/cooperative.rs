@@ -12,12 +12,12 @@ use pyo3::prelude::*;
 
 use super::imports;
 use crate::engine::latch::Latch;
-use crate::engine::sys::{Bell, Error};
+use crate::engine::sys::Bell;
 
 /// How long a wait lasts at most before it checks the latch by itself.
 const LATCH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same on a system that has no bell.
+/// The same where `select` cannot wait for a bell.
 const WITHOUT_BELL: Duration = Duration::from_millis(10);
 
 const UNKNOWN: u8 = 0;
@@ -73,13 +73,11 @@ pub(in crate::py) fn wait_for(
     if latch.is_set() {
         return Ok(true);
     }
-    let bell = match Bell::new() {
-        Err(Error::UNSUPPORTED) => None,
-        made => Some(Arc::new(made.map_err(std::io::Error::from)?)),
-    };
-    let _hung = bell.clone().map(|bell| latch.hang(bell));
-    let interval = bell.as_ref().map_or(WITHOUT_BELL, |_| LATCH_CHECK_INTERVAL);
-    let bells: Vec<_> = bell.iter().map(|bell| bell.number()).collect();
+    let bell = Arc::new(Bell::new().map_err(std::io::Error::from)?);
+    let number = bell.number();
+    let _hung = latch.hang(bell);
+    let interval = number.map_or(WITHOUT_BELL, |_| LATCH_CHECK_INTERVAL);
+    let bells: Vec<_> = number.into_iter().collect();
     let nothing: [i32; 0] = [];
     while !latch.is_set() {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));

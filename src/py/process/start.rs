@@ -53,9 +53,13 @@ impl ServerExitCodes {
     }
 }
 
-/// What Python's `start_child` returns: the pid, and for a child of a fork server its exit codes and
-/// the number of the request.
-type Started<'py> = (u32, Option<(Bound<'py, ServerExitCodes>, u64)>);
+/// What Python's `start_child` returns: the pid, for a child of a fork server its exit codes and the
+/// number of the request, and what must live until the process is watched.
+type Started<'py> = (
+    u32,
+    Option<(Bound<'py, ServerExitCodes>, u64)>,
+    Bound<'py, PyAny>,
+);
 
 /// What each child of an actor is started with.
 pub(in crate::py) struct Recipe {
@@ -140,16 +144,19 @@ pub(in crate::py) fn start_child(
     writer.push(construct.into_frame());
     // The child reads this when it has started. The I/O thread writes what the pipe does not take.
     _ = writer.flush().map_err(io)?;
-    let theirs = [&request_read, &answer_write, &*file].map(Handle::number);
+    let theirs = [&request_read, &answer_write, &*file].map(sys::hand_over);
+    let (theirs, others): (Vec<_>, Vec<_>) = theirs.into_iter().unzip();
     let how = (
-        theirs.to_vec(),
+        theirs,
+        others.concat(),
         recipe.start_method.as_deref(),
         recipe.slow_imports.clone(),
     );
     let started = imports::start_child(py)?.call1(how)?;
-    let (pid, server): Started<'_> = started.extract()?;
+    let (pid, server, process): Started<'_> = started.extract()?;
     let reader = Reader::new(answer_read);
     let watch = i32::try_from(pid).ok().and_then(sys::watch_process);
+    drop(process);
     let process = Process {
         pid,
         watch: watch.map(Arc::new),

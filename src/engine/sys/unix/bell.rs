@@ -43,9 +43,9 @@ impl Bell {
         }
     }
 
-    /// The descriptor to wait for elsewhere, to hear it.
-    pub fn number(&self) -> HandleNumber {
-        self.read.number()
+    /// The descriptor to wait for elsewhere, to hear it; `None` where only `poll` can wait for it.
+    pub fn number(&self) -> Option<HandleNumber> {
+        Some(self.read.number())
     }
 
     /// What to wait for, to hear it.

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 
-use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use crate::engine::ring::Side;
 use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
@@ -33,9 +34,9 @@ pub fn duplicate(handle: &Handle) -> Result<Handle> {
     attempt(Call::Open, duplicate).map(Handle)
 }
 
-/// Like `duplicate`, for a descriptor of which only the number is known. Its owner must still close
-/// it.
-pub fn duplicate_number(number: HandleNumber) -> Result<Handle> {
+/// Takes over a descriptor that this process was given by `hand_over`. The number is closed, because
+/// processes that this one starts would inherit it. `_side` is which end of a pipe it is, if it is one.
+pub fn take_over(number: HandleNumber, _side: Option<Side>) -> Result<Handle> {
     if number < 0 {
         return Err(Error::CLOSED);
     }
@@ -43,26 +44,40 @@ pub fn duplicate_number(number: HandleNumber) -> Result<Handle> {
     // call fails.
     #[expect(unsafe_code)]
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    let duplicate = || rustix::io::fcntl_dupfd_cloexec(borrowed, 0);
-    attempt(Call::Open, duplicate).map(Handle)
+    let handle =
+        attempt(Call::Open, || rustix::io::fcntl_dupfd_cloexec(borrowed, 0)).map(Handle)?;
+    // SAFETY: it is open, and was given to this process for this call, so nothing else closes it.
+    #[expect(unsafe_code)]
+    drop(unsafe { OwnedFd::from_raw_fd(number) });
+    Ok(handle)
+}
+
+/// The number by which a child takes this handle over, and those of what it must inherit with it.
+pub fn hand_over(handle: &Handle) -> (HandleNumber, Vec<HandleNumber>) {
+    (handle.number(), Vec::new())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use rustix::fd::IntoRawFd;
+
     #[test]
     fn a_descriptor_that_is_not_open_is_an_error() {
         for number in [987_654, -1, HandleNumber::MIN] {
-            assert_eq!(duplicate_number(number).err(), Some(Error::CLOSED));
+            assert_eq!(take_over(number, None).err(), Some(Error::CLOSED));
         }
     }
 
     #[test]
-    fn a_duplicate_leaves_the_descriptor_to_its_owner() {
+    fn a_number_that_is_taken_over_is_closed() {
         let (read_end, write_end) = rustix::pipe::pipe().expect("descriptors");
-        drop(duplicate_number(write_end.as_raw_fd()).expect("it is open"));
-        assert_eq!(rustix::io::write(&write_end, b"x"), Ok(1));
-        assert_eq!(rustix::io::read(&read_end, &mut [0; 2]), Ok(1));
+        let write_end = take_over(write_end.into_raw_fd(), Some(Side::Writer)).expect("it is open");
+        assert_eq!(rustix::io::write(&write_end.0, b"x"), Ok(1));
+        drop(write_end);
+        let mut bytes = [0; 2];
+        assert_eq!(rustix::io::read(&read_end, &mut bytes), Ok(1));
+        assert_eq!(rustix::io::read(&read_end, &mut bytes), Ok(0));
     }
 }

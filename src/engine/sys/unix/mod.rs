@@ -31,7 +31,7 @@ pub use clock::now_nanos;
 pub(in crate::engine) use file::blocks_of;
 pub(in crate::engine) use file::len_of;
 pub use file::{read_from, set_append, set_len};
-pub use handle::{Handle, HandleNumber, duplicate, duplicate_number};
+pub use handle::{Handle, HandleNumber, duplicate, hand_over, take_over};
 pub use io::{pipe, poll, read, set_nonblocking, write};
 pub use memory::SharedWords;
 pub(in crate::engine) use native::{
@@ -42,8 +42,18 @@ pub use native::{
     name_process, traceback_signal, unshare_pages,
 };
 pub(in crate::engine) use process::process_id;
-pub use process::{end_now, reap, signal_process, watch_process};
+pub use process::{end_now, reap, signal_process, watch_parent, watch_process};
 pub use unwinding::sleep_when_unwound;
+
+/// Whether a signal ends a read that blocks, and the sleep of the main thread.
+pub const SIGNALS_END_WAITS: bool = true;
+
+/// Whether Python's event loops and `select` can wait for the end of a pipe.
+pub const ARE_PIPES_SELECTABLE: bool = true;
+
+/// Lets Ctrl-C interrupt this process, which was started to ignore it. On Unix it was not: its parent
+/// has blocked the signal.
+pub fn accept_interrupts() {}
 
 /// How long the main thread sleeps at most before it checks for signals: a signal that comes just
 /// before the sleep does not end it.

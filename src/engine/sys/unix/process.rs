@@ -1,6 +1,6 @@
 //! This process, the end of another, and signals to it.
 
-use super::handle::Handle;
+use super::handle::{Handle, HandleNumber};
 use super::native::{reap_watched, signal_watched, watch};
 use super::reap::reap_by_number;
 use crate::engine::sys::attempt::{attempt, retry};
@@ -23,6 +23,12 @@ pub fn end_now() {
 pub fn watch_process(pid: i32) -> Option<Handle> {
     let pid = rustix::process::Pid::from_raw(pid)?;
     attempt(Call::Open, || watch(pid)).map(Handle).ok()
+}
+
+/// A handle that becomes readable when the parent, the process `pid`, has ended; `None` if there can be
+/// none. If it has ended already, this watches no process or another one.
+pub fn watch_parent(pid: HandleNumber) -> Option<Handle> {
+    watch_process(pid)
 }
 
 /// Sends a signal to a process; nothing if it has ended. `watch` is what `watch_process` gave for

@@ -1,66 +1,14 @@
-//! What only process actors use, and this system does not have yet: pipes, processes and shared memory.
-//! What would make one fails.
+//! What this system does not have yet: blocks of shared memory for big buffers, and a signal that asks a
+//! process for its traceback. What would make one fails.
 
-use std::io::IoSlice;
-use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
-use super::handle::{Handle, HandleNumber};
+use super::handle::Handle;
 use crate::engine::sys::error::{Error, Result};
-use crate::engine::sys::types::{Interest, Ready, Reaped, Signal};
 
 #[derive(Clone, Copy, Debug)]
 enum Never {}
-
-#[derive(Debug)]
-pub struct Bell(Never);
-
-impl Bell {
-    pub fn new() -> Result<Self> {
-        Err(Error::UNSUPPORTED)
-    }
-
-    pub fn ring(&self) -> Result<()> {
-        match self.0 {}
-    }
-
-    pub fn number(&self) -> HandleNumber {
-        match self.0 {}
-    }
-
-    pub fn rung(&self) -> Interest<'_> {
-        match self.0 {}
-    }
-
-    pub fn quiet(&self) -> Result<()> {
-        match self.0 {}
-    }
-}
-
-pub fn pipe() -> Result<(Handle, Handle)> {
-    Err(Error::UNSUPPORTED)
-}
-
-pub fn set_nonblocking(_handle: &Handle) -> Result<()> {
-    Err(Error::UNSUPPORTED)
-}
-
-pub fn poll<const N: usize>(
-    _interests: [Option<Interest<'_>>; N],
-    _timeout: Option<Duration>,
-) -> Result<[Ready; N]> {
-    Err(Error::UNSUPPORTED)
-}
-
-pub fn read(_handle: &Handle, _buffer: &mut Vec<u8>) -> Result<usize> {
-    Err(Error::UNSUPPORTED)
-}
-
-pub fn write(_handle: &Handle, _slices: &[IoSlice<'_>]) -> Result<usize> {
-    Err(Error::UNSUPPORTED)
-}
 
 pub(in crate::engine) fn len_of(_file: &Handle) -> Result<u64> {
     Err(Error::UNSUPPORTED)
@@ -81,27 +29,6 @@ pub fn set_len(_file: &Handle, _len_bytes: u64) -> Result<()> {
 
 pub fn read_from(_file: &Handle, _at: u64) -> Result<Vec<u8>> {
     Err(Error::UNSUPPORTED)
-}
-
-#[derive(Debug)]
-pub struct SharedWords(Never);
-
-impl SharedWords {
-    pub fn create(_len_words: usize) -> Result<(Self, Handle)> {
-        Err(Error::UNSUPPORTED)
-    }
-
-    pub fn map(_file: &Handle, _len_words: usize) -> Result<Self> {
-        Err(Error::UNSUPPORTED)
-    }
-}
-
-impl Deref for SharedWords {
-    type Target = [AtomicU64];
-
-    fn deref(&self) -> &[AtomicU64] {
-        match self.0 {}
-    }
 }
 
 /// Bytes of a shared file, mapped: none.
@@ -187,29 +114,6 @@ impl Witness {
     pub(in crate::engine) fn is_gone(&self) -> bool {
         match self.0 {}
     }
-}
-
-/// The id of this process.
-pub(in crate::engine) fn process_id() -> u32 {
-    std::process::id()
-}
-
-pub fn end_now() {
-    std::process::abort();
-}
-
-pub fn name_process(_name: &str) {}
-
-pub fn watch_process(_pid: i32) -> Option<Handle> {
-    None
-}
-
-pub fn signal_process(_watch: Option<&Handle>, _pid: i32, _signal: Signal) -> Result<()> {
-    Err(Error::UNSUPPORTED)
-}
-
-pub fn reap(_watch: Option<&Handle>, _pid: i32, _waits: bool) -> Result<Reaped> {
-    Err(Error::UNSUPPORTED)
 }
 
 pub fn traceback_signal() -> Option<i32> {

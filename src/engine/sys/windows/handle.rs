@@ -1,33 +1,80 @@
-//! Handles. There are none yet: what would make one fails.
+//! Handles: objects of the system, and the ends of pipes, which are memory and events.
 
-use std::fs::File;
 use std::os::windows::io::{AsRawHandle, OwnedHandle};
 
-use crate::engine::sys::error::{Error, Result};
+use windows_sys::Win32::Foundation::HANDLE;
 
-/// What this process owns of the system's; it is closed when this is dropped.
+use super::end::End;
+use super::object::{HandleNumber, duplicate_of, number_of, take_over_object};
+use crate::engine::ring::Side;
+use crate::engine::sys::error::Result;
+
+/// An object of the system that this process owns, or an end of a pipe. Dropping the handle closes it.
 #[derive(Debug)]
-pub struct Handle(OwnedHandle);
-
-/// How Python, and another process that is given it, know a handle.
-pub type HandleNumber = isize;
+pub struct Handle {
+    /// Of a pipe: its memory.
+    pub(super) object: OwnedHandle,
+    pub(super) end: Option<End>,
+}
 
 impl Handle {
+    pub(super) fn of(object: OwnedHandle) -> Self {
+        Self { object, end: None }
+    }
+
+    pub(super) fn end(section: OwnedHandle, end: End) -> Self {
+        Self {
+            object: section,
+            end: Some(end),
+        }
+    }
+
     pub fn number(&self) -> HandleNumber {
-        self.0.as_raw_handle().addr().cast_signed()
+        number_of(&self.object)
+    }
+
+    pub(super) fn raw(&self) -> HANDLE {
+        self.object.as_raw_handle()
     }
 }
 
-impl From<Handle> for File {
-    fn from(handle: Handle) -> Self {
-        handle.0.into()
+/// A duplicate of this handle, which processes that this one starts do not inherit either.
+pub fn duplicate(handle: &Handle) -> Result<Handle> {
+    let object = duplicate_of(&handle.object)?;
+    let end = handle.end.as_ref().map(End::duplicate);
+    Ok(Handle { object, end })
+}
+
+/// Takes over a handle of `hand_over` that this process has inherited. `side` is which end of a pipe it
+/// is, and `None` for an object.
+pub fn take_over(number: HandleNumber, side: Option<Side>) -> Result<Handle> {
+    let object = take_over_object(number)?;
+    match side {
+        None => Ok(Handle::of(object)),
+        Some(side) => {
+            let end = End::join(&object, side)?;
+            Ok(Handle::end(object, end))
+        }
     }
 }
 
-pub fn duplicate(_handle: &Handle) -> Result<Handle> {
-    Err(Error::UNSUPPORTED)
+/// The number by which a child takes this handle over, and those of what it must inherit with it. Call
+/// it once for a child: from then on the child's end of a pipe counts as open.
+pub fn hand_over(handle: &Handle) -> (HandleNumber, Vec<HandleNumber>) {
+    let events = handle.end.iter().flat_map(End::hand_over).collect();
+    (handle.number(), events)
 }
 
-pub fn duplicate_number(_number: HandleNumber) -> Result<Handle> {
-    Err(Error::UNSUPPORTED)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::engine::sys::error::Error;
+
+    #[test]
+    fn a_number_that_is_not_open_is_an_error() {
+        for number in [987_656, -1, 0, HandleNumber::MIN] {
+            assert_eq!(take_over(number, None).err(), Some(Error::CLOSED));
+        }
+    }
 }

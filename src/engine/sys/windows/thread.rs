@@ -85,7 +85,7 @@ impl Parker {
 
 /// Rounded up, so that nobody wakes in vain just before the time is over. What is too long for the
 /// system's type is its longest time: whoever sleeps looks at the clock when it wakes.
-fn at_least_millis(left: Duration) -> u32 {
+pub(super) fn at_least_millis(left: Duration) -> u32 {
     let millis = left.as_nanos().div_ceil(1_000_000);
     u32::try_from(millis).unwrap_or(INFINITE).min(INFINITE - 1)
 }
