@@ -109,9 +109,15 @@ SKIPPED = {
     ("process", "test_context_manager_shutdown"): _FIELDS + "_processes",
     ("process", "test_del_shutdown"): _FIELDS + "_processes",
     ("process", "test_shutdown_no_wait"): _FIELDS + "_processes",
-    ("process", "ProcessPoolSpawnFailingInitializerTest"): _FIELDS + "_broken",
+    ("process", "ProcessPoolSpawnFailingInitializerTest"): (
+        "gives the process a multiprocessing.Queue, which only children of multiprocessing can have; "
+        + _FIELDS
+        + "_broken"
+    ),
     ("process", "test_shutdown_deadlock_pickle"): _FIELDS + "_executor_manager_thread",
-    ("process", "test_gh105829_should_not_deadlock_if_wakeup_pipe_full"): _FIELDS + "_ThreadWakeup",
+    ("process", "test_gh105829_should_not_deadlock_if_wakeup_pipe_full"): (
+        "replaces a private class of pools, _ThreadWakeup, so it would test nothing here"
+    ),
 }
 
 #: Tests that a pool breaks and does not hang when a message or an answer cannot be unpickled. An
