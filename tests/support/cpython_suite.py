@@ -110,7 +110,7 @@ SKIPPED = {
     ("process", "test_del_shutdown"): _FIELDS + "_processes",
     ("process", "test_shutdown_no_wait"): _FIELDS + "_processes",
     ("process", "ProcessPoolSpawnFailingInitializerTest"): (
-        "gives the process a multiprocessing.Queue, which only children of multiprocessing can have; "
+        "gives a process a multiprocessing.Queue, which only multiprocessing's own can have; "
         + _FIELDS
         + "_broken"
     ),
