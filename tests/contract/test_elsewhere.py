@@ -51,7 +51,9 @@ def run_here(_actor, test, ref, *args):
 def elsewhere(process):
     """Run a test in an actor: `elsewhere(test, target, ...)`."""
     with process.start(actors.Do) as asker:
-        yield lambda test, *args: asker.post((run_here, test, *args)).result(PATIENCE)
+        # It first imports pytest there.
+        patience = programs.PATIENCE
+        yield lambda test, *args: asker.post((run_here, test, *args)).result(patience)
 
 
 @pytest.fixture

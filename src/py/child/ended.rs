@@ -36,19 +36,22 @@ pub(super) enum Watched {
 
 impl Watched {
     pub(super) fn settle(self) {
-        match self {
+        if let Self::Rest(answers, number) = self {
             // If the parent is gone, nobody waits for that.
-            Self::Rest(answers, number) => {
-                _ = answers.send([encode(Kind::Rests, number, b"")], Haste::Now);
-            }
+            _ = answers.send([encode(Kind::Rests, number, b"")], Haste::Now);
+            return;
+        }
+        // At the end of the process there is no interpreter any more, nor code that waits.
+        _ = Python::try_attach(|py| match self {
             Self::Ended(cell, outcome) => _ = settle::settle(&cell, outcome),
             Self::Item(taker) => taker.wake(),
-            Self::Cancelled(cell) => Python::attach(|py| {
+            Self::Cancelled(cell) => {
                 if let Err(error) = settle::cancel(py, &cell, None) {
                     error.write_unraisable(py, None);
                 }
-            }),
-        }
+            }
+            Self::Rest(..) => {}
+        });
     }
 }
 
