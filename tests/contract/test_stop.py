@@ -14,6 +14,7 @@ import futures_actors
 import programs
 import tasks
 from gates import PATIENCE
+from observe import on_unix
 
 AFTER_SHUTDOWN = "^cannot schedule new futures after shutdown$"
 FORCES = ["terminate", "kill", "terminate_workers", "kill_workers"]
@@ -83,13 +84,18 @@ def test_force_fails_what_a_process_has_and_says_what_had_begun(process, gate, n
         executor.post(1)
     errors = [future.exception(PATIENCE) for future in posted]
     assert [error.started for error in errors] == [True] + [False] * 20
-    number = signal.SIGTERM if name.startswith("terminate") else signal.SIGKILL
+    # Windows has no SIGKILL: there it is a number without a name.
+    kill = getattr(signal, "SIGKILL", 9)
+    number = signal.SIGTERM if name.startswith("terminate") else kill
     for error in errors:
         assert type(error) is futures_actors.ActorDied
         assert error.pid == pid
         assert error.exitcode == -number
         method = name.partition("_")[0]
-        assert f"{method}() was called, and it was killed by {number.name}" in str(error)
+        assert (
+            f"{method}() was called, and it was killed by {getattr(number, 'name', 'signal 9')}"
+            in str(error)
+        )
     executor.shutdown()
     assert programs.is_gone(pid)
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
@@ -162,6 +168,7 @@ def test_kill_after_a_shutdown_that_takes_too_long(process, gate):
     assert [future.exception(0).started for future in posted] == [True, False, False, False]
 
 
+@on_unix
 def test_kill_ends_a_process_that_was_stopped(process, gate):
     executor, posted = busy(process, gate)
     os.kill(int(repr(executor).partition("pid=")[2].split()[0]), signal.SIGSTOP)
@@ -191,6 +198,7 @@ def exit_on_sigterm(actor):
     signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
 
 
+@on_unix
 def test_a_process_that_catches_sigterm_begins_no_other_message(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((catch_sigterm,)).result(PATIENCE)
@@ -208,6 +216,7 @@ def test_a_process_that_catches_sigterm_begins_no_other_message(process, gate):
             assert "terminate() was called, and it exited with code 0" in str(error)
 
 
+@on_unix
 def test_kill_ends_a_process_that_catches_sigterm(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((catch_sigterm,)).result(PATIENCE)
@@ -218,6 +227,7 @@ def test_kill_ends_a_process_that_catches_sigterm(process, gate):
         assert running.exception(PATIENCE).exitcode == -signal.SIGKILL
 
 
+@on_unix
 def test_a_process_may_end_itself_on_sigterm(process, gate):
     with process.start(actors.Do) as executor:
         executor.post((exit_on_sigterm,)).result(PATIENCE)
