@@ -34,12 +34,29 @@ mod native {
         /// glibc calls `routine` when it unwinds the frame that `cleanup` is in. One that is on the heap
         /// counts as left with the first frame.
         fn _pthread_cleanup_push(cleanup: *mut Cleanup, routine: Routine, arg: *mut c_void);
+
+        /// Takes `cleanup` out of the list, and calls its routine if `execute` is not 0.
+        fn _pthread_cleanup_pop(cleanup: *mut Cleanup, execute: c_int);
+    }
+
+    /// An entry in the list of the thread that made it, which also drops it.
+    struct Enlisted(Box<UnsafeCell<Cleanup>>);
+
+    impl Drop for Enlisted {
+        /// The thread ends, but what is destroyed after this may still call `pthread_exit`, which reads
+        /// the list.
+        fn drop(&mut self) {
+            // SAFETY: it is in this thread's list. All frames are gone, and with them what was added
+            // after it.
+            #[expect(unsafe_code)]
+            unsafe {
+                _pthread_cleanup_pop(self.0.get(), 0);
+            }
+        }
     }
 
     thread_local! {
-        /// In the thread's list. If it is dropped, the thread ends by returning, which does not read the
-        /// list.
-        static CLEANUP: OnceCell<Box<UnsafeCell<Cleanup>>> = const { OnceCell::new() };
+        static CLEANUP: OnceCell<Enlisted> = const { OnceCell::new() };
     }
 
     /// From now on this thread sleeps for ever instead of ending by `pthread_exit`, while `ends` says so
@@ -54,23 +71,24 @@ mod native {
                     cancel_type: 0,
                     before: std::ptr::null_mut(),
                 }));
-                enlist(&cleanup, ends);
-                cleanup
+                enlist(cleanup, ends)
             });
         });
     }
 
     #[cold]
-    fn enlist(cleanup: &UnsafeCell<Cleanup>, ends: fn() -> bool) {
-        // SAFETY: it has the layout that glibc expects, and stays where it is until the thread ends.
+    fn enlist(cleanup: Box<UnsafeCell<Cleanup>>, ends: fn() -> bool) -> Enlisted {
+        // SAFETY: it has the layout that glibc expects, and stays where it is until `Enlisted` takes it
+        // out of the list.
         #[expect(unsafe_code)]
         unsafe {
             _pthread_cleanup_push(cleanup.get(), sleep, ends as *mut c_void);
         }
+        Enlisted(cleanup)
     }
 
     extern "C" fn sleep(ends: *mut c_void) {
-        // SAFETY: `register` has made it of a function of this type.
+        // SAFETY: `enlist` has made it of a function of this type.
         #[expect(unsafe_code)]
         let ends = unsafe { std::mem::transmute::<*mut c_void, fn() -> bool>(ends) };
         while ends() {
