@@ -47,7 +47,10 @@ impl Messages {
             if self.host.force.get().is_some() && !self.host.mailbox.is_closed() {
                 // `terminate` is about to fail what is in the mailbox, and then wakes the loop.
                 self.waker.sleep();
-                return None;
+                // Looked at once more: without a GIL it may just have done that.
+                if !self.host.mailbox.is_closed() {
+                    return None;
+                }
             }
             let source = self.source.lock();
             let mut source = source.unwrap_or_else(PoisonError::into_inner);
