@@ -267,6 +267,7 @@ STAYS = {
     "the timeout of a post": "executor.post((tasks.echo, 1), timeout=TakesLong())",
     "the timeout of a shutdown": "executor.shutdown(timeout=TakesLong())",
     "the timeout of a stream": "executor.stream((tasks.echo, 1), timeout=TakesLong())",
+    "how far a stream is ahead": "executor.stream((tasks.echo, 1), ahead=LongNumber(1))",
     "the key of a message": "pool.post((tasks.echo, 1), key=TakesLong())",
     "the key of a member": "pool.keyed(TakesLong())",
     "the message of a cancelled future": "future.cancel()",
@@ -296,6 +297,10 @@ def test_the_interpreter_ends_while_a_call_runs_code_of_a_daemon_thread(script, 
                     while True:
                         pass
             __float__ = __hash__ = __del__ = stay
+
+        class LongNumber(int):
+            def __le__(self, other):
+                TakesLong.stay(self)
 
         class Yields(ThreadActor):
             def handle(self, message):

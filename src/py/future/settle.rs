@@ -14,7 +14,6 @@ use super::core::{ActorCell, FutureCore, Watch, ask_carrier, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
 use crate::engine::room::Wake;
 use crate::engine::sys;
-use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::interpreter::wait;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -149,7 +148,6 @@ impl Wake for WakesFuture {
 
 /// Drops a cancelled message.
 fn discard(py: Python<'_>, message: Option<Message>) {
-    outlast();
     if let Some(message) = message {
         message.discard(py);
     }

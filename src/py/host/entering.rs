@@ -18,6 +18,7 @@ use crate::engine::mailbox::Mailbox;
 use crate::engine::room::{Room, Wake};
 use crate::py::future;
 use crate::py::future::ActorCell;
+use crate::py::interpreter::daemon_threads::outlasting_method;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
 
@@ -131,9 +132,8 @@ impl Host {
         })?;
         let seconds = deadline.saturating_duration_since(Instant::now());
         let call_later = intern!(py, "call_later");
-        running
-            .call_method1(call_later, (seconds.as_secs_f64(), give_up))
-            .map(drop)
+        let args = (seconds.as_secs_f64(), give_up);
+        outlasting_method(running, call_later, args, None).map(drop)
     }
 
     fn give_up(&self, py: Python<'_>, cell: &ActorCell) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::daemon_threads::outlasting;
 use super::imports;
 use crate::engine::latch::Latch;
 use crate::engine::sys::Bell;
@@ -86,7 +87,7 @@ pub(in crate::py) fn wait_for(
         }
         let timeout = left.map_or(interval, |left| left.min(interval));
         let interests = (&bells, nothing, nothing, timeout.as_secs_f64());
-        imports::select(py)?.call1(interests)?;
+        outlasting(imports::select(py)?, interests, None)?;
     }
     Ok(true)
 }

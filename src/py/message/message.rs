@@ -14,6 +14,7 @@ use crate::engine::ipc::frame::Kind;
 use crate::engine::room::{Permit, Seat};
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
+use crate::py::interpreter::daemon_threads::outlast;
 
 /// A message, in whatever form the cell holds it.
 pub(in crate::py) enum Message {
@@ -67,6 +68,7 @@ impl Message {
     /// Drops a message that will never begin. If it has shared memory, this is done while detached:
     /// giving memory back to the system takes time.
     pub(in crate::py) fn discard(self, py: Python<'_>) {
+        outlast();
         if self.has_blocks() {
             py.detach(|| drop(self));
         }

@@ -11,7 +11,7 @@ use crate::py::codec::actors;
 use crate::py::codec::actors::{Described, Description, Receiver};
 use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
-use crate::py::interpreter::daemon_threads::outlasting;
+use crate::py::interpreter::daemon_threads::{outlast, outlasting};
 use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
@@ -102,6 +102,8 @@ impl<'py> FromPyObject<'_, 'py> for Ahead {
     type Error = PyErr;
 
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        // It may have a `__le__` of its own.
+        outlast();
         if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
             let kind = value.get_type();
             return Err(PyTypeError::new_err(format!(
@@ -350,7 +352,7 @@ impl RefCore {
                 ),
             }));
         };
-        let class = imports::describe_class(py)?.call1((slf.get().class(py)?,))?;
+        let class = outlasting(imports::describe_class(py)?, (slf.get().class(py)?,), None)?;
         let args = (target.describe().described(), class).into_pyobject(py)?;
         actors::list(entry);
         Ok((imports::load_reference(py)?.clone(), args))
