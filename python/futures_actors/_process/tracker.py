@@ -100,9 +100,10 @@ def _share_when_used() -> None:
     def hook(name: str) -> "Callable[..., object]":
         def ensure(*args: object) -> object:
             with tracker._lock:  # noqa: SLF001 - as above; it is right in a fork, too
-                if vars(tracker).pop(names[0], None) is not None:
-                    for other in names[1:]:
-                        vars(tracker).pop(other)
+                if names[0] in vars(tracker):
+                    # That one last: if Ctrl-C or a fork comes in between, the next call goes on.
+                    for other in reversed(names):
+                        vars(tracker).pop(other, None)
                     _share()
             found: object = getattr(tracker, name)(*args)
             return found
