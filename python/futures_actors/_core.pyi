@@ -334,6 +334,9 @@ class LoopMessage:
     def call(self, actor: Any) -> Any:
         """Call what the message asks for, and return what that returns: it may be a coroutine."""
     @property
+    def is_in_call(self) -> bool:
+        """Whether `call` runs at this moment."""
+    @property
     def number(self) -> int: ...
     def has_been_called(self) -> bool:
         """Return whether `call` has been called."""

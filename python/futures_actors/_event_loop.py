@@ -462,7 +462,13 @@ def _is_in_users_code(frame: FrameType | None) -> bool:
     called = None
     while frame is not None:
         if frame.f_globals.get("__name__") in (__name__, _loop_streams.__name__):
-            if called is None or frame.f_code not in _CALLERS:
+            if called is None:
+                # Code of C that a message calls, such as `time.sleep`, has no frame.
+                if frame.f_code is not _Runner._handle.__code__:  # noqa: SLF001
+                    return False
+                message: LoopMessage = frame.f_locals["message"]
+                return message.is_in_call
+            if frame.f_code not in _CALLERS:
                 return False
             return not called.f_globals.get("__name__", "").startswith("futures_actors.")
         called, frame = frame, frame.f_back

@@ -184,6 +184,21 @@ def test_a_second_ctrl_c_interrupts_code_that_comes_to_no_await(gate):
         assert is_handled(executor.post(None))
 
 
+def test_a_second_ctrl_c_interrupts_a_function_of_c():
+    with Hangs.executor() as executor:
+        sleeping = executor.submit(time.sleep, 10 * PATIENCE)
+        programs.wait_until(sleeping.running, PATIENCE)
+        pid = executor.stats().pid
+
+        def interrupted():
+            os.kill(pid, signal.SIGINT)
+            return sleeping.done()
+
+        programs.wait_until(interrupted, PATIENCE)
+        assert isinstance(sleeping.exception(0), KeyboardInterrupt)
+        assert is_handled(executor.post(None))
+
+
 def is_handled(future):
     """Whether it has its answer, and not the last Ctrl-C."""
     error = future.exception(PATIENCE)

@@ -1,7 +1,7 @@
 //! The messages of an async actor, as its event loop sees them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::intern;
@@ -72,6 +72,7 @@ impl LoopCore {
             running: Arc::clone(&self.running),
             number,
             open: Mutex::new(Some(taken.open)),
+            is_in_call: AtomicBool::new(false),
             called: Mutex::new(None),
             ticket: Mutex::new(Some(taken.ticket)),
             current: Mutex::new(Some(taken.current)),
@@ -157,6 +158,8 @@ pub(in crate::py) struct LoopMessage {
     number: u64,
     /// Until it is called.
     open: Mutex<Option<Open>>,
+    /// Relaxed: it is for the handler of a signal, which runs in the same thread.
+    is_in_call: AtomicBool,
     called: Mutex<Option<Kind>>,
     /// Until it ends.
     ticket: Mutex<Option<Ticket>>,
@@ -202,10 +205,8 @@ impl LoopMessage {
     }
 }
 
-#[pymethods]
 impl LoopMessage {
-    /// Call what the message asks for, and return what that returns: it may be a coroutine.
-    fn call<'py>(&self, actor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn call_now<'py>(&self, actor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = actor.py();
         let Some(open) = take(&self.open) else {
             return Ok(py.None().into_bound(py));
@@ -232,6 +233,23 @@ impl LoopMessage {
                 actor.call_method(method.bind(py), args.into_bound(py), kwargs.as_ref())
             }
         }
+    }
+}
+
+#[pymethods]
+impl LoopMessage {
+    /// Call what the message asks for, and return what that returns: it may be a coroutine.
+    fn call<'py>(&self, actor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.is_in_call.store(true, Ordering::Relaxed);
+        let called = self.call_now(actor);
+        self.is_in_call.store(false, Ordering::Relaxed);
+        called
+    }
+
+    /// Whether `call` runs at this moment.
+    #[getter]
+    fn is_in_call(&self) -> bool {
+        self.is_in_call.load(Ordering::Relaxed)
     }
 
     /// The number by which it is asked to stop.
