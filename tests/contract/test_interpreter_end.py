@@ -314,7 +314,8 @@ def test_the_interpreter_ends_while_a_call_runs_code_of_a_daemon_thread(script, 
         came = threading.Event()
         thread = threading.Thread(target=call, daemon=True)
         executor, pool = actors.ThreadDo.executor(), actors.ThreadDo.pool(2).executor()
-        runs = executor.post((tasks.nap, 0.5))
+        # So that the messages behind this one have not begun when the thread ends them.
+        runs = executor.post((tasks.call, begun.wait))
         while not runs.running():
             pass
         future = executor.post((tasks.echo, TakesLong()))
