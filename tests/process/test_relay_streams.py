@@ -88,9 +88,23 @@ def numbers_and_die(_actor, count):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def take_until_death(_actor, ref, count):
-    stream = ref.stream((numbers_and_die, count), ahead=1000)
-    behind = ref.stream((streaming.numbers, 3))
+def ask_both(ref, gate, first, second):
+    """Ask the other actor for both before it begins the first, of which it may die."""
+    ref.post((tasks.pause, gate))
+    asked = first(), second()
+    # The parent has them when it has answered this.
+    assert ref.is_alive()
+    gate.open()
+    return asked
+
+
+def take_until_death(_actor, ref, gate, count):
+    stream, behind = ask_both(
+        ref,
+        gate,
+        lambda: ref.stream((numbers_and_die, count), ahead=1000),
+        lambda: ref.stream((streaming.numbers, 3)),
+    )
     taken = []
     with pytest.raises(ActorDied) as caught:
         for item in stream:
@@ -102,11 +116,10 @@ def take_until_death(_actor, ref, count):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 200])
-def test_all_that_was_yielded_before_a_death_is_handed_out(process, asker, count):
+def test_all_that_was_yielded_before_a_death_is_handed_out(process, asker, gate, count):
     with process.start(actors.Do) as target:
-        taken, started, other_started = asker.post((take_until_death, target, count)).result(
-            PATIENCE
-        )
+        asked = asker.post((take_until_death, target, gate, count))
+        taken, started, other_started = asked.result(PATIENCE)
     assert taken == list(range(count))
     assert started
     assert not other_started
@@ -204,16 +217,20 @@ def test_the_members_of_a_pool_stream_to_another_process(asker, start_pool):
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-def test_a_stream_that_has_not_begun_goes_to_the_next_process(process, asker, restarts):
+def test_a_stream_that_has_not_begun_goes_to_the_next_process(process, asker, gate, restarts):
     actor = process.actor(actors.Do).options(max_restarts=restarts)
     with actor.executor() as target:
-        found = asker.post((take_from_the_next, target)).result(PATIENCE)
+        found = asker.post((take_from_the_next, target, gate)).result(PATIENCE)
     assert found == ([0, 1, 2] if restarts else "died")
 
 
-def take_from_the_next(_actor, ref):
-    ref.post((tasks.exit_at_once, 1))
-    stream = ref.stream((streaming.numbers, 3))
+def take_from_the_next(_actor, ref, gate):
+    _, stream = ask_both(
+        ref,
+        gate,
+        lambda: ref.post((tasks.exit_at_once, 1)),
+        lambda: ref.stream((streaming.numbers, 3)),
+    )
     try:
         return list(stream)
     except ActorDied as error:
