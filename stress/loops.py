@@ -112,8 +112,7 @@ class History:
         stats = self.executor.stats()
         assert 0 <= (stats.running or 0) <= self.most, stats
 
-    def signal(self, number):
-        pid = self.executor.stats().pid
+    def signal(self, pid, number):
         if self.is_process and pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -121,16 +120,18 @@ class History:
         return False
 
     def interrupt(self):
-        # A process that starts has no handler of its own yet.
+        # A process that starts has no handler of its own yet. So the pid is read first: what runs
+        # then runs in that process, or in one that has died since.
+        pid = self.executor.stats().pid
         if self.is_process and any(future.running() for future in self.posted):
             self.is_interrupted = True
             for _ in range(self.dice.choice([1, 1, 1, 2, 3])):
-                self.signal(signal.SIGINT)
+                self.signal(pid, signal.SIGINT)
 
     def kill(self):
         if self.dice.random() < 0.3:
             self.is_killed |= self.is_process
-            self.figures.kills += self.signal(signal.SIGKILL)
+            self.figures.kills += self.signal(self.executor.stats().pid, signal.SIGKILL)
 
     def end(self):
         """Have every message end."""
