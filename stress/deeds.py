@@ -5,7 +5,10 @@ import os
 import pickle
 import weakref
 
-from futures_actors import ProcessActor, ThreadActor
+from futures_actors import ProcessActor, ThreadActor, _event_loop
+
+# On a busy machine a process may get no CPU for a second. That is no fault of an event loop's user.
+_event_loop.BLOCKED_AT_LEAST = 60
 
 
 def remember(actor, thread):

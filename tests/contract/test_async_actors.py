@@ -330,6 +330,9 @@ DEBUG = """if True:
     def make(base):
         class Sleeps(base, max_concurrency=10):
             async def on_start(self):
+                # A busy machine may keep the process waiting for long.
+                from futures_actors import _event_loop
+                _event_loop.BLOCKED_AT_LEAST = 60
                 asyncio.get_running_loop().set_debug(True)
                 asyncio.get_running_loop().slow_callback_duration = 60
             async def handle(self, message):
