@@ -8,6 +8,7 @@ from concurrent import futures
 import pytest
 
 import actors
+import programs
 import relays
 import tasks
 from futures_actors import ActorDeadlock, ActorDied, MailboxFull
@@ -131,6 +132,8 @@ def test_an_actor_that_dies_in_its_wait_leaves_no_circle(start, gate):
     gate.reached()
     pid = dying.post((tasks.get_pid,)).result(PATIENCE)
     asked = dying.post((relays.ask, slow, (tasks.echo, 1)))
+    # Otherwise the next process would begin it, and wait for the slow one.
+    programs.wait_until(asked.running)
     assert futures.wait([asked], timeout=0.4).not_done  # it is looked at after 0.2 s
     os.kill(pid, signal.SIGKILL)
     assert isinstance(asked.exception(PATIENCE), ActorDied)
