@@ -61,7 +61,7 @@ def watch_await(
     wrapped: "asyncio.Future[Any]",
     asks: bool,  # noqa: FBT001 - the core calls it
 ) -> Generator[Any, None, Any] | None:
-    """Return what `await future` must wait by in an async actor, and None in other threads.
+    """Return what `await future` must wait by in an async thread actor, and None elsewhere.
 
     `wrapped` is the future as the event loop knows it. `asks`: an await that is cancelled asks the
     handler of the message to stop.
@@ -69,6 +69,8 @@ def watch_await(
     runner: _Runner | None = getattr(_here, "runner", None)
     if runner is None or runner.loop is not wrapped.get_loop():
         return None
+    if runner.descriptor is not None:
+        return None  # a process does not know how many messages its actor may handle at a time
     return _Await(runner, future, wrapped).wait(asks=asks)
 
 

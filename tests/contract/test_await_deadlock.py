@@ -47,6 +47,17 @@ def test_a_handler_may_await_its_own_actor_while_that_has_a_free_place():
     end([executor])
 
 
+async def nap_of_itself(_actor):
+    return await current_actor().post((asyncio_nap, 0.4))
+
+
+@pytest.mark.parametrize("actor", [asynchronous.ThreadAwaits, asynchronous.ProcessAwaits])
+def test_a_long_await_of_its_own_actor_is_no_deadlock_while_that_has_a_free_place(actor):
+    with actor.options(max_concurrency=2).executor() as executor:
+        # It is looked at meanwhile.
+        assert executor.post((nap_of_itself,)).result(PATIENCE) is None
+
+
 def test_handlers_that_take_every_place_and_await_their_own_actor_are_told(gates):
     async def wait(actor, gate):
         await asynchronous.pause(actor, gate)
