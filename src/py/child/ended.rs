@@ -12,6 +12,7 @@ use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::room::Wake;
 use crate::engine::sync::{Condvar, Mutex};
 use crate::py::future::{ActorCell, settle};
+use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::message::outcome::Outcome;
 
 /// A message to another actor that has ended.
@@ -41,7 +42,9 @@ impl Watched {
             _ = answers.send([encode(Kind::Rests, number, b"")], Haste::Now);
             return;
         }
-        // At the end of the process there is no interpreter any more, nor code that waits.
+        // At the end of the process there is no interpreter any more, nor code that waits. It may also
+        // end while this thread waits to be attached.
+        outlast();
         _ = Python::try_attach(|py| match self {
             Self::Ended(cell, outcome) => _ = settle::settle(&cell, outcome),
             Self::Item(taker) => taker.wake(),

@@ -21,6 +21,7 @@ use crate::py::asynchronous::waker::Waker;
 use crate::py::asynchronous::{Calls, Outlet, Source, Taken, Ticket};
 use crate::py::codec::actors::Hold;
 use crate::py::current::{Claimed, Running};
+use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::message::fault::log_told;
 use crate::py::message::request::{Call, Wants};
 use crate::py::stream::run::Ended;
@@ -312,7 +313,9 @@ impl Source for Messages {
         let inbox = &self.shared.packing.way.inbox;
         inbox.set_wake_loop(Box::new(move || {
             waker.sleep();
-            Python::attach(|py| waker.wake(py));
+            // The thread that reads may hear of the parent's end when the interpreter has ended.
+            outlast();
+            _ = Python::try_attach(|py| waker.wake(py));
         }));
         if !sys::ARE_PIPES_SELECTABLE && !self.shared.packing.way.read_always() {
             let text = "cannot start the thread that reads for the event loop";
