@@ -19,7 +19,7 @@ use crate::py::future::{ActorCell, FutureCore, WakesFuture, settle};
 use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::interpreter::running_loop::need_event_loop;
 use crate::py::interpreter::wait::Seconds;
-use crate::py::interpreter::{imports, lifecycle, wait};
+use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
 use crate::py::message::fault::Unending;
 use crate::py::message::items::{Items, OpenStream, Taker};
 use crate::py::message::message::Message;
@@ -181,8 +181,11 @@ impl Held {
         deadline: Option<Instant>,
     ) -> PyResult<bool> {
         let carrier = self.shared.cell.message(Message::carrier).flatten();
-        if let Some((carrier, sequence)) = carrier {
-            carrier.read_item_for(py, latch, sequence, deadline)?;
+        match carrier {
+            // Other greenlets run meanwhile, so this thread must not sleep in the pipe.
+            Some((carrier, _)) if cooperative::is_needed(py)? => carrier.resume_io_thread(py),
+            Some((carrier, sequence)) => carrier.read_item_for(py, latch, sequence, deadline)?,
+            None => {}
         }
         wait::wait_for(py, latch, deadline)
     }
