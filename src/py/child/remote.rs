@@ -249,7 +249,12 @@ impl Remote {
             // Where an event loop runs, this never waits.
             && running_loop(py)?.is_none()
         {
-            self.wait_for_place(py, number, &admitted, deadline)?;
+            let placed = self.wait_for_place(py, number, &admitted, deadline);
+            if placed.is_err() && ahead > 0 {
+                // It may have got a place all the same, but the stream has no taker.
+                self.way.stop_soon(py, number);
+            }
+            placed?;
         }
         Ok(future)
     }
