@@ -262,8 +262,12 @@ impl Waits {
             target: Arc::clone(target),
             pending,
         };
-        graph.waits.entry(waiter.id).or_default().push(wait);
-        if !graph.is_stuck(waiter) {
+        let waits = graph.waits.entry(waiter.id).or_default();
+        waits.push(wait);
+        // There may be thousands of these. Nobody in the graph is stuck before, and this changes nothing.
+        let has_free_place =
+            how == How::Awaits && waits.len() < waiter.places.load(Ordering::Relaxed);
+        if has_free_place || !graph.is_stuck(waiter) {
             return Ok(Waiting {
                 waits: self,
                 waiter: waiter.id,
