@@ -740,7 +740,9 @@ def is_async(class_: type, /) -> bool:
 def loads(pickle: bytes) -> Any:
     """Unpickle what `dumps` has made, in this process or in one that it talks to."""
 
-def load_reference(described: tuple[int, str, bool, int], class_: type, /) -> ActorRef[Any, Any]:
+def load_reference(
+    described: tuple[int, str, bool, int, int], class_: type, /
+) -> ActorRef[Any, Any]:
     """Make the reference that was packed as this number, in a body that is being loaded."""
 
 def check_answer(actor: str, called: str, answer: _T) -> _T:

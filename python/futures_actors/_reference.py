@@ -57,7 +57,7 @@ class ActorRef(_core.RefCore[Message, Answer]):
 
 
 def load(
-    described: tuple[int, str, bool, int],
+    described: tuple[int, str, bool, int, int],
     described_class: tuple[str, tuple[str, ...]],
 ) -> ActorRef:
     """Make a reference that was sent to this process; the class is described by `describe`."""

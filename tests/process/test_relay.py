@@ -220,4 +220,4 @@ def test_a_reference_outside_a_message_cannot_be_pickled(target):
 
 def test_a_reference_cannot_be_loaded_where_it_was_not_sent(target):
     with pytest.raises(TypeError, match="can only be loaded"):
-        futures_actors._reference.load((1, "Other", False, 0), ("Other", ()))
+        futures_actors._reference.load((1, "Other", False, 0, 1), ("Other", ()))

@@ -196,6 +196,18 @@ def test_a_stream_of_itself_is_a_deadlock(asker):
     asker.post((stream_itself,)).result(PATIENCE)
 
 
+def ask_beside_a_stream(_actor, ref):
+    """Wait for long while items of a stream wait to be taken."""
+    with ref.stream((streaming.numbers, 100), ahead=2) as stream:
+        assert next(stream) == 0
+        return ref.post((tasks.nap, 1)).result()
+
+
+def test_an_actor_that_has_a_free_place_is_not_said_to_wait_for_its_taker(asker, start_pool):
+    with start_pool(2) as pool:
+        assert asker.post((ask_beside_a_stream, pool)).result(PATIENCE) == 1
+
+
 def take_by_proxy(_actor, ref):
     return list(ref.stream_proxy(ahead=2).handle((streaming.numbers, 20)))
 

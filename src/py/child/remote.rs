@@ -161,7 +161,7 @@ impl Remote {
     fn new(known: Arc<Known>, way: Arc<Way>, description: Description) -> Self {
         let name = description.name();
         Self {
-            tally: way.tally(&known, &name),
+            tally: way.tally(&known, &description),
             name,
             known,
             way,

@@ -186,8 +186,9 @@ impl<'py> ChildLoop<'py> {
             pickle::loads(py, body)?.extract()?;
         sys::name_process(&name);
         self.prepare.call1((&name, surroundings))?;
-        self.way.begin_own(&name);
-        let own = OwnActor::new(&self.way, Description::of(described));
+        let description = Description::of(described);
+        self.way.begin_own(&name, description.places);
+        let own = OwnActor::new(&self.way, description);
         Ok((name, Arc::new(own)))
     }
 

@@ -20,7 +20,7 @@ use crate::engine::latch::Latch;
 use crate::engine::sync::Mutex;
 use crate::engine::sys::Bell;
 use crate::engine::waits;
-use crate::py::codec::actors::Hold;
+use crate::py::codec::actors::{Description, Hold};
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Few;
 use crate::py::interpreter::lifecycle;
@@ -98,21 +98,28 @@ impl Way {
         way
     }
 
-    /// The actor of this name is about to be made, and this thread will handle its messages.
-    pub(super) fn begin_own(&self, name: &str) {
+    /// The actor of this name is about to be made, and this thread will handle its messages, so many at
+    /// a time.
+    pub(super) fn begin_own(&self, name: &str, places: usize) {
         let own = self
             .own
             .get_or_init(|| Arc::new(Tally::new(name.to_owned())));
+        own.streams.set_places(places);
         waits::serve(&own.node);
     }
 
     /// What the futures of messages to an actor have.
-    pub(super) fn tally(&self, known: &Known, name: &str) -> Arc<Tally> {
+    pub(super) fn tally(&self, known: &Known, description: &Description) -> Arc<Tally> {
         let own = self.own.get().filter(|_| known.number == self.own_number);
-        let of_others = || {
-            let new = || Arc::new(Tally::new(name.to_owned()));
-            known.tally.get_or_init(new)
+        let new = || {
+            let tally = Tally::new(description.name());
+            tally.streams.set_places(description.places);
+            if description.index().is_none() {
+                tally.streams.set_members(description.size);
+            }
+            Arc::new(tally)
         };
+        let of_others = || known.tally.get_or_init(new);
         Arc::clone(own.unwrap_or_else(of_others))
     }
 

@@ -32,18 +32,27 @@ pub(in crate::py) struct Description {
     pub(in crate::py) is_bounded: bool,
     /// How many members its pool has. 0: it has none.
     pub(in crate::py) size: usize,
+    /// How many messages it handles at a time, or each member of its pool.
+    pub(in crate::py) places: usize,
 }
 
 /// A `Description` for Python.
-pub(in crate::py) type Described = (u64, String, bool, usize);
+pub(in crate::py) type Described = (u64, String, bool, usize, usize);
 
 impl Description {
-    pub(in crate::py) fn new(number: u64, name: &str, is_bounded: bool, size: usize) -> Self {
+    pub(in crate::py) fn new(
+        number: u64,
+        name: &str,
+        is_bounded: bool,
+        size: usize,
+        places: usize,
+    ) -> Self {
         Self {
             number,
             name: name.to_owned(),
             is_bounded,
             size,
+            places,
         }
     }
 
@@ -79,15 +88,23 @@ impl Description {
     }
 
     pub(in crate::py) fn described(self) -> Described {
-        (self.number, self.name, self.is_bounded, self.size)
+        let Self {
+            number,
+            name,
+            is_bounded,
+            size,
+            places,
+        } = self;
+        (number, name, is_bounded, size, places)
     }
 
-    pub(in crate::py) fn of((number, name, is_bounded, size): Described) -> Self {
+    pub(in crate::py) fn of((number, name, is_bounded, size, places): Described) -> Self {
         Self {
             number,
             name,
             is_bounded,
             size,
+            places,
         }
     }
 }

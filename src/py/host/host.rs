@@ -130,6 +130,7 @@ impl Host {
                 &self.name,
                 self.mailbox.room().is_some(),
                 self.members().len(),
+                self.tally.streams.places(),
             ),
         }
     }

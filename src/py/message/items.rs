@@ -159,6 +159,11 @@ impl Streams {
         self.list.places.store(places, Ordering::Relaxed);
     }
 
+    /// How many messages the actor, or each member, handles at a time.
+    pub(in crate::py) fn places(&self) -> usize {
+        self.list.places.load(Ordering::Relaxed).max(1)
+    }
+
     /// For a pool of so many members.
     pub(in crate::py) fn set_members(&self, members: usize) {
         self.list.members.store(members, Ordering::Relaxed);

@@ -350,7 +350,8 @@ impl<'py> NewPool<'_, 'py> {
     /// How other processes refer to the pool.
     fn description(&self) -> Description {
         let is_bounded = self.whole.mailbox_size.is_some();
-        Description::new(self.tally.node.id, &self.whole.name, is_bounded, self.size)
+        let (id, name) = (self.tally.node.id, &self.whole.name);
+        Description::new(id, name, is_bounded, self.size, self.whole.max_concurrency)
     }
 
     /// A member's mailbox and tally. A single member has those of the pool.

@@ -50,7 +50,8 @@ impl ProcessExecutorCore {
         let tally = Arc::new(Tally::new(options.name.clone()));
         let mut construct = Construct::pack(&options, args, kwargs, 1)?;
         let is_bounded = options.mailbox_size.is_some();
-        let description = Description::new(tally.node.id, &options.name, is_bounded, 0);
+        let places = options.max_concurrency;
+        let description = Description::new(tally.node.id, &options.name, is_bounded, 0, places);
         let place = (mailbox, tally, description);
         let (host, io_thread) = construct.prepare(py, &options, place, None)?;
         host.start(py, io_thread)?;
