@@ -771,7 +771,7 @@ def serve(
     """Serve the parent until it sends no more messages.
 
     `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-    shared memory; `parent` is the pid of the process that started it;
+    shared memory; `parent` is the pid of the process that started it, on Windows a handle of it;
     `prepare(name, surroundings)` is called before any code of the user;
     `dump_error(exception, is_loaded)` encodes an exception as bytes.
     """

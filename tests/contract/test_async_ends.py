@@ -96,10 +96,15 @@ def test_cancelling_the_task_that_awaits_stops_the_coroutine(base):
         async with asynchronous.make(base, max_concurrency=2).executor() as executor:
             future = executor.post(("wait", "a"))
 
+            waits = asyncio.Event()
+
             async def wait():
+                waits.set()
                 return await future
 
             task = asyncio.ensure_future(wait())
+            # A task that has not begun would be cancelled without an await.
+            await waits.wait()
             await asyncio.to_thread(programs.wait_until, future.running, PATIENCE)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -117,7 +117,7 @@ def test_side_that_computes_something_else_ends_the_comparison():
 def test_row_that_a_commit_has_not_yet_is_printed_and_not_judged():
     done = compared("", HAS_NO_ACTORS)
     assert done.returncode == 0, done.stderr
-    assert "not yet: before: waits for issue 99" in done.stdout
+    assert "not yet: before: there are no actors yet" in done.stdout
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads cannot be pinned here")
