@@ -158,6 +158,7 @@ test-portable: $(VENV_PORTABLE)/.built ## The half of the core that macOS runs, 
 	    --deselect 'tests/future/test_idle.py::test_an_idle_actor_uses_no_cpu[async-process]' \
 	    --deselect 'tests/contract/test_async_actors.py::test_a_traceback_shows_the_loop[Process]' \
 	    --deselect 'tests/contract/test_pool.py::test_dump_traceback_shows_each_member[process]' \
+	    --deselect 'tests/contract/test_pool.py::test_dump_traceback_shows_each_member[async-process]' \
 	    tests/contract tests/future tests/process $(ARGS)
 
 # A timeout must not end the whole session, because that has a cluster to stop.
