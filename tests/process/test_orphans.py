@@ -236,13 +236,14 @@ WAITS = {
 
 
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
-def test_ctrl_c_interrupts_a_parent_that_waits(kind, program, wait):
+def test_ctrl_c_interrupts_a_parent_that_waits(kind, program, gate, wait):
     """Only the parent gets the signal here; its actor goes on."""
-    parent = program(f"""if True:
-        import actors, os, tasks, time
+    parent = program(
+        f"""if True:
+        import actors, gates, os, sys, tasks
         from concurrent import futures
         executor = actors.{kind.prefix}Do.executor()
-        future = executor.post((tasks.nap, 60))
+        future = executor.post((tasks.pause, gates.Gate(sys.argv[1])))
         print("waiting")
         try:
             {wait}
@@ -250,12 +251,24 @@ def test_ctrl_c_interrupts_a_parent_that_waits(kind, program, wait):
             print("interrupted")
             print(future.done())
         os._exit(0)
-    """)
+        """,
+        gate.path,
+    )
     assert parent.line() == "waiting"
-    observe.wait_until_asleep(parent.pid, parent.pid)
+    wait_until_it_waits(parent, gate)
     parent.signal(signal.SIGINT)
-    assert parent.line() == "interrupted"  # the wait takes longer than `line`
+    assert parent.line() == "interrupted"
     assert parent.line() == "False"
+
+
+def wait_until_it_waits(parent, gate):
+    """Return when the parent's main thread sleeps in a wait, and its actor has come to the gate.
+
+    While the actor starts, the main thread may also sleep because it hands over the GIL before its
+    wait. From a signal that comes then, that wait does not wake up, in pools neither.
+    """
+    gate.reached()
+    observe.wait_until_asleep(parent.pid, parent.pid)
 
 
 def test_a_signal_handler_runs_while_the_parent_waits_and_the_wait_goes_on(kind, program, gate):
@@ -271,7 +284,7 @@ def test_a_signal_handler_runs_while_the_parent_waits_and_the_wait_goes_on(kind,
         gate.path,
     )
     assert parent.line() == "waiting"
-    observe.wait_until_asleep(parent.pid, parent.pid)
+    wait_until_it_waits(parent, gate)
     parent.signal(signal.SIGUSR1)
     assert parent.line() == "handled"
     gate.open()
