@@ -207,6 +207,20 @@ def process():
 
 
 @pytest.fixture
+def asker(process):
+    """Return a process actor that a test has ask others."""
+    with process.start(actors.Do) as executor:
+        yield executor
+
+
+@pytest.fixture(params=["thread", "process"])
+def target(request):
+    """Return an actor that another one knows, in a thread or a process."""
+    with request.getfixturevalue(request.param).start(actors.Do) as executor:
+        yield executor
+
+
+@pytest.fixture
 def do(process):
     """Have a process actor call a function: `do(function, *args)` returns its answer."""
     with process.start(actors.Do) as executor:

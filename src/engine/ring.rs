@@ -1,6 +1,6 @@
 //! A pipe in memory that two processes share, for systems whose own pipes cannot be waited for together
-//! with other handles: who has read and written how much, and who must be woken. The bytes themselves
-//! and the events are the system's: see `sys/windows/end.rs`.
+//! with other handles: how much each side has read and written, and which side must be woken. The bytes
+//! themselves and the events are the system's: see `sys/windows/end.rs`.
 //!
 //! One process writes and one reads. Any number of their threads may wait, each for one of two events:
 //! there is something to read, or there is room to write. An event stays set until it is reset.

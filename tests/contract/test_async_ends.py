@@ -178,30 +178,27 @@ def test_a_second_ctrl_c_interrupts_code_that_comes_to_no_await(gate):
         hanging = executor.post(gate)
         gate.reached()
         gate.open()
-        pid = executor.stats().pid
-
-        def interrupted():
-            os.kill(pid, signal.SIGINT)
-            return hanging.done()
-
-        programs.wait_until(interrupted, PATIENCE)
-        assert isinstance(hanging.exception(0), KeyboardInterrupt)
-        assert is_handled(executor.post(None))
+        assert_interruptible(executor, hanging)
 
 
 def test_a_second_ctrl_c_interrupts_a_function_of_c():
     with Hangs.executor() as executor:
         sleeping = executor.submit(time.sleep, 10 * PATIENCE)
         programs.wait_until(sleeping.running, PATIENCE)
-        pid = executor.stats().pid
+        assert_interruptible(executor, sleeping)
 
-        def interrupted():
-            os.kill(pid, signal.SIGINT)
-            return sleeping.done()
 
-        programs.wait_until(interrupted, PATIENCE)
-        assert isinstance(sleeping.exception(0), KeyboardInterrupt)
-        assert is_handled(executor.post(None))
+def assert_interruptible(executor, running):
+    """Send Ctrl-C to an actor's process until it interrupts the message that runs, and no other."""
+    pid = executor.stats().pid
+
+    def interrupted():
+        os.kill(pid, signal.SIGINT)
+        return running.done()
+
+    programs.wait_until(interrupted, PATIENCE)
+    assert isinstance(running.exception(0), KeyboardInterrupt)
+    assert is_handled(executor.post(None))
 
 
 def is_handled(future):

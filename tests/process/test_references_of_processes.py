@@ -138,12 +138,6 @@ def test_a_reference_to_a_member_keeps_its_pool_alive_also_from_a_process(proces
         assert kept.pool.members[0].post((tasks.echo, 2)).result(PATIENCE) == 2
 
 
-@pytest.fixture
-def asker(process):
-    with process.start(actors.Do) as executor:
-        yield executor
-
-
 @pytest.mark.parametrize("by_member", [False, True])
 def test_a_pool_in_another_process_has_its_members(asker, start_pool, by_member):
     with start_pool(3) as pool:

@@ -16,18 +16,6 @@ from futures_actors import ActorDied, ActorRef, BrokenActor
 from gates import PATIENCE
 
 
-@pytest.fixture
-def asker(process):
-    with process.start(actors.Do) as executor:
-        yield executor
-
-
-@pytest.fixture(params=["thread", "process"])
-def target(request):
-    with request.getfixturevalue(request.param).start(actors.Do) as executor:
-        yield executor
-
-
 def test_a_reference_as_constructor_argument_reaches_its_actor(process, target):
     with process.start(actors.Holder, target) as asker:
         for number in range(20):

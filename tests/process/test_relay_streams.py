@@ -16,18 +16,6 @@ from futures_actors import ActorDeadlock, ActorDied, BrokenActor, current_actor
 from gates import PATIENCE
 
 
-@pytest.fixture
-def asker(process):
-    with process.start(actors.Do) as executor:
-        yield executor
-
-
-@pytest.fixture(params=["thread", "process"])
-def target(request):
-    with request.getfixturevalue(request.param).start(actors.Do) as executor:
-        yield executor
-
-
 def arrays(_actor, count, size):
     for number in range(count):
         yield np.full(size, number % 251, np.uint8)
