@@ -4,6 +4,7 @@ They have the same five methods as in `contenders.py`. A third-party package is 
 its peer is started, and a run without `--peers` must not need anything in this file.
 """
 
+import asyncio
 import contextlib
 import functools
 import operator
@@ -11,10 +12,11 @@ import os
 import tempfile
 
 import network
+import patterns
 import work
 from contenders import Contender, NotYetError, Pooled
 
-PACKAGES = ("loky", "pykka", "ray", "dask", "distributed")
+PACKAGES = ("loky", "pykka", "xoscar", "ray", "dask", "distributed")
 LIMIT_S = 45  # for starting a peer in a row, and again for all its rounds
 
 
@@ -64,6 +66,45 @@ class Pykka(Peer):
         reference = Actor.start()
         self.stack.callback(reference.stop)
         self.post = functools.partial(reference.ask, block=False)
+
+
+class PykkaAsker(Peer):
+    """An actor of pykka that asks another."""
+
+    name = Pykka.name
+
+    def open(self):
+        import pykka
+        import system_actors
+
+        class Adder(pykka.ThreadingActor):
+            on_receive = staticmethod(system_actors.add)
+
+        class Asker(pykka.ThreadingActor):
+            def on_receive(self, message):
+                pattern, size = message
+                post = functools.partial(other.ask, block=False)
+                return getattr(patterns, pattern)(post, Pykka.take, range(size))
+
+        other = Adder.start()
+        self.stack.callback(other.stop)
+        asker = Asker.start()
+        self.stack.callback(asker.stop)
+        self.ask = lambda pattern, size: asker.ask((pattern, size))
+
+
+class Xoscar(Peer):
+    """An actor of xoscar in one process that asks another in a second one, over the loopback."""
+
+    name = "xoscar actor"
+
+    def open(self):
+        import xoscar_actors
+
+        self.run = asyncio.new_event_loop().run_until_complete
+        pool, asker = self.run(xoscar_actors.start())
+        self.stack.callback(lambda: self.run(pool.stop()))
+        self.ask = lambda pattern, size: self.run(asker.ask(pattern, size))
 
 
 class Ray(Peer):

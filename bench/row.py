@@ -7,6 +7,8 @@ from typing import NamedTuple
 import contenders as who
 import placements
 
+MIB = 1 << 20
+
 
 class Unit(NamedTuple):
     """How a sample is shown, and whether higher or lower is better."""
@@ -57,3 +59,28 @@ MILLISECONDS = Unit("ms", "lower", lambda ns: ns / 1e6)
 PER_SECOND = Unit("/s", "higher", lambda ns: 1e9 / ns)
 OF_IDEAL = Unit("x", "lower", lambda times: times)
 BYTES = Unit("B", "lower", lambda length_bytes: length_bytes)
+
+
+def gigabytes_per_second(length_bytes):
+    """Return a unit that counts each byte once per echo, although it travels both ways."""
+    return Unit("GB/s", "higher", lambda ns: length_bytes / ns)
+
+
+def placed_rows(key, title, sample, contenders, *, full, fast, targets):
+    """Return a row of round trips for each placement: the CPUs that the two sides run on matter
+    most."""
+    return [
+        Row(
+            key=f"{key}{placement.suffix}",
+            title=f"{title}{placement.title}",
+            unit=MICROSECONDS,
+            sample=sample,
+            contenders=contenders,
+            full=full,
+            fast=fast,
+            targets=targets.get(placement, ()),
+            placement=placement,
+            shows_cpus=True,
+        )
+        for placement in placements.ALL
+    ]

@@ -6,13 +6,24 @@ ratio is the subject's figure divided by the other's.
 """
 
 import contenders as who
+import patterns
 import peers
 import placements
 import workloads as work
-from row import BYTES, MICROSECONDS, MILLISECONDS, PER_SECOND, Amount, Row, Target, Unit
-from system_rows import async_rows, pool_rows, stream_rows
+from row import (
+    BYTES,
+    MIB,
+    MICROSECONDS,
+    MILLISECONDS,
+    PER_SECOND,
+    Amount,
+    Row,
+    Target,
+    gigabytes_per_second,
+    placed_rows,
+)
+from system_rows import async_rows, pool_rows, reference_rows, stream_rows
 
-MIB = 1 << 20
 UPSTREAM_OF_POOL = 1_855 / 1_989  # bytes per queued message, measured in one run
 
 THREAD_POOL = who.ThreadPool.name
@@ -23,34 +34,12 @@ PYTHON = who.BareInterpreter.name
 FORK, FORKSERVER, SPAWN = (f"{PROCESS_POOL} {method}" for method in ("fork", "forkserver", "spawn"))
 
 
-def gigabytes_per_second(length_bytes):
-    """Return a unit that counts each byte once per echo, although it travels both ways."""
-    return Unit("GB/s", "higher", lambda ns: length_bytes / ns)
-
-
-def round_trip_rows(kind, contenders, *, full, fast, targets):
-    """Return a row for each placement: the CPUs that the two sides run on matter most."""
-    return [
-        Row(
-            key=f"{kind}-round-trip{placement.suffix}",
-            title=f"{kind}, round trip{placement.title}",
-            unit=MICROSECONDS,
-            sample=work.messages(work.one_at_a_time),
-            contenders=contenders,
-            full=full,
-            fast=fast,
-            targets=targets.get(placement, ()),
-            placement=placement,
-            shows_cpus=True,
-        )
-        for placement in placements.ALL
-    ]
-
-
 def thread_rows(others=()):
     return (
-        *round_trip_rows(
-            "thread",
+        *placed_rows(
+            "thread-round-trip",
+            "thread, round trip",
+            work.messages(patterns.one_at_a_time),
             (who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
             full=Amount(21, 2_000),
             fast=Amount(2, 100),
@@ -60,7 +49,7 @@ def thread_rows(others=()):
             key="thread-post-all",
             title="thread, post 20,000 then wait",
             unit=PER_SECOND,
-            sample=work.messages(work.all_then_wait),
+            sample=work.messages(patterns.all_then_wait),
             contenders=(who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
             full=Amount(9, 20_000),
             fast=Amount(2, 1_000),
@@ -70,7 +59,7 @@ def thread_rows(others=()):
             key="thread-in-flight",
             title="thread, 64 in flight",
             unit=PER_SECOND,
-            sample=work.messages(work.sliding_window),
+            sample=work.messages(patterns.sliding_window),
             contenders=(who.ThreadActor(), who.ThreadPool(), *(made() for made in others)),
             full=Amount(15, 10_000),
             fast=Amount(2, 500),
@@ -81,8 +70,10 @@ def thread_rows(others=()):
 
 def process_rows(limits=(), others=()):
     return (
-        *round_trip_rows(
-            "process",
+        *placed_rows(
+            "process-round-trip",
+            "process, round trip",
+            work.messages(patterns.one_at_a_time),
             (
                 who.ProcessActor(),
                 who.ProcessPool(),
@@ -102,7 +93,7 @@ def process_rows(limits=(), others=()):
             key="process-post-all",
             title="process, post 20,000 then wait",
             unit=PER_SECOND,
-            sample=work.messages(work.all_then_wait),
+            sample=work.messages(patterns.all_then_wait),
             contenders=(who.ProcessActor(), who.ProcessPool(), *(made() for made in others)),
             full=Amount(5, 20_000, warm_ups=0),
             fast=Amount(1, 500, warm_ups=0),
@@ -112,7 +103,7 @@ def process_rows(limits=(), others=()):
             key="process-in-flight",
             title="process, 64 in flight",
             unit=PER_SECOND,
-            sample=work.messages(work.sliding_window),
+            sample=work.messages(patterns.sliding_window),
             contenders=(
                 who.ProcessActor(),
                 who.ProcessPool(),
@@ -136,7 +127,7 @@ def turn_rows(kind, actor, *, is_fast):
             key=f"{kind}-turns-round-trip",
             title=f"{kind}, round trips with 1, 10 and 100 actors in turn",
             unit=MICROSECONDS,
-            sample=work.messages(work.one_at_a_time),
+            sample=work.messages(patterns.one_at_a_time),
             contenders=crews,
             full=Amount(15, 2_000),
             fast=Amount(1, 100, warm_ups=0),
@@ -146,7 +137,7 @@ def turn_rows(kind, actor, *, is_fast):
             key=f"{kind}-turns-post-all",
             title=f"{kind}, post 20,000 to 1, 10 and 100 actors in turn, then wait",
             unit=MICROSECONDS,
-            sample=work.messages(work.all_then_wait),
+            sample=work.messages(patterns.all_then_wait),
             contenders=crews,
             full=Amount(9, 20_000),
             fast=Amount(1, 500, warm_ups=0),
@@ -307,6 +298,7 @@ def all_rows(limits=(), *, with_peers=False, is_fast=False):
         *turn_rows("thread", who.ThreadActor(), is_fast=is_fast),
         *turn_rows("process", who.ProcessActor(), is_fast=is_fast),
         *stream_rows(),
+        *(reference_rows((peers.PykkaAsker,), (peers.Xoscar,)) if with_peers else reference_rows()),
         *pool_rows(),
         *async_rows(),
         *memory_rows(),

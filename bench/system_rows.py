@@ -1,8 +1,21 @@
-"""The rows of streams, pools and async actors: data only, as in `rows.py`."""
+"""The rows of streams, references, pools and async actors: data only, as in `rows.py`."""
 
+import between
+import patterns
+import placements
 import systems
 import workloads as work
-from row import MICROSECONDS, OF_IDEAL, PER_SECOND, Amount, Row, Target
+from row import (
+    MIB,
+    MICROSECONDS,
+    OF_IDEAL,
+    PER_SECOND,
+    Amount,
+    Row,
+    Target,
+    gigabytes_per_second,
+    placed_rows,
+)
 
 
 def system_row(key, title, unit, sample, contenders, full, fast, *targets):
@@ -32,9 +45,42 @@ def stream_rows():
     )  # fmt: skip
 
 
+def reference_rows(threads=(), processes=()):
+    """Return the rows in which one actor asks another. The arguments are classes of peers."""
+    near = between.Between("Thread"), between.PoolToPool(), *(peer() for peer in threads)
+    far = between.Between("Process"), between.PipeBetween(), *(peer() for peer in processes)
+    pipe, main = between.PipeBetween.name, between.FromMain("Reader")
+    less_than_pykka = tuple(Target("<=", 0.8, peer.name) for peer in threads)
+    less_than_xoscar = tuple(Target("<=", 0.15, peer.name) for peer in processes)
+    one_by_one = work.between(patterns.one_at_a_time)
+    amounts = {"full": Amount(15, 2_000), "fast": Amount(1, 100, warm_ups=0)}
+    return (
+        *placed_rows(
+            "thread-to-thread", "thread to thread, round trip", one_by_one, near, **amounts,
+            targets=dict.fromkeys(placements.ALL, less_than_pykka),
+        ),
+        *placed_rows(
+            "process-to-process", "process to process, round trip", one_by_one, far, **amounts,
+            targets={
+                placements.IDLE: (Target("<=", 1.6, pipe), *less_than_xoscar),
+                placements.ONE_CORE: (Target("<=", 0.9, pipe), *less_than_xoscar),
+            },
+        ),
+        system_row(
+            "process-to-process-in-flight", "process to process, 64 in flight", PER_SECOND,
+            work.between(patterns.sliding_window), far, 10_000, 300, Target(">=", 1.18, pipe),
+        ),
+        system_row(
+            "array-between", "process to process, 64 MiB numpy array one way",
+            gigabytes_per_second(64 * MIB), work.arrays_between(64 * MIB),
+            (between.Between("Process", "Reader"), main), 2, 1, Target(">=", 0.45, main.name),
+        ),
+    )  # fmt: skip
+
+
 def pool_rows():
     """Return the rows of pools: bounds on time are the other way round for messages a second."""
-    made = PER_SECOND, work.stateless(work.sliding_window)
+    made = PER_SECOND, work.stateless(patterns.sliding_window)
     rows = []
     for kind, size, bound in (("thread", 4, 0.3), ("process", 2, 0.1)):
         other = systems.StandardPool(size, processes=kind == "process")
@@ -68,7 +114,8 @@ def pool_rows():
 
 
 def async_rows():
-    one_by_one, in_flight = work.stateless(work.one_at_a_time), work.stateless(work.sliding_window)
+    one_by_one = work.stateless(patterns.one_at_a_time)
+    in_flight = work.stateless(patterns.sliding_window)
     thread = systems.SystemActor("Thread", "AsyncAdder"), systems.LoopThread()
     by_hand = systems.SystemActor("Process", "LoopAdder", "run_until_complete in handle")
     process = systems.SystemActor("Process", "AsyncAdder"), by_hand

@@ -11,13 +11,12 @@ import random
 import subprocess
 import sys
 import time
-from collections import deque
 from pathlib import Path
 
 from contenders import NotYetError, OwnClock
+from patterns import all_then_wait, one_at_a_time
 
 HERE = Path(__file__).parent
-DEPTH = 64
 QUEUED_LIMIT_S = 120
 BURST = 20  # unmeasured messages before each sample: the last contender has filled the caches
 
@@ -36,25 +35,6 @@ def timed(call, *args):
         return time.perf_counter_ns() - start, returned
     finally:
         gc.enable()
-
-
-def one_at_a_time(post, take, messages):
-    return [take(post(message)) for message in messages]
-
-
-def all_then_wait(post, take, messages):
-    tickets = [post(message) for message in messages]
-    return [take(ticket) for ticket in tickets]
-
-
-def sliding_window(post, take, messages):
-    window, answers = deque(), []
-    for message in messages:
-        if len(window) == DEPTH:
-            answers.append(take(window.popleft()))
-        window.append(post(message))
-    answers.extend(take(ticket) for ticket in window)
-    return answers
 
 
 def messages(pattern):
@@ -76,6 +56,33 @@ def stateless(pattern):
         pattern(contender.post, contender.take, range(BURST))
         ns, answers = timed(pattern, contender.post, contender.take, range(size))
         expect(contender, answers, list(range(1, size + 1)))
+        return ns / size
+
+    return sample
+
+
+def between(pattern):
+    """Let one actor send `size` integers to another in this pattern: nanoseconds per message."""
+
+    def sample(contender, size):
+        contender.ask(pattern.__name__, BURST)
+        ns, answers = timed(contender.ask, pattern.__name__, size)
+        expect(contender, answers, list(range(1, size + 1)))
+        return ns / size
+
+    return sample
+
+
+def arrays_between(length_bytes):
+    """Let one actor send an array to another `size` times, one after the other, and get an integer
+    for each: nanoseconds per message."""
+
+    def sample(contender, size):
+        contender.send(length_bytes, 1)  # unmeasured, as with messages
+        first = contender.handled + 2
+        ns, counts = timed(contender.send, length_bytes, size)
+        contender.handled += 1 + size
+        expect(contender, counts, list(range(first, first + size)))
         return ns / size
 
     return sample
