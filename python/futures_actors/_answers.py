@@ -1,6 +1,7 @@
 """`Answers`: what `imap` and `imap_unordered` return. It is loaded on first use."""
 
 import contextlib
+import math
 import operator
 import threading
 import time
@@ -44,7 +45,7 @@ class Answers(Generic[Answer]):
         in_order: bool,
     ) -> None:
         """Post as many messages as may be ahead and as there is room for; this never waits."""
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = _deadline(timeout)
         self._most = _size(buffersize, executor)
         self._executor = executor
         self._messages: Iterator[object] | None = iter(messages)
@@ -329,6 +330,15 @@ def _open(step: _Step) -> Any:  # noqa: ANN401 - what it ended with
     finally:
         # Otherwise the exception would hold the future through its traceback.
         del step
+
+
+def _deadline(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    # It also refuses what is no number, with the error that the other methods raise.
+    if math.isnan(timeout):
+        raise ValueError(f"timeout must be a number of seconds, not {timeout}")
+    return time.monotonic() + float(timeout)
 
 
 def _size(buffersize: int | None, executor: Any) -> int:  # noqa: ANN401 - of any kind

@@ -110,15 +110,16 @@ def seconds(option: str, value: object) -> float:
     return float(value)
 
 
-def _concurrency(option: str, value: object) -> int:
+def limited_size(option: str, value: object) -> int:
     count = size(option, value)
-    if count > _MOST_AT_A_TIME:
-        raise ValueError(f"{option} must be at most {_MOST_AT_A_TIME}, not {count}")
+    if count > _MOST:
+        raise ValueError(f"{option} must be at most {_MOST}, not {value}")
     return count
 
 
-#: For a process, each message that runs needs a word in a table of this size.
-_MOST_AT_A_TIME = 65_536
+#: For a process, each message that runs needs a word in a table of this size. A pool cannot have
+#: more threads or processes either.
+_MOST = 65_536
 
 
 def _loop_factory(option: str, value: object) -> object:
@@ -155,7 +156,7 @@ class Option:
 OPTIONS = {
     "name": Option(_name),
     "mailbox_size": Option(size),
-    "max_concurrency": Option(_concurrency),
+    "max_concurrency": Option(limited_size),
     "loop_factory": Option(_loop_factory),
     "max_restarts": Option(_count, process_only=True),
     "restart_window": Option(seconds, process_only=True),

@@ -5,7 +5,7 @@ from typing import Any
 
 from . import _core
 from ._base_actor import ActorExecutor
-from ._class_options import class_options, size
+from ._class_options import class_options, limited_size
 from ._core import ProcessActor, ThreadActor
 from ._options import Options
 from ._reference import ActorRef
@@ -46,7 +46,9 @@ class PoolOptions(Options[P, Started]):
 
     def __init__(self, actor_class: type[Any], members: object, given: dict[str, object]) -> None:
         """Check number and options; `members` is None for one member on each usable CPU."""
-        self.pool_size = _usable_cpus() if members is None else size("the size of a pool", members)
+        self.pool_size = (
+            _usable_cpus() if members is None else limited_size("the size of a pool", members)
+        )
         self._restarts_by_default = (
             issubclass(actor_class, ProcessActor)
             and "max_restarts" not in class_options(actor_class) | given

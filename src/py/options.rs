@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFunction, PySet, PyString, PyType};
@@ -28,9 +29,23 @@ pub(super) struct Options<'py> {
     pub(super) max_concurrency: usize,
     /// Makes the event loop of an async actor.
     pub(super) loop_factory: Option<Bound<'py, PyAny>>,
+    /// How many members a pool has. `None` if these are the options of one actor.
+    pub(super) pool_size: Option<usize>,
 }
 
 impl<'py> Options<'py> {
+    /// Reads the options of an actor that is no pool.
+    pub(super) fn of_one(actor: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let options = Self::of(actor)?;
+        if options.pool_size.is_some() {
+            return Err(PyTypeError::new_err(format!(
+                "this is the executor of one actor: start a pool by {}.executor(...)",
+                actor.repr()?
+            )));
+        }
+        Ok(options)
+    }
+
     /// Reads the options of `actor`, which is an actor class or a Python `Options` object.
     pub(super) fn of(actor: &Bound<'py, PyAny>) -> PyResult<Self> {
         let py = actor.py();
@@ -53,18 +68,26 @@ impl<'py> Options<'py> {
                 is_async: is_async(class)?,
                 max_concurrency: 1,
                 loop_factory: None,
+                pool_size: None,
             });
         }
-        let class = actor
-            .getattr(intern!(py, "actor_class"))?
-            .cast_into::<PyType>()?;
+        let class = actor.getattr_opt(intern!(py, "actor_class"))?;
+        let class = class.and_then(|class| class.cast_into::<PyType>().ok());
+        let class = class.ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "an executor needs an actor class, or what its options(...) returns, not {}",
+                actor.get_type()
+            ))
+        })?;
         let shared_memory: Option<u64> = actor.getattr(intern!(py, "shared_memory"))?.extract()?;
         let max_restarts: Option<usize> = actor.getattr(intern!(py, "max_restarts"))?.extract()?;
         let window: Option<f64> = actor.getattr(intern!(py, "restart_window"))?.extract()?;
         let concurrency: Option<usize> =
             actor.getattr(intern!(py, "max_concurrency"))?.extract()?;
         let name: Option<String> = actor.getattr(intern!(py, "name"))?.extract()?;
+        let pool_size = actor.getattr_opt(intern!(py, "pool_size"))?;
         Ok(Self {
+            pool_size: pool_size.map(|size| size.extract()).transpose()?,
             name: match name {
                 Some(name) => name,
                 None => class.name()?.to_string(),

@@ -321,10 +321,17 @@ def test_a_bad_buffersize_is_refused(thread, imap, bad):
         getattr(executor, imap)([], buffersize=bad)
 
 
-@pytest.mark.parametrize("bad", [{"timeout": "1"}, {"chunksize": 1}])
+@pytest.mark.parametrize("bad", [{"timeout": "1"}, {"timeout": 1j}, {"chunksize": 1}])
 def test_other_bad_arguments_are_type_errors(thread, imap, bad):
     with thread.start(actors.Do) as executor, pytest.raises(TypeError):
         getattr(executor, imap)([], **bad)
+
+
+def test_a_timeout_that_is_not_a_number_is_refused_as_that_of_post(thread, imap):
+    with thread.start(actors.Do) as executor:
+        for ask in (executor.post, getattr(executor, imap)):
+            with pytest.raises(ValueError, match="timeout must be a number of seconds, not nan"):
+                ask([], timeout=float("nan"))
 
 
 def test_messages_must_be_iterable(thread, imap):

@@ -34,7 +34,7 @@ def test_a_pool_has_a_member_for_each_usable_cpu_by_default(pool_kind, start_poo
     assert isinstance(options, futures_actors.Options)
 
 
-@pytest.mark.parametrize("bad", [0, -1, True, 1.5, "7"])
+@pytest.mark.parametrize("bad", [0, -1, True, 1.5, "7", 65_537, 2**70])
 def test_a_bad_size_is_refused(pool_kind, bad):
     with pytest.raises((TypeError, ValueError), match="size of a pool must"):
         pool_kind.actor(actors.Do).pool(bad)
@@ -44,6 +44,19 @@ def test_the_size_has_no_name_and_bad_options_are_refused(pool_kind):
     for bad in ({"size": 2}, {"colour": "red"}, {"mailbox_size": 0}):
         with pytest.raises((TypeError, ValueError)):
             pool_kind.actor(actors.Do).pool(**bad)
+
+
+def test_an_executor_of_one_actor_and_a_pool_refuse_each_others_options(pool_kind):
+    actor = pool_kind.actor(actors.Do)
+    one = getattr(futures_actors, f"{pool_kind.base}ActorExecutor")
+    with pytest.raises(TypeError, match=r"start a pool by \w+.pool\(2\).executor\(...\)"):
+        one(actor.pool(2))
+    for options in (actor, actor.options()):
+        with pytest.raises(TypeError, match=f"start a pool by {actor.__name__}.pool"):
+            ActorPool(options)
+    for start in (one, ActorPool):
+        with pytest.raises(TypeError, match=r"needs an actor class, .* not <class 'int'>"):
+            start(3)
 
 
 def test_the_options_show_the_call_that_makes_them(pool_kind):

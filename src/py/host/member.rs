@@ -23,12 +23,14 @@ impl Host {
             return;
         };
         let fault = fault.of_member(&self.name);
+        let others = || {
+            let members = pool.members().iter();
+            members.filter(|member| member.tally.node.id != self.tally.node.id)
+        };
+        // The pool closes the mailboxes of its members, which must be able to say why.
+        others().for_each(|member| _ = member.fault.get_or_init(|| fault.clone()));
         pool.fail(fault.clone(), Vec::new());
-        for member in pool.members() {
-            if member.tally.node.id != self.tally.node.id {
-                member.fail(fault.clone(), Vec::new());
-            }
-        }
+        others().for_each(|member| member.fail(fault.clone(), Vec::new()));
         place.team.open();
     }
 

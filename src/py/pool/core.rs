@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::Borrowed;
-use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyEllipsis, PyTuple};
@@ -124,11 +124,15 @@ pool_class! {
     ) -> PyResult<PyClassInitializer<Self>> {
         let _start = Start::begin()?;
         let py = options.py();
-        let size: usize = options.getattr(intern!(py, "pool_size"))?.extract()?;
+        let of_pool = Options::of(options)?;
+        let size = of_pool.pool_size.ok_or_else(|| {
+            let class = of_pool.class.name();
+            let class = class.map_or_else(|_| "MyActor".to_owned(), |name| name.to_string());
+            PyTypeError::new_err(format!("start a pool by {class}.pool(n).executor(...)"))
+        })?;
         if size == 0 {
             return Err(PyValueError::new_err("a pool has at least one member"));
         }
-        let of_pool = Options::of(options)?;
         let tally = Arc::new(Tally::new(of_pool.name.clone()));
         tally.streams.set_members(size);
         let mailbox = Arc::new(Mailbox::new(of_pool.mailbox_size));

@@ -45,7 +45,7 @@ impl ProcessExecutorCore {
     ) -> PyResult<PyClassInitializer<Self>> {
         let _start = Start::begin()?;
         let py = actor.py();
-        let options = Options::of(actor)?;
+        let options = Options::of_one(actor)?;
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let tally = Arc::new(Tally::new(options.name.clone()));
         let mut construct = Construct::pack(&options, args, kwargs, 1)?;

@@ -34,7 +34,7 @@ impl ThreadExecutorCore {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<PyClassInitializer<Self>> {
         let _start = Start::begin()?;
-        let options = Options::of(actor)?;
+        let options = Options::of_one(actor)?;
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let tally = Arc::new(Tally::new(options.name.clone()));
         let (host, server) = prepare(&options, (mailbox, tally), None, args, kwargs);
