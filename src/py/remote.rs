@@ -30,8 +30,8 @@ use super::future::{ActorCell, settle};
 use super::interpreter::daemon_threads::outlasting_method;
 use super::interpreter::imports;
 use super::interpreter::imports::ActorLost;
-use super::interpreter::lifecycle;
 use super::interpreter::lifecycle::Start;
+use super::interpreter::rest;
 use super::message::fault::{Fault, Force, Started, log_failure, log_lost};
 use super::message::items::Items;
 use super::message::message::Message;
@@ -44,6 +44,7 @@ use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::host::host::Host;
 use crate::py::host::run::{Serve, leave};
+use crate::py::host::streams::Stalled;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 
 /// The transport of a remote actor. A packed message is in the mailbox until the actor's thread sends
@@ -129,7 +130,7 @@ impl Transport for Remote {
         Ok(Signalled::Yes)
     }
 
-    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>, _stalled: Stalled) -> bool {
         mailbox.is_empty() && self.is_waiting.load(Ordering::SeqCst)
     }
 
@@ -293,7 +294,7 @@ fn serve(
             return Ok(());
         }
         is_waiting.store(sent.is_empty(), Ordering::SeqCst);
-        lifecycle::comes_to_rest();
+        rest::comes_to_rest();
         let event = carrier.call_method0(intern!(py, "receive"));
         is_waiting.store(false, Ordering::SeqCst);
         let event = event?;

@@ -148,10 +148,11 @@ impl<T> Stream<T> {
         self.inner().state == State::Closed
     }
 
-    /// Whether the producer waits for a taker, and none is there.
+    /// Whether the producer waits for a taker, and none is there. A relay that waits for more is none.
     pub fn waits_for_taker(&self) -> bool {
         let inner = self.inner();
-        inner.state == State::Open && inner.is_full(self.ahead) && inner.takers.is_empty()
+        let has_taker = !inner.takers.is_empty() && inner.forwarded == 0;
+        inner.state == State::Open && inner.is_full(self.ahead) && !has_taker
     }
 
     /// For the producer, before it makes an item: whether there is room for that. If not, `waiter` is
@@ -232,12 +233,6 @@ impl<T> Stream<T> {
     /// How many items were forwarded and have not been taken.
     pub fn forwarded(&self) -> usize {
         self.inner().forwarded
-    }
-
-    /// Whether the producer waits until items are taken that were forwarded.
-    pub fn waits_for_confirmation(&self) -> bool {
-        let inner = self.inner();
-        inner.state == State::Open && inner.forwarded > 0 && inner.is_full(self.ahead)
     }
 
     fn find_none<N>(

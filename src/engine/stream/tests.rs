@@ -37,10 +37,11 @@ fn what_was_forwarded_counts_until_it_is_confirmed() {
     }
     let waiter = latch();
     assert_eq!(stream.space(|| Arc::clone(&waiter) as _), Space::Full);
-    assert!(stream.waits_for_confirmation());
+    assert_eq!(stream.forward(|| Some(latch())), Next::Empty);
+    assert!(stream.waits_for_taker(), "the relay takes nothing");
     assert_eq!((stream.forwarded(), stream.taken()), (2, 0));
     stream.confirm(10);
-    assert!(waiter.is_set() && !stream.waits_for_confirmation());
+    assert!(waiter.is_set() && !stream.waits_for_taker());
     assert_eq!((stream.forwarded(), stream.taken()), (1, 1));
     assert_eq!(stream.space(|| latch()), Space::Free);
     assert_eq!(stream.put_weighing(2, MOST_WEIGHT), Ok(()));

@@ -281,6 +281,12 @@ impl Waits {
         drop(wait);
         Err(circle)
     }
+
+    /// How many waits of an actor have lasted for a moment and are not over.
+    #[must_use]
+    pub fn count(&self, node: &Node) -> usize {
+        self.0.lock().of(node).count()
+    }
 }
 
 /// While it lives, an actor waits.

@@ -63,6 +63,21 @@ fn an_actor_with_a_free_place_goes_on() {
 }
 
 #[test]
+fn the_waits_of_an_actor_are_counted_until_they_are_over() {
+    let waits = Waits::default();
+    let [a, b] = &nodes(["a", "b"]);
+    a.set_places(3);
+    let done = never();
+    let one = waits.begin(a, How::Awaits, b, never());
+    let _two = waits.begin(a, How::Awaits, b, Arc::clone(&done) as _);
+    assert_eq!((waits.count(a), waits.count(b)), (2, 0));
+    done.set();
+    assert_eq!(waits.count(a), 1);
+    drop(one);
+    assert_eq!(waits.count(a), 0);
+}
+
+#[test]
 fn a_pool_goes_on_while_a_member_does() {
     let waits = Waits::default();
     let [pool, one, two, caller] = &nodes(["pool", "pool[0]", "pool[1]", "caller"]);

@@ -10,7 +10,7 @@ use pyo3::types::PyTuple;
 use super::source::Calls;
 use crate::engine::room::Wake;
 use crate::py::interpreter::daemon_threads::outlasting;
-use crate::py::interpreter::lifecycle;
+use crate::py::interpreter::rest;
 
 /// Invariant: a message that is put into the mailbox after `sleep` wakes the loop, once.
 #[derive(Default)]
@@ -56,13 +56,13 @@ impl Waker {
 
     pub(in crate::py) fn end(&self) {
         self.busy.fetch_sub(1, Ordering::SeqCst);
-        lifecycle::comes_to_rest();
+        rest::comes_to_rest();
     }
 
-    /// Whether the loop runs and nothing runs in it: neither a message, nor a callback of one, nor
-    /// `on_start`. The caller must have found the mailbox empty before.
-    pub(in crate::py) fn is_at_rest(&self) -> bool {
-        self.busy.load(Ordering::SeqCst) == 0 && self.calls().is_some()
+    /// Whether the loop runs and nothing runs in it but so many messages: neither a callback of one, nor
+    /// `on_start`. The caller must have found before that no other message can begin.
+    pub(in crate::py) fn runs_only(&self, messages: usize) -> bool {
+        self.busy.load(Ordering::SeqCst) == messages && self.calls().is_some()
     }
 
     /// The loop has found no message. It must look once more after this.

@@ -14,7 +14,9 @@ use super::core::{ActorCell, FutureCore, Watch, ask_carrier, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
 use crate::engine::room::Wake;
 use crate::engine::sys;
+use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::interpreter::wait;
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::tally::{Completion, Tally};
@@ -113,6 +115,16 @@ pub(in crate::py) fn request(
         carrier.stop_soon(py, sequence);
     }
     Ok(py.detach(|| ask(cell)))
+}
+
+/// Closes a stream, as its taker does: frees its items, and asks its generator to stop. Never waits.
+pub(in crate::py) fn close(py: Python<'_>, items: &Items, cell: &ActorCell, tally: &Tally) {
+    outlast();
+    drop(items.close());
+    let closed = request(py, cell, Some(tally));
+    if let Some(error) = closed.err().and_then(wait::keep) {
+        error.write_unraisable(py, None);
+    }
 }
 
 /// Asks a message that runs to stop. Returns whether it runs. Call it detached.

@@ -9,5 +9,6 @@ pub(super) mod room;
 pub(in crate::py) mod run;
 pub(super) mod stats;
 pub(super) mod stop;
+pub(super) mod streams;
 pub(super) mod team;
 pub(super) mod transport;

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use crate::engine::{sys, waits};
 use crate::py::future::ActorCell;
 use crate::py::interpreter::cooperative;
-use crate::py::interpreter::{imports, lifecycle};
+use crate::py::interpreter::{imports, lifecycle, rest};
 use crate::py::message::fault::{Fault, Started};
 use crate::py::message::items::is_of_an_actor;
 
@@ -100,6 +100,6 @@ impl Drop for ThreadExit<'_> {
         self.0.close_mailbox();
         self.0.ended.set();
         self.0.leave_pool();
-        lifecycle::comes_to_rest();
+        rest::comes_to_rest();
     }
 }

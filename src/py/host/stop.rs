@@ -7,10 +7,13 @@ use std::time::Instant;
 use pyo3::prelude::*;
 
 use super::host::Host;
+use super::streams::{RunningStream, Stalled};
 use super::transport::Signalled;
+use crate::engine::waits::WAITS;
 use crate::py::future::{ActorCell, settle};
 use crate::py::interpreter::daemon_threads::outlast;
-use crate::py::interpreter::lifecycle::{Activity, CancelFutures, Ended, Live};
+use crate::py::interpreter::lifecycle::{CancelFutures, Ended, Live};
+use crate::py::interpreter::rest::{Activity, Rest};
 use crate::py::interpreter::wait::{Attached, raising, wait_for};
 use crate::py::message::fault::{Fault, Force, Started, log_lost};
 use crate::py::message::outcome::{Outcome, Sealed};
@@ -29,14 +32,22 @@ impl Live for Host {
 
     fn activity(&self) -> Activity {
         // Before it is known whether the actor is at rest: what comes later is in the next count.
-        let accepted = self.tally.counts().accepted + self.accepted_by_pool();
-        // Once its mailbox is closed it has `on_stop` to call.
-        let is_open = !self.mailbox.is_closed();
+        let counts = self.tally.counts();
+        let streams = self.waiting_streams();
         Activity {
-            accepted,
-            is_at_rest: self.ended.is_set()
-                || (is_open && self.transport.is_at_rest(&self.mailbox)),
+            accepted: counts.accepted + self.accepted_by_pool(),
+            ended: counts.handled + counts.failed + counts.cancelled,
+            taken: streams.iter().map(RunningStream::taken).sum(),
+            rest: self.rest(streams.len()),
         }
+    }
+
+    fn stop_streams(&self, py: Python<'_>) -> bool {
+        let streams = self.waiting_streams();
+        for stream in &streams {
+            stream.stop(py, &self.tally);
+        }
+        !streams.is_empty()
     }
 
     fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()> {
@@ -69,6 +80,28 @@ impl Live for Host {
 }
 
 impl Host {
+    /// The streams that it runs and that wait until an item is taken.
+    fn waiting_streams(&self) -> Vec<RunningStream> {
+        let mut streams = self.transport.streams();
+        streams.retain(RunningStream::waits_for_taker);
+        streams
+    }
+
+    /// Whether it goes on by itself, if so many of its streams wait for a taker.
+    fn rest(&self, streams: usize) -> Rest {
+        let stalled = Stalled {
+            count: streams + WAITS.count(&self.tally.node),
+            places: self.tally.streams.places(),
+        };
+        // Once its mailbox is closed it has `on_stop` to call, unless it is a pool.
+        let ends = stalled.count == 0 && self.mailbox.is_closed() && self.members().is_empty();
+        match self.ended.is_set() || (!ends && self.transport.is_at_rest(&self.mailbox, stalled)) {
+            false => Rest::No,
+            true if stalled.count > 0 => Rest::Waits,
+            true => Rest::Yes,
+        }
+    }
+
     /// How many messages this member of a pool may have got by the pool, at most.
     fn accepted_by_pool(&self) -> u64 {
         let Some((place, pool)) = self.place.get().zip(self.pool()) else {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::streams::{RunningStream, Stalled};
 use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Permit;
@@ -80,11 +81,14 @@ pub(in crate::py) trait Transport: Send + Sync {
         Progress::default()
     }
 
-    /// Whether the actor has no message, and no callback of one runs: for the interpreter's exit. False
-    /// if that is not certain.
-    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
-        mailbox.is_empty()
+    /// The streams that the actor runs, or may be about to run.
+    fn streams(&self) -> Vec<RunningStream> {
+        Vec::new()
     }
+
+    /// Whether nothing runs but what is `stalled`, nor a callback of a message, and no message can begin:
+    /// for the interpreter's exit. False if that is not certain.
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>, stalled: Stalled) -> bool;
 
     /// Whether the actor has died and is being started again.
     fn is_restarting(&self) -> bool {

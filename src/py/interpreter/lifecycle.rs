@@ -24,10 +24,11 @@ use super::cooperative;
 use super::daemon_threads;
 use super::imports;
 use super::imports::BrokenActor;
+use super::rest::{self, Activity, Rest};
 use super::wait::wait_for;
 use crate::engine::arena::Arena;
 use crate::engine::arena::forks::Forks;
-use crate::engine::latch::{Latch, Wait};
+use crate::engine::latch::Latch;
 use crate::engine::sys;
 
 /// What the interpreter's exit waits for, such as an actor.
@@ -39,8 +40,11 @@ pub(in crate::py) trait Live: Send + Sync {
     /// except the threads of actors.
     fn begin_exit(&self, py: Python<'_>);
 
-    /// What it does at this moment.
+    /// What it does at this moment. Only looks.
     fn activity(&self) -> Activity;
+
+    /// Ends those of its streams that wait until an item is taken. Returns whether there are any.
+    fn stop_streams(&self, py: Python<'_>) -> bool;
 
     /// Refuses new messages, and cancels those that have not begun if `cancel` says so.
     fn shutdown(&self, py: Python<'_>, cancel: CancelFutures) -> PyResult<()>;
@@ -95,15 +99,6 @@ pub(in crate::py) fn exit() -> Exit {
 
 pub(in crate::py) fn is_exiting() -> bool {
     exit() != Exit::Not
-}
-
-/// What an actor does at one moment.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::py) struct Activity {
-    /// How many messages it has accepted so far.
-    pub(in crate::py) accepted: u64,
-    /// Whether no code of its runs, nor a callback of its futures, and no message waits.
-    pub(in crate::py) is_at_rest: bool,
 }
 
 pub(in crate::py) fn forked_error() -> PyErr {
@@ -167,8 +162,18 @@ impl Live for Starting {
     fn activity(&self) -> Activity {
         Activity {
             accepted: 0,
-            is_at_rest: self.is_over.is_set(),
+            ended: 0,
+            taken: 0,
+            rest: if self.is_over.is_set() {
+                Rest::Yes
+            } else {
+                Rest::No
+            },
         }
+    }
+
+    fn stop_streams(&self, _py: Python<'_>) -> bool {
+        false
     }
 
     fn shutdown(&self, _py: Python<'_>, _cancel: CancelFutures) -> PyResult<()> {
@@ -197,7 +202,12 @@ pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     for host in &hosts {
         host.begin_exit(py);
     }
-    let drained = wait_for_rest(py, &hosts);
+    let look = || hosts.iter().map(|host| host.activity()).collect();
+    let stop_streams = || {
+        let stopped = hosts.iter().filter(|host| host.stop_streams(py));
+        stopped.count() > 0
+    };
+    let drained = rest::wait(py, look, stop_streams);
     EXIT.fetch_max(Exit::Refusing as u8, Ordering::SeqCst);
     for host in &hosts {
         host.close(py);
@@ -208,6 +218,7 @@ pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     };
     for host in &hosts {
         host.shutdown(py, CancelFutures::Yes)?;
+        host.stop_streams(py);
     }
     match wait_for_all(py, &hosts, Some(Instant::now() + GRACE)) {
         Ok(Ended::Yes) => {
@@ -259,50 +270,6 @@ pub(in crate::py) fn check_may_start_process(name: &str) -> PyResult<()> {
          such process would start another one: start it in a function that the program calls, or \
          below `if __name__ == \"__main__\":`, not when its module is imported"
     )))
-}
-
-/// What the exit waits for while it drains.
-static RESTING: Mutex<Option<Arc<Latch>>> = Mutex::new(None);
-
-fn resting_slot() -> MutexGuard<'static, Option<Arc<Latch>>> {
-    RESTING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An actor's thread is about to wait for messages or answers: the exit, if it waits for that, must
-/// look again.
-pub(in crate::py) fn comes_to_rest() {
-    if exit() == Exit::Draining {
-        let resting = resting_slot().clone();
-        if let Some(resting) = resting {
-            resting.set();
-        }
-    }
-}
-
-/// Waits until all actors are at rest at the same time. An error is what a signal handler raised.
-///
-/// Each is looked at once, and then how many messages each has accepted is looked at again. If none
-/// has accepted one meanwhile, no message was left in between, and nothing ran that could send one.
-fn wait_for_rest(py: Python<'_>, hosts: &[Arc<dyn Live>]) -> PyResult<()> {
-    /// A thread says that it comes to rest just before it does.
-    const SHORTEST_PAUSE: Duration = Duration::from_micros(50);
-    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-    let mut pause = SHORTEST_PAUSE;
-    loop {
-        let resting = Arc::<Latch>::default();
-        drop(resting_slot().replace(Arc::clone(&resting)));
-        let before: Vec<_> = hosts.iter().map(|host| host.activity()).collect();
-        let are_at_rest = before.iter().all(|one| one.is_at_rest);
-        if are_at_rest && hosts.iter().map(|host| host.activity()).eq(before) {
-            return Ok(());
-        }
-        let waited = py.detach(|| resting.wait(Some(Instant::now() + pause)));
-        py.check_signals()?;
-        pause = match waited {
-            Wait::Set => SHORTEST_PAUSE,
-            Wait::TimedOut | Wait::Interrupted => LONGEST_PAUSE.min(pause * 2),
-        };
-    }
 }
 
 fn wait_for_all(

@@ -5,6 +5,7 @@ pub(super) mod cooperative;
 pub(super) mod daemon_threads;
 pub(super) mod imports;
 pub(super) mod lifecycle;
+pub(super) mod rest;
 pub(super) mod running_loop;
 pub(super) mod sub_interpreters;
 pub(super) mod wait;

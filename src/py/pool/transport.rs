@@ -8,11 +8,13 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use crate::engine::ipc::frame::Kind;
+use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Permit;
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
+use crate::py::host::streams::Stalled;
 use crate::py::host::team::Team;
 use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::interpreter::wait::Seconds;
@@ -125,6 +127,11 @@ impl Transport for ToMembers {
             None if self.members.len() == 1 => Ok(Signalled::Yes),
             None => Ok(Signalled::No),
         }
+    }
+
+    fn is_at_rest(&self, _mailbox: &Mailbox<Arc<ActorCell>>, _stalled: Stalled) -> bool {
+        // It runs nothing itself. Its members look into its mailbox, too, before they rest.
+        true
     }
 
     fn pid(&self) -> Option<u32> {

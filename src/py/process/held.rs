@@ -167,17 +167,6 @@ impl Relayed {
         self.asked.remove(&number)
     }
 
-    /// The streams of the child that wait until it takes more.
-    pub(super) fn waiting_streams(&self) -> Vec<Arc<Asked>> {
-        let waits = |asked: &&Arc<Asked>| {
-            asked
-                .stream
-                .as_ref()
-                .is_some_and(|one| one.waits_for_taker())
-        };
-        self.asked.values().filter(waits).map(Arc::clone).collect()
-    }
-
     /// How many things must be over in the child before it rests: the start of its actor, and the
     /// callbacks of its messages.
     fn must_end(&self) -> u64 {

@@ -82,6 +82,11 @@ impl Inflow {
         }
     }
 
+    /// Where its items go.
+    pub(super) fn items(&self) -> Arc<Items> {
+        Arc::clone(&self.items)
+    }
+
     /// Receives an item. `None` if it has been received before. The caller must settle it without a
     /// lock.
     pub(super) fn receive(

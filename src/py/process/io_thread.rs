@@ -22,7 +22,7 @@ use crate::py::codec::pickle::What;
 use crate::py::future::{ActorCell, callbacks};
 use crate::py::host::host::Host;
 use crate::py::host::run::Serve;
-use crate::py::interpreter::lifecycle;
+use crate::py::interpreter::rest;
 use crate::py::message::message::Message;
 
 /// How often the I/O thread checks that a waiting thread reads, while it leaves the reading to those.
@@ -137,7 +137,7 @@ impl IoThread {
             .then_some(convoy::MAILBOX_INTERVAL);
         let timeout = timeout.into_iter().chain(convoy).chain(trim).min();
         self.link.is_io_thread_waiting.store(true, Ordering::SeqCst);
-        lifecycle::comes_to_rest();
+        rest::comes_to_rest();
         let polled = sys::retry(|| sys::poll(interests, timeout));
         self.link
             .is_io_thread_waiting

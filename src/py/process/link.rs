@@ -33,6 +33,7 @@ use crate::engine::mailbox::Mailbox;
 use crate::engine::sys::Bell;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
+use crate::py::host::streams::{RunningStream, Stalled};
 use crate::py::interpreter::lifecycle;
 use crate::py::message::message::Message;
 use crate::py::message::tally::Tally;
@@ -209,13 +210,21 @@ impl Link {
         self.outbound().as_ref().map(Outbound::load)
     }
 
-    /// Whether no message has left the mailbox and has not been answered.
-    pub(super) fn has_nothing_to_do(&self) -> bool {
+    /// The streams that have left the mailbox and have not ended.
+    pub(super) fn streams_in_flight(&self) -> Vec<RunningStream> {
+        let outbound = self.outbound();
+        outbound.as_ref().map_or_else(Vec::new, Outbound::streams)
+    }
+
+    /// Whether no message has left the mailbox and has not been answered but those that are stalled, and
+    /// such as cannot begin before these go on.
+    pub(super) fn has_only(&self, stalled: Stalled) -> bool {
         // Under the lock: a message leaves the mailbox and is in flight in one step.
         let outbound = self.outbound();
-        outbound
-            .as_ref()
-            .is_none_or(|outbound| outbound.in_flight.is_empty() && outbound.returned.is_empty())
+        outbound.as_ref().is_none_or(|outbound| {
+            let is_all = outbound.load() == stalled.count;
+            (stalled.fills_places() || is_all) && outbound.begun() == stalled.count
+        })
     }
 
     /// Whether no thread reads, and none has left to the I/O thread what it has read.

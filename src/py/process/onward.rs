@@ -146,11 +146,6 @@ impl Onward {
         }
     }
 
-    /// Whether the generator does not go on before the child takes an item.
-    pub(super) fn waits_for_taker(&self) -> bool {
-        self.items.waits_for_confirmation()
-    }
-
     /// The message is about to be refused, so the child hears nothing else of the stream.
     pub(super) fn refuse(&self) {
         self.is_refused.store(true, Ordering::SeqCst);

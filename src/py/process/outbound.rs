@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::crew::Seat;
 use super::inflow::Inflow;
+use crate::engine::cell::Phase;
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::pipe::{Broken, Flush};
 use crate::engine::ipc::window::{Capacity, Window};
@@ -17,6 +18,7 @@ use crate::engine::roster::Turns;
 use crate::engine::sys::{self, Bell};
 use crate::py::codec::packed::Packed;
 use crate::py::future::ActorCell;
+use crate::py::host::streams::RunningStream;
 use crate::py::message::message::Message;
 use crate::py::message::ticket::{Carrier, Passage, Ticket};
 
@@ -134,6 +136,28 @@ impl Outbound {
     /// How many messages the child has to handle, or is about to get.
     pub(in crate::py) fn load(&self) -> usize {
         self.in_flight.len() - self.taken_back + self.returned.len()
+    }
+
+    /// How many messages the child has begun and not ended.
+    pub(super) fn begun(&self) -> usize {
+        let runs = |(sequence, sent): &(u64, &InFlight)| {
+            sent.whose != Whose::TakenBack
+                && sent.cell.phase() == Phase::Running
+                && !self.is_passed(*sequence)
+        };
+        self.in_flight.iter().filter(runs).count()
+    }
+
+    /// The streams among those in flight.
+    pub(super) fn streams(&self) -> Vec<RunningStream> {
+        let stream = |(_, sent): (u64, &InFlight)| {
+            let inflow = sent.inflow.as_ref()?;
+            Some(RunningStream {
+                items: inflow.items(),
+                cell: Arc::clone(&sent.cell),
+            })
+        };
+        self.in_flight.iter().filter_map(stream).collect()
     }
 
     /// Whether another message may be sent, if at most `limit` may be in flight.

@@ -224,19 +224,6 @@ impl Asker {
 }
 
 impl Link {
-    /// For the interpreter's exit, when the child is at rest: it does not take from its streams any more, so
-    /// those that wait for that are stopped.
-    pub(super) fn stop_streams_of_child(&self) {
-        let waiting = {
-            let outbound = self.outbound();
-            let connection = outbound.as_ref().and_then(|o| o.connection.as_ref());
-            connection.map(|connection| connection.relayed.waiting_streams())
-        };
-        for asked in waiting.into_iter().flatten() {
-            asked.stop();
-        }
-    }
-
     /// Whether the child has started the actor, and no callback runs there that could send messages. If
     /// that is not known, the child is asked.
     pub(super) fn has_child_at_rest(&self) -> bool {

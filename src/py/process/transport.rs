@@ -22,6 +22,7 @@ use crate::py::codec::body;
 use crate::py::codec::body::{Body, Source};
 use crate::py::codec::pickle::What;
 use crate::py::future::ActorCell;
+use crate::py::host::streams::{RunningStream, Stalled};
 use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::message::fault::Force;
 use crate::py::message::items::Items;
@@ -239,21 +240,21 @@ impl Transport for Arc<Link> {
         }
     }
 
-    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+    fn streams(&self) -> Vec<RunningStream> {
+        self.streams_in_flight()
+    }
+
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>, stalled: Stalled) -> bool {
         // In this order: a message goes from the mailbox to the child, and its answer to the I/O
         // thread, which settles it and runs callbacks before it waits again. A thread that reads in its
         // place leaves it what has callbacks.
         let shared = self.seat.as_ref().map(|seat| &seat.crew.team.mailbox);
-        let is_at_rest = shared.is_none_or(|shared| shared.is_empty())
-            && mailbox.is_empty()
-            && self.has_nothing_to_do()
+        let is_empty = shared.is_none_or(|shared| shared.is_empty()) && mailbox.is_empty();
+        (stalled.fills_places() || is_empty)
+            && self.has_only(stalled)
             && self.has_nothing_left()
             && self.is_io_thread_waiting.load(Ordering::SeqCst)
-            && self.has_child_at_rest();
-        if is_at_rest {
-            self.stop_streams_of_child();
-        }
-        is_at_rest
+            && self.has_child_at_rest()
     }
 
     fn is_restarting(&self) -> bool {

@@ -16,7 +16,6 @@ use crate::engine::stream::Next;
 use crate::py::future;
 use crate::py::future::deadlock::{wait_for_actor, wait_unless_stuck};
 use crate::py::future::{ActorCell, FutureCore, WakesFuture, settle};
-use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::interpreter::running_loop::need_event_loop;
 use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
@@ -37,12 +36,7 @@ pub(in crate::py) struct Shared {
 
 impl OpenStream for Shared {
     fn close(&self, py: Python<'_>) {
-        outlast();
-        drop(self.items.close());
-        let closed = settle::request(py, &self.cell, Some(&self.tally));
-        if let Some(error) = closed.err().and_then(wait::keep) {
-            error.write_unraisable(py, None);
-        }
+        settle::close(py, &self.items, &self.cell, &self.tally);
     }
 
     fn items(&self) -> &Items {

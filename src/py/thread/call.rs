@@ -13,6 +13,7 @@ use crate::py::answer;
 use crate::py::answer::Called;
 use crate::py::current;
 use crate::py::host::host::Host;
+use crate::py::interpreter::rest;
 use crate::py::interpreter::wait::wait_for;
 use crate::py::message::items::Items;
 use crate::py::message::request::{Call, Sender, Wants};
@@ -111,6 +112,7 @@ impl<'py> Sink<'py> for Local<'_> {
                 (Space::Closed, _) => return Ok(false),
                 (Space::Full, latch) => {
                     if let Some(latch) = latch {
+                        rest::comes_to_rest();
                         wait_for(py, latch, None)?;
                     }
                 }

@@ -14,8 +14,9 @@ use crate::py::asynchronous::{Calls, Open, Outlet, Source, Taken, Ticket};
 use crate::py::current::Running;
 use crate::py::future::{ActorCell, settle};
 use crate::py::host::host::Host;
+use crate::py::host::streams::{RunningStream, RunningStreams};
+use crate::py::interpreter::rest;
 use crate::py::message::fault::{Fault, Stage, Started};
-use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Call, Sender, Wants};
 use crate::py::reference::own;
@@ -27,11 +28,18 @@ pub(super) struct Messages {
     /// Used only by the loop's thread.
     source: Mutex<source::Source>,
     is_over: AtomicBool,
+    streams: Arc<RunningStreams>,
 }
 
 impl Messages {
-    pub(super) fn new(host: &Arc<Host>, waker: &Arc<Waker>, source: source::Source) -> Self {
+    pub(super) fn new(
+        host: &Arc<Host>,
+        waker: &Arc<Waker>,
+        source: source::Source,
+        streams: &Arc<RunningStreams>,
+    ) -> Self {
         Self {
+            streams: Arc::clone(streams),
             host: Arc::clone(host),
             waker: Arc::clone(waker),
             source: Mutex::new(source),
@@ -98,7 +106,7 @@ impl Messages {
             let looks = Arc::new(Looks { waker, number });
             Box::new(Local {
                 host: Arc::clone(&self.host),
-                items,
+                stream: self.streams.enter(&cell, &items),
                 sender,
                 looks,
             }) as Box<dyn Outlet>
@@ -115,20 +123,23 @@ impl Messages {
 /// The items of a stream go to takers in this process, or to a relay.
 struct Local {
     host: Arc<Host>,
-    items: Arc<Items>,
+    stream: Arc<RunningStream>,
     sender: Sender,
     looks: Arc<Looks>,
 }
 
 impl Outlet for Local {
     fn space(&self, _py: Python<'_>) -> PyResult<Space> {
-        Ok(self
-            .items
-            .space(|| Arc::clone(&self.looks) as Arc<dyn Wake>))
+        let items = &self.stream.items;
+        let space = items.space(|| Arc::clone(&self.looks) as Arc<dyn Wake>);
+        if space == Space::Full {
+            rest::comes_to_rest();
+        }
+        Ok(space)
     }
 
     fn put(&self, item: Bound<'_, PyAny>) -> PyResult<()> {
-        self.host.put_item(&self.items, self.sender, item)
+        self.host.put_item(&self.stream.items, self.sender, item)
     }
 }
 

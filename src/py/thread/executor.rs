@@ -16,6 +16,7 @@ use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::run::Serve;
+use crate::py::host::streams::RunningStreams;
 use crate::py::interpreter::lifecycle::Start;
 use crate::py::message::tally::Tally;
 use crate::py::options::Options;
@@ -58,10 +59,12 @@ pub(in crate::py) fn prepare(
         let event_loop = Arc::new(WakesLoop(Arc::clone(waker)));
         team.roster.wake_by(*index, event_loop);
     }
+    let streams = Arc::<RunningStreams>::default();
     let transport = SameProcess {
         seat: seat.clone(),
         ident: Arc::clone(&ident),
         waker: waker.clone(),
+        streams: Arc::clone(&streams),
     };
     let host = Host::new(options, mailbox, tally, Box::new(transport));
     let constructor = Constructor {
@@ -80,6 +83,7 @@ pub(in crate::py) fn prepare(
         }),
         begun: None,
         next: None,
+        streams,
     };
     (Arc::new(host), server)
 }

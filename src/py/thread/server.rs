@@ -27,6 +27,7 @@ use crate::py::future::{ActorCell, settle};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Left;
 use crate::py::host::run::{Serve, leave};
+use crate::py::host::streams::RunningStreams;
 use crate::py::interpreter::imports;
 use crate::py::interpreter::wait::Attached;
 use crate::py::message::fault::{Fault, Stage, Started, log_failure};
@@ -49,6 +50,7 @@ pub(super) struct Server {
     pub(super) begun: Option<Arc<ActorCell>>,
     /// The one that it has taken out of the mailbox to begin on when that has ended.
     pub(super) next: Option<Arc<ActorCell>>,
+    pub(super) streams: Arc<RunningStreams>,
 }
 
 pub(super) struct Constructor {
@@ -79,8 +81,9 @@ impl OnLoop {
         host: &Arc<Host>,
         constructor: Constructor,
         source: Source,
+        streams: &Arc<RunningStreams>,
     ) -> PyResult<()> {
-        let messages = Arc::new(Messages::new(host, &self.waker, source));
+        let messages = Arc::new(Messages::new(host, &self.waker, source, streams));
         let constructor = Mutex::new(Some(constructor));
         let construct = PyCFunction::new_closure(py, None, None, move |args, _| {
             let constructor = constructor
@@ -137,7 +140,7 @@ impl Server {
         own::enter(Arc::new(Arc::clone(host)), constructor.class.bind(py));
         if let Some(on_loop) = self.on_loop.take() {
             let source = std::mem::replace(&mut self.source, Source::Alone);
-            if let Err(error) = on_loop.run(py, host, constructor, source) {
+            if let Err(error) = on_loop.run(py, host, constructor, source, &self.streams) {
                 let error = Arc::new(error.into_value(py).into_any());
                 let fault = Fault::InitRaised(error, Stage::Constructor);
                 host.fail_attached(py, fault, Vec::new());
@@ -238,6 +241,10 @@ impl Server {
                 }
             };
             host.tally.begin(attached.now());
+            let stream = match &wants {
+                Wants::Items(items) => Some(self.streams.enter(cell, items)),
+                _ => None,
+            };
             if let Some(cell) = self.begun.take() {
                 current::begin(Running::Here(cell));
             }
@@ -246,6 +253,7 @@ impl Server {
                 Ok(asked) => handle(actor, host, asked, &wants, sender),
                 Err(error) => Ended::By(Err(error)),
             };
+            drop(stream);
             self.take_back();
             host.tally.idle();
             let Some(cell) = &self.begun else { return };

@@ -10,7 +10,7 @@ use crate::engine::roster::Turns;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::team::Team;
-use crate::py::interpreter::lifecycle;
+use crate::py::interpreter::rest;
 
 /// A member's seat in a pool of several threads.
 #[derive(Clone)]
@@ -83,11 +83,11 @@ impl Source {
         fn done(cell: &Arc<ActorCell>) -> &Latch {
             cell.done()
         }
-        lifecycle::comes_to_rest();
+        rest::comes_to_rest();
         if let Self::Member(seat, _) = self {
             let Seat { team, index } = seat.clone();
             let shares = || !team.mailbox.is_empty();
-            lifecycle::comes_to_rest();
+            rest::comes_to_rest();
             return team.roster.take(index, || self.try_take(host), shares);
         }
         let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);

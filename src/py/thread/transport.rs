@@ -13,6 +13,7 @@ use crate::engine::sys;
 use crate::py::asynchronous::waker::Waker;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
+use crate::py::host::streams::{RunningStream, RunningStreams, Stalled};
 use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
@@ -28,6 +29,7 @@ pub(super) struct SameProcess {
     pub(super) ident: Arc<OnceCell<u64>>,
     /// Of an async actor.
     pub(super) waker: Option<Arc<Waker>>,
+    pub(super) streams: Arc<RunningStreams>,
 }
 
 impl Transport for SameProcess {
@@ -78,13 +80,21 @@ impl Transport for SameProcess {
         Ok(Signalled::No)
     }
 
-    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>) -> bool {
+    fn streams(&self) -> Vec<RunningStream> {
+        self.streams.all()
+    }
+
+    fn is_at_rest(&self, mailbox: &Mailbox<Arc<ActorCell>>, stalled: Stalled) -> bool {
         // A thread has called `on_start`, and has run callbacks, before it sleeps. An event loop does not
         // sleep in the mailbox.
         let shared = self.seat.as_ref().map(|seat| &seat.team.mailbox);
         let is_empty = || mailbox.is_empty() && shared.is_none_or(|shared| shared.is_empty());
         match (&self.waker, &self.seat) {
-            (Some(waker), _) => is_empty() && waker.is_at_rest(),
+            (Some(waker), _) => {
+                (stalled.fills_places() || is_empty()) && waker.runs_only(stalled.count)
+            }
+            // It is all that the thread does.
+            _ if stalled.count > 0 => true,
             (None, None) => mailbox.is_asleep(),
             (None, Some(Seat { team, index })) => is_empty() && team.roster.is_asleep(*index),
         }
