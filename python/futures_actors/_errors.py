@@ -191,6 +191,7 @@ def load_init_error(name: str, encoded: bytes) -> ActorInitError:
 #: What is said of an actor that could not start, by the stage that raised.
 _COULD_NOT_START = {
     "constructor": "the constructor of actor {name} raised {cause}",
+    "loop_factory": "actor {name} has no event loop: {cause}",
     "on_start": "on_start of actor {name} raised {cause}",
     "loading": (
         "the class or the constructor arguments of actor {name} cannot be loaded in its process, "

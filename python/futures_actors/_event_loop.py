@@ -40,7 +40,11 @@ def run(
     loop_factory: LoopFactory | None,
 ) -> None:
     """Run an actor to its end. `construct` makes its object."""
-    loop = (loop_factory or asyncio.new_event_loop)()
+    try:
+        loop = asyncio.new_event_loop() if loop_factory is None else _made_by(loop_factory)
+    except BaseException as error:  # noqa: BLE001 - it is for the futures
+        core.fail(error, "loop_factory")
+        return
     try:
         runner = _Runner(core, loop, name, max_concurrency)
         asyncio.set_event_loop(loop)
@@ -54,6 +58,15 @@ def run(
             _here.runner = None
             asyncio.set_event_loop(None)
             core.detach()
+
+
+def _made_by(loop_factory: Callable[[], object]) -> asyncio.AbstractEventLoop:
+    loop = loop_factory()
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        raise TypeError(f"loop_factory must return an event loop, not {type(loop).__name__}")
+    if loop.is_running() or loop.is_closed():
+        raise ValueError(f"loop_factory must return a new event loop, not {loop!r}")
+    return loop
 
 
 def watch_await(

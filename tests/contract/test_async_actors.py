@@ -286,7 +286,30 @@ def test_a_loop_factory_that_raises_is_an_init_error(base):
         async def handle(self, message):
             return message
 
-    with Looks.executor() as executor, pytest.raises(futures_actors.BrokenActor):
+    with (
+        Looks.executor() as executor,
+        pytest.raises(futures_actors.ActorInitError, match="no event loop: KeyErr"),
+    ):
+        executor.post(1).result(PATIENCE)
+
+
+@pytest.mark.parametrize("makes", ["nothing", "a closed one"])
+def test_a_loop_factory_that_makes_no_loop_is_an_init_error(base, makes):
+    def factory():
+        if makes == "nothing":
+            return None
+        loop = asyncio.new_event_loop()
+        loop.close()
+        return loop
+
+    class Looks(base, loop_factory=factory):
+        async def handle(self, message):
+            return message
+
+    with (
+        Looks.executor() as executor,
+        pytest.raises(futures_actors.ActorInitError, match="loop_factory must return"),
+    ):
         executor.post(1).result(PATIENCE)
 
 

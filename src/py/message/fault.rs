@@ -70,6 +70,8 @@ impl Fault {
 pub(in crate::py) enum Stage {
     /// Loading its class or its arguments, in a child.
     Loading,
+    /// Making the event loop of an async actor.
+    LoopFactory,
     Constructor,
     OnStart,
 }
@@ -79,6 +81,7 @@ impl Stage {
     pub(in crate::py) fn name(self) -> &'static str {
         match self {
             Self::Loading => "loading",
+            Self::LoopFactory => "loop_factory",
             Self::Constructor => "constructor",
             Self::OnStart => "on_start",
         }

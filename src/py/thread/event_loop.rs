@@ -173,6 +173,7 @@ impl Source for Messages {
     fn fail(&self, py: Python<'_>, error: PyErr, stage: &str) -> PyResult<()> {
         let stage = match stage {
             "on_start" => Stage::OnStart,
+            "loop_factory" => Stage::LoopFactory,
             _ => Stage::Constructor,
         };
         let error = Arc::new(error.into_value(py).into_any());
