@@ -135,6 +135,22 @@ impl Patience {
         }
     }
 
+    /// Yields the CPU to a partner that was just woken, if it waits for this CPU. If a thread that
+    /// computes gets the CPU instead, for milliseconds, this is done more rarely. For a `Patience` that
+    /// is used for nothing else.
+    pub fn let_partner_run(&self) {
+        if !self.is_due() {
+            return;
+        }
+        let begun = sys::now_nanos();
+        std::thread::yield_now();
+        if sys::now_nanos() - begun < LIMIT_NANOS {
+            self.paid();
+        } else {
+            self.was_in_vain();
+        }
+    }
+
     /// Whether to poll in this wait. Counts the wait.
     fn is_worth_polling(&self) -> bool {
         self.interval.load(Ordering::Relaxed) < BRISK_NANOS && self.is_due()
@@ -273,7 +289,9 @@ impl Handoff {
                 Take::Empty => None,
             },
             || {
-                self.let_caller_run();
+                // If the caller posts again at once, its message is found without the two system
+                // calls of a sleep: 3.0 us instead of 4.1.
+                self.actor.0.yields.let_partner_run();
                 match mailbox.poll() {
                     Take::Item(message) => Some(message),
                     Take::Closed => None,
@@ -281,24 +299,6 @@ impl Handoff {
                 }
             },
         )
-    }
-
-    /// Yields the CPU to the caller that was just woken, if it waits for this CPU. If that posts again
-    /// at once, its message is found without the two system calls of a sleep: 3.0 us instead of 4.1.
-    ///
-    /// If a thread that computes gets the CPU instead, for milliseconds, this is done more rarely.
-    fn let_caller_run(&self) {
-        let yields = &self.actor.0.yields;
-        if !yields.is_due() {
-            return;
-        }
-        let begun = sys::now_nanos();
-        std::thread::yield_now();
-        if sys::now_nanos() - begun < LIMIT_NANOS {
-            yields.paid();
-        } else {
-            yields.was_in_vain();
-        }
     }
 
     /// Returns when a thread waits for `done`, or when it is unlikely that one will. Senders that have

@@ -97,6 +97,17 @@ impl<W: Deref<Target = [AtomicU64]>> Credits<W> {
             && (waiting == 0 || waiting_bytes < BYTES_AHEAD as u64)
     }
 
+    /// Whether so much has been taken that no more than half of what may wait does. A child that waits
+    /// for that makes several items for each wait.
+    pub fn has_credit_for_several(&self, sequence: u64, items: u64, bytes: u64) -> bool {
+        let [most, taken, taken_bytes] = self.words(sequence);
+        let waiting = items.saturating_sub(taken.load(Ordering::SeqCst));
+        let waiting_bytes = bytes.saturating_sub(taken_bytes.load(Ordering::SeqCst));
+        waiting == 0
+            || (waiting <= most.load(Ordering::SeqCst) / 2
+                && waiting_bytes <= BYTES_AHEAD as u64 / 2)
+    }
+
     /// Whether all items that the child has made have been taken.
     pub fn is_awaited(&self, sequence: u64, items: u64) -> bool {
         let [_, taken, _] = self.words(sequence);
@@ -138,6 +149,25 @@ mod tests {
         assert!(credits.is_awaited(5, 2) && !credits.is_awaited(5, 3));
         credits.offer(6, 1);
         assert!(credits.has_credit(6, 0, 0) && !credits.has_credit(6, 1, 1));
+    }
+
+    #[test]
+    fn a_child_has_credit_for_several_when_half_is_taken() {
+        let credits = credits();
+        let big = BYTES_AHEAD as u64;
+        credits.offer(5, 4);
+        for taken in 0..4 {
+            credits.take(5, taken, taken);
+            assert_eq!(credits.has_credit_for_several(5, 4, 4), taken >= 2);
+        }
+        credits.take(5, 2, 0);
+        assert!(!credits.has_credit_for_several(5, 3, big));
+        credits.take(5, 2, big / 2);
+        assert!(credits.has_credit_for_several(5, 3, big));
+        credits.offer(6, 1);
+        assert!(!credits.has_credit_for_several(6, 1, 2 * big));
+        credits.take(6, 1, 0);
+        assert!(credits.has_credit_for_several(6, 1, 2 * big));
     }
 
     #[test]

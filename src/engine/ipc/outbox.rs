@@ -6,6 +6,7 @@
 //! with the first answer that is held back. Answers that are held back are also in the spill, where
 //! the parent finds them if this process dies.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,11 +34,17 @@ enum Ticker {
 impl Due {
     /// Blocks until the pipe has taken everything.
     fn flush(&mut self) -> Result<(), Error> {
+        if self.writer.is_empty() {
+            return Ok(());
+        }
         while self.writer.flush()? == Flush::Blocked {
             // Another process that has the same pipe has set it non-blocking.
             self.wait_for_room()?;
         }
         self.region.spill().clear();
+        // Relaxed, as `Region::written` says. Only this process adds to it, with `due` locked.
+        let written = self.region.written();
+        written.store(written.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         Ok(())
     }
 

@@ -41,7 +41,7 @@ pub(in crate::engine) enum Setting {
     /// Whether the child has mapped this memory.
     Begun,
     Sent,
-    Answered,
+    Written,
     ParentCpu,
     ChildCpu,
     Running,
@@ -125,10 +125,10 @@ impl Region {
         self.setting(Setting::Sent)
     }
 
-    /// The message whose answer was the last to be written to the answer pipe alone and whole. A
-    /// parent that polls for that answer looks here, as a child looks at `sent`.
-    pub fn answered(&self) -> &AtomicU64 {
-        self.setting(Setting::Answered)
+    /// How often the child has written all that it had to the answer pipe. A parent that polls for an
+    /// answer, or for an item of a stream, looks here, as a child looks at `sent`.
+    pub fn written(&self) -> &AtomicU64 {
+        self.setting(Setting::Written)
     }
 
     /// The CPU of the parent's thread that waits for an answer: see `engine::handoff`.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::latch::{Latch, Wait};
+use crate::engine::sync::AtomicBool;
 use loom::thread;
 
 type Shared = loom::sync::Arc<Stream<u8>>;
@@ -42,6 +43,27 @@ fn take_all(stream: &Stream<u8>) -> Vec<u8> {
             Next::Ended | Next::Closed => return taken,
         }
     }
+}
+
+/// The I/O thread leaves the reading to the taker, which may be about to sleep: it then finds that the
+/// taker waits and reads on itself, or the taker reads.
+#[test]
+fn loom_a_taker_that_does_not_read_is_seen() {
+    loom::model(|| {
+        let stream = Shared::new(Stream::<u8>::new(1));
+        let waiter_reads = loom::sync::Arc::new(AtomicBool::new(false));
+        let taker = {
+            let (stream, waiter_reads) = (Shared::clone(&stream), waiter_reads.clone());
+            thread::spawn(move || {
+                let _ = stream.take(|| Some(latch() as _));
+                waiter_reads.load(Ordering::SeqCst)
+            })
+        };
+        waiter_reads.store(true, Ordering::SeqCst);
+        let io_thread_reads = stream.is_awaited();
+        let taker_reads = taker.join().unwrap();
+        assert!(io_thread_reads || taker_reads);
+    });
 }
 
 /// Looks at all histories in which no more than three threads lose the processor at a point where

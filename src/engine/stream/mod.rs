@@ -261,6 +261,11 @@ impl<T> Stream<T> {
         }
     }
 
+    /// Whether a taker waits, or is about to.
+    pub fn is_awaited(&self) -> bool {
+        !self.inner().takers.is_empty()
+    }
+
     /// A taker that waited has gone.
     pub fn leave(&self, waiter: &Arc<dyn Wake>) {
         let mut inner = self.inner();

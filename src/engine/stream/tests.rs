@@ -29,6 +29,22 @@ fn the_producer_has_room_for_so_many_items_and_no_more() {
 }
 
 #[test]
+fn a_taker_is_seen_while_it_waits() {
+    let stream = Stream::new(2);
+    assert!(!stream.is_awaited());
+    let waiter: Arc<dyn Wake> = latch();
+    for _ in 0..2 {
+        assert_eq!(stream.take(|| Some(Arc::clone(&waiter))), Next::Empty);
+        assert!(stream.is_awaited());
+        stream.leave(&waiter);
+        assert!(!stream.is_awaited());
+    }
+    assert_eq!(stream.take(|| Some(waiter)), Next::Empty);
+    assert_eq!(stream.put(0), Ok(()));
+    assert!(!stream.is_awaited());
+}
+
+#[test]
 fn what_was_forwarded_counts_until_it_is_confirmed() {
     let stream = Stream::new(2);
     for item in 0..2 {

@@ -9,9 +9,11 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use super::inbox::{Inbox, Waited};
 use super::outbox::send;
 use super::packing::{Outflow, Packing, stopped};
+use crate::engine::handoff::{LastCpu, Patience};
 use crate::engine::ipc::credits::Sleep;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::outbox::{Haste, Outbox};
+use crate::engine::ipc::region::Region;
 use crate::py::answer;
 use crate::py::answer::Called;
 use crate::py::message::fault::{log_failure, log_told};
@@ -81,10 +83,13 @@ impl<'py> Callee<'py> {
         let ended = match generator {
             Ok(generator) => {
                 let mut sink = ToParent {
-                    callee: self,
+                    region: &self.packing.region,
+                    packing: &self.packing,
                     inbox,
                     answers,
                     outflow: Outflow::new(sequence),
+                    polls: Patience::default(),
+                    yields: Patience::default(),
                 };
                 give_control(|| Ok(stream::run::run(name, &generator, &mut sink)))?
             }
@@ -141,16 +146,52 @@ impl<'py> Callee<'py> {
 }
 
 /// The items of a stream go to the parent.
-struct ToParent<'a, 'py> {
-    callee: &'a Callee<'py>,
+struct ToParent<'a> {
+    region: &'a Region,
+    packing: &'a Packing,
     inbox: &'a Inbox,
     answers: &'a Outbox,
     outflow: Outflow,
+    polls: Patience,
+    yields: Patience,
 }
 
-impl<'py> Sink<'py> for ToParent<'_, 'py> {
+impl ToParent<'_> {
+    /// Waits until the generator may go on, because the taker has taken items, or must stop.
+    ///
+    /// A taker on another CPU takes one item after the other, so this thread polls for a moment until it
+    /// may make several. On the same CPU the taker takes them all when this thread lets it run.
+    fn wait_for_taker(&self) -> PyResult<Waited> {
+        let (outflow, region) = (&self.outflow, self.region);
+        let cpus = [LastCpu(region.child_cpu()), LastCpu(region.parent_cpu())];
+        let may_make = |has_credit: bool| has_credit || outflow.is_asked(region);
+        let polled = || may_make(outflow.has_credit_for_several(region));
+        self.polls.wait(
+            cpus,
+            || (),
+            || polled().then_some(Ok(Waited::Found)),
+            || {
+                self.yields.let_partner_run();
+                if may_make(outflow.has_credit(region)) {
+                    return Ok(Waited::Found);
+                }
+                let credits = region.credits();
+                let is_found = || {
+                    // Before each look: see `credits`.
+                    credits.sleep(Sleep::WithoutCredit);
+                    may_make(outflow.has_credit(region))
+                };
+                let waited = Python::attach(|py| self.inbox.wait_until(py, is_found));
+                credits.rise();
+                waited
+            },
+        )
+    }
+}
+
+impl<'py> Sink<'py> for ToParent<'_> {
     fn wait_for_room(&mut self, py: Python<'py>) -> PyResult<bool> {
-        let (outflow, region) = (&self.outflow, &*self.callee.packing.region);
+        let (outflow, region) = (&self.outflow, self.region);
         if outflow.is_asked(region) {
             return Ok(false);
         }
@@ -159,22 +200,14 @@ impl<'py> Sink<'py> for ToParent<'_, 'py> {
         }
         // What is held back must not wait for a taker that waits for it.
         send(py, self.answers, [], Haste::Now)?;
-        let credits = region.credits();
-        let is_found = || {
-            // Before each look: see `credits`.
-            credits.sleep(Sleep::WithoutCredit);
-            outflow.is_asked(region) || outflow.has_credit(region)
-        };
-        let waited = self.inbox.wait_until(py, is_found);
-        credits.rise();
+        let waited = py.detach(|| self.wait_for_taker());
         Ok(waited? == Waited::Found && !outflow.is_asked(region))
     }
 
     fn put(&mut self, item: Bound<'py, PyAny>) -> PyResult<()> {
         let py = item.py();
-        let packing = &self.callee.packing;
-        let mut frame = packing.item(item)?;
-        let haste = self.outflow.count(&packing.region, &mut frame);
+        let mut frame = self.packing.item(item)?;
+        let haste = self.outflow.count(self.region, &mut frame);
         send(py, self.answers, [frame], haste)
     }
 }

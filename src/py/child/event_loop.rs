@@ -352,21 +352,15 @@ impl Source for Messages {
             let leaving = std::mem::take(&mut state.leaving);
             (answers, std::mem::take(&mut state.done), leaving)
         };
-        let alone = match &answers[..] {
-            [] if done.is_empty() => return Ok(()),
-            [(sequence, _)] if done.is_empty() => Some(*sequence),
-            _ => None,
-        };
+        if answers.is_empty() && done.is_empty() {
+            return Ok(());
+        }
         let done = (!done.is_empty()).then(|| encode_done(&done));
         let answers = answers.into_iter().map(|(_, answer)| answer);
         let frames: Vec<_> = done.into_iter().chain(answers).collect();
         send(py, self.shared.answers, frames, Haste::Now)?;
         // After the answers that refer to them.
         drop(leaving);
-        if let Some(sequence) = alone {
-            let answered = self.shared.region().answered();
-            answered.store(sequence, Ordering::Relaxed);
-        }
         Ok(())
     }
 }

@@ -117,6 +117,12 @@ impl Outflow {
         credits.has_credit(self.sequence, self.items, self.bytes)
     }
 
+    /// Whether it may make several items before it must wait again.
+    pub(super) fn has_credit_for_several(&self, region: &Region) -> bool {
+        let credits = region.credits();
+        credits.has_credit_for_several(self.sequence, self.items, self.bytes)
+    }
+
     /// Gives the frame of an item its number, and counts it. Returns when it must be sent.
     pub(super) fn count(&mut self, region: &Region, frame: &mut Vec<u8>) -> Haste {
         renumber(frame, Kind::Item, self.sequence);

@@ -126,11 +126,7 @@ impl<'py> ChildLoop<'py> {
                 next = self.way.inbox.next_frame();
             }
             if let Some(answer) = answer {
-                let haste = haste(next.as_ref());
-                self.send(py, answer, haste)?;
-                if haste == Haste::Now {
-                    self.region.answered().store(sequence, Ordering::Relaxed);
-                }
+                self.send(py, answer, haste(next.as_ref()))?;
             } else {
                 self.done(py, sequence, next.as_ref())?;
             }

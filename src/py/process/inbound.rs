@@ -18,6 +18,8 @@ pub(in crate::py) struct Inbound {
     /// What a thread that waits for an answer has read and leaves to the I/O thread. It must be
     /// processed before what is read next.
     pub(super) left: Left,
+    /// What `Region::written` was before a waiting thread last read.
+    pub(super) seen: u64,
 }
 
 /// What a reading thread leaves to the I/O thread, which it wakes for that.
@@ -111,13 +113,18 @@ impl Event {
         }
     }
 
-    /// Whether it ends the message with the latch `done`, and there is nothing else to do for that
-    /// than to wake the threads that wait for the latch.
-    pub(super) fn is_end_of(&self, done: &Latch) -> bool {
-        let Self::Ended(cell, ..) = self else {
-            return false;
-        };
-        std::ptr::eq(cell.done(), done) && cell.watch(|_, watch| watch.is_none()) == Some(true)
+    /// For a thread that waits for the latch `done`, with `inbound` locked: whether it may settle the
+    /// event itself, without the lock, since there is nothing to do for it but to wake threads.
+    pub(super) fn is_for_waiter(&mut self, done: &Latch) -> bool {
+        match self {
+            Self::Ended(cell, ..) => {
+                std::ptr::eq(cell.done(), done)
+                    && cell.watch(|_, watch| watch.is_none()) == Some(true)
+            }
+            // Here, so that items enter in the order in which they are read.
+            Self::Item(arrived) => arrived.enter(),
+            _ => false,
+        }
     }
 }
 
@@ -130,6 +137,7 @@ impl Inbound {
         Self {
             reader,
             left: Left::default(),
+            seen: 0,
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::engine::ipc::frame::take_item_number;
 use crate::engine::ipc::pipe::Broken;
 use crate::engine::ipc::region::Region;
+use crate::engine::room::Wake;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::future::{ActorCell, settle};
@@ -110,6 +111,7 @@ impl Inflow {
             items: Arc::clone(&self.items),
             cell: Arc::clone(cell),
             item: Some((Item::Body(load(body)?, Some(supplied)), len_bytes)),
+            takers: Vec::new(),
         }))
     }
 }
@@ -125,7 +127,10 @@ impl Drop for Inflow {
 pub(in crate::py) struct Arrived {
     items: Arc<Items>,
     cell: Arc<ActorCell>,
+    /// `None` once it is in the queue.
     item: Option<(Item, usize)>,
+    /// Those that waited for it and must be woken.
+    takers: Vec<Arc<dyn Wake>>,
 }
 
 impl Arrived {
@@ -136,12 +141,31 @@ impl Arrived {
         }
     }
 
+    /// Puts it into the queue. Drops nothing, so the caller may hold a lock. Returns whether `settle`,
+    /// which the caller must call without one, runs no Python code.
+    pub(super) fn enter(&mut self) -> bool {
+        if let Some((item, weight)) = self.item.take() {
+            match self.items.insert(item, weight) {
+                Ok(takers) => self.takers = takers,
+                // It is dropped with this.
+                Err(item) => self.item = Some((item, weight)),
+            }
+        }
+        self.takers.iter().all(|taker| !taker.runs_python())
+    }
+
+    /// The stream that it belongs to, if a thread waited for it that takes from there.
+    pub(super) fn awaited(&self) -> Option<Arc<Items>> {
+        let is_awaited = self.takers.iter().any(|taker| !taker.runs_python());
+        is_awaited.then(|| Arc::clone(&self.items))
+    }
+
     /// Puts it into the queue, and wakes those that wait for it.
     pub(super) fn settle(&mut self) {
-        let Some((item, weight)) = self.item.take() else {
-            return;
-        };
-        drop(self.items.put_weighing(item, weight));
+        self.enter();
+        for taker in &self.takers {
+            taker.wake();
+        }
         if let Some(rest) = self.items.close_if_abandoned() {
             drop(rest);
             settle::ask(&self.cell);

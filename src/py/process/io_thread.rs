@@ -23,6 +23,7 @@ use crate::py::future::{ActorCell, callbacks};
 use crate::py::host::host::Host;
 use crate::py::host::run::Serve;
 use crate::py::interpreter::rest;
+use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 
 /// How often the I/O thread checks that a waiting thread reads, while it leaves the reading to those.
@@ -52,12 +53,13 @@ pub(super) struct IoThread {
     pub(super) restarts: Option<Restarts>,
     /// Whether no child has died yet.
     pub(super) is_first: bool,
-    /// How many answers in a row came while a thread waited for them and nothing else was in flight.
+    /// How many answers in a row, or items of one stream, came while a thread waited for them and
+    /// nothing else was in flight.
     pub(super) streak: u32,
     pub(super) convoy: convoy::Server,
     /// How many checks in a row have found no new message.
     pub(super) idle: u32,
-    /// What `Link::sent` returned at the last check.
+    /// How many messages had been sent at the last check, and how often threads had read that wait.
     pub(super) last: u64,
     /// When to look for unused shared memory next. `None` if there is none at all.
     pub(super) trim_at: Option<Instant>,
@@ -239,20 +241,63 @@ impl IoThread {
 
     /// While the reading is left to waiting threads: reads again itself if none of them reads.
     fn check_reader(&mut self) {
-        let sent = self.link.sent();
-        let unread = self.link.messages_in_flight() > 0 && self.link.try_inbound().is_some();
-        self.idle = if sent == self.last { self.idle + 1 } else { 0 };
-        self.last = sent;
+        let progress = self.link.sent() + self.link.reads_by_waiters.load(Ordering::Relaxed);
+        let is_same = progress == self.last;
+        let unread =
+            is_same && self.link.messages_in_flight() > 0 && self.link.try_inbound().is_some();
+        self.idle = if is_same { self.idle + 1 } else { 0 };
+        self.last = progress;
         if unread || self.idle >= IDLE_CHECKS {
             self.link.set_waiter_reads(false);
         }
     }
 
     fn settle(&mut self) {
-        if !self.events.is_empty() {
-            self.count_streak();
+        let is_item = |event: &Event| matches!(event, Event::Item(_));
+        if self.events.is_empty() {
+            return;
         }
-        self.link.settle(&mut self.events);
+        if self.events.iter().all(is_item) {
+            let awaited = self.link.settle(&mut self.events);
+            self.count_items(awaited);
+        } else {
+            self.count_streak();
+            self.link.settle(&mut self.events);
+        }
+    }
+
+    /// Items have come, and are in their queues. If a thread waited for one, it may read the next itself.
+    ///
+    /// Only after they have entered the queues: a thread that reads must find there what was read before.
+    fn count_items(&mut self, awaited: Option<Arc<Items>>) {
+        let Some(items) = awaited else {
+            return;
+        };
+        self.streak = if self.has_one_message() {
+            self.streak + 1
+        } else {
+            0
+        };
+        if self.streak >= ONE_BY_ONE_ANSWERS {
+            self.leave_reading();
+            // A thread may already wait without reading.
+            if items.is_awaited() || !self.has_one_message() {
+                self.link.set_waiter_reads(false);
+            }
+        }
+    }
+
+    /// Whether the child has one message, and nothing to ask about other actors: that must not wait for a
+    /// taker that is busy.
+    fn has_one_message(&self) -> bool {
+        self.link.messages_in_flight() == 1 && !self.link.has_asked.load(Ordering::Relaxed)
+    }
+
+    /// From now on a waiting thread reads.
+    fn leave_reading(&mut self) {
+        self.streak = 0;
+        self.idle = 0;
+        self.link.set_waiter_reads(true);
     }
 
     fn count_streak(&mut self) {
@@ -264,9 +309,7 @@ impl IoThread {
         };
         self.streak = if one_by_one { self.streak + 1 } else { 0 };
         if self.streak >= ONE_BY_ONE_ANSWERS {
-            self.streak = 0;
-            self.idle = 0;
-            self.link.set_waiter_reads(true);
+            self.leave_reading();
             // A thread that has sent one in the meantime may already wait without reading.
             if self.link.messages_in_flight() > 0 {
                 self.link.set_waiter_reads(false);

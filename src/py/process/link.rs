@@ -9,8 +9,9 @@
 //! neither while it calls Python or ends a message.
 //!
 //! # Which thread reads
-//! The I/O thread, except while messages and answers go to and fro one by one: then the thread that
-//! waits in `result()` reads, which saves a hop. See [`Carrier::read_for`].
+//! The I/O thread, except while messages and answers go to and fro one by one, or the only message is a
+//! stream whose taker waits again and again: then the thread that waits in `result()` or `next()` reads,
+//! which saves a hop. See [`Carrier::read_for`].
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -65,10 +66,14 @@ pub(in crate::py) struct Link {
     /// `None` once the last child is gone, like `inbound`: descriptors do not outlive it.
     pub(super) outbound: Mutex<Option<Outbound>>,
     pub(super) inbound: Mutex<Option<Inbound>>,
-    /// While set, a thread blocked in `result()` reads the answers itself, which saves a hop. Only
+    /// While set, a thread blocked in `result()` or `next()` reads itself, which saves a hop. Only
     /// the I/O thread sets it. A caller that wants to be notified without blocking clears it by
     /// `resume_io_thread`; the I/O thread clears it when it finds that no thread reads.
     pub(super) waiter_reads: AtomicBool,
+    /// How often threads have read in the place of the I/O thread. Relaxed: only the I/O thread looks.
+    pub(super) reads_by_waiters: AtomicU64,
+    /// Whether a child has ever asked for something about another actor. Relaxed: a hint.
+    pub(super) has_asked: AtomicBool,
     /// Set while the I/O thread waits. Then it has settled all that it has read.
     pub(super) is_io_thread_waiting: AtomicBool,
     pub(in crate::py) convoy: Convoy,
@@ -122,6 +127,8 @@ impl Link {
             outbound: Mutex::new(Some(outbound)),
             inbound: Mutex::new(Some(inbound)),
             waiter_reads: AtomicBool::new(false),
+            reads_by_waiters: AtomicU64::new(0),
+            has_asked: AtomicBool::new(false),
             is_io_thread_waiting: AtomicBool::new(false),
             convoy: Convoy::default(),
             patience: Patience::default(),

@@ -161,6 +161,11 @@ impl Wake for Onward {
     fn wake(&self) {
         self.pass_on();
     }
+
+    /// If an item cannot be sent.
+    fn runs_python(&self) -> bool {
+        true
+    }
 }
 
 /// For a thread of the child that waits for an item.

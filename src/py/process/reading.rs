@@ -19,6 +19,7 @@ use crate::engine::ipc::pipe::{Fill, Flush, Reader};
 use crate::engine::latch::Latch;
 use crate::engine::sys::{self, Bell, Interest, Ready};
 use crate::py::interpreter::{lifecycle, wait};
+use crate::py::message::items::Items;
 use crate::py::message::ticket::Carrier;
 
 /// The result of one read in the place of the I/O thread.
@@ -35,6 +36,16 @@ impl Carrier for Link {
         if self.waiter_reads() {
             py.detach(|| self.resume_reading());
         }
+    }
+
+    fn read_item_for(
+        self: Arc<Self>,
+        py: Python<'_>,
+        done: &Latch,
+        sequence: u64,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        self.read_for(py, done, sequence, deadline)
     }
 
     fn read_for(
@@ -163,6 +174,7 @@ impl Link {
             match frame.kind {
                 Kind::Log => self.logs.take(frame.body),
                 Kind::Post | Kind::Ask | Kind::Forget | Kind::Waits | Kind::Taken | Kind::Rests => {
+                    self.has_asked.store(true, Ordering::Relaxed);
                     let serve = relay::request(self, frame)?;
                     events.push_back(Event::Request(Some(serve)));
                 }
@@ -197,9 +209,10 @@ impl Link {
         }
     }
 
-    /// Waits for answers, and ends the message with the latch `done` if its answer has come.
+    /// Waits until there is something to read, and settles what sets the latch `done`: the answer to
+    /// message `sequence`, or an item of it.
     fn read_once(self: &Arc<Self>, done: &Latch, sequence: u64, until: Option<Instant>) -> Turn {
-        let mut own = None;
+        let mut own = Events::new();
         let read = || self.read_as_waiter(done, sequence, until, &mut own);
         // What it has read is among what is left to the I/O thread, which ends the actor.
         let Ok(turn) = catch_unwind(AssertUnwindSafe(read)) else {
@@ -207,7 +220,7 @@ impl Link {
             return Turn::Leave;
         };
         // Without the lock: this may give a place in the mailbox to a thread that waits for one.
-        if let Some(mut event) = own {
+        for mut event in own {
             event.settle();
         }
         turn
@@ -215,14 +228,21 @@ impl Link {
 
     /// Ends messages, after the log records that came with their answers are handled. Only the I/O
     /// thread calls it, detached and without a lock: log handlers and callbacks may take any time.
-    pub(in crate::py) fn settle(&self, events: &mut Events) {
+    ///
+    /// Returns the stream of one of the items, if a thread waited for it.
+    pub(in crate::py) fn settle(&self, events: &mut Events) -> Option<Arc<Items>> {
+        let mut awaited = None;
         if !events.is_empty() {
             self.logs.wait();
         }
         while let Some(event) = events.front_mut() {
             event.settle();
+            if let Event::Item(arrived) = event {
+                awaited = awaited.or_else(|| arrived.awaited());
+            }
             events.pop_front();
         }
+        awaited
     }
 
     /// Says that the thread that read has panicked.
@@ -243,7 +263,7 @@ impl Link {
         done: &Latch,
         sequence: u64,
         until: Option<Instant>,
-        own: &mut Option<Event>,
+        own: &mut Events,
     ) -> Turn {
         let mut inbound = self.try_inbound();
         let Some(inbound) = inbound.as_mut().and_then(|inbound| inbound.as_mut()) else {
@@ -261,6 +281,10 @@ impl Link {
             // bell for a thread that comes after that.
             return Turn::Leave;
         }
+        if done.is_set() {
+            // Another thread has read the item that this one waits for.
+            return Turn::Read;
+        }
         let answers = Arc::clone(inbound.reader.handle());
         let interests = [
             Some(Interest::Readable(&answers)),
@@ -270,7 +294,8 @@ impl Link {
         let timeout = until.map(|until| until.saturating_duration_since(Instant::now()));
         let region = self.region();
         let cpus = [LastCpu(region.parent_cpu()), LastCpu(region.child_cpu())];
-        let has_come = || region.answered().load(Ordering::Relaxed) == sequence;
+        let seen = inbound.seen;
+        let has_come = || region.written().load(Ordering::Relaxed) != seen;
         // While it polls it does not check the bell, which can wait that long.
         let found = self.patience.wait(
             cpus,
@@ -281,15 +306,22 @@ impl Link {
         match found {
             Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Check,
             Ok([answers, _]) if answers.is_ready() => {
+                // First: what is written from now on may not be read.
+                inbound.seen = region.written().load(Ordering::Relaxed);
+                self.reads_by_waiters.fetch_add(1, Ordering::Relaxed);
                 let events = &mut inbound.left.events;
                 let read = self.read(&mut inbound.reader, events);
-                match (read, &*events.make_contiguous()) {
-                    (Ok(Fill::Eof), []) => self.resume_reading(),
-                    (Ok(_), []) => {}
-                    (Ok(_), [one]) if one.is_end_of(done) && !self.logs.is_behind() => {
-                        *own = events.pop_front();
+                if read.is_ok() && !self.logs.is_behind() {
+                    while let Some(event) = events.front_mut()
+                        && event.is_for_waiter(done)
+                    {
+                        own.extend(events.pop_front());
                     }
-                    (read, _) => {
+                }
+                match read {
+                    Ok(Fill::Eof) if events.is_empty() => self.resume_reading(),
+                    Ok(_) if events.is_empty() => {}
+                    read => {
                         inbound.left.over = read.err();
                         self.resume_reading_and_ring();
                     }
