@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use futures_actors::engine::ipc::body::{Builder, Reference, pack};
 use futures_actors::engine::ipc::frame::{HEADER_BYTES, Kind, MAX_BODY_BYTES, encode, encode_done};
 use futures_actors::engine::ipc::relay::{
-    Address, Awaited, Question, encode_circle, encode_forget, encode_refused, encode_said,
+    Address, Awaited, Place, Question, encode_circle, encode_forget, encode_refused, encode_said,
 };
 use futures_actors::engine::ipc::spill::SPILL_BYTES;
 use futures_actors::engine::plain::Plain;
@@ -82,7 +82,7 @@ fn post(kind: Kind, ahead: u32) -> Vec<u8> {
     let address = Address {
         target: 3,
         kind,
-        waits_for_room: true,
+        place: Place::Awaited,
         ahead,
     };
     let mut post = encode(Kind::Message, 0, MESSAGE);
@@ -90,12 +90,16 @@ fn post(kind: Kind, ahead: u32) -> Vec<u8> {
     post
 }
 
-fn questions() -> [Vec<u8>; 4] {
+fn questions() -> [Vec<u8>; 8] {
     let questions = [
         Question::IsAlive(3),
         Question::Cancel(1),
         Question::HasBegun(1),
         Question::Stop(1),
+        Question::Abandon(1),
+        Question::Place(3),
+        Question::Leave(1),
+        Question::PlaceNow(3),
     ];
     questions.map(|question| question.encode(2))
 }
@@ -310,7 +314,16 @@ fn bodies() -> Seeds {
 }
 
 fn relays() -> Seeds {
-    let [is_alive, cancel, has_begun, stop] = questions();
+    let [
+        is_alive,
+        cancel,
+        has_begun,
+        stop,
+        abandon,
+        place,
+        leave,
+        place_now,
+    ] = questions();
     let [answer, room, item] = waits();
     let circle = circle();
     let cut = circle[..circle.len() - 2].to_vec();
@@ -329,6 +342,10 @@ fn relays() -> Seeds {
         ("cancel", cancel),
         ("has_begun", has_begun),
         ("stop", stop),
+        ("abandon", abandon),
+        ("place", place),
+        ("leave", leave),
+        ("place_now", place_now),
         ("no_question", no_question),
         ("forget", encode_forget(3, 1)),
         ("waits_for_answer", answer),

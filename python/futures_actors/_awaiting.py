@@ -2,43 +2,42 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from ._core import need_event_loop
-from ._errors import MailboxFull
+from ._core import FutureCore, need_event_loop
 from ._future import ActorFuture
 
 
 async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: ANN401 - either kind
     """Post `message` when there is room; see `ActorExecutor.apost`."""
     need_event_loop()
-    post: Any = executor.post
+    posted: ActorFuture[Any] | None = executor._try_post(message)  # noqa: SLF001 - it exists for this
+    if posted is not None:
+        return posted
+    seat = executor._wait_for_room()  # noqa: SLF001
     try:
-        posted: ActorFuture[Any] = post(message, timeout=0)
-    except MailboxFull:
-        seat = executor._wait_for_room()  # noqa: SLF001 - it exists for this function
-        try:
-            await asyncio.wrap_future(seat.future)
-            posted = executor._post_into_room(seat, message)  # noqa: SLF001
-        finally:
-            # After an error, for example a cancellation, the next sender gets the seat.
-            seat.leave()
+        await asyncio.wrap_future(seat.future)
+        posted = executor._post_into_room(seat, message)  # noqa: SLF001
+    finally:
+        # After an error, for example a cancellation, the next sender gets the seat.
+        seat.leave()
     return posted
 
 
 async def atell(executor: Any, message: object) -> None:  # noqa: ANN401 - either kind
     """Tell `message` when there is room; see `ActorExecutor.atell`."""
     need_event_loop()
+    if executor._try_tell(message):  # noqa: SLF001 - it exists for this
+        return
+    seat = executor._wait_for_room()  # noqa: SLF001
     try:
-        executor.tell(message, timeout=0)
-    except MailboxFull:
-        seat = executor._wait_for_room()  # noqa: SLF001 - it exists for this
-        try:
-            await asyncio.wrap_future(seat.future)
-            executor._tell_into_room(seat, message)  # noqa: SLF001
-        finally:
-            seat.leave()
+        await asyncio.wrap_future(seat.future)
+        executor._tell_into_room(seat, message)  # noqa: SLF001
+    finally:
+        seat.leave()
 
 
 async def ashutdown(
@@ -88,3 +87,43 @@ async def wait_for_end(future: ActorFuture[Any], seconds: float) -> None:
     future.add_done_callback(tell)
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(ended.wait(), seconds)
+
+
+def wrap_relayed(future: FutureCore[Any]) -> "asyncio.Future[Any]":
+    """Do what `asyncio.wrap_future` does, for a message that another process passes on.
+
+    Only that process knows whether the message has begun. A task that is cancelled does not wait
+    for what it says.
+    """
+    return asyncio.wrap_future(_Relayed(future))
+
+
+class _Relayed(Future[Any]):
+    """Stands for the future of a message in `asyncio.wrap_future`."""
+
+    def __init__(self, future: FutureCore[Any]) -> None:
+        # That of the base class would make a state that is never used.
+        self._future = future
+
+    def cancel(self) -> bool:
+        # asyncio calls it after a task that awaits the future was cancelled.
+        self._future._abandon()  # noqa: SLF001 - it exists for this
+        return True
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        self._future.add_done_callback(lambda _: fn(self))
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def cancelled(self) -> bool:
+        return self._future.cancelled()
+
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - any answer
+        return self._future.result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        return self._future.exception(timeout)
+
+    def _get_snapshot(self) -> tuple[bool, bool, Any, BaseException | None]:
+        return self._future._get_snapshot()  # noqa: SLF001 - Python 3.14 and later call it

@@ -415,6 +415,10 @@ class RefCore(Generic[Message, Answer]):
         iterates than `ahead` items. Use it in a `with` block, whose end ends the generator. This
         waits for room and raises as `post` does; `timeout` is for that.
         """
+    def _try_post(self, message: Message) -> ActorFuture[Answer] | None:
+        """For `apost`: post a message if that needs no waiting for room; return None if not."""
+    def _try_tell(self, message: Message) -> bool:
+        """For `atell`: send a message if that needs no waiting for room; return whether it did."""
     def _wait_for_room(self) -> RoomSeat:
         """For `apost` and `atell`: queue for room, and return the seat in that queue."""
     def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:
@@ -631,6 +635,13 @@ class FutureCore(Generic[_T]):
         """For executors and tests: end the future with an answer."""
     def set_exception(self, exception: BaseException | None) -> None:
         """For executors and tests: end the future with an exception."""
+    def _abandon(self) -> None:
+        """For a cancelled task that awaited the answer: cancel the message if it has not begun.
+
+        If an async actor has begun it, its coroutine is asked to stop. This does not wait for what
+        becomes of the message, which the future tells later. It is for messages that another
+        process passes on, and does nothing for others.
+        """
     def __await__(self) -> Generator[Any, None, _T]: ...
     def __reduce_ex__(self, _protocol: SupportsIndex, /) -> NoReturn: ...
     def _get_snapshot(self) -> tuple[bool, bool, _T | None, BaseException | None]:

@@ -320,3 +320,8 @@ def broadcast_held(actor, message):
 
 def is_held_alive(actor):
     return actor.ref.is_alive()
+
+
+def in_loop(actor, function, *args):
+    """Run a coroutine function in an event loop of its own."""
+    return asyncio.run(function(actor, *args))

@@ -30,20 +30,43 @@ pub struct Address {
     pub target: u64,
     /// What kind of message it is for that actor.
     pub kind: Kind,
-    /// The child waits until the message has a place in the mailbox.
-    pub waits_for_room: bool,
+    /// How it gets into the mailbox.
+    pub place: Place,
     /// If it is a stream, how many items may wait in the child.
     pub ahead: u32,
 }
 
 const ADDRESS_BYTES: usize = 14;
 
+/// How a message of a child gets a place in a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Place {
+    /// The mailbox has no bound.
+    Unneeded = 0,
+    /// It waits for one, and the child hears when it has one.
+    Awaited = 1,
+    /// The child has reserved one under the number of the message: see [`Question::Place`].
+    Reserved = 2,
+}
+
+impl Place {
+    fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Unneeded),
+            1 => Some(Self::Awaited),
+            2 => Some(Self::Reserved),
+            _ => None,
+        }
+    }
+}
+
 impl Address {
     /// Makes the frame of a message, as it would go to the actor, a post with this number.
     pub fn write(self, frame: &mut Vec<u8>, number: u64) {
         frame.extend_from_slice(&self.target.to_le_bytes());
         frame.extend_from_slice(&self.ahead.to_le_bytes());
-        frame.extend_from_slice(&[self.kind as u8, u8::from(self.waits_for_room)]);
+        frame.extend_from_slice(&[self.kind as u8, self.place as u8]);
         finish(frame);
         renumber(frame, Kind::Post, number);
     }
@@ -53,12 +76,12 @@ impl Address {
         let Some((_, address)) = body.split_last_chunk::<ADDRESS_BYTES>() else {
             return Err(FrameError::BadRelay);
         };
-        let [t0, t1, t2, t3, t4, t5, t6, t7, ahead @ .., kind, waits] = *address;
+        let [t0, t1, t2, t3, t4, t5, t6, t7, ahead @ .., kind, place] = *address;
         let kind = Kind::from_byte(kind).filter(|kind| kind.is_message());
         let address = Self {
             target: u64::from_le_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
             kind: kind.ok_or(FrameError::BadRelay)?,
-            waits_for_room: waits != 0,
+            place: Place::from_byte(place).ok_or(FrameError::BadRelay)?,
             ahead: u32::from_le_bytes(ahead),
         };
         body.truncate(body.len() - ADDRESS_BYTES);
@@ -84,6 +107,17 @@ pub enum Question {
     /// Cancel the message of this number, or if it has begun, ask it to stop: whether one of the two
     /// was done.
     Stop(u64),
+    /// Nothing awaits the message of this number any more: cancel it, or if the actor is async, ask it
+    /// to stop.
+    Abandon(u64),
+    /// A place in the mailbox of the actor of this number, for a message that will have the number of
+    /// this question. The answer is a [`Kind::Admitted`], or says why there will be none.
+    Place(u64),
+    /// Likewise, in the thread of that actor: it cannot wait for a place.
+    PlaceNow(u64),
+    /// The message of this number, or the one for which a place was asked, waits for a place no more:
+    /// whether it had none.
+    Leave(u64),
 }
 
 impl Question {
@@ -93,6 +127,10 @@ impl Question {
             Self::Cancel(message) => (1, message),
             Self::HasBegun(message) => (2, message),
             Self::Stop(message) => (3, message),
+            Self::Abandon(message) => (4, message),
+            Self::Place(actor) => (5, actor),
+            Self::Leave(message) => (6, message),
+            Self::PlaceNow(actor) => (7, actor),
         };
         encode_in_two(Kind::Ask, number, &[what], &about.to_le_bytes())
     }
@@ -104,6 +142,10 @@ impl Question {
             1 => Ok(Self::Cancel(about)),
             2 => Ok(Self::HasBegun(about)),
             3 => Ok(Self::Stop(about)),
+            4 => Ok(Self::Abandon(about)),
+            5 => Ok(Self::Place(about)),
+            6 => Ok(Self::Leave(about)),
+            7 => Ok(Self::PlaceNow(about)),
             _ => Err(FrameError::BadRelay),
         }
     }
@@ -227,14 +269,14 @@ mod tests {
         let messages = messages.filter(|kind| kind.is_message());
         let messages: Vec<_> = messages.collect();
         let kind = proptest::sample::select(messages);
-        (any::<u64>(), kind, any::<bool>(), any::<u32>()).prop_map(
-            |(target, kind, waits_for_room, ahead)| Address {
-                target,
-                kind,
-                waits_for_room,
-                ahead,
-            },
-        )
+        let places = vec![Place::Unneeded, Place::Awaited, Place::Reserved];
+        let place = proptest::sample::select(places);
+        (any::<u64>(), kind, place, any::<u32>()).prop_map(|(target, kind, place, ahead)| Address {
+            target,
+            kind,
+            place,
+            ahead,
+        })
     }
 
     proptest! {
@@ -263,7 +305,16 @@ mod tests {
 
         #[test]
         fn a_question_comes_back(about in any::<u64>()) {
-            let questions = [Question::IsAlive, Question::Cancel, Question::HasBegun, Question::Stop];
+            let questions = [
+                Question::IsAlive,
+                Question::Cancel,
+                Question::HasBegun,
+                Question::Stop,
+                Question::Abandon,
+                Question::Place,
+                Question::Leave,
+                Question::PlaceNow,
+            ];
             for asked in questions.map(|question| question(about)) {
                 let frame = Decoder::decode_one(&asked.encode(3)).expect("valid").expect("whole");
                 prop_assert_eq!((frame.kind, frame.sequence), (Kind::Ask, 3));
@@ -326,7 +377,7 @@ mod tests {
         let address = Address {
             target: 1,
             kind: Kind::Answer,
-            waits_for_room: false,
+            place: Place::Unneeded,
             ahead: 0,
         };
         address.write(&mut frame, 1);

@@ -214,6 +214,14 @@ impl Seat {
         self.take()
     }
 
+    /// Leaves the queue, and returns the waiter. `None` if the place has been granted: then it keeps that.
+    #[must_use]
+    pub fn leave_queue(&mut self) -> Option<Arc<dyn Wake>> {
+        let waiter = self.room.inner().queue.remove(&self.ticket?)?;
+        self.ticket = None;
+        Some(waiter)
+    }
+
     /// Turns the seat of a waiter that is being granted its place into that place. Only for
     /// [`Wake::enter`]. Takes no lock.
     #[must_use]

@@ -40,6 +40,8 @@ pub(super) struct Sent {
     pub(super) fate: Arc<Fate>,
     /// Set when it has a place in the mailbox, or has failed.
     pub(super) admitted: Option<Arc<Latch>>,
+    /// It does not wait for a place any more, and ends by this encoded exception if it had none.
+    pub(super) too_late: Option<Vec<u8>>,
     /// If it is a stream, where its items go.
     pub(super) inlet: Option<Inlet>,
 }
@@ -57,9 +59,17 @@ pub(super) enum Pending {
     Message(Sent),
     /// A message of `tell` that waits for a place in the mailbox.
     Told(Arc<Latch>),
+    /// A place in a mailbox, for a message that has not been sent yet. The cell ends when there is one.
+    Place(Arc<ActorCell>),
     Question(Arc<Inquiry>),
     /// A wait of the main thread.
     Wait(Arc<Refusal>),
+}
+
+/// What waits for a place in a mailbox.
+pub(super) enum Waiter {
+    Thread(Arc<Latch>),
+    Future(Arc<ActorCell>),
 }
 
 /// Why the main thread must not wait on, once the parent says so.
@@ -157,19 +167,32 @@ impl Relay {
     }
 
     /// The message of this number got a place in the mailbox. Returns what waits for that.
-    pub(super) fn admit(&self, number: u64) -> Option<Arc<Latch>> {
+    pub(super) fn admit(&self, number: u64) -> Option<Waiter> {
         let mut state = self.state();
-        match state.pending.entry(number) {
-            Entry::Occupied(mut entry) => match entry.get_mut() {
-                Pending::Message(sent) => sent.admitted.take(),
-                Pending::Told(latch) => {
-                    let latch = Arc::clone(latch);
-                    entry.remove();
-                    Some(latch)
-                }
-                Pending::Question(_) | Pending::Wait(_) => None,
-            },
-            Entry::Vacant(_) => None,
+        let Entry::Occupied(mut entry) = state.pending.entry(number) else {
+            return None;
+        };
+        if let Pending::Message(sent) = entry.get_mut() {
+            sent.too_late = None;
+            return sent.admitted.take().map(Waiter::Thread);
+        }
+        match entry.remove() {
+            Pending::Told(latch) => Some(Waiter::Thread(latch)),
+            Pending::Place(cell) => Some(Waiter::Future(cell)),
+            // The parent says this of none of these.
+            Pending::Message(_) | Pending::Question(_) | Pending::Wait(_) => None,
+        }
+    }
+
+    /// The message of this number must not wait for a place any more: it ends by this encoded exception
+    /// if the parent says that it had none. False if it does not wait for one.
+    pub(super) fn must_leave(&self, number: u64, error: Vec<u8>) -> bool {
+        match self.state().pending.get_mut(&number) {
+            Some(Pending::Message(sent)) if sent.admitted.is_some() => {
+                sent.too_late = Some(error);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pyo3::exceptions::{PyException, PyNotImplementedError};
+use pyo3::exceptions::PyException;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
@@ -12,9 +12,8 @@ use super::relay::{Inlet, Known, Pending, Sent};
 use super::way::Way;
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::outbox::Haste;
-use crate::engine::ipc::relay::{Address, Awaited, Question};
+use crate::engine::ipc::relay::{Address, Awaited, Place, Question};
 use crate::engine::latch::Latch;
-use crate::engine::room::Permit;
 use crate::engine::stream::MOST_WEIGHT;
 use crate::py::codec::actors::{Description, Hold, Receiver};
 use crate::py::codec::body;
@@ -23,20 +22,21 @@ use crate::py::codec::packed::Packed;
 use crate::py::codec::pickle::What;
 use crate::py::future;
 use crate::py::future::settle;
+use crate::py::host;
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
-use crate::py::host::room::{RoomSeat, has_passed};
+use crate::py::host::room::{Reservation, RoomSeat, Turn, has_passed};
 use crate::py::interpreter::imports::{ActorDeadlock, MailboxFull};
 use crate::py::interpreter::lifecycle;
-use crate::py::interpreter::running_loop::running_loop;
-use crate::py::message::fault::load_error;
+use crate::py::interpreter::running_loop::{call_at, running_loop};
+use crate::py::message::fault::{dump_error, load_error};
 use crate::py::message::items::{Items, Supply};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
 use crate::py::message::relayed::{Fate, Relayed};
 use crate::py::message::request::{Asked, Wants};
 use crate::py::message::tally::Tally;
-use crate::py::message::ticket::Carrier;
+use crate::py::message::ticket::{Ask, Carrier};
 use crate::py::reference::own::Itself;
 use crate::py::reference::target::{Entry, Listed, Target};
 use crate::py::stream;
@@ -194,11 +194,18 @@ impl Remote {
     }
 
     /// Sends a message under this number. What it refers to stays known until it has left.
-    fn send(&self, py: Python<'_>, number: u64, mut packed: Packed, ahead: usize) -> PyResult<()> {
+    fn send(
+        &self,
+        py: Python<'_>,
+        number: u64,
+        place: Place,
+        mut packed: Packed,
+        ahead: usize,
+    ) -> PyResult<()> {
         let address = Address {
             target: self.known.number,
             kind: packed.kind,
-            waits_for_room: self.description.is_bounded,
+            place,
             ahead: u32::try_from(ahead).unwrap_or(u32::MAX),
         };
         let actors = packed.take_actors();
@@ -209,11 +216,22 @@ impl Remote {
         sent
     }
 
-    /// Sends a message, and returns its future. `wants` is what its caller wants.
+    /// The number of a message and how it gets a place in the mailbox.
+    fn entrance(&self, reserved: Option<&Reservation>) -> (u64, Place) {
+        match reserved {
+            Some(reserved) => (reserved.number(), Place::Reserved),
+            None if self.description.is_bounded => (self.way.relay.number(), Place::Awaited),
+            None => (self.way.relay.number(), Place::Unneeded),
+        }
+    }
+
+    /// Sends a message, and returns its future. `wants` is what its caller wants. If no place is reserved,
+    /// waits for one until `deadline`; where an event loop runs, the future waits for it instead.
     fn ask_for<'py>(
         &self,
         asked: Asked<'_, 'py>,
         wants: Wants,
+        reserved: Option<Reservation>,
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = asked.py();
@@ -231,9 +249,9 @@ impl Remote {
         };
         let items = wants.into_items();
         let ahead = items.as_ref().map_or(0, |items| items.ahead());
-        let number = self.way.relay.number();
+        let (number, place) = self.entrance(reserved.as_ref());
         let fate = Arc::new(Fate::default());
-        let admitted = self.description.is_bounded.then(Arc::<Latch>::default);
+        let admitted = (place == Place::Awaited).then(Arc::<Latch>::default);
         let carrier = Arc::clone(&self.way) as Arc<dyn Carrier>;
         let relayed = Relayed::new(carrier, number, Arc::clone(&fate), items.clone());
         cell.post(Message::Relayed(relayed));
@@ -241,29 +259,45 @@ impl Remote {
             cell,
             fate,
             admitted: admitted.clone(),
+            too_late: None,
             inlet: items.map(|items| FromParent::inlet(&self.way, number, items)),
         };
         self.way.relay.enter(number, Pending::Message(sent));
-        self.send(py, number, packed, ahead)?;
-        if let Some(admitted) = admitted
-            // Where an event loop runs, this never waits.
-            && running_loop(py)?.is_none()
-        {
-            let placed = self.wait_for_place(py, number, &admitted, deadline);
-            if placed.is_err() && ahead > 0 {
-                // It may have got a place all the same, but the stream has no taker.
-                self.way.stop_soon(py, number);
+        if let Some(reserved) = reserved {
+            reserved.take();
+        }
+        self.send(py, number, place, packed, ahead)?;
+        let Some(admitted) = admitted else {
+            return Ok(future);
+        };
+        match (running_loop(py)?, deadline) {
+            (None, _) => {
+                let placed = self.wait_for_place(py, number, &admitted, deadline);
+                if placed.is_err() && ahead > 0 {
+                    // It may have got a place all the same, but the stream has no taker.
+                    self.way.ask_soon(py, number, Ask::Stop);
+                }
+                placed?;
             }
-            placed?;
+            (Some(running), Some(deadline)) => self.limit(number, deadline, &running)?,
+            (Some(_), None) => {}
         }
         Ok(future)
     }
 
-    fn full(&self) -> PyErr {
-        let name = &self.name;
-        MailboxFull::new_err(format!(
-            "the mailbox of actor {name} is full, and no place became free in time"
-        ))
+    /// Has the event loop that runs here fail the message if it still waits for a place at `deadline`.
+    fn limit(&self, number: u64, deadline: Instant, running: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (way, name) = (Arc::clone(&self.way), self.name.clone());
+        call_at(running, deadline, move |py| {
+            if !way.is_ours() {
+                return Ok(());
+            }
+            let error = dump_error(py, full(&name))?;
+            if way.relay.must_leave(number, error) {
+                py.detach(|| way.ask_parent_soon(Question::Leave(number)));
+            }
+            Ok(())
+        })
     }
 
     /// Waits until the message of this number has a place in the mailbox, or is refused.
@@ -286,17 +320,27 @@ impl Remote {
             return Ok(());
         }
         // Unless it has just been admitted.
-        let is_withdrawn = self.way.ask_parent(py, Question::Cancel(number))?;
+        let withdraw = match waited {
+            Ok(_) => Question::Leave(number),
+            Err(_) => Question::Cancel(number),
+        };
+        let is_withdrawn = self.way.ask_parent(py, withdraw)?;
         if is_withdrawn {
             // The parent says nothing more of one that was sent by `tell`.
             drop(self.way.relay.leave(number));
         }
         match waited {
             Err(error) if is_withdrawn || !error.is_instance_of::<ActorDeadlock>(py) => Err(error),
-            Ok(_) if is_withdrawn => Err(self.full()),
+            Ok(_) if is_withdrawn => Err(full(&self.name)),
             _ => Ok(()),
         }
     }
+}
+
+fn full(name: &str) -> PyErr {
+    MailboxFull::new_err(format!(
+        "the mailbox of actor {name} is full, and no place became free in time"
+    ))
 }
 
 impl Target for Remote {
@@ -305,7 +349,7 @@ impl Target for Remote {
         asked: Asked<'_, 'py>,
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.ask_for(asked, Wants::Answer, deadline)
+        self.ask_for(asked, Wants::Answer, None, deadline)
     }
 
     fn stream<'py>(
@@ -315,7 +359,8 @@ impl Target for Remote {
         deadline: Option<Instant>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let items = Arc::new(Items::new(ahead));
-        let future = self.ask_for(asked, Wants::Items(Arc::clone(&items)), deadline)?;
+        let wants = Wants::Items(Arc::clone(&items));
+        let future = self.ask_for(asked, wants, None, deadline)?;
         let (future, way) = (future.cast_into()?, Arc::clone(&self.way));
         let wake = move |taker| way.wake_taker(taker);
         stream::core::new_stream(future, items, &self.tally, &self.name, wake)
@@ -325,36 +370,77 @@ impl Target for Remote {
         let py = asked.py();
         self.admit(py)?;
         let packed = self.pack(asked, &Wants::Nothing)?;
-        let number = self.way.relay.number();
-        if !self.description.is_bounded {
-            return self.send(py, number, packed, 0);
+        let (number, place) = self.entrance(None);
+        if place == Place::Unneeded {
+            return self.send(py, number, place, packed, 0);
         }
         let admitted = Arc::<Latch>::default();
         let pending = Pending::Told(Arc::clone(&admitted));
         self.way.relay.enter(number, pending);
-        self.send(py, number, packed, 0)?;
+        self.send(py, number, place, packed, 0)?;
         self.wait_for_place(py, number, &admitted, deadline)?;
         self.admit(py)
     }
 
-    fn wait_for_room(&self, _py: Python<'_>) -> PyResult<RoomSeat> {
-        Err(PyNotImplementedError::new_err(format!(
-            "apost cannot wait for room in the bounded mailbox of actor {}, which is in another \
-             process: use post in a thread",
-            self.name
-        )))
+    fn try_ask<'py>(&self, asked: Asked<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        // Only the parent knows whether there is room.
+        let is_bounded = self.description.is_bounded;
+        (!is_bounded).then(|| self.ask(asked, None)).transpose()
+    }
+
+    fn try_tell(&self, asked: Asked<'_, '_>) -> PyResult<bool> {
+        let is_bounded = self.description.is_bounded;
+        if !is_bounded {
+            self.tell(asked, None)?;
+        }
+        Ok(!is_bounded)
+    }
+
+    fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
+        self.admit(py)?;
+        let (future, cell) = future::new_future(py)?;
+        // A posted cell keeps its future alive for the callbacks.
+        cell.post(Message::Revoked);
+        let number = self.way.relay.number();
+        self.way.relay.enter(number, Pending::Place(cell));
+        let way = Arc::clone(&self.way);
+        let reservation = Reservation::new(number, move |number| {
+            if way.is_ours() {
+                Python::attach(|py| {
+                    drop(way.relay.leave(number));
+                    py.detach(|| way.ask_parent_soon(Question::Leave(number)));
+                });
+            }
+        });
+        let target = self.known.number;
+        let question = if self.way.serves_here(target) {
+            Question::PlaceNow(target)
+        } else {
+            Question::Place(target)
+        };
+        self.way.send(py, question.encode(number))?;
+        self.way.resume_io_thread(py);
+        Ok(RoomSeat::new(future, Turn::Elsewhere(reservation)))
     }
 
     fn ask_into_room<'py>(
         &self,
         asked: Asked<'_, 'py>,
-        _permit: Permit,
+        place: host::room::Place,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.ask(asked, None)
+        self.ask_for(asked, Wants::Answer, place.elsewhere(), None)
     }
 
-    fn tell_into_room(&self, asked: Asked<'_, '_>, _permit: Permit) -> PyResult<()> {
-        self.tell(asked, None)
+    fn tell_into_room(&self, asked: Asked<'_, '_>, place: host::room::Place) -> PyResult<()> {
+        let py = asked.py();
+        self.admit(py)?;
+        let packed = self.pack(asked, &Wants::Nothing)?;
+        let reserved = place.elsewhere();
+        let (number, place) = self.entrance(reserved.as_ref());
+        if let Some(reserved) = reserved {
+            reserved.take();
+        }
+        self.send(py, number, place, packed, 0)
     }
 
     fn name(&self) -> &str {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ended::{Ended, Start, Watched};
 use super::inbox::Sort;
-use super::relay::{Inlet, Pending, Sent};
+use super::relay::{Inlet, Pending, Sent, Waiter};
 use super::way::Way;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::Broken;
@@ -46,6 +46,9 @@ impl Sort for Way {
                         self.end_sent(sent, failed(error.to_vec()));
                     }
                     Some(Pending::Told(admitted)) => admitted.set(),
+                    Some(Pending::Place(cell)) => {
+                        self.ended.push(Ended::By(cell, failed(error.to_vec())));
+                    }
                     Some(Pending::Question(_) | Pending::Wait(_)) | None => {}
                 }
             }
@@ -55,7 +58,10 @@ impl Sort for Way {
                     if let Some(admitted) = sent.admitted {
                         admitted.set();
                     }
-                    self.ended.push(Ended::Cancelled(sent.cell));
+                    self.ended.push(match sent.too_late {
+                        Some(error) => Ended::By(sent.cell, failed(error)),
+                        None => Ended::Cancelled(sent.cell),
+                    });
                 }
             }
             Kind::Said => {
@@ -71,11 +77,13 @@ impl Sort for Way {
                     refusal.set(names);
                 }
             }
-            Kind::Admitted => {
-                if let Some(admitted) = self.relay.admit(number) {
-                    admitted.set();
+            Kind::Admitted => match self.relay.admit(number) {
+                Some(Waiter::Thread(admitted)) => admitted.set(),
+                Some(Waiter::Future(cell)) => {
+                    self.ended.push(Ended::By(cell, Outcome::Nothing));
                 }
-            }
+                None => {}
+            },
             kind => return Err(Broken::Unexpected(kind)),
         }
         Ok(())
@@ -143,8 +151,10 @@ impl Way {
     }
 
     fn end_message(&self, number: u64, outcome: Outcome) {
-        if let Some(Pending::Message(sent)) = self.relay.leave(number) {
-            self.end_sent(sent, outcome);
+        match self.relay.leave(number) {
+            Some(Pending::Message(sent)) => self.end_sent(sent, outcome),
+            Some(Pending::Place(cell)) => self.ended.push(Ended::By(cell, outcome)),
+            _ => {}
         }
     }
 

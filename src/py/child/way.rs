@@ -194,8 +194,25 @@ impl Way {
         Ok(inquiry.said())
     }
 
+    /// Asks the parent, and does not wait for the answer, which is dropped. Call it detached.
+    pub(super) fn ask_parent_soon(&self, question: Question) {
+        // If the parent is gone, this process ends.
+        _ = self
+            .answers
+            .send([question.encode(self.relay.number())], Haste::Now);
+    }
+
     pub(super) fn send(&self, py: Python<'_>, frame: Vec<u8>) -> PyResult<()> {
         send(py, self.answers, [frame], Haste::Now)
+    }
+}
+
+fn question(ask: Ask, number: u64) -> Question {
+    match ask {
+        Ask::HasBegun => Question::HasBegun(number),
+        Ask::Cancel => Question::Cancel(number),
+        Ask::Stop => Question::Stop(number),
+        Ask::Abandon => Question::Abandon(number),
     }
 }
 
@@ -244,26 +261,17 @@ impl Carrier for Way {
         self.wait_for_actor(py, done, awaited, deadline).map(drop)
     }
 
-    fn stop_soon(&self, py: Python<'_>, sequence: u64) {
-        if self.relay.fate(sequence).is_none() {
-            return;
+    fn ask_soon(&self, py: Python<'_>, sequence: u64, ask: Ask) {
+        if self.relay.fate(sequence).is_some() {
+            py.detach(|| self.ask_parent_soon(question(ask, sequence)));
         }
-        // What the parent says to this is dropped.
-        let question = Question::Stop(sequence).encode(self.relay.number());
-        // If the parent is gone, this process ends.
-        _ = py.detach(|| self.answers.send([question], Haste::Now));
     }
 
     fn ask(&self, py: Python<'_>, sequence: u64, ask: Ask) -> PyResult<Option<bool>> {
         let Some(fate) = self.relay.fate(sequence) else {
             return Ok(None);
         };
-        let question = match ask {
-            Ask::HasBegun => Question::HasBegun(sequence),
-            Ask::Cancel => Question::Cancel(sequence),
-            Ask::Stop => Question::Stop(sequence),
-        };
-        let said = self.ask_parent(py, question)?;
+        let said = self.ask_parent(py, question(ask, sequence))?;
         match ask {
             Ask::HasBegun if said => fate.set_begun(),
             Ask::Cancel if said => fate.set_withdrawn(),

@@ -218,6 +218,13 @@ pub(super) fn ask_carrier(py: Python<'_>, cell: &ActorCell, ask: Ask) -> PyResul
     }
 }
 
+/// Likewise, but does not wait for what is said.
+pub(super) fn ask_carrier_soon(py: Python<'_>, cell: &ActorCell, ask: Ask) {
+    if let Some((carrier, sequence)) = cell.message(Message::carrier).flatten() {
+        carrier.ask_soon(py, sequence, ask);
+    }
+}
+
 /// Whether `error` was raised by the code of the opened object, and not by a signal handler that ran
 /// in the meantime. Handlers run only on the main thread. To tell them apart there, the outcome is
 /// opened again: a handler raises only once, the object's code would raise again.

@@ -11,7 +11,7 @@ use pyo3::types::{PyCFunction, PyList, PyString, PyType};
 
 use super::callbacks::{Runner, run_callbacks};
 use super::condition::{phase_named, state_name};
-use super::core::{FutureCore, Watch, ask_carrier};
+use super::core::{FutureCore, Watch, ask_carrier, ask_carrier_soon};
 use crate::engine::cell::{Origin, Phase};
 use crate::engine::waits;
 use crate::py::interpreter::daemon_threads::{outlast, outlasting, outlasting_method};
@@ -251,11 +251,28 @@ impl FutureCore {
         Self::finish_or_refuse(slf, outcome)
     }
 
+    /// For a cancelled task that awaited the answer: cancel the message if it has not begun.
+    ///
+    /// If an async actor has begun it, its coroutine is asked to stop. This does not wait for what
+    /// becomes of the message, which the future tells later. It is for messages that another
+    /// process passes on, and does nothing for others.
+    fn _abandon(slf: &Bound<'_, Self>) {
+        if !slf.get().is_forked() {
+            ask_carrier_soon(slf.py(), &slf.get().cell, Ask::Abandon);
+        }
+    }
+
     /// Wait for the answer in a coroutine; cancelling the task cancels a message that has not begun.
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         drop(need_event_loop(py)?);
-        let wrapped = outlasting(imports::wrap_future(py)?, (slf,), None)?;
+        let is_relayed = slf.get().cell.message(|message| message.is_relayed());
+        let wrap = if is_relayed == Some(true) {
+            imports::wrap_relayed(py)?
+        } else {
+            imports::wrap_future(py)?
+        };
+        let wrapped = outlasting(wrap, (slf,), None)?;
         let tally = slf.get().tally();
         let asks = tally.is_some_and(|tally| tally.is_async());
         if tally.is_some() && waits::is_served_by_any() {

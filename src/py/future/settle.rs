@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::callbacks::{Runner, serve};
 use super::condition::Condition;
-use super::core::{ActorCell, FutureCore, Watch, ask_carrier, resume_io_thread};
+use super::core::{ActorCell, FutureCore, Watch, ask_carrier, ask_carrier_soon, resume_io_thread};
 use crate::engine::cell::{Begin, Cancel, Hold, Phase, Settle};
 use crate::engine::room::Wake;
 use crate::engine::sys;
@@ -111,9 +111,7 @@ pub(in crate::py) fn request(
     if cancel(py, cell, tally)? {
         return Ok(true);
     }
-    if let Some((carrier, sequence)) = cell.message(Message::carrier).flatten() {
-        carrier.stop_soon(py, sequence);
-    }
+    ask_carrier_soon(py, cell, Ask::Stop);
     Ok(py.detach(|| ask(cell)))
 }
 

@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyCFunction;
 
 use super::host::Host;
 use super::room::NOT_IN_TIME;
@@ -18,7 +16,7 @@ use crate::engine::mailbox::Mailbox;
 use crate::engine::room::{Room, Wake};
 use crate::py::future;
 use crate::py::future::ActorCell;
-use crate::py::interpreter::daemon_threads::outlasting_method;
+use crate::py::interpreter::running_loop::call_at;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
 
@@ -111,7 +109,7 @@ impl Host {
         // before.
         self.release_begun(py);
         if let Some(deadline) = deadline {
-            self.limit(py, &cell, deadline, running)?;
+            self.limit(&cell, deadline, running)?;
         }
         Ok(future)
     }
@@ -119,21 +117,17 @@ impl Host {
     /// Has the event loop that runs here fail the message if it still waits for room at `deadline`.
     fn limit(
         self: &Arc<Self>,
-        py: Python<'_>,
         cell: &Arc<ActorCell>,
         deadline: Instant,
         running: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let (host, cell) = (Arc::downgrade(self), Arc::downgrade(cell));
-        let give_up = PyCFunction::new_closure(py, None, None, move |args, _| {
+        call_at(running, deadline, move |py| {
             if let (Some(host), Some(cell)) = (host.upgrade(), cell.upgrade()) {
-                host.give_up(args.py(), &cell);
+                host.give_up(py, &cell);
             }
-        })?;
-        let seconds = deadline.saturating_duration_since(Instant::now());
-        let call_later = intern!(py, "call_later");
-        let args = (seconds.as_secs_f64(), give_up);
-        outlasting_method(running, call_later, args, None).map(drop)
+            Ok(())
+        })
     }
 
     fn give_up(&self, py: Python<'_>, cell: &ActorCell) {

@@ -63,6 +63,18 @@ impl Host {
         self.accept_into(asked, wants, permit)
     }
 
+    /// Like `accept`, if there is room; otherwise nothing is sent.
+    pub(in crate::py) fn try_accept<'py>(
+        &self,
+        asked: Asked<'_, 'py>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.admit(asked.py())?;
+        match self.try_acquire(asked.py()) {
+            Ok(permit) => self.accept_with(asked, permit).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Like `accept`, but the caller has acquired the place in the mailbox, if that has a bound.
     pub(in crate::py) fn accept_with<'py>(
         &self,
@@ -148,6 +160,15 @@ impl Host {
         self.admit(py)?;
         let permit = self.acquire(py, deadline)?;
         self.tell_with(asked, permit)
+    }
+
+    /// Like `tell`, if there is room; otherwise nothing is sent. Returns whether there was.
+    pub(in crate::py) fn try_tell(&self, asked: Asked<'_, '_>) -> PyResult<bool> {
+        self.admit(asked.py())?;
+        match self.try_acquire(asked.py()) {
+            Ok(permit) => self.tell_with(asked, permit).map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Like `tell`, but the caller has acquired the place in the mailbox, if that has a bound.

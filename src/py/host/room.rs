@@ -36,19 +36,92 @@ pub(in crate::py) struct RoomSeat {
     #[pyo3(get)]
     future: Py<PyAny>,
     /// `None` after the place has been used or given up.
-    seat: Mutex<Option<Seat>>,
+    turn: Mutex<Option<Turn>>,
+}
+
+/// A turn in the queue of a mailbox, which may be in another process.
+pub(in crate::py) enum Turn {
+    Here(Seat),
+    Elsewhere(Reservation),
+}
+
+/// A place in a mailbox.
+pub(in crate::py) enum Place {
+    Here(Permit),
+    Elsewhere(Reservation),
+}
+
+impl Place {
+    /// A place in a mailbox of this process.
+    pub(in crate::py) fn here(self) -> Option<Permit> {
+        match self {
+            Self::Here(permit) => Some(permit),
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    /// One that is reserved in another process.
+    pub(in crate::py) fn elsewhere(self) -> Option<Reservation> {
+        match self {
+            Self::Here(_) => None,
+            Self::Elsewhere(reservation) => Some(reservation),
+        }
+    }
+}
+
+/// A place in the mailbox of another process, or a turn in the queue for one. Dropping it gives it up.
+pub(in crate::py) struct Reservation {
+    number: u64,
+    give_up: Option<Box<dyn FnOnce(u64) + Send>>,
+}
+
+impl Reservation {
+    pub(in crate::py) fn new(number: u64, give_up: impl FnOnce(u64) + Send + 'static) -> Self {
+        let give_up = Some(Box::new(give_up) as _);
+        Self { number, give_up }
+    }
+
+    /// The number that the message which takes the place must have.
+    pub(in crate::py) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The message takes the place.
+    pub(in crate::py) fn take(mut self) {
+        self.give_up = None;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(give_up) = self.give_up.take() {
+            give_up(self.number);
+        }
+    }
 }
 
 impl RoomSeat {
-    fn take(&self) -> Option<Seat> {
-        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
-        seat.take()
+    /// `future` is done when there is a place.
+    pub(in crate::py) fn new(future: Bound<'_, PyAny>, turn: Turn) -> Self {
+        Self {
+            future: future.unbind(),
+            turn: Mutex::new(Some(turn)),
+        }
+    }
+
+    fn take(&self) -> Option<Turn> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        turn.take()
     }
 
     /// The place that was granted.
-    pub(in crate::py) fn permit(&self) -> PyResult<Permit> {
-        let permit = self.take().and_then(Seat::leave);
-        permit.ok_or_else(|| PyRuntimeError::new_err("no place in the mailbox has been granted"))
+    pub(in crate::py) fn place(&self) -> PyResult<Place> {
+        let place = match self.take() {
+            Some(Turn::Here(seat)) => seat.leave().map(Place::Here),
+            Some(Turn::Elsewhere(reservation)) => Some(Place::Elsewhere(reservation)),
+            None => None,
+        };
+        place.ok_or_else(|| PyRuntimeError::new_err("no place in the mailbox has been granted"))
     }
 }
 
@@ -155,10 +228,7 @@ impl Host {
         // A posted cell keeps its future alive for the callbacks.
         waiter.post(Message::Revoked);
         let seat = self.queue(py, room, Arc::new(WakesFuture(waiter)));
-        Ok(RoomSeat {
-            future: future.unbind(),
-            seat: Mutex::new(Some(seat)),
-        })
+        Ok(RoomSeat::new(future, Turn::Here(seat)))
     }
 
     fn queue(&self, py: Python<'_>, room: &Arc<Room>, waiter: Arc<dyn Wake>) -> Seat {

@@ -83,6 +83,7 @@ lazy! {
     stack_size: PyAny = "threading", "stack_size";
     running_loop: PyAny = "asyncio.events", "_get_running_loop";
     wrap_future: PyAny = "asyncio", "wrap_future";
+    wrap_relayed: PyAny = "futures_actors._awaiting", "wrap_relayed";
     cancelled_error: PyType = "concurrent.futures", "CancelledError";
     timeout_error: PyType = "concurrent.futures", "TimeoutError";
     invalid_state_error: PyType = "concurrent.futures", "InvalidStateError";

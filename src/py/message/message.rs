@@ -169,6 +169,11 @@ impl Message {
         }
     }
 
+    /// Whether this process is a child, whose parent has the message.
+    pub(in crate::py) fn is_relayed(&self) -> bool {
+        matches!(self, Self::Relayed(_))
+    }
+
     /// What brings the answer to a message that a child has, and the message's sequence number.
     pub(in crate::py) fn carrier(&mut self) -> Option<(Arc<dyn Carrier>, u64)> {
         match self {

@@ -58,9 +58,9 @@ pub(in crate::py) trait Carrier: Send + Sync {
         Ok(None)
     }
 
-    /// Like `ask` with `Ask::Stop`, but does not wait for what is said.
-    fn stop_soon(&self, py: Python<'_>, sequence: u64) {
-        _ = (py, sequence);
+    /// Like `ask`, but does not wait for what is said.
+    fn ask_soon(&self, py: Python<'_>, sequence: u64, ask: Ask) {
+        _ = (py, sequence, ask);
     }
 
     /// Frees the blocks that the frame of a withdrawn message refers to.
@@ -78,6 +78,8 @@ pub(in crate::py) enum Ask {
     Cancel,
     /// Cancel it, or if it has begun, ask it to stop. Whether one of the two was done.
     Stop,
+    /// Cancel it, or if an async actor has begun it, ask it to stop. Whether one of the two was done.
+    Abandon,
 }
 
 /// What all tickets of one child have in common.

@@ -1,17 +1,24 @@
 //! A message of a child on its way into the mailbox of another actor, which may be full.
+//!
+//! The message waits for a place by itself, or a place is reserved before the child sends it: then the
+//! child can still decide not to.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::asker::Asker;
+use super::held::Reserved;
 use super::onward::Onward;
+use super::turn::Turn;
 use crate::engine::cell;
 use crate::engine::ipc::frame::{Kind, encode};
-use crate::engine::ipc::relay::Address;
+use crate::engine::ipc::relay::{Address, Place};
 use crate::engine::latch::Latch;
-use crate::engine::room::{Permit, Seat, Wake};
+use crate::engine::room::{Permit, Wake};
+use crate::engine::waits::Circle;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::interpreter::lifecycle;
+use crate::py::message::fault::Unending;
 use crate::py::message::message::Message;
 
 /// A message on its way into a mailbox. In a bounded one it waits for a place, first come, first served
@@ -27,56 +34,24 @@ pub(super) struct Entering {
     pub(super) admitted: Option<Arc<Latch>>,
     /// If it is a stream.
     pub(super) stream: Option<Arc<Onward>>,
-    pub(super) turn: Mutex<Turn>,
-}
-
-#[derive(Default)]
-pub(super) enum Turn {
-    /// The thread that queues has not stored the seat yet.
-    #[default]
-    Queueing,
-    Seated(Seat),
-    Granted,
+    /// If the mailbox is bounded.
+    pub(super) turn: Option<Arc<Turn>>,
 }
 
 impl Entering {
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn enter(self: &Arc<Self>) {
-        let Some(room) = self.host.mailbox.room() else {
+        let (Some(room), Some(turn)) = (self.host.mailbox.room(), &self.turn) else {
             return self.put(None);
         };
-        let permit = room.try_acquire().or_else(|| {
-            // A message may have begun without a report of that.
-            drop(self.host.transport.begun());
-            room.try_acquire()
-        });
+        let permit = match self.address.place {
+            Place::Reserved => self.asker.take_reserved(self.number),
+            Place::Unneeded | Place::Awaited => None,
+        };
+        let waiter = || Arc::clone(self) as Arc<dyn Wake>;
+        let permit = permit.or_else(|| turn.acquire(&self.host, room, waiter));
         if permit.is_some() {
-            return self.put(permit);
+            self.put(permit);
         }
-        let seat = room.queue(Arc::clone(self) as Arc<dyn Wake>);
-        let mut turn = self.turn();
-        if matches!(*turn, Turn::Granted) {
-            drop(turn);
-            return self.take(seat);
-        }
-        *turn = Turn::Seated(seat);
-        drop(turn);
-        // From here on the transport reports each message that begins.
-        drop(self.host.transport.begun());
-    }
-
-    fn take(&self, seat: Seat) {
-        self.put(seat.leave());
-    }
-
-    /// The message has ended. If it waited for room, it leaves the queue.
-    pub(super) fn give_up(&self) {
-        let turn = std::mem::replace(&mut *self.turn(), Turn::Granted);
-        // Without the lock: this locks the room.
-        drop(turn);
     }
 
     fn put(&self, permit: Option<Permit>) {
@@ -105,7 +80,8 @@ impl Entering {
         if let Some(stream) = &self.stream {
             stream.refuse();
         }
-        self.asker.refuse(self.address, self.number, &self.host);
+        self.asker
+            .refuse(self.address.target, self.number, &self.host);
         if self.stream.is_some() {
             // It and the cell hold each other until the cell ends.
             drop(self.cell.cancel(cell::Hold::Condition));
@@ -115,9 +91,74 @@ impl Entering {
 
 impl Wake for Entering {
     fn wake(&self) {
-        let turn = std::mem::replace(&mut *self.turn(), Turn::Granted);
-        if let Turn::Seated(seat) = turn {
-            self.take(seat);
+        let permit = self.turn.as_ref().and_then(|turn| turn.granted());
+        if permit.is_some() {
+            self.put(permit);
+        }
+    }
+}
+
+/// A place that a child waits for, before it sends the message.
+pub(super) struct Reserving {
+    pub(super) asker: Asker,
+    pub(super) host: Arc<Host>,
+    /// The number of the actor.
+    pub(super) target: u64,
+    /// That of the message to come.
+    pub(super) number: u64,
+    pub(super) turn: Arc<Turn>,
+}
+
+impl Reserving {
+    pub(super) fn enter(self: Arc<Self>, can_wait: bool) {
+        let waits = Reserved::Waits(Arc::clone(&self.turn));
+        let number = self.number;
+        self.asker
+            .with_relayed(|relayed| relayed.reserved.insert(number, waits));
+        let Some(room) = self.host.mailbox.room() else {
+            return self.grant(None);
+        };
+        let waiter = || Arc::clone(&self) as Arc<dyn Wake>;
+        let permit = self.turn.acquire(&self.host, room, waiter);
+        if permit.is_some() {
+            return self.grant(permit);
+        }
+        if !can_wait && self.asker.leave(self.number) {
+            let circle = Circle(vec![self.host.name.clone()]);
+            self.asker
+                .fail(self.number, |_| Unending::Room.error(&circle));
+        }
+    }
+
+    fn grant(&self, permit: Option<Permit>) {
+        // Once the mailbox is closed, it grants every place.
+        if self.host.mailbox.is_closed() {
+            drop((self.asker.take_reserved(self.number), permit));
+            return self.asker.refuse(self.target, self.number, &self.host);
+        }
+        let mut has = Reserved::Has(permit);
+        let is_wanted = self.asker.with_relayed(|relayed| {
+            let reserved = relayed.reserved.get_mut(&self.number);
+            let is_wanted = reserved.is_some();
+            if let Some(reserved) = reserved {
+                std::mem::swap(reserved, &mut has);
+            }
+            is_wanted
+        });
+        // Without the lock.
+        drop(has);
+        if is_wanted == Some(true) {
+            let admitted = encode(Kind::Admitted, self.number, b"");
+            self.asker.send(admitted, None);
+        }
+    }
+}
+
+impl Wake for Reserving {
+    fn wake(&self) {
+        let permit = self.turn.granted();
+        if permit.is_some() {
+            self.grant(permit);
         }
     }
 }

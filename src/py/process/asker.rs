@@ -5,14 +5,15 @@ use std::sync::Arc;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use super::held::{Asked, Relayed};
+use super::held::{Asked, Relayed, Reserved};
 use super::link::Link;
 use super::onward::Receiver;
 use crate::engine::cell::Phase;
 use crate::engine::ipc::frame::{Encoded, Kind, encode};
 use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
-use crate::engine::ipc::relay::{Address, encode_refused};
+use crate::engine::ipc::relay::encode_refused;
+use crate::engine::room::Permit;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
@@ -40,6 +41,21 @@ impl Asker {
 
     pub(super) fn asked(&self, number: u64) -> Option<Arc<Asked>> {
         self.with_relayed(|relayed| relayed.asked.get(&number).map(Arc::clone))?
+    }
+
+    /// The place that the child has reserved for its message of this number.
+    pub(super) fn take_reserved(&self, number: u64) -> Option<Permit> {
+        let reserved = self.with_relayed(|relayed| relayed.reserved.remove(&number));
+        reserved?.and_then(Reserved::into_permit)
+    }
+
+    /// The message of this number waits for a place no more. Returns whether it had none.
+    pub(super) fn leave(&self, number: u64) -> bool {
+        let reserved = self.with_relayed(|relayed| relayed.reserved.remove(&number));
+        match reserved.flatten() {
+            Some(reserved) => matches!(reserved, Reserved::Waits(_)),
+            None => self.asked(number).is_some_and(|asked| asked.leave()),
+        }
     }
 
     /// Nothing more can be asked about this message.
@@ -117,9 +133,9 @@ impl Asker {
     }
 
     /// Fails a message that is refused, and lets the child know that others will be, too.
-    pub(super) fn refuse(&self, address: Address, number: u64, host: &Host) {
+    pub(super) fn refuse(&self, target: u64, number: u64, host: &Host) {
         let encoded = Python::attach(|py| dump_error(py, host.refusal(py))).unwrap_or_default();
-        let frame = encode_refused(number, address.target, &encoded);
+        let frame = encode_refused(number, target, &encoded);
         self.send(frame, Some(number));
     }
 

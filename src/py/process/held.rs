@@ -12,11 +12,13 @@ use std::sync::atomic::Ordering;
 use pyo3::prelude::*;
 
 use super::onward::Onward;
+use super::turn::Turn;
 use crate::engine::cell;
 use crate::engine::cell::Cancel;
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::relay::{Awaited, split_number};
 use crate::engine::latch::Latch;
+use crate::engine::room::Permit;
 use crate::engine::waits::{Circle, How, Node, Pending, WAITS, Waiting};
 use crate::py::codec::actors::Hold;
 use crate::py::future::{ActorCell, settle};
@@ -35,6 +37,8 @@ pub(in crate::py) struct Relayed {
     surplus: Vec<Hold>,
     /// The messages of the child that other actors have not answered, by the child's numbers.
     pub(super) asked: HashMap<u64, Arc<Asked>>,
+    /// The places for messages that it has not sent yet, by the numbers of the messages.
+    pub(super) reserved: HashMap<u64, Reserved>,
     /// The last wait of the child's main thread that has lasted for a moment. It may be over.
     pub(super) wait: Option<EnteredWait>,
     /// How many of its messages have ended.
@@ -50,8 +54,35 @@ pub(super) struct Asked {
     pub(super) host: Arc<Host>,
     /// Set when it has a place in the mailbox, if the child waits for that.
     pub(super) admitted: Option<Arc<Latch>>,
+    /// Its turn in the queue for that place, if the mailbox is bounded.
+    pub(super) turn: Option<Arc<Turn>>,
     /// If it is a stream.
     pub(super) stream: Option<Arc<Onward>>,
+}
+
+/// A place in a mailbox for a message that the child has not sent yet. Dropping it gives it up, or back,
+/// so it must be dropped without a lock.
+pub(super) enum Reserved {
+    Waits(Arc<Turn>),
+    /// `None`: the mailbox has no bound.
+    Has(Option<Permit>),
+}
+
+impl Reserved {
+    pub(super) fn into_permit(mut self) -> Option<Permit> {
+        match &mut self {
+            Self::Waits(_) => None,
+            Self::Has(permit) => permit.take(),
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Self::Waits(turn) = self {
+            turn.give_up();
+        }
+    }
 }
 
 impl Asked {
@@ -81,6 +112,21 @@ impl Asked {
             stream.close();
         }
         is_done
+    }
+
+    /// Nothing awaits the message any more. Cancels it, or has an async actor stop it. Returns whether
+    /// one of the two was done.
+    pub(super) fn abandon(&self) -> bool {
+        if self.host.tally.is_async() {
+            self.stop()
+        } else {
+            self.cancel()
+        }
+    }
+
+    /// Cancels the message if it still waits for a place. Returns whether it did.
+    pub(super) fn leave(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.leave()) && self.cancel()
     }
 
     /// What the child waits for.

@@ -28,3 +28,4 @@ mod sending;
 mod sharing;
 pub(super) mod start;
 pub(super) mod transport;
+mod turn;

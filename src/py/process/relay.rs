@@ -6,20 +6,21 @@
 //! answer, most often the I/O thread of the other actor. Such a thread attaches to Python only to make
 //! an error here. None holds a lock of one link while it takes one of another.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyRuntimeError;
 
-use super::admission::Entering;
+use super::admission::{Entering, Reserving};
 use super::asker::Asker;
 use super::held::{Asked, EnteredWait};
 use super::link::Link;
 use super::onward::Onward;
+use super::turn::Turn;
 use crate::engine::cell::Phase;
 use crate::engine::ipc::frame::{Frame, Kind, encode};
 use crate::engine::ipc::pipe::{Broken, Flush};
 use crate::engine::ipc::relay::{
-    Address, Awaited, Question, encode_circle, encode_said, forgotten,
+    Address, Awaited, Place, Question, encode_circle, encode_said, forgotten,
 };
 use crate::engine::latch::Latch;
 use crate::engine::waits::Circle;
@@ -98,6 +99,8 @@ impl Request {
     fn serve(self, asker: &Asker) {
         match self {
             Self::Post(address, number, body) => asker.post(address, number, *body),
+            Self::Ask(number, Question::Place(target)) => asker.reserve(target, number, true),
+            Self::Ask(number, Question::PlaceNow(target)) => asker.reserve(target, number, false),
             Self::Ask(number, question) => {
                 let said = asker.answer(question);
                 asker.send(encode_said(number, said), None);
@@ -136,6 +139,10 @@ impl Asker {
             }
             Question::Cancel(number) => self.asked(number).is_some_and(|asked| asked.cancel()),
             Question::Stop(number) => self.asked(number).is_some_and(|asked| asked.stop()),
+            Question::Abandon(number) => self.asked(number).is_some_and(|asked| asked.abandon()),
+            Question::Leave(number) => self.leave(number),
+            // It is answered once there is one.
+            Question::Place(_) | Question::PlaceNow(_) => false,
         }
     }
 
@@ -159,11 +166,30 @@ impl Asker {
         }
     }
 
+    /// The child asks for a place in a mailbox, for its message of this number.
+    fn reserve(&self, target: u64, number: u64, can_wait: bool) {
+        let Some(host) = find_host(&self.link, target) else {
+            return self.fail_unknown(number);
+        };
+        let reserving = Arc::new(Reserving {
+            asker: self.clone(),
+            host,
+            target,
+            number,
+            turn: Arc::default(),
+        });
+        reserving.enter(can_wait);
+    }
+
+    fn fail_unknown(&self, number: u64) {
+        self.fail(number, |_| {
+            PyRuntimeError::new_err("this process does not know that actor")
+        });
+    }
+
     fn post(&self, address: Address, number: u64, body: Body) {
         let Some(host) = find_host(&self.link, address.target) else {
-            return self.fail(number, |_| {
-                PyRuntimeError::new_err("this process does not know that actor")
-            });
+            return self.fail_unknown(number);
         };
         let is_stream = address.kind.is_stream();
         if is_stream && self.with_relayed(|_| ()).is_none() {
@@ -181,7 +207,9 @@ impl Asker {
         let is_told = message.wants().is_nothing();
         let cell = Arc::new(ActorCell::default());
         cell.post(message);
-        let admitted = address.waits_for_room.then(Arc::<Latch>::default);
+        let waits = address.place == Place::Awaited;
+        let admitted = waits.then(Arc::<Latch>::default);
+        let turn = host.mailbox.room().map(|_| Arc::<Turn>::default());
         let stream = items.map(|items| Onward::new(Box::new(self.clone()), number, &cell, items));
         let entering = Arc::new(Entering {
             asker: self.clone(),
@@ -192,14 +220,15 @@ impl Asker {
             is_told,
             admitted: admitted.clone(),
             stream: stream.clone(),
-            turn: Mutex::default(),
+            turn: turn.clone(),
         });
         // One of `tell` can only be cancelled while it waits for room.
-        if !is_told || address.waits_for_room {
+        if !is_told || waits {
             let asked = Arc::new(Asked {
                 cell: Arc::clone(&cell),
                 host: Arc::clone(&host),
                 admitted,
+                turn: turn.clone(),
                 stream: stream.clone(),
             });
             self.with_relayed(|relayed| relayed.asked.insert(number, asked));
@@ -207,10 +236,10 @@ impl Asker {
                 stream.pass_on();
             }
             let child = self.clone();
-            let waits = host.mailbox.room().map(|_| Arc::downgrade(&entering));
             cell.on_end(move |cell| {
-                if let Some(entering) = waits.and_then(|waits| waits.upgrade()) {
-                    entering.give_up();
+                // If it waited for room, it leaves the queue.
+                if let Some(turn) = turn {
+                    turn.give_up();
                 }
                 match &stream {
                     Some(stream) => stream.end(),

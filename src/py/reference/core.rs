@@ -181,6 +181,16 @@ impl RefCore {
         self.target()?.stream(asked, ahead.0, deadline)
     }
 
+    /// For `apost`: post a message if that needs no waiting for room; return None if not.
+    fn _try_post<'py>(&self, message: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.target()?.try_ask(Asked::Handle(message))
+    }
+
+    /// For `atell`: send a message if that needs no waiting for room; return whether it did.
+    fn _try_tell(&self, message: &Bound<'_, PyAny>) -> PyResult<bool> {
+        self.target()?.try_tell(Asked::Handle(message))
+    }
+
     /// For `apost` and `atell`: queue for room, and return the seat in that queue.
     fn _wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         self.target()?.wait_for_room(py)
@@ -192,8 +202,8 @@ impl RefCore {
         seat: &Bound<'py, RoomSeat>,
         message: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let permit = seat.get().permit()?;
-        self.target()?.ask_into_room(Asked::Handle(message), permit)
+        let place = seat.get().place()?;
+        self.target()?.ask_into_room(Asked::Handle(message), place)
     }
 
     /// For `atell`: send a message into the place that `seat` was granted.
@@ -202,9 +212,8 @@ impl RefCore {
         seat: &Bound<'_, RoomSeat>,
         message: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let permit = seat.get().permit()?;
-        self.target()?
-            .tell_into_room(Asked::Handle(message), permit)
+        let place = seat.get().place()?;
+        self.target()?.tell_into_room(Asked::Handle(message), place)
     }
 
     /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.

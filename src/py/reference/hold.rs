@@ -9,11 +9,10 @@ use pyo3::prelude::*;
 
 use super::target::{Entry, Listed, Target};
 use crate::engine::ipc::relay::split_number;
-use crate::engine::room::Permit;
 use crate::py::codec::actors::{self, Description, Receiver};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::{Holder, Left};
-use crate::py::host::room::RoomSeat;
+use crate::py::host::room::{Place, RoomSeat};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Live;
 use crate::py::message::request::Asked;
@@ -120,6 +119,14 @@ impl Target for Hold {
         self.host.tell(asked, deadline)
     }
 
+    fn try_ask<'py>(&self, asked: Asked<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.host.try_accept(asked)
+    }
+
+    fn try_tell(&self, asked: Asked<'_, '_>) -> PyResult<bool> {
+        self.host.try_tell(asked)
+    }
+
     fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         self.host.wait_for_room(py)
     }
@@ -127,13 +134,13 @@ impl Target for Hold {
     fn ask_into_room<'py>(
         &self,
         asked: Asked<'_, 'py>,
-        permit: Permit,
+        place: Place,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.host.accept_with(asked, Some(permit))
+        self.host.accept_with(asked, place.here())
     }
 
-    fn tell_into_room(&self, asked: Asked<'_, '_>, permit: Permit) -> PyResult<()> {
-        self.host.tell_with(asked, Some(permit))
+    fn tell_into_room(&self, asked: Asked<'_, '_>, place: Place) -> PyResult<()> {
+        self.host.tell_with(asked, place.here())
     }
 
     fn name(&self) -> &str {

@@ -8,11 +8,10 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use crate::engine::room::Permit;
 use crate::py::codec::actors::{self, Description, Receiver, Referent};
 use crate::py::host::host::Host;
 use crate::py::host::keeping::Holder;
-use crate::py::host::room::RoomSeat;
+use crate::py::host::room::{Place, RoomSeat};
 use crate::py::message::request::Asked;
 
 /// An actor that messages can be sent to. Dropping it may run Python code and take locks, so drop it
@@ -37,6 +36,12 @@ pub(in crate::py) trait Target: Send + Sync {
     /// Sends a message that has no future. Waits for room until `deadline`.
     fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()>;
 
+    /// Sends a message and returns its future, if that needs no waiting for room.
+    fn try_ask<'py>(&self, asked: Asked<'_, 'py>) -> PyResult<Option<Bound<'py, PyAny>>>;
+
+    /// Sends a message that has no future, if that needs no waiting for room. Returns whether it did.
+    fn try_tell(&self, asked: Asked<'_, '_>) -> PyResult<bool>;
+
     /// Queues for room without waiting.
     fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat>;
 
@@ -44,11 +49,11 @@ pub(in crate::py) trait Target: Send + Sync {
     fn ask_into_room<'py>(
         &self,
         asked: Asked<'_, 'py>,
-        permit: Permit,
+        place: Place,
     ) -> PyResult<Bound<'py, PyAny>>;
 
     /// Like `ask_into_room`, for a message that has no future.
-    fn tell_into_room(&self, asked: Asked<'_, '_>, permit: Permit) -> PyResult<()>;
+    fn tell_into_room(&self, asked: Asked<'_, '_>, place: Place) -> PyResult<()>;
 
     /// The actor's name in errors and the log.
     fn name(&self) -> &str;

@@ -1,0 +1,85 @@
+//! Waiting for a place in a bounded mailbox, for a child: no thread of this process waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::engine::room::{Permit, Room, Seat, Wake};
+use crate::py::host::host::Host;
+
+/// A turn in the queue for a place, of something that has no thread that waits.
+#[derive(Default)]
+pub(super) struct Turn(Mutex<Standing>);
+
+#[derive(Default)]
+enum Standing {
+    /// The thread that queues has not stored the seat yet.
+    #[default]
+    Queueing,
+    Seated(Seat),
+    /// The place was granted, or the turn given up.
+    Over,
+}
+
+impl Turn {
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place, if one is free. Otherwise `waiter` queues for one, whose `wake` must call
+    /// `granted`.
+    pub(super) fn acquire(
+        &self,
+        host: &Host,
+        room: &Arc<Room>,
+        waiter: impl FnOnce() -> Arc<dyn Wake>,
+    ) -> Option<Permit> {
+        let permit = room.try_acquire().or_else(|| {
+            // A message may have begun without a report of that.
+            drop(host.transport.begun());
+            room.try_acquire()
+        });
+        if permit.is_some() {
+            return permit;
+        }
+        let seat = room.queue(waiter());
+        let mut standing = self.standing();
+        if matches!(*standing, Standing::Over) {
+            drop(standing);
+            return seat.leave();
+        }
+        *standing = Standing::Seated(seat);
+        drop(standing);
+        // From here on the transport reports each message that begins.
+        drop(host.transport.begun());
+        None
+    }
+
+    /// The place that was just granted. `None` if the turn is given up, or if the thread that queues is
+    /// about to find the place.
+    pub(super) fn granted(&self) -> Option<Permit> {
+        self.end().and_then(Seat::leave)
+    }
+
+    /// Leaves the queue, or gives back the place if that was just granted.
+    pub(super) fn give_up(&self) {
+        // Without the lock: this locks the room.
+        drop(self.end());
+    }
+
+    /// Leaves the queue. False if it was not in it, for example because it has a place.
+    pub(super) fn leave(&self) -> bool {
+        let waiter = match &mut *self.standing() {
+            Standing::Seated(seat) => seat.leave_queue(),
+            Standing::Queueing | Standing::Over => None,
+        };
+        // Without the lock.
+        waiter.is_some()
+    }
+
+    fn end(&self) -> Option<Seat> {
+        let standing = std::mem::replace(&mut *self.standing(), Standing::Over);
+        match standing {
+            Standing::Seated(seat) => Some(seat),
+            Standing::Queueing | Standing::Over => None,
+        }
+    }
+}
