@@ -12,6 +12,7 @@ import pytest
 import actors
 import asynchronous
 import futures_actors
+import observe
 import programs
 import tasks
 from gates import PATIENCE
@@ -240,6 +241,7 @@ def test_stats_count_what_runs(base):
 
 
 def test_a_traceback_shows_the_loop(base):
+    observe.need_traceback(is_process=base is futures_actors.ProcessActor)
     with asynchronous.make(base).executor() as executor:
         executor.post(("echo", 1)).result(PATIENCE)
         assert "_drive" in executor.dump_traceback(timeout=PATIENCE)

@@ -11,7 +11,9 @@ import pytest
 
 import asynchronous
 import futures_actors
+import observe
 import programs
+import tasks
 from gates import PATIENCE
 
 
@@ -143,7 +145,7 @@ def test_what_had_begun_dies_with_the_process_and_the_rest_runs_on_the_next(proc
         for future in begun:
             programs.wait_until(future.running, PATIENCE)
         rest = [executor.post(("echo", number)) for number in range(3)]
-        os.kill(executor.stats().pid, signal.SIGKILL)
+        os.kill(executor.stats().pid, tasks.KILL)
         assert [future.result(PATIENCE) for future in rest] == [0, 1, 2]
         for future in begun:
             error = future.exception(PATIENCE)
@@ -151,6 +153,7 @@ def test_what_had_begun_dies_with_the_process_and_the_rest_runs_on_the_next(proc
             assert error.started
 
 
+@observe.on_unix
 def test_ctrl_c_in_the_child_stops_what_runs(process):
     cls = asynchronous.make(futures_actors.ProcessActor, max_concurrency=3)
     with cls.executor() as executor:
@@ -173,6 +176,7 @@ class Hangs(futures_actors.ProcessActor, max_concurrency=5):
             time.sleep(0.001)  # noqa: ASYNC251 - that is what it is for
 
 
+@observe.on_unix
 def test_a_second_ctrl_c_interrupts_code_that_comes_to_no_await(gate):
     with Hangs.executor() as executor:
         hanging = executor.post(gate)
@@ -181,6 +185,7 @@ def test_a_second_ctrl_c_interrupts_code_that_comes_to_no_await(gate):
         assert_interruptible(executor, hanging)
 
 
+@observe.on_unix
 def test_a_second_ctrl_c_interrupts_a_function_of_c():
     with Hangs.executor() as executor:
         sleeping = executor.submit(time.sleep, 10 * PATIENCE)

@@ -10,6 +10,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import streaming
 import tasks
@@ -78,7 +79,7 @@ async def with_a_lock(actor):
 async def dies(actor, count):
     for number in range(count):
         yield number
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), tasks.KILL)
 
 
 def start(kind, **options):
@@ -202,6 +203,7 @@ def test_terminate_ends_streams_of_an_async_thread_actor(thread):
             assert isinstance(error, futures_actors.BrokenActor)
 
 
+@observe.on_unix
 def test_ctrl_c_in_the_child_ends_a_stream(process):
     with actors.AsyncProcessDo.executor() as executor:
         stream = executor.stream((sleeps,))

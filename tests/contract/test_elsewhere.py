@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import inspect
 import os
-import signal
 import threading
 from concurrent import futures
 
@@ -166,7 +165,7 @@ def dies_when_asked(kind, gate):
 def die_when_asked(_actor, gate):
     gate.wait()
     requests.wait_for_request(current_message())
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), tasks.KILL)
 
 
 # Streams.

@@ -254,8 +254,6 @@ ENDS = {
 
 @pytest.mark.parametrize("source", ENDS.values(), ids=ENDS)
 def test_the_interpreter_ends_without_a_fault(kind, script, source):
-    if "actors.Process" in source and sys.platform == "win32":
-        pytest.skip("there are no process actors")
     # The base classes are the package's, and the others those of `actors`.
     source = source.replace("KINDActor", f"{kind.base}Actor").replace("KIND", kind.prefix)
     script("if True:" + source).check()

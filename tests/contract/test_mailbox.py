@@ -201,7 +201,7 @@ def test_death_refuses_posts_that_wait_for_room(process, gate):
         fill(executor, gate, 1)
         thread, got = post_from_thread(executor, (tasks.echo, 1))
         thread.join(0.05)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, tasks.KILL)
         thread.join(PATIENCE)
         assert isinstance(got[0], futures_actors.ActorDied)
 

@@ -11,6 +11,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 import pools
 import tasks
 from futures_actors import ActorPool, ActorRef, MailboxFull
@@ -261,7 +262,8 @@ def test_stats_are_sums_and_the_members_own(start_pool, gates):
     assert pool.stats().handled == 11
 
 
-def test_dump_traceback_shows_each_member(start_pool, gates):
+def test_dump_traceback_shows_each_member(pool_kind, start_pool, gates):
+    observe.need_traceback(is_process=pool_kind.is_process)
     with start_pool(2) as pool:
         (gate,), _ = pools.occupy(pool, gates, 1)
         text = pool.dump_traceback(timeout=PATIENCE)

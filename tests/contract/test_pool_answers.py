@@ -1,7 +1,6 @@
 """Pools: each answer goes to the message that asked for it, whatever else the pool is asked."""
 
 import os
-import signal
 
 import pytest
 
@@ -73,7 +72,7 @@ def test_imap_goes_on_with_the_other_members_when_one_dies(process, restarts, ga
         messages = [(tasks.pause_with_pid, gate, path), *echoes(range(400))]
         answers = pool.imap(messages, buffersize=100, timeout=PATIENCE)
         gate.reached()
-        os.kill(int(path.read_text()), signal.SIGKILL)
+        os.kill(int(path.read_text()), tasks.KILL)
         with pytest.raises(ActorDied) as caught:
             next(answers)
         assert caught.value.started

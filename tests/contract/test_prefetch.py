@@ -4,12 +4,14 @@ what is known of each after a crash, and a child that stops reading."""
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from concurrent import futures
 
 import actors
 import futures_actors
+import observe
 import tasks
 from gates import PATIENCE
 
@@ -18,7 +20,9 @@ MESSAGES = 100_000
 
 def test_cancel_is_exact_over_100_000_messages(kind):
     """Handled and cancelled are disjoint, and together they are all."""
-    count = MESSAGES // 50 if kind.base == "Ray" else MESSAGES  # whose messages take a millisecond
+    # A message takes a millisecond there.
+    is_slow = kind.base == "Ray" or (kind.is_process and sys.platform == "win32")
+    count = MESSAGES // 50 if is_slow else MESSAGES
     with kind.start(actors.Do) as executor:
         posted = []
         said = []
@@ -40,11 +44,11 @@ def test_cancel_is_exact_over_100_000_messages(kind):
     assert handled == [number for number in range(count) if not said[number]]
     assert [future.cancelled() for future in posted] == said
     # A race that one side always wins would show nothing. How often each side wins depends on the
-    # scheduler: 7 to 42 % were cancelled. On Ray a message waits so long that all may be. An event
-    # loop begins many messages at once.
+    # scheduler: 7 to 42 % were cancelled. Where messages are slow, all may be. An event loop begins
+    # many messages at once.
     if not kind.is_async:
         assert sum(said) > 0
-        assert sum(said) < sum(tried) or kind.base == "Ray"
+        assert sum(said) < sum(tried) or is_slow
 
 
 def test_a_message_that_runs_is_not_pending_again_before_it_is_done(kind, gate):
@@ -90,7 +94,7 @@ def test_started_is_exact_whenever_the_process_is_killed(tmp_path):
             pid = executor.post(None).result(PATIENCE)
             posted = [executor.post(number) for number in range(2000)]
             time.sleep(moments.uniform(0, 0.01))
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, tasks.KILL)
             errors = [future.exception(PATIENCE) for future in posted]
         noted = len(path.read_bytes())
         answered = errors.count(None)
@@ -115,6 +119,7 @@ class Notes(futures_actors.ProcessActor):
         return message
 
 
+@observe.on_unix
 def test_a_child_that_stops_reading_costs_memory_and_no_wait(process):
     """Far more is posted than the pipe takes. If `post` waited for the child it would never return,
     because the posting thread is the one that lets the child go on."""

@@ -5,8 +5,8 @@ import select
 import sys
 import time
 
-#: Seconds that anything may wait before it counts as hung.
-PATIENCE = 20
+#: Seconds that anything may wait before it counts as hung. Under wine an interpreter starts slowly.
+PATIENCE = 50 if sys.platform == "win32" else 20
 
 
 class Gate:

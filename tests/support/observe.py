@@ -73,6 +73,12 @@ def need_mortal_classes():
         pytest.skip("this Python makes classes immortal")
 
 
+def need_traceback(*, is_process):
+    """Skip the test if the stacks that it asks for are those of a process on Windows."""
+    if is_process and sys.platform == "win32":
+        pytest.skip("Windows has no way to ask a process for its traceback")
+
+
 def tasks_of(pid):
     """Return {thread: (state, CPU time in ticks, switches)} of a process."""
     found = {}

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import signal
 import threading
 import time
 from concurrent import futures
@@ -156,7 +155,7 @@ def post_and_die(_actor, ref, gate):
     ref.post((tasks.remember, "of a dead actor"))
     # The parent has it when it has answered this.
     assert ref.is_alive()
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), tasks.KILL)
 
 
 def make_and_drop(_actor, refs):
