@@ -1,5 +1,7 @@
 //! What this system does not have yet: blocks of shared memory for big buffers, and a signal that asks a
-//! process for its traceback. What would make one fails.
+//! process for its traceback. What would make one fails. The arena gives pages that are free back to the
+//! system; pages of a section can only be given back with the whole section, so it would need one for
+//! each block, and its handle in the other process.
 
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
