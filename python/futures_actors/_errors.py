@@ -123,6 +123,10 @@ class RoomDeadlock(ActorDeadlock, MailboxFull):
     """An `ActorDeadlock` of a wait for room in a full mailbox."""
 
 
+class LevelError(TypeError):
+    """A reference cannot go where it is sent. The text says who can refer to the actor."""
+
+
 class RemoteError(RuntimeError):
     """Stands for an exception that could not cross from the actor's process.
 

@@ -16,6 +16,7 @@ from enum import Enum
 import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
+from .._errors import LevelError
 from .._texts import text_of
 from . import classes, descriptors
 
@@ -232,10 +233,12 @@ _REDUCERS: dict[type, Reducer] = {
 
 def explain_refusal(what: str, error: BaseException) -> BaseException:
     """Return an exception of the same standard class that says what could not be pickled."""
-    way_out = "send something that pickle or cloudpickle can take"
-    if _is_of_multiprocessing(error):
-        way_out = "send one of a multiprocessing.Manager(), whose proxies can be sent"
-    text = f"{what} cannot be pickled: {text_of(error)}; {way_out}"
+    way_out = "; send something that pickle or cloudpickle can take"
+    if isinstance(error, LevelError):
+        way_out = ""  # it is in the error's text
+    elif _is_of_multiprocessing(error):
+        way_out = "; send one of a multiprocessing.Manager(), whose proxies can be sent"
+    text = f"{what} cannot be pickled: {text_of(error)}{way_out}"
     for kind in (
         pickle.PicklingError, TypeError, AttributeError, RecursionError, RuntimeError,
     ):  # fmt: skip

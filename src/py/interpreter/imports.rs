@@ -11,6 +11,7 @@ pyo3::import_exception!(futures_actors._errors, ActorDeadlock);
 pyo3::import_exception!(futures_actors._errors, BrokenActor);
 pyo3::import_exception!(futures_actors._errors, MailboxFull);
 pyo3::import_exception!(futures_actors._errors, ActorLost);
+pyo3::import_exception!(futures_actors._errors, LevelError);
 pyo3::import_exception!(futures_actors._errors, RoomDeadlock);
 
 /// Imports a module, also on a daemon thread: see `outlasting`.

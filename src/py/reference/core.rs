@@ -349,15 +349,18 @@ impl RefCore {
             )));
         };
         let Some(entry) = target.entry(receiver) else {
-            return Err(PyTypeError::new_err(match receiver {
+            return Err(imports::LevelError::new_err(match receiver {
                 Receiver::Child => format!(
-                    "a reference to actor {name} cannot be sent to an actor of an actor: only the \
-                     process that started {name}, and the actors which that process started, can \
-                     refer to it"
+                    "a reference to actor {name} cannot go to an actor that this process has \
+                     started: only the process that started {name}, and the actors which that \
+                     process started, can refer to it. Start the other actor there, too, or let an \
+                     actor of this process post its messages to {name}"
                 ),
                 Receiver::Parent => format!(
-                    "a reference to actor {name} cannot leave the process that started it, except \
-                     to actors which that process started; only these can refer to it"
+                    "a reference to actor {name} cannot leave this process, which started it: only \
+                     this process, and the actors which it started, can refer to it. Start {name} \
+                     where the receiver was started, or let an actor of this process post messages \
+                     to {name}"
                 ),
             }));
         };
