@@ -21,8 +21,10 @@ use super::reference::target::Target;
 pub(super) struct ExecutorCore;
 
 impl ExecutorCore {
-    pub(super) fn new(class: Bound<'_, PyType>, host: Arc<Host>) -> PyClassInitializer<Self> {
-        let reference = RefCore::new(class, Hold::new(host, Holder::Others));
+    /// The caller must have made `hold` before it started the host: the actor's own code may drop a
+    /// reference at once, and without a thread that has another one the actor would end.
+    pub(super) fn new(class: Bound<'_, PyType>, hold: Hold) -> PyClassInitializer<Self> {
+        let reference = RefCore::new(class, hold);
         PyClassInitializer::from(reference).add_subclass(Self)
     }
 

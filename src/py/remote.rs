@@ -43,9 +43,11 @@ use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::host::host::Host;
+use crate::py::host::keeping::Holder;
 use crate::py::host::run::{Serve, leave};
 use crate::py::host::streams::Stalled;
 use crate::py::host::transport::{Dump, Signalled, Transport};
+use crate::py::reference::hold::Hold;
 
 /// The transport of a remote actor. A packed message is in the mailbox until the actor's thread sends
 /// it.
@@ -180,8 +182,9 @@ impl RemoteExecutorCore {
             window,
             sent: Sent::new(),
         };
+        let hold = Hold::new(Arc::clone(&host), Holder::Others);
         host.start(actor.py(), server)?;
-        let core = ExecutorCore::new(options.class, host);
+        let core = ExecutorCore::new(options.class, hold);
         Ok(core.add_subclass(Self))
     }
 }

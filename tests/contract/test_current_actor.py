@@ -171,7 +171,34 @@ def test_a_reference_to_itself_that_others_have_keeps_it_alive(hide):
         assert me.post(message).result(PATIENCE) == message
     assert not ended.is_set()
     del me
+    # Without the GIL the thread that made it frees it, which waits, or else a collection.
+    gc.collect()
     assert ended.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("hide", [in_an_attribute, more_than_one])
+def test_a_reference_to_itself_does_not_end_an_actor_that_is_being_started(hide):
+    ended = threading.Event()
+    for _ in range(200):  # without the GIL the constructor runs before `executor()` has returned
+        executor = Keeps.executor(hide, ended)
+        assert executor.post(1).result(PATIENCE) == 1
+        assert not ended.is_set()
+        executor.shutdown()
+        ended.clear()
+
+
+class AsksItsPool(ThreadActor):
+    def __init__(self):
+        self.others = len(current_actor().pool) - 1
+
+    def handle(self, message):
+        return self.others
+
+
+def test_a_reference_to_its_pool_does_not_end_a_pool_that_is_being_started():
+    for _ in range(50):
+        with AsksItsPool.pool(2).executor() as pool:
+            assert pool.post(1).result(PATIENCE) == 1
 
 
 class Hands:

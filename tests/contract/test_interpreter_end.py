@@ -289,8 +289,8 @@ def test_the_interpreter_ends_while_a_call_runs_code_of_a_daemon_thread(script, 
         begun = threading.Event()
 
         class TakesLong:
-            def stay(self):
-                if threading.current_thread() is thread:
+            def stay(self, current_thread=threading.current_thread):
+                if current_thread() is thread:
                     begun.set()
                     while True:
                         pass
@@ -307,6 +307,8 @@ def test_the_interpreter_ends_while_a_call_runs_code_of_a_daemon_thread(script, 
 
         def call():
             {call}
+            # Without the GIL an object is freed by the thread that made it, or by a collection.
+            gc.collect()
 
         gc.disable()
         came = threading.Event()

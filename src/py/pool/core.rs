@@ -306,7 +306,7 @@ impl<'py> NewPool<'_, 'py> {
         self,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Arc<Host>> {
+    ) -> PyResult<Hold> {
         let mut prepared = Vec::with_capacity(self.size);
         for index in 0..self.size {
             let options = self.options_of(index)?;
@@ -326,7 +326,7 @@ impl<'py> NewPool<'_, 'py> {
         self,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Arc<Host>> {
+    ) -> PyResult<Hold> {
         let mut construct = Construct::pack(self.whole, args, kwargs, self.size)?;
         let places = self.whole.max_concurrency;
         let crew = (self.size > 1).then(|| Arc::new(Crew::new(&self.team, self.size, places)));
@@ -378,7 +378,7 @@ impl<'py> NewPool<'_, 'py> {
         self,
         prepared: Vec<(Arc<Host>, impl Serve)>,
         crew: Option<Arc<Crew>>,
-    ) -> PyResult<Arc<Host>> {
+    ) -> PyResult<Hold> {
         let py = self.py;
         let (members, servers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
         let transport = ToMembers {
@@ -394,6 +394,7 @@ impl<'py> NewPool<'_, 'py> {
         }
         let description = self.description();
         let pool = Arc::new(Host::new(self.whole, self.mailbox, self.tally, transport));
+        let hold = Hold::new(Arc::clone(&pool), Holder::Others);
         for (index, member) in members.iter().enumerate() {
             // It is new, so `set` cannot fail, and likewise below.
             let description = description.member(index);
@@ -416,6 +417,6 @@ impl<'py> NewPool<'_, 'py> {
         if started.is_err() {
             pool.close(py);
         }
-        started.map(|()| pool)
+        started.map(|()| hold)
     }
 }

@@ -24,11 +24,13 @@ use crate::py::codec::{body, pickle};
 use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
+use crate::py::host::keeping::Holder;
 use crate::py::host::run::Serve;
 use crate::py::interpreter::lifecycle::Start;
 use crate::py::interpreter::{imports, lifecycle};
 use crate::py::message::tally::Tally;
 use crate::py::options::Options;
+use crate::py::reference::hold::Hold;
 
 /// The core of a `ProcessActorExecutor`.
 #[pyclass(extends = ExecutorCore, subclass, frozen, name = "ProcessActorExecutor", module = "futures_actors._core")]
@@ -54,8 +56,9 @@ impl ProcessExecutorCore {
         let description = Description::new(tally.node.id, &options.name, is_bounded, 0, places);
         let place = (mailbox, tally, description);
         let (host, io_thread) = construct.prepare(py, &options, place, None)?;
+        let hold = Hold::new(Arc::clone(&host), Holder::Others);
         host.start(py, io_thread)?;
-        let core = ExecutorCore::new(options.class, host);
+        let core = ExecutorCore::new(options.class, hold);
         Ok(core.add_subclass(Self))
     }
 }

@@ -15,11 +15,13 @@ use crate::py::asynchronous::waker::{Waker, WakesLoop};
 use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
+use crate::py::host::keeping::Holder;
 use crate::py::host::run::Serve;
 use crate::py::host::streams::RunningStreams;
 use crate::py::interpreter::lifecycle::Start;
 use crate::py::message::tally::Tally;
 use crate::py::options::Options;
+use crate::py::reference::hold::Hold;
 
 /// The core of a `ThreadActorExecutor`.
 #[pyclass(extends = ExecutorCore, subclass, frozen, name = "ThreadActorExecutor", module = "futures_actors._core")]
@@ -39,8 +41,9 @@ impl ThreadExecutorCore {
         let mailbox = Arc::new(Mailbox::new(options.mailbox_size));
         let tally = Arc::new(Tally::new(options.name.clone()));
         let (host, server) = prepare(&options, (mailbox, tally), None, args, kwargs);
+        let hold = Hold::new(Arc::clone(&host), Holder::Others);
         host.start(actor.py(), server)?;
-        let core = ExecutorCore::new(options.class, host);
+        let core = ExecutorCore::new(options.class, hold);
         Ok(core.add_subclass(Self))
     }
 }
