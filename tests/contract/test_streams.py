@@ -1,7 +1,9 @@
 """Streams: `executor.stream(message)` gives what `handle` yields, item by item."""
 
 import contextlib
+import copy
 import os
+import pickle
 import random
 import threading
 from concurrent import futures
@@ -288,3 +290,22 @@ def test_random_histories_of_takes_and_ends_agree_with_a_list(stream_kind, seed)
             stream.close()
             programs.wait_until(stream.future.done)
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copying_a_stream_is_an_error_that_says_what_to_do(thread, duplicate):
+    with thread.start(actors.Do) as executor:
+        stream = executor.stream((streaming.numbers, 3))
+        with pytest.raises(TypeError, match=f"actor {executor.name}: .* send its items instead"):
+            duplicate(stream)
+        assert list(stream) == [0, 1, 2]
+
+
+def test_a_stream_in_a_message_to_a_process_is_refused_with_the_way_out(process):
+    with process.start(actors.Do) as executor:
+        stream = executor.stream((streaming.numbers, 3))
+        error = executor.post((tasks.echo, [stream])).exception(PATIENCE)
+        assert type(error) is TypeError
+        assert "or send a reference to the actor" in str(error)
+        assert f"message for actor {executor.name}" in str(error)
+        assert list(stream) == [0, 1, 2]
