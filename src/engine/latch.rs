@@ -119,17 +119,28 @@ impl Latch {
     /// Blocks; never call it attached to Python.
     pub fn wait(&self, deadline: Option<Instant>) -> Wait {
         loop {
-            if self.announce_sleeper() == SET {
-                return Wait::Set;
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            match self.sleep(left) {
+                Wait::TimedOut if left != Some(Duration::ZERO) => {}
+                wait => return wait,
             }
-            let left = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return Wait::TimedOut,
-                left => left,
-            };
-            let slept = self.parker.sleep(&self.word, AWAITED, left);
-            if slept == Err(Error::INTERRUPTED) && !self.is_set() {
-                return Wait::Interrupted;
-            }
+        }
+    }
+
+    /// Like `wait`, but sleeps only once, for at most `limit`. So it may time out too early. For a caller
+    /// that checks its deadline itself, and so needs not read the clock here.
+    pub fn sleep(&self, limit: Option<Duration>) -> Wait {
+        if self.announce_sleeper() == SET {
+            return Wait::Set;
+        }
+        if limit == Some(Duration::ZERO) {
+            return Wait::TimedOut;
+        }
+        let slept = self.parker.sleep(&self.word, AWAITED, limit);
+        match slept {
+            _ if self.is_set() => Wait::Set,
+            Err(Error::INTERRUPTED) => Wait::Interrupted,
+            _ => Wait::TimedOut,
         }
     }
 }

@@ -95,7 +95,7 @@ fn brisk_callers() -> Handoff {
     there.seen.0.actors_cpu.store(ELSEWHERE, Ordering::Relaxed);
     there.seen.0.callers_cpu.store(ELSEWHERE, Ordering::Relaxed);
     let now = sys::now_nanos();
-    there.callers.0.ended.store(now, Ordering::Relaxed);
+    there.callers.0.answers.ended.store(now, Ordering::Relaxed);
     there
 }
 
@@ -106,7 +106,7 @@ fn a_caller_polls_on_while_the_actor_keeps_the_gil() {
     }
     let done = Latch::default();
     done.set();
-    let in_vain = |there: &Handoff| there.callers.0.skipped.load(Ordering::Relaxed);
+    let in_vain = |there: &Handoff| there.callers.0.answers.skipped.load(Ordering::Relaxed);
     let there = brisk_callers();
     there.set_busy(false);
     assert_eq!(there.wait_for_answer(&done, None), Wait::Set);

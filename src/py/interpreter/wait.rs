@@ -56,8 +56,11 @@ pub(in crate::py) fn wait_for_answer(
     handoff: &Handoff,
     deadline: Option<Instant>,
 ) -> PyResult<bool> {
-    let until = until(deadline);
-    match py.detach(|| handoff.wait_for_answer(done, until)) {
+    // Most waits have no deadline, and then no clock is read.
+    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    let check = sys::is_main_thread().then_some(sys::SIGNAL_CHECK_INTERVAL);
+    let limit = left.into_iter().chain(check).min();
+    match py.detach(|| handoff.wait_for_answer(done, limit)) {
         Wait::Set => Ok(true),
         // Check for a signal, and wait on.
         Wait::TimedOut | Wait::Interrupted => {
