@@ -128,10 +128,13 @@ def test_a_task_that_is_cancelled_stops_the_coroutine_of_an_async_actor(async_as
     with cls.executor() as target:
         message = (asynchronous.wait_for_ever, gate)
         cancelled = async_asker.post((cancel_an_await, target, message, gate))
-        assert cancelled.result(PATIENCE) is True
-        # It has one place, which is free again.
-        assert target.post((tasks.echo, 1)).result(PATIENCE) == 1
-        assert target.stats().cancelled == 1
+        try:
+            assert cancelled.result(PATIENCE) is True
+            # It has one place, which is free again.
+            assert target.post((tasks.echo, 1)).result(PATIENCE) == 1
+            assert target.stats().cancelled == 1
+        finally:
+            target.terminate()  # or else a coroutine that was not stopped would keep it
 
 
 def start_two(actor):

@@ -5,12 +5,14 @@
 //! sends. All of it is detached while it waits. `watch.rs` ends the process when the parent has ended,
 //! whatever Python code runs.
 //!
-//! `remote.rs` is what references refer to here: actors that are reached through the parent. `way.rs`
-//! sends messages there, `waiting.rs` waits for what the parent says of them, and `sorting.rs` takes
-//! that; `relay.rs` and `ended.rs` are their data.
+//! `remote.rs` is what references refer to here: actors that are reached through the parent;
+//! `entrance.rs` has how messages get into their bounded mailboxes. `way.rs` sends messages there,
+//! `waiting.rs` waits for what the parent says of them, and `sorting.rs` takes that; `relay.rs` and
+//! `ended.rs` are their data.
 
 mod call;
 mod ended;
+mod entrance;
 mod event_loop;
 mod inbox;
 mod outbox;

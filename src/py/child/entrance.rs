@@ -1,0 +1,119 @@
+//! How a message of this process gets a place in the bounded mailbox of an actor that is reached by the
+//! parent: it waits there, or a place is reserved for it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pyo3::prelude::*;
+
+use super::relay::Pending;
+use super::remote::Remote;
+use crate::engine::ipc::relay::{Awaited, Place, Question};
+use crate::engine::latch::Latch;
+use crate::py::future;
+use crate::py::host::room::{Reservation, RoomSeat, Turn, has_passed};
+use crate::py::interpreter::imports::{ActorDeadlock, MailboxFull};
+use crate::py::interpreter::running_loop::call_at;
+use crate::py::message::fault::dump_error;
+use crate::py::message::message::Message;
+use crate::py::message::ticket::Carrier;
+
+impl Remote {
+    /// The number of a message and how it gets a place in the mailbox.
+    pub(super) fn entrance(&self, reserved: Option<&Reservation>) -> (u64, Place) {
+        match reserved {
+            Some(reserved) => (reserved.number(), Place::Reserved),
+            None if self.description.is_bounded => (self.way.relay.number(), Place::Awaited),
+            None => (self.way.relay.number(), Place::Unneeded),
+        }
+    }
+
+    /// Has the event loop that runs here fail the message if it still waits for a place at `deadline`.
+    pub(super) fn limit(
+        &self,
+        number: u64,
+        deadline: Instant,
+        running: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let (way, name) = (Arc::clone(&self.way), self.name.clone());
+        call_at(running, deadline, move |py| {
+            if !way.is_ours() {
+                return Ok(());
+            }
+            let error = dump_error(py, full(&name))?;
+            if way.relay.must_leave(number, error) {
+                py.detach(|| way.ask_parent_soon(Question::Leave(number)));
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits until the message of this number has a place in the mailbox, or is refused.
+    pub(super) fn wait_for_place(
+        &self,
+        py: Python<'_>,
+        number: u64,
+        admitted: &Latch,
+        deadline: Option<Instant>,
+    ) -> PyResult<()> {
+        let awaited = Awaited::Room(number);
+        let is_free = has_passed(deadline) || !self.way.serves_here(self.known.number);
+        let waited = if is_free {
+            self.way.wait_for_actor(py, admitted, awaited, deadline)
+        } else {
+            // It would wait for itself.
+            self.way.wait_in_sight(py, admitted, awaited, deadline)
+        };
+        if matches!(waited, Ok(true)) {
+            return Ok(());
+        }
+        // Unless it has just been admitted.
+        let withdraw = match waited {
+            Ok(_) => Question::Leave(number),
+            Err(_) => Question::Cancel(number),
+        };
+        let is_withdrawn = self.way.ask_parent(py, withdraw)?;
+        if is_withdrawn {
+            // The parent says nothing more of one that was sent by `tell`.
+            drop(self.way.relay.leave(number));
+        }
+        match waited {
+            Err(error) if is_withdrawn || !error.is_instance_of::<ActorDeadlock>(py) => Err(error),
+            Ok(_) if is_withdrawn => Err(full(&self.name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the parent for a place, for a message that will be sent when there is one.
+    pub(super) fn reserve(&self, py: Python<'_>) -> PyResult<RoomSeat> {
+        let (future, cell) = future::new_future(py)?;
+        // A posted cell keeps its future alive for the callbacks.
+        cell.post(Message::Revoked);
+        let number = self.way.relay.number();
+        self.way.relay.enter(number, Pending::Place(cell));
+        let way = Arc::clone(&self.way);
+        let reservation = Reservation::new(number, move |number| {
+            if way.is_ours() {
+                Python::attach(|py| {
+                    drop(way.relay.leave(number));
+                    py.detach(|| way.ask_parent_soon(Question::Leave(number)));
+                });
+            }
+        });
+        let target = self.known.number;
+        let question = if self.way.serves_here(target) {
+            Question::PlaceNow(target)
+        } else {
+            Question::Place(target)
+        };
+        self.way.send(py, question.encode(number))?;
+        self.way.resume_io_thread(py);
+        Ok(RoomSeat::new(future, Turn::Elsewhere(reservation)))
+    }
+}
+
+fn full(name: &str) -> PyErr {
+    MailboxFull::new_err(format!(
+        "the mailbox of actor {name} is full, and no place became free in time"
+    ))
+}
