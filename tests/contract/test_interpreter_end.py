@@ -270,7 +270,7 @@ STAYS = {
     "the key of a member": "pool.keyed(TakesLong())",
     "the message of a cancelled future": "future.cancel()",
     "the messages of an actor that is ended": "executor.terminate()",
-    "the messages of an actor that is shut down": "executor.shutdown(cancel_futures=True)",
+    "the messages of an actor that is shut down": "executor.shutdown(False, cancel_futures=True)",
     "an answer that is dropped": "answers.clear()",
     "an answer that is replaced": "setattr(answers[0], '_result', 1)",
     "an answer that the collector frees": "cycles.clear(); gc.collect()",
@@ -287,10 +287,12 @@ def test_the_interpreter_ends_while_a_call_runs_code_of_a_daemon_thread(script, 
         from futures_actors import ActorFuture, ThreadActor
 
         begun = threading.Event()
+        staying = set()
 
         class TakesLong:
-            def stay(self, current_thread=threading.current_thread):
-                if current_thread() is thread:
+            # An object that is freed late, as without the GIL, finds no globals any more.
+            def stay(self, get_ident=threading.get_ident, staying=staying):
+                if get_ident() in staying:
                     begun.set()
                     while True:
                         pass
@@ -306,9 +308,12 @@ def test_the_interpreter_ends_while_a_call_runs_code_of_a_daemon_thread(script, 
                 came.set()
 
         def call():
+            staying.add(threading.get_ident())
             {call}
-            # Without the GIL an object is freed by the thread that made it, or by a collection.
-            gc.collect()
+            # Without the GIL an object is freed by the thread that made it, or by a collection, and
+            # what it has held by the next one.
+            for _ in range(3):
+                gc.collect()
 
         gc.disable()
         came = threading.Event()
