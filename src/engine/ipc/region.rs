@@ -18,7 +18,10 @@ use crate::engine::sys::{Handle, Result, SharedWords};
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 const SPILL_END: usize = CLAIMS + 1 + SPILL_BYTES / WORD_BYTES;
 const SLOTS_END: usize = SPILL_END + SLOTS;
-const SETTINGS_END: usize = SLOTS_END + Setting::COUNT;
+/// Each single word is in cache lines of its own: most are written by one side while the other reads
+/// its neighbours.
+const WORDS_APART: usize = 128 / WORD_BYTES;
+const SETTINGS_END: usize = SLOTS_END + Setting::COUNT * WORDS_APART;
 const LEN_WORDS: usize = SETTINGS_END + CREDIT_WORDS;
 
 /// Single words.
@@ -109,7 +112,7 @@ impl Region {
     }
 
     pub(in crate::engine) fn setting(&self, setting: Setting) -> &AtomicU64 {
-        &self.0[SLOTS_END + setting as usize]
+        &self.0[SLOTS_END + setting as usize * WORDS_APART]
     }
 
     /// When `handle` began its current message, by `sys::now_nanos`; in an async actor, the oldest. 0
