@@ -143,3 +143,21 @@ def test_an_actor_that_waits_behind_a_kept_stream_gets_its_answer(script, yields
         keepers.{asks}Asks.executor(yields).tell("answer")
     """
     check(script(program), "[0]", "ended", "answer")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_endless_stream_that_a_daemon_thread_takes_ends_with_the_program(script, kind):
+    """It never waits for its taker."""
+    program = f"""if True:
+        import actors, keepers, threading
+
+        def take():
+            for number in ticks.stream((keepers.ticks,)):
+                taken.set()
+
+        ticks = actors.{kind}Do.executor()
+        taken = threading.Event()
+        threading.Thread(target=take, daemon=True).start()
+        taken.wait()
+    """
+    check(script(program), "ended")

@@ -2,6 +2,7 @@
 next."""
 
 import itertools
+import time
 
 import draining
 from futures_actors import ProcessActor, ThreadActor
@@ -9,6 +10,15 @@ from futures_actors import ProcessActor, ThreadActor
 
 def say(text):
     print(text, flush=True)
+
+
+def ticks(actor):
+    try:
+        for number in itertools.count():
+            time.sleep(0.01)
+            yield number
+    finally:
+        say("ended")
 
 
 class Yields:

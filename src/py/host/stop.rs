@@ -1,5 +1,6 @@
 //! How an actor ends: when it has handled its messages, at once by force, or by a fault.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -26,8 +27,8 @@ impl Live for Host {
         self.transport.rouse(py);
     }
 
-    fn begin_exit(&self, py: Python<'_>) {
-        self.tally.streams.abandon(py);
+    fn begin_exit(&self, py: Python<'_>, daemons: &HashSet<u64>) {
+        self.tally.streams.abandon(py, daemons);
     }
 
     fn activity(&self) -> Activity {

@@ -82,6 +82,7 @@ lazy! {
     condition: PyType = "threading", "Condition";
     select: PyAny = "select", "select";
     stack_size: PyAny = "threading", "stack_size";
+    get_ident: PyAny = "_thread", "get_ident";
     running_loop: PyAny = "asyncio.events", "_get_running_loop";
     wrap_future: PyAny = "asyncio", "wrap_future";
     wrap_relayed: PyAny = "futures_actors._awaiting", "wrap_relayed";

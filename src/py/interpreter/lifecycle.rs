@@ -11,6 +11,7 @@
 //! a finished future that another thread was reading, and Python's own, such as a future's condition
 //! that another thread held.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -37,8 +38,8 @@ pub(in crate::py) trait Live: Send + Sync {
     fn close(&self, py: Python<'_>);
 
     /// Prepares for the interpreter's exit: from now on no thread takes what an actor waits to hand out,
-    /// except the threads of actors.
-    fn begin_exit(&self, py: Python<'_>);
+    /// except the threads of actors, and the interpreter waits for none of these daemon threads.
+    fn begin_exit(&self, py: Python<'_>, daemons: &HashSet<u64>);
 
     /// What it does at this moment. Only looks.
     fn activity(&self) -> Activity;
@@ -157,7 +158,7 @@ impl Drop for Start {
 impl Live for Starting {
     fn close(&self, _py: Python<'_>) {}
 
-    fn begin_exit(&self, _py: Python<'_>) {}
+    fn begin_exit(&self, _py: Python<'_>, _daemons: &HashSet<u64>) {}
 
     fn activity(&self) -> Activity {
         Activity {
@@ -199,8 +200,9 @@ pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
     EXIT.fetch_max(Exit::Draining as u8, Ordering::SeqCst);
     cooperative::never_again();
     let hosts: Vec<Arc<dyn Live>> = live().iter().filter_map(Weak::upgrade).collect();
+    let daemons = daemon_idents(py);
     for host in &hosts {
-        host.begin_exit(py);
+        host.begin_exit(py, &daemons);
     }
     let look = || hosts.iter().map(|host| host.activity()).collect();
     let stop_streams = || {
@@ -231,6 +233,25 @@ pub(in crate::py) fn drain(py: Python<'_>) -> PyResult<()> {
             Err(interrupt)
         }
     }
+}
+
+/// What `threading.get_ident()` returns in each daemon thread that runs. What cannot be found out is left
+/// out.
+fn daemon_idents(py: Python<'_>) -> HashSet<u64> {
+    let threading = imports::modules(py).and_then(|modules| modules.get_item("threading"));
+    let threads = threading.and_then(|threading| match threading {
+        Some(threading) => threading.call_method0("enumerate")?.try_iter()?.collect(),
+        None => Ok(Vec::new()),
+    });
+    let ident = |thread: Bound<'_, PyAny>| {
+        let is_daemon = thread.getattr("daemon")?.is_truthy()?;
+        let ident = is_daemon.then(|| thread.getattr("ident")?.extract());
+        ident.transpose()
+    };
+    let threads = threads.unwrap_or_default().into_iter();
+    threads
+        .filter_map(|thread| ident(thread).ok().flatten())
+        .collect()
 }
 
 /// Whether this process is importing modules on behalf of another: see `Loading`.

@@ -1,6 +1,7 @@
 //! The items of a stream, and which streams of an actor are open, with the thread that takes from each.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -8,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::engine::stream::Stream;
 use crate::py::codec::body::Body;
+use crate::py::interpreter::imports;
 
 /// An item on its way to a taker.
 pub(in crate::py) enum Item {
@@ -84,12 +86,15 @@ pub(in crate::py) struct Taker {
     ///
     /// Relaxed: only that thread itself relies on it.
     thread: AtomicU64,
+    /// What `threading.get_ident()` returns there. Relaxed: the exit may miss a change.
+    ident: AtomicU64,
 }
 
 static THREADS: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
     static THIS: Cell<u64> = const { Cell::new(0) };
+    static IDENT: Cell<u64> = const { Cell::new(0) };
 }
 
 /// A number for the calling thread, which no other thread of this process ever has.
@@ -103,14 +108,24 @@ fn this_thread() -> u64 {
     this
 }
 
+/// What `threading.get_ident()` returns in the calling thread. 0 if that fails.
+fn this_ident(py: Python<'_>) -> u64 {
+    if IDENT.get() == 0 {
+        let ident = imports::get_ident(py).and_then(|get| get.call0()?.extract());
+        IDENT.set(ident.unwrap_or(0));
+    }
+    IDENT.get()
+}
+
 /// From now on the calling thread counts as one of an actor: it takes although the interpreter exits.
 pub(in crate::py) fn is_of_an_actor() {
     THIS.set(this_thread() | 1);
 }
 
 impl Taker {
-    pub(in crate::py) fn set(&self) {
+    pub(in crate::py) fn set(&self, py: Python<'_>) {
         self.thread.store(this_thread(), Ordering::Relaxed);
+        self.ident.store(this_ident(py), Ordering::Relaxed);
     }
 
     fn is_this_thread(&self) -> bool {
@@ -119,6 +134,10 @@ impl Taker {
 
     fn is_of_an_actor(&self) -> bool {
         self.thread.load(Ordering::Relaxed) & 1 == 1
+    }
+
+    fn is_one_of(&self, threads: &HashSet<u64>) -> bool {
+        threads.contains(&self.ident.load(Ordering::Relaxed))
     }
 }
 
@@ -208,11 +227,15 @@ impl Streams {
         }
     }
 
-    /// For the interpreter's exit: closes those that wait for a taker, now or later. An actor's thread
-    /// still takes.
-    pub(in crate::py) fn abandon(&self, py: Python<'_>) {
+    /// For the interpreter's exit: closes those that wait for a taker, now or later, and those of daemon
+    /// threads, for which the interpreter does not wait. An actor's thread still takes.
+    pub(in crate::py) fn abandon(&self, py: Python<'_>, daemons: &HashSet<u64>) {
         for (_, stream) in self.open() {
-            if !stream.taker().is_of_an_actor() && stream.items().abandon() {
+            let taker = stream.taker();
+            if taker.is_of_an_actor() {
+                continue;
+            }
+            if stream.items().abandon() || taker.is_one_of(daemons) {
                 stream.close(py);
             }
         }

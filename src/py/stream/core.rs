@@ -101,7 +101,7 @@ pub(in crate::py) fn new_stream<'py>(
         taker: Taker::default(),
         name: name.to_owned(),
     });
-    shared.taker.set();
+    shared.taker.set(stream.py());
     let weak = Arc::downgrade(&shared);
     tally.streams.add(weak);
     let held = Held {
@@ -134,7 +134,7 @@ impl Held {
         py: Python<'_>,
         waiter: impl FnOnce() -> Option<Arc<dyn Wake>>,
     ) -> PyResult<Taken> {
-        self.shared.taker.set();
+        self.shared.taker.set(py);
         match self.shared.items.take(waiter) {
             Next::Item(item) => match item.open(py) {
                 Ok(object) => Ok(Taken::Item(object)),
