@@ -9,7 +9,8 @@ from futures_actors import ProcessActor, ThreadActor
 
 
 def say(text):
-    print(text, flush=True)
+    # One write, because the actors of several processes say something at a time.
+    print(f"{text}\n", end="", flush=True)
 
 
 def ticks(actor):
