@@ -47,7 +47,7 @@ FLOORS = {
         "_pool",
         "_base_actor _options",
         "_reference",
-        "_answers _class_options _loop_streams _own _pickling _process _proxy _stream",
+        "_answers _awaits _class_options _loop_streams _own _pickling _process _proxy _stream",
         "_awaiting",
         "_errors _future _start_methods _stats _types",
         "_texts",

@@ -105,11 +105,12 @@ fn questions() -> [Vec<u8>; 8] {
 }
 
 fn waits() -> [Vec<u8>; 3] {
-    [Awaited::Answer(1), Awaited::Room(1), Awaited::Item(1)].map(|awaited| awaited.encode(2))
+    [Awaited::Answer(1), Awaited::Room(1), Awaited::Item(1)]
+        .map(|awaited| Awaited::encode(2, &[awaited, Awaited::Answer(3)]))
 }
 
 fn circle() -> Vec<u8> {
-    encode_circle(2, &["one".to_owned(), "zwölf".to_owned()])
+    encode_circle(2, 1, &["one".to_owned(), "zwölf".to_owned()])
 }
 
 fn of_every_length() -> Vec<u8> {

@@ -9,8 +9,8 @@
 use futures_actors::engine::ipc::decoder::Decoder;
 use futures_actors::engine::ipc::frame::{Kind, encode};
 use futures_actors::engine::ipc::relay::{
-    Address, Awaited, Question, circle_names, encode_circle, encode_forget, encode_refused,
-    encode_said, forgotten, is_yes, refused,
+    Address, Awaited, Question, circle, encode_circle, encode_forget, encode_refused, encode_said,
+    forgotten, is_yes, refused,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(body_of(&encode_forget(actor, count)), input);
     }
     if let Ok(awaited) = Awaited::decode(input) {
-        assert_eq!(body_of(&awaited.encode(1)), input);
+        assert_eq!(body_of(&Awaited::encode(1, &awaited)), input);
     }
     let said = body_of(&encode_said(1, is_yes(input)));
     assert!(said == input || said == [0]);
@@ -35,12 +35,12 @@ fuzz_target!(|input: &[u8]| {
         Ok((actor, error)) => assert_eq!(body_of(&encode_refused(1, actor, error)), input),
         Err(_) => assert!(input.len() < 8),
     }
-    let mut names = None;
-    let memory = allocation_counter::measure(|| names = circle_names(input).ok());
+    let mut found = None;
+    let memory = allocation_counter::measure(|| found = circle(input).ok());
     // A vector of names has at most twice the names that were read, of 8 bytes or more each.
     assert!(memory.bytes_max <= 10 * input.len() as u64 + 200);
-    if let Some(names) = names {
-        assert_eq!(body_of(&encode_circle(1, &names)), input);
+    if let Some((at, names)) = found {
+        assert_eq!(body_of(&encode_circle(1, at, &names)), input);
     }
     let mut body = input.to_vec();
     let mut taken = None;

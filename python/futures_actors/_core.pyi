@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, NoReturn, SupportsIndex, final, type_che
 from typing_extensions import Self, TypeVar, disjoint_base
 
 from ._base_actor import ActorExecutor
+from ._errors import ActorDeadlock
 from ._future import ActorFuture
 from ._options import Options
 from ._pool import ActorPool, PoolRef
@@ -29,11 +30,11 @@ __version__: Final[str]
 __all__ = [
     "Actor",
     "CurrentMessage",
-    "EnteredAwait",
     "ExecutorCore",
     "FutureCore",
     "LoopCore",
     "LoopMessage",
+    "LoopWait",
     "PoolCore",
     "PoolRefCore",
     "ProcessActor",
@@ -54,7 +55,6 @@ __all__ = [
     "current_message",
     "drain",
     "dumps",
-    "enter_await",
     "handling",
     "is_async",
     "load_reference",
@@ -324,6 +324,14 @@ class LoopCore:
 
         Return None if nothing more comes.
         """
+    def wait(
+        self, futures: list[FutureCore[Any]], messages: int, is_blocked: bool
+    ) -> LoopWait | None:
+        """Enter that so many messages have nothing to do until one of `futures` is done.
+
+        `is_blocked`: nor has the loop, because they take every place. Return None if it cannot be
+        known whether these may all never end.
+        """
     def flush(self) -> None:
         """Send the answers that were held back."""
 
@@ -373,11 +381,13 @@ class RoomSeat:
         """Give up the turn, or the place if it has been granted."""
 
 @final
-class EnteredAwait:
-    """An await in the graph of waits, from `enter_await` until `end`."""
+class LoopWait:
+    """A wait of an event loop, from `LoopCore.wait` until `end`."""
 
+    def refused(self) -> tuple[int, ActorDeadlock] | None:
+        """Return the place of an await that would never end, and its error; None if all may end."""
     def end(self) -> None:
-        """Say that the task goes on."""
+        """Say that the event loop has something to do."""
 
 @disjoint_base
 class RefCore(Generic[Message, Answer]):
@@ -720,13 +730,6 @@ def current_message() -> CurrentMessage:
     It works in `handle`, in methods that a proxy calls, and in functions given to `submit`. In an
     async actor it also works in tasks that they make, and in `asyncio.to_thread`. Elsewhere it
     raises `RuntimeError`.
-    """
-
-def enter_await(future: FutureCore[Any]) -> EnteredAwait | None:
-    """Enter that a handler of the actor that runs in this thread awaits `future`.
-
-    Raises `ActorDeadlock` if it would wait for ever, because actors wait for each other. Returns
-    None if that cannot be known.
     """
 
 def dumps(object: object, what: str) -> bytes:

@@ -16,15 +16,13 @@ from types import CoroutineType, FrameType
 from typing import Any
 
 from . import _loop_streams
-from ._core import EnteredAwait, FutureCore, LoopCore, LoopMessage, enter_await
-from ._errors import ActorDeadlock, BrokenActor
+from ._awaits import Awaits
+from ._core import FutureCore, LoopCore, LoopMessage
+from ._errors import BrokenActor
 
 #: How long the loop may stand still, in seconds, before that is logged.
 BLOCKED_AT_LEAST = 1.0
 _HEARTBEAT = 0.1
-
-#: How often the awaits are looked at, in seconds, that have lasted since the time before.
-AWAITS_LOOKED_AT = 0.1
 
 #: Its `runner` is the one whose loop runs in the thread.
 _here = threading.local()
@@ -74,7 +72,7 @@ def watch_await(
     wrapped: "asyncio.Future[Any]",
     asks: bool,  # noqa: FBT001 - the core calls it
 ) -> Generator[Any, None, Any] | None:
-    """Return what `await future` must wait by in an async thread actor, and None elsewhere.
+    """Return what `await future` must wait by in an async actor, and None elsewhere.
 
     `wrapped` is the future as the event loop knows it. `asks`: an await that is cancelled asks the
     handler of the message to stop.
@@ -82,56 +80,7 @@ def watch_await(
     runner: _Runner | None = getattr(_here, "runner", None)
     if runner is None or runner.loop is not wrapped.get_loop():
         return None
-    if runner.descriptor is not None:
-        return None  # a process does not know how many messages its actor may handle at a time
-    return _Await(runner, future, wrapped).wait(asks=asks)
-
-
-class _Await:
-    """An await of a future in an async actor."""
-
-    __slots__ = ("entered", "future", "has_lasted", "refused", "runner", "task", "wrapped")
-
-    def __init__(
-        self, runner: "_Runner", future: "FutureCore[Any]", wrapped: "asyncio.Future[Any]"
-    ) -> None:
-        self.runner = runner
-        self.future = future
-        self.wrapped = wrapped
-        self.task: asyncio.Task[Any] | None = None
-        self.has_lasted = False
-        self.entered: EnteredAwait | None = None
-        self.refused: ActorDeadlock | None = None
-
-    def wait(self, *, asks: bool) -> Generator[Any, None, Any]:
-        runner = self.runner
-        self.task = asyncio.current_task()
-        runner.awaits.add(self)
-        if not runner.looks_at_awaits:
-            runner.look_at_awaits()
-        try:
-            return (yield from self.wrapped)
-        except asyncio.CancelledError:
-            if self.refused is not None:
-                raise self.refused from None
-            if asks and self.wrapped.cancelled():
-                self.future.request_cancel()
-            raise
-        finally:
-            runner.awaits.discard(self)
-            if self.entered is not None:
-                self.entered.end()
-
-    def look(self) -> None:
-        """Refuse the await if it would never end. Its task is that of a message."""
-        if self.entered is not None or self.wrapped.done():
-            return
-        try:
-            self.entered = enter_await(self.future)
-        except ActorDeadlock as error:
-            self.refused = error
-            # The message is cancelled if it has not begun. Its handler is not asked to stop.
-            self.wrapped.cancel()
+    return runner.awaits.watch(future, wrapped, asks=asks)
 
 
 def _drive(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
@@ -180,6 +129,7 @@ class _Runner:
         self.actor: Any = None
         #: The messages that have begun, and the tasks that handle them.
         self.running: dict[LoopMessage, asyncio.Task[None]] = {}
+        self.awaits = Awaits(core, loop, self.running, max_concurrency)
         #: Those whose tasks were cancelled, with what their futures get for `CancelledError`.
         self.asked: dict[LoopMessage, BaseException] = {}
         #: Of streams without room for an item, by the numbers of their messages.
@@ -193,14 +143,10 @@ class _Runner:
         self.is_full = False
         self.will_flush = False
         self.beats = False
-        self.awaits: set[_Await] = set()
-        self.looks_at_awaits = False
         self.has_stood_still = False
         #: How many messages ran at a time since the last beat.
         self.most = 0
         self.is_interrupted = False
-        #: Whether code of the user's runs that is not in a task of a message.
-        self.in_start: asyncio.Task[Any] | None = None
         self.over = loop.create_future()
 
     async def main(self, construct: Callable[[], Any]) -> None:
@@ -237,7 +183,7 @@ class _Runner:
             return
         done = hook()
         if isinstance(done, Coroutine):
-            self.in_start = asyncio.current_task()
+            self.awaits.hook = asyncio.current_task()
             try:
                 await done
             except asyncio.CancelledError:
@@ -245,7 +191,7 @@ class _Runner:
                     raise KeyboardInterrupt from None
                 raise
             finally:
-                self.in_start = None
+                self.awaits.hook = None
 
     # Messages.
 
@@ -272,6 +218,8 @@ class _Runner:
                 task = self.loop.create_task(self._handle(message))
                 if not task.done():  # an eager one may have ended already
                     self.running[message] = task
+                    if self.awaits.entered is not None:
+                        self.awaits.goes_on()
         except BaseException as error:  # noqa: BLE001 - the link is broken: the actor has ended
             if not self.over.done():
                 self.over.set_exception(error)
@@ -403,9 +351,9 @@ class _Runner:
         self.is_interrupted = False
         for message in list(self.running):
             self._cancel(message, KeyboardInterrupt())
-        if self.in_start is not None:
+        if self.awaits.hook is not None:
             self.is_interrupted = True
-            self.in_start.cancel()
+            self.awaits.hook.cancel()
 
     @contextlib.contextmanager
     def interruptible(self) -> Any:  # noqa: ANN401 - an iterator
@@ -426,23 +374,9 @@ class _Runner:
                 self.is_interrupted = False
                 raise KeyboardInterrupt
             return
-        if self.running or self.in_start is not None:
+        if self.running or self.awaits.hook is not None:
             self.is_interrupted = True
             self.loop.call_soon_threadsafe(self._interrupt)
-
-    # Awaits that would never end.
-
-    def look_at_awaits(self) -> None:
-        """Look at the awaits that have lasted for a moment, as long as there are any."""
-        self.looks_at_awaits = bool(self.awaits)
-        if self.looks_at_awaits:
-            self.loop.call_later(AWAITS_LOOKED_AT, self.look_at_awaits, context=self.context)
-        # A message keeps its place while its own task awaits. Other tasks take none.
-        tasks = set(self.running.values())
-        for one in list(self.awaits):
-            if one.has_lasted and one.task in tasks:
-                one.look()
-            one.has_lasted = True
 
     # A loop that stands still.
 

@@ -78,7 +78,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.py().get_type::<pool::core::PoolRefCore>(),
     )?;
     module.add_class::<host::room::RoomSeat>()?;
-    module.add_class::<future::awaiting::EnteredAwait>()?;
+    module.add_class::<asynchronous::waits::LoopWait>()?;
     module.add_class::<process::start::ServerExitCodes>()?;
     module.add(
         "StreamCore",
@@ -90,7 +90,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             .py()
             .get_type::<thread::executor::ThreadExecutorCore>(),
     )?;
-    module.add_function(wrap_pyfunction!(future::awaiting::enter_await, module)?)?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
     module.add_function(wrap_pyfunction!(
         interpreter::running_loop::need_event_loop,

@@ -89,9 +89,12 @@ impl Address {
     }
 }
 
+const WHAT_BYTES: usize = 9;
+
 /// A body that is a byte, which says what is meant, and the number that this is about.
 fn what_about(body: &[u8]) -> Result<(u8, u64), FrameError> {
-    let [what, about @ ..] = *<&[u8; 9]>::try_from(body).map_err(|_| FrameError::BadRelay)?;
+    let [what, about @ ..] =
+        *<&[u8; WHAT_BYTES]>::try_from(body).map_err(|_| FrameError::BadRelay)?;
     Ok((what, u64::from_le_bytes(about)))
 }
 
@@ -190,8 +193,8 @@ pub fn forgotten(body: &[u8]) -> Result<(u64, u64), FrameError> {
     }
 }
 
-/// What a thread of the child waits for: the body of a [`Kind::Waits`], whose sequence is the number of
-/// the wait.
+/// What a thread of the child waits for. The body of a [`Kind::Waits`], whose sequence is the number of
+/// the wait, has one or more of these: the wait ends by the first that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// The answer to the message of this number.
@@ -210,16 +213,25 @@ impl Awaited {
         }
     }
 
-    pub fn encode(self, number: u64) -> Vec<u8> {
-        let (what, message) = match self {
-            Self::Answer(message) => (0, message),
-            Self::Room(message) => (1, message),
-            Self::Item(message) => (2, message),
-        };
-        encode_in_two(Kind::Waits, number, &[what], &message.to_le_bytes())
+    pub fn encode(number: u64, awaited: &[Self]) -> Vec<u8> {
+        let mut body = Vec::with_capacity(WHAT_BYTES * awaited.len());
+        for one in awaited {
+            let (what, message) = match *one {
+                Self::Answer(message) => (0, message),
+                Self::Room(message) => (1, message),
+                Self::Item(message) => (2, message),
+            };
+            body.push(what);
+            body.extend_from_slice(&u64::to_le_bytes(message));
+        }
+        encode(Kind::Waits, number, &body)
     }
 
-    pub fn decode(body: &[u8]) -> Result<Self, FrameError> {
+    pub fn decode(body: &[u8]) -> Result<Vec<Self>, FrameError> {
+        body.chunks(WHAT_BYTES).map(Self::decode_one).collect()
+    }
+
+    fn decode_one(body: &[u8]) -> Result<Self, FrameError> {
         let (what, message) = what_about(body)?;
         match what {
             0 => Ok(Self::Answer(message)),
@@ -230,9 +242,10 @@ impl Awaited {
     }
 }
 
-/// The wait of this number would close a circle of these actors: a frame of kind [`Kind::Circle`].
-pub fn encode_circle(number: u64, names: &[String]) -> Vec<u8> {
-    let mut body = Vec::new();
+/// The wait of this number would never end, because of a circle of these actors, to which it belongs by
+/// what stands at place `at` of what it waits for: a frame of kind [`Kind::Circle`].
+pub fn encode_circle(number: u64, at: usize, names: &[String]) -> Vec<u8> {
+    let mut body = (at as u64).to_le_bytes().to_vec();
     for name in names {
         // As in the length of a frame.
         body.extend_from_slice(&(name.len() as u64).to_le_bytes());
@@ -241,8 +254,10 @@ pub fn encode_circle(number: u64, names: &[String]) -> Vec<u8> {
     encode(Kind::Circle, number, &body)
 }
 
-/// The names of a [`Kind::Circle`].
-pub fn circle_names(mut body: &[u8]) -> Result<Vec<String>, FrameError> {
+/// The place and the names of a [`Kind::Circle`].
+pub fn circle(body: &[u8]) -> Result<(usize, Vec<String>), FrameError> {
+    let (at, mut body) = body.split_first_chunk().ok_or(FrameError::BadRelay)?;
+    let at = usize::try_from(u64::from_le_bytes(*at)).map_err(|_| FrameError::BadRelay)?;
     let mut names = Vec::new();
     while let Some((len, rest)) = body.split_first_chunk() {
         let len = usize::try_from(u64::from_le_bytes(*len)).unwrap_or(usize::MAX);
@@ -254,7 +269,7 @@ pub fn circle_names(mut body: &[u8]) -> Result<Vec<String>, FrameError> {
     if !body.is_empty() {
         return Err(FrameError::BadRelay);
     }
-    Ok(names)
+    Ok((at, names))
 }
 
 #[cfg(test)]
@@ -344,29 +359,33 @@ mod tests {
 
         #[test]
         fn what_is_awaited_comes_back(message in any::<u64>()) {
-            for awaited in [Awaited::Answer, Awaited::Room, Awaited::Item] {
-                let awaited = awaited(message);
-                prop_assert_eq!(awaited.message(), message);
-                let frame = Decoder::decode_one(&awaited.encode(4)).expect("valid").expect("whole");
-                prop_assert_eq!((frame.kind, frame.sequence), (Kind::Waits, 4));
-                prop_assert_eq!(Awaited::decode(&frame.body), Ok(awaited));
+            let awaited = [Awaited::Answer, Awaited::Room, Awaited::Item].map(|one| one(message));
+            for one in awaited {
+                prop_assert_eq!(one.message(), message);
             }
+            let frame = Awaited::encode(4, &awaited);
+            let frame = Decoder::decode_one(&frame).expect("valid").expect("whole");
+            prop_assert_eq!((frame.kind, frame.sequence), (Kind::Waits, 4));
+            prop_assert_eq!(Awaited::decode(&frame.body), Ok(awaited.to_vec()));
+            prop_assert_eq!(Awaited::decode(&frame.body[1..]), Err(FrameError::BadRelay));
         }
 
         #[test]
         fn a_circle_comes_back_and_a_cut_one_is_refused(
+            at in any::<usize>(),
             names in proptest::collection::vec(".{0,9}", 0..5),
         ) {
-            let frame = Decoder::decode_one(&encode_circle(4, &names)).expect("valid").expect("whole");
+            let frame = encode_circle(4, at, &names);
+            let frame = Decoder::decode_one(&frame).expect("valid").expect("whole");
             prop_assert_eq!((frame.kind, frame.sequence), (Kind::Circle, 4));
-            prop_assert_eq!(circle_names(&frame.body), Ok(names));
+            prop_assert_eq!(circle(&frame.body), Ok((at, names)));
             let cut = frame.body.split_last().map_or(&[][..], |(_, cut)| cut);
-            prop_assert_eq!(circle_names(cut).is_ok(), cut.is_empty());
+            prop_assert_eq!(circle(cut), Err(FrameError::BadRelay));
         }
 
         #[test]
         fn noise_never_panics(mut noise in proptest::collection::vec(any::<u8>(), 0..40)) {
-            _ = (Awaited::decode(&noise), circle_names(&noise));
+            _ = (Awaited::decode(&noise), circle(&noise));
             _ = (Question::decode(&noise), forgotten(&noise), Address::take(&mut noise));
         }
     }

@@ -9,12 +9,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::source::{Calls, Open, Outlet, Source, Ticket};
+use super::waits::{self, LoopWait};
 use crate::engine::stream::Space;
 use crate::engine::sys::{self, HandleNumber};
+use crate::engine::waits::How;
 use crate::py::answer;
 use crate::py::answer::Called;
 use crate::py::current;
 use crate::py::current::Running as Current;
+use crate::py::future::FutureCore;
 use crate::py::interpreter::imports;
 use crate::py::message::fault::log_failure;
 use crate::py::message::request::Call;
@@ -134,6 +137,25 @@ impl LoopCore {
     /// Return None if nothing more comes.
     fn read(&self, py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
         self.source.read(py)
+    }
+
+    /// Enter that so many messages have nothing to do until one of `futures` is done.
+    ///
+    /// `is_blocked`: nor has the loop, because they take every place. Return None if it cannot be
+    /// known whether these may all never end.
+    fn wait(
+        &self,
+        py: Python<'_>,
+        futures: Vec<Bound<'_, FutureCore>>,
+        messages: usize,
+        is_blocked: bool,
+    ) -> PyResult<Option<LoopWait>> {
+        let how = if is_blocked {
+            How::Blocked(messages)
+        } else {
+            How::Beside(messages)
+        };
+        waits::begin(py, &*self.source, how, &futures)
     }
 
     /// Send the answers that were held back.

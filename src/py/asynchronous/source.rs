@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use crate::engine::ipc::relay::Awaited;
 use crate::engine::stream::Space;
 use crate::engine::sys::HandleNumber;
+use crate::engine::waits::Refused;
 use crate::py::current::Running;
 use crate::py::future::ActorCell;
 use crate::py::message::request::{Call, Sender, Wants};
@@ -52,6 +54,12 @@ pub(in crate::py) struct Calls {
     pub(in crate::py) look: Py<PyAny>,
 }
 
+/// A wait that was entered. It is one no more when this is dropped.
+pub(in crate::py) trait Entered: Send + Sync {
+    /// Why it would never end, if that is known.
+    fn refused(&self) -> Option<Refused>;
+}
+
 /// Where an event loop's messages come from, and their answers go.
 pub(in crate::py) trait Source: Send + Sync {
     /// Begins the next message, which has this number from then on. `None` if there is none; then the
@@ -92,6 +100,16 @@ pub(in crate::py) trait Source: Send + Sync {
     /// Reads once from the descriptor, which can be read. Returns the numbers of messages that were
     /// asked to stop or have room for an item; `None` if there will be nothing more to read.
     fn read(&self, _py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
+        Ok(None)
+    }
+
+    /// Tells the parent that the loop has nothing to do until one of these has happened. `None`: there
+    /// is no parent that could know of it.
+    fn wait_in_sight(
+        &self,
+        _py: Python<'_>,
+        _awaited: &[Awaited],
+    ) -> PyResult<Option<Box<dyn Entered>>> {
         Ok(None)
     }
 

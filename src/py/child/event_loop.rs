@@ -14,11 +14,12 @@ use crate::engine::ipc::credits::Sleep;
 use crate::engine::ipc::frame::{Frame, Kind, encode, encode_done};
 use crate::engine::ipc::outbox::{Haste, Outbox};
 use crate::engine::ipc::region::Region;
+use crate::engine::ipc::relay::Awaited;
 use crate::engine::stream::Space;
 use crate::engine::sys::{self, HandleNumber};
 use crate::py::asynchronous;
 use crate::py::asynchronous::waker::Waker;
-use crate::py::asynchronous::{Calls, Outlet, Source, Taken, Ticket};
+use crate::py::asynchronous::{Calls, Entered, Outlet, Source, Taken, Ticket};
 use crate::py::codec::actors::Hold;
 use crate::py::current::{Claimed, Running};
 use crate::py::interpreter::daemon_threads::outlast;
@@ -343,6 +344,15 @@ impl Source for Messages {
             return Ok(None);
         }
         Ok(Some(self.shared.to_look_at()))
+    }
+
+    fn wait_in_sight(
+        &self,
+        py: Python<'_>,
+        awaited: &[Awaited],
+    ) -> PyResult<Option<Box<dyn Entered>>> {
+        let shown = self.shared.packing.way.show(py, awaited)?;
+        Ok(Some(Box::new(shown)))
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::engine::latch::Latch;
-use crate::engine::waits::Circle;
 use crate::py::future::ActorCell;
+use crate::py::future::deadlock::Refusal;
 use crate::py::message::items::{Items, Supply};
 use crate::py::message::relayed::Fate;
 use crate::py::message::tally::Tally;
@@ -70,22 +70,6 @@ pub(super) enum Pending {
 pub(super) enum Waiter {
     Thread(Arc<Latch>),
     Future(Arc<ActorCell>),
-}
-
-/// Why the main thread must not wait on, once the parent says so.
-#[derive(Default)]
-pub(super) struct Refusal(OnceLock<Vec<String>>);
-
-impl Refusal {
-    /// The actors of the circle that the wait would close.
-    pub(super) fn set(&self, circle: Vec<String>) {
-        // The parent says it once.
-        _ = self.0.set(circle);
-    }
-
-    pub(super) fn circle(&self) -> Option<Circle> {
-        self.0.get().map(|names| Circle(names.clone()))
-    }
 }
 
 /// An actor that this process can refer to. It is known while this exists.

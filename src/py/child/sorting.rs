@@ -11,9 +11,10 @@ use super::relay::{Inlet, Pending, Sent, Waiter};
 use super::way::Way;
 use crate::engine::ipc::frame::{Frame, Kind};
 use crate::engine::ipc::pipe::Broken;
-use crate::engine::ipc::relay::{circle_names, is_yes, refused};
+use crate::engine::ipc::relay::{circle, is_yes, refused};
 use crate::engine::room::Wake;
 use crate::engine::sys;
+use crate::engine::waits::{Circle, Refuse, Refused};
 use crate::py::codec::body::Body;
 use crate::py::future::{callbacks, settle};
 use crate::py::message::items::{Item, Supplied};
@@ -72,9 +73,10 @@ impl Sort for Way {
             Kind::Item => self.receive_item(number, frame.body)?,
             Kind::Rest => self.ended.push(Ended::Rest(number)),
             Kind::Circle => {
-                let names = circle_names(&frame.body).map_err(Broken::Frame)?;
+                let (target, names) = circle(&frame.body).map_err(Broken::Frame)?;
                 if let Some(Pending::Wait(refusal)) = self.relay.leave(number) {
-                    refusal.set(names);
+                    let circle = Circle(names);
+                    refusal.refuse(Refused { target, circle });
                 }
             }
             Kind::Admitted => match self.relay.admit(number) {

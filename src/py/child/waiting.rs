@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 
 use super::inbox::Heard;
-use super::relay::{Pending, Refusal};
+use super::relay::Pending;
 use super::way::Way;
 use crate::engine::ipc::relay::Awaited;
 use crate::engine::latch::{Latch, Wait};
 use crate::engine::sys::{self, Bell};
-use crate::py::future::deadlock::first_moment;
+use crate::engine::waits::Refused;
+use crate::py::asynchronous::Entered;
+use crate::py::future::deadlock::{Refusal, first_moment};
 use crate::py::interpreter::wait;
 use crate::py::message::fault::Unending;
 
@@ -78,23 +80,29 @@ impl Way {
         awaited: Awaited,
         deadline: Option<Instant>,
     ) -> PyResult<bool> {
+        let shown = self.show(py, &[awaited])?;
+        let ended = self.wait_unless(py, done, deadline, Some(&shown.refusal))?;
+        match shown.refusal.refused() {
+            Some(Refused { circle, .. }) if !ended => Err(match awaited {
+                Awaited::Answer(_) | Awaited::Item(_) => Unending::Answer.error(circle),
+                Awaited::Room(_) => Unending::Room.error(circle),
+            }),
+            _ => Ok(ended),
+        }
+    }
+
+    /// Tells the parent that the main thread waits until one of these has happened.
+    pub(super) fn show(&self, py: Python<'_>, awaited: &[Awaited]) -> PyResult<Shown> {
         let shown = Shown {
-            way: self,
+            way: self.me(),
             number: self.relay.number(),
             refusal: Arc::default(),
         };
         let pending = Pending::Wait(Arc::clone(&shown.refusal));
         self.relay.enter(shown.number, pending);
         self.region.waits().store(shown.number, Ordering::SeqCst);
-        self.send(py, awaited.encode(shown.number))?;
-        let ended = self.wait_unless(py, done, deadline, Some(&shown.refusal))?;
-        match shown.refusal.circle() {
-            Some(circle) if !ended => Err(match awaited {
-                Awaited::Answer(_) | Awaited::Item(_) => Unending::Answer.error(&circle),
-                Awaited::Room(_) => Unending::Room.error(&circle),
-            }),
-            _ => Ok(ended),
-        }
+        self.send(py, Awaited::encode(shown.number, awaited))?;
+        Ok(shown)
     }
 
     fn wait_unless(
@@ -104,7 +112,7 @@ impl Way {
         deadline: Option<Instant>,
         refusal: Option<&Refusal>,
     ) -> PyResult<bool> {
-        let is_refused = || refusal.is_some_and(|refusal| refusal.circle().is_some());
+        let is_refused = || refusal.is_some_and(|refusal| refusal.refused().is_some());
         while !done.is_set() {
             if is_refused() {
                 return Ok(false);
@@ -170,15 +178,27 @@ impl Way {
 }
 
 /// A wait of which the parent has been told. Dropped before the thread goes on.
-struct Shown<'a> {
-    way: &'a Way,
+pub(super) struct Shown {
+    way: Arc<Way>,
     number: u64,
     refusal: Arc<Refusal>,
 }
 
-impl Drop for Shown<'_> {
+impl Entered for Shown {
+    fn refused(&self) -> Option<Refused> {
+        self.refusal.refused().cloned()
+    }
+}
+
+impl Drop for Shown {
     fn drop(&mut self) {
-        self.way.region.waits().store(0, Ordering::SeqCst);
+        // Code that runs beside the messages of an event loop may wait by itself, and has replaced it.
+        let (number, order) = (self.number, Ordering::SeqCst);
+        _ = self
+            .way
+            .region
+            .waits()
+            .compare_exchange(number, 0, order, order);
         drop(self.way.relay.leave(self.number));
     }
 }

@@ -1,42 +1,40 @@
-//! Awaiting a future in a handler of an async actor: an await that would never end is refused.
-//!
-//! `_event_loop.py` calls this when an await has lasted for a moment. Only awaits of the task that
-//! handles a message are looked at: such a message keeps its place until the await is over.
+//! What a handler of an async actor waits for when it awaits a future.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use pyo3::prelude::*;
+use std::sync::Arc;
 
 use super::core::FutureCore;
-use crate::engine::waits::{self, How, WAITS, Waiting};
+use crate::engine::ipc::relay;
+use crate::engine::waits::Target;
 use crate::py::message::fault::Unending;
+use crate::py::message::message::Message;
 
-/// An await in the graph of waits, from `enter_await` until `end`.
-#[pyclass(frozen, module = "futures_actors._core")]
-pub(in crate::py) struct EnteredAwait(Mutex<Option<Waiting<'static>>>);
-
-#[pymethods]
-impl EnteredAwait {
-    /// Say that the task goes on.
-    fn end(&self) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = waiting.take();
-        drop(waiting);
-    }
+/// What ends an await.
+pub(in crate::py) enum Awaited {
+    /// An actor of this process does it.
+    Here(Target),
+    /// An actor does it that is reached by the parent.
+    Relayed(relay::Awaited),
 }
 
-/// Enter that a handler of the actor that runs in this thread awaits `future`.
-///
-/// Raises `ActorDeadlock` if it would wait for ever, because actors wait for each other. Returns
-/// None if that cannot be known.
-#[pyfunction]
-pub(in crate::py) fn enter_await(future: &Bound<'_, FutureCore>) -> PyResult<Option<EnteredAwait>> {
-    let this = future.get();
-    let (Some(mine), Some(tally)) = (waits::served_here(), this.tally()) else {
-        return Ok(None);
-    };
-    let pending = Arc::clone(&this.cell) as _;
-    let waiting = WAITS.begin(&mine, How::Awaits, &tally.node, pending);
-    let waiting = waiting.map_err(|circle| Unending::Await.error(&circle))?;
-    Ok(Some(EnteredAwait(Mutex::new(Some(waiting)))))
+impl FutureCore {
+    /// What an await of it waits for, and how a deadlock would be told. `None` if it is done, or no
+    /// actor ends it.
+    pub(in crate::py) fn awaited(&self) -> Option<(Awaited, Unending)> {
+        let tally = self.tally()?;
+        if self.is_forked() || self.cell.done().is_set() {
+            return None;
+        }
+        let number = self.cell.message(|message| match message {
+            Message::Relayed(relayed) => Some(relayed.number()),
+            _ => None,
+        });
+        let awaited = match number.flatten() {
+            Some(number) => Awaited::Relayed(relay::Awaited::Answer(number)),
+            None => Awaited::Here(Target {
+                node: Arc::clone(&tally.node),
+                pending: Arc::clone(&self.cell) as _,
+            }),
+        };
+        Some((awaited, Unending::Await))
+    }
 }

@@ -4,19 +4,40 @@
 //! one in a circle of actors once it has lasted for a moment. Waits in other threads are not looked at,
 //! but for those behind a stream from which only the waiting thread takes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
 use crate::engine::latch::Latch;
-use crate::engine::waits::{self, Circle, How, Node, Pending, WAITS};
+use crate::engine::waits::{self, Circle, How, Node, Pending, Refuse, Refused, Target, WAITS};
 use crate::py::interpreter::imports::ActorDeadlock;
 use crate::py::message::fault::Unending;
 use crate::py::message::tally::Tally;
 
 /// How long a wait lasts before it is looked at: most are over sooner, and cost nothing.
 const MOMENT: Duration = Duration::from_millis(100);
+
+/// How often a thread that waits for a pool looks whether its wait is refused, because a member has
+/// ended.
+const REFUSAL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Why a wait must not go on, once that is known. It is said once.
+#[derive(Default)]
+pub(in crate::py) struct Refusal(OnceLock<Refused>);
+
+impl Refusal {
+    pub(in crate::py) fn refused(&self) -> Option<&Refused> {
+        self.0.get()
+    }
+}
+
+impl Refuse for Refusal {
+    fn refuse(&self, refused: Refused) {
+        // Once only, so `set` cannot fail.
+        _ = self.0.set(refused);
+    }
+}
 
 /// Waits by `wait`, which takes a deadline and returns whether it has ended before, for `pending`,
 /// which only the actor `target` can bring about. An error is what `wait` raised, or the
@@ -35,11 +56,25 @@ pub(in crate::py) fn wait_for_actor(
     if let Some(ended) = first_moment(deadline, &mut wait)? {
         return Ok(ended);
     }
-    let waiting = WAITS.begin(&mine, How::Blocked, target, pending());
-    let waiting = waiting.map_err(|circle| what.error(&circle))?;
-    let ended = wait(deadline);
-    drop(waiting);
-    ended
+    let refusal = Arc::<Refusal>::default();
+    let node = Arc::clone(target);
+    let targets = vec![Target {
+        node,
+        pending: pending(),
+    }];
+    let waiting = WAITS.begin(&mine, How::Blocked(1), targets, Arc::clone(&refusal) as _);
+    let waiting = waiting.map_err(|refused| what.error(&refused.circle))?;
+    loop {
+        let look = target.is_pool().then(|| Instant::now() + REFUSAL_INTERVAL);
+        let ended = wait(deadline.into_iter().chain(look).min())?;
+        if ended || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            drop(waiting);
+            return Ok(ended);
+        }
+        if let Some(refused) = refusal.refused() {
+            return Err(what.error(&refused.circle));
+        }
+    }
 }
 
 /// Waits by `wait` until the wait must be looked at. `None`: it has lasted that long and goes on.

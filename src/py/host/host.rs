@@ -91,7 +91,6 @@ impl Host {
         tally.set_async(options.is_async);
         if options.is_async {
             tally.streams.set_places(options.max_concurrency);
-            tally.node.set_places(options.max_concurrency);
         }
         Self {
             tally,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::host::{Host, Place};
+use crate::engine::waits::WAITS;
 use crate::py::message::fault::Force;
 
 impl Host {
@@ -45,7 +46,11 @@ impl Host {
             return;
         };
         self.be_born();
-        self.tally.node.end();
+        // Attached: see `Waits`. What is refused is told without a lock.
+        let refused = Python::attach(|_| WAITS.end(&self.tally.node));
+        for refuse in refused {
+            refuse();
+        }
         if place.team.leave() {
             if let Some(fault) = self.fault.get() {
                 pool.fail(fault.of_member(&self.name), Vec::new());

@@ -71,6 +71,11 @@ impl Relayed {
         }
     }
 
+    /// By which the parent knows it.
+    pub(in crate::py) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn items(&self) -> Option<&Arc<Items>> {
         self.items.as_ref()
     }

@@ -19,7 +19,7 @@ use crate::engine::ipc::region::Region;
 use crate::engine::ipc::relay::{Awaited, split_number};
 use crate::engine::latch::Latch;
 use crate::engine::room::Permit;
-use crate::engine::waits::{Circle, How, Node, Pending, WAITS, Waiting};
+use crate::engine::waits::{How, Node, Pending, Refuse, Refused, Target, WAITS, Waiting};
 use crate::py::codec::actors::Hold;
 use crate::py::future::{ActorCell, settle};
 use crate::py::host::host::Host;
@@ -130,11 +130,15 @@ impl Asked {
     }
 
     /// What the child waits for.
-    pub(super) fn pending(&self, awaited: Awaited) -> Arc<dyn Pending> {
-        match (awaited, &self.admitted, &self.stream) {
+    pub(super) fn target(&self, awaited: Awaited) -> Target {
+        let pending = match (awaited, &self.admitted, &self.stream) {
             (Awaited::Room(_), Some(admitted), _) => Arc::clone(admitted) as _,
             (Awaited::Item(_), _, Some(stream)) => Arc::clone(stream) as _,
             _ => Arc::clone(&self.cell) as _,
+        };
+        Target {
+            node: Arc::clone(&self.host.tally.node),
+            pending,
         }
     }
 }
@@ -166,22 +170,24 @@ impl Pending for AwaitedByChild {
 pub(super) struct EnteredWait(Option<Waiting<'static>>);
 
 impl EnteredWait {
-    /// Enters that the child of `region`, whose actor is `waiter`, waits for `pending`, which only
-    /// `target` can bring about. The number is that of the wait. An error if that would close a circle.
-    /// The caller must not hold a lock.
+    /// Enters that the child of `region`, whose actor is `waiter`, waits until one of `targets` has
+    /// happened. The number is that of the wait. An error if that would close a circle; `refuse` hears
+    /// of one that is closed later. The caller must not hold a lock.
     pub(super) fn begin(
         (waiter, region): (&Arc<Node>, &Arc<Region>),
         number: u64,
-        target: &Arc<Node>,
-        pending: Arc<dyn Pending>,
-    ) -> Result<Self, Circle> {
-        let pending = Arc::new(AwaitedByChild {
-            pending,
-            region: Arc::clone(region),
-            number,
-        });
+        mut targets: Vec<Target>,
+        refuse: Arc<dyn Refuse>,
+    ) -> Result<Self, Refused> {
+        for target in &mut targets {
+            target.pending = Arc::new(AwaitedByChild {
+                pending: Arc::clone(&target.pending),
+                region: Arc::clone(region),
+                number,
+            });
+        }
         // Attached: see `Waits`.
-        let begun = Python::attach(|_| WAITS.begin(waiter, How::Blocked, target, pending));
+        let begun = Python::attach(|_| WAITS.begin(waiter, How::Blocked(1), targets, refuse));
         begun.map(|waiting| Self(Some(waiting)))
     }
 }

@@ -23,7 +23,7 @@ use crate::engine::ipc::relay::{
     Address, Awaited, Place, Question, encode_circle, encode_said, forgotten,
 };
 use crate::engine::latch::Latch;
-use crate::engine::waits::Circle;
+use crate::engine::waits::{Refuse, Refused};
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
@@ -38,7 +38,7 @@ enum Request {
     Post(Address, u64, Box<Body>),
     Ask(u64, Question),
     Forget(u64, u64),
-    Wait(u64, Awaited),
+    Wait(u64, Vec<Awaited>),
     Taken(u64),
     Rest(u64),
 }
@@ -108,7 +108,7 @@ impl Request {
             Self::Forget(number, count) => {
                 drop(asker.with_relayed(|relayed| relayed.forget(number, count)));
             }
-            Self::Wait(number, awaited) => asker.wait(number, awaited),
+            Self::Wait(number, awaited) => asker.wait(number, &awaited),
             Self::Taken(number) => {
                 let stream = asker.asked(number).and_then(|asked| asked.stream.clone());
                 if let Some(stream) = stream {
@@ -120,6 +120,20 @@ impl Request {
                 asker.with_relayed(|relayed| relayed.rest(ended));
             }
         }
+    }
+}
+
+/// Tells the child that its wait of this number would never end.
+struct RefusesChild {
+    asker: Asker,
+    number: u64,
+}
+
+impl Refuse for RefusesChild {
+    fn refuse(&self, refused: Refused) {
+        let Refused { target, circle } = refused;
+        let frame = encode_circle(self.number, target, &circle.0);
+        self.asker.send(frame, None);
     }
 }
 
@@ -146,23 +160,31 @@ impl Asker {
         }
     }
 
-    /// The main thread of the child waits, by the wait of this number. If that would never end, it is
-    /// told so.
-    fn wait(&self, number: u64, awaited: Awaited) {
-        // If it has ended, the child is about to hear of that.
-        let Some(asked) = self.asked(awaited.message()) else {
+    /// The main thread of the child waits until one of these has happened, by the wait of this number.
+    /// If that would never end, it is told so.
+    fn wait(&self, number: u64, awaited: &[Awaited]) {
+        let targets = awaited.iter().map(|one| {
+            let asked = self.asked(one.message());
+            asked.map(|asked| asked.target(*one))
+        });
+        // If one has ended, the child is about to hear of that.
+        let Some(targets) = targets.collect() else {
             return;
         };
-        let pending = asked.pending(awaited);
-        let (waiter, target) = (&self.link.tally.node, &asked.host.tally.node);
-        match EnteredWait::begin((waiter, &self.region), number, target, pending) {
+        let waiter = (&self.link.tally.node, &self.region);
+        let refuse = RefusesChild {
+            asker: self.clone(),
+            number,
+        };
+        let refuse = Arc::new(refuse);
+        match EnteredWait::begin(waiter, number, targets, Arc::clone(&refuse) as _) {
             Ok(entered) => {
                 let mut entered = Some(entered);
                 self.with_relayed(|relayed| std::mem::swap(&mut relayed.wait, &mut entered));
                 // Without the lock.
                 drop(entered);
             }
-            Err(Circle(names)) => self.send(encode_circle(number, &names), None),
+            Err(refused) => refuse.refuse(refused),
         }
     }
 

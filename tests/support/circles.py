@@ -1,0 +1,157 @@
+"""Actors that wait for each other: each message says how, and who is next on the way."""
+
+import asyncio
+import sys
+
+from futures_actors import ActorDeadlock
+from gates import PATIENCE
+
+
+def go(way, how="await"):
+    """Send the rest of a way to its first actor. Each is `(ref, whether it is async)`."""
+    (ref, is_async), *rest = way
+    return ref.post((await_next if is_async else wait_for_next, rest, how))
+
+
+def wait_for_next(_actor, way, how):
+    return go(way, how).result() if way else "at the end"
+
+
+async def await_next(_actor, way, how):
+    return await HOWS[how](go(way, how)) if way else "at the end"
+
+
+async def plainly(future):
+    return await future
+
+
+async def gather(future):
+    answer, _ = await asyncio.gather(future, asyncio.sleep(0.05))
+    return answer
+
+
+async def wait_for(future):
+    return await asyncio.wait_for(future, PATIENCE)
+
+
+async def wait(future):
+    inner = asyncio.ensure_future(future)
+    await asyncio.wait({inner, asyncio.ensure_future(nothing())})
+    return inner.result()
+
+
+async def first(future):
+    inner = asyncio.ensure_future(future)
+    await asyncio.wait({inner}, return_when=asyncio.FIRST_COMPLETED)
+    return inner.result()
+
+
+async def task(future):
+    inner = asyncio.ensure_future(future)
+    return await asyncio.ensure_future(plainly(inner))
+
+
+async def group(future):
+    async with asyncio.TaskGroup() as tasks:
+        started = tasks.create_task(plainly(future))
+        tasks.create_task(nothing())
+    return started.result()
+
+
+async def timeout(future):
+    async with asyncio.timeout(PATIENCE):
+        return await future
+
+
+async def nothing():
+    pass
+
+
+#: The ways to await a future that only it can end, or a timeout.
+HOWS = {
+    "await": plainly,
+    "gather": gather,
+    "wait_for": wait_for,
+    "wait": wait,
+    "first": first,
+    "task": task,
+}
+if sys.version_info >= (3, 11):
+    HOWS |= {"group": group, "timeout": timeout}
+
+
+async def or_a_timer(future):
+    inner = asyncio.ensure_future(future)
+    timer = asyncio.ensure_future(asyncio.sleep(0.5, "timer"))
+    done, _ = await asyncio.wait({inner, timer}, return_when=asyncio.FIRST_COMPLETED)
+    inner.cancel()
+    return next(one.result() for one in done)
+
+
+async def in_parts(future):
+    """Wait again and again, a little each time."""
+    inner = asyncio.ensure_future(future)
+    for _ in range(5):
+        await asyncio.wait({inner}, timeout=0.12)
+    inner.cancel()
+    return "in parts"
+
+
+async def until_a_task_cancels(future):
+    """Another task of the same message ends the wait."""
+    inner = asyncio.ensure_future(future)
+
+    async def end():
+        await asyncio.sleep(0.5)
+        inner.cancel()
+        return "cancelled"
+
+    return (await asyncio.gather(inner, end(), return_exceptions=True))[1]
+
+
+async def until_an_event(future):
+    event = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.5, event.set)
+    inner = asyncio.ensure_future(future)
+    await event.wait()
+    inner.cancel()
+    return "event"
+
+
+#: Ways to await a future that something else ends, too.
+OTHERS = {
+    "timer": or_a_timer,
+    "in parts": in_parts,
+    "cancelled": until_a_task_cancels,
+    "event": until_an_event,
+}
+
+
+async def await_with_others(_actor, way, how):
+    return await OTHERS[how](go(way))
+
+
+async def give_up_and_block(_actor, ref, gate, message):
+    """Await an answer in vain, and then block the event loop until the gate opens."""
+    try:
+        await asyncio.wait_for(ref.post(message), 0.3)
+    except asyncio.TimeoutError:
+        gate.wait()
+        return "gave up"
+
+
+async def ask_later(_actor, ref, gate, message):
+    """Post to another actor when the gate opens, and await its answer."""
+    await asyncio.to_thread(gate.wait)
+    return await ref.post(message)
+
+
+def circle_inside(_actor, body, is_async):
+    """Start actors in this process that wait for each other; return the names of the circle."""
+    with (
+        body.options(name="inner 0").executor() as one,
+        body.options(name="inner 1").executor() as two,
+    ):
+        error = go([(one, is_async), (two, is_async), (one, is_async)]).exception(PATIENCE)
+    assert isinstance(error, ActorDeadlock)
+    return sorted(error.circle)
