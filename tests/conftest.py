@@ -138,7 +138,7 @@ def local_kind(request):
     return request.param
 
 
-@pytest.fixture(params=[*ACTORS, *ASYNC], ids=str)
+@pytest.fixture(params=[*ACTORS, *ASYNC, RAY], ids=str)
 def stream_kind(request):
     return request.param
 
@@ -374,8 +374,11 @@ def _residents(with_ray):
 
 def _residents_beside_ray():
     """Return what is not Ray's: Ray starts and ends children and threads of its own at any time."""
-    children = programs.descendants_of(os.getpid())
-    found = {("child", *of) for of in children if "futures_actors" in of[1]}
+    me = os.getpid()
+    processes = list(programs.processes())
+    spares = programs.spares_of(me, processes)
+    children = programs.descendants_of(me, processes)
+    found = {("child", *of) for of in children if "futures_actors" in of[1] and of[0] not in spares}
     for task in Path("/proc/self/task").iterdir():
         try:
             name = (task / "comm").read_text().strip()

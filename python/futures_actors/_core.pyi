@@ -51,12 +51,15 @@ __all__ = [
     "after_fork_in_parent",
     "before_fork",
     "check_answer",
+    "check_stream",
     "current_actor",
     "current_message",
     "drain",
     "dumps",
+    "enter_message",
     "handling",
     "is_async",
+    "leave_message",
     "load_reference",
     "loads",
     "log_to_parent",
@@ -759,6 +762,21 @@ def load_reference(
     described: tuple[int, str, bool, int, int], class_: type, /
 ) -> ActorRef[Any, Any]:
     """Make the reference that was packed as this number, in a body that is being loaded."""
+
+def check_stream(actor: str, called: str, answer: object) -> Iterator[Any]:
+    """Return `answer` as an iterator, or raise a `TypeError` if it is none.
+
+    For remote actors. `called` names what was called for the message.
+    """
+
+def enter_message(was_asked: Callable[[], bool]) -> None:
+    """Have `current_message()` return a message in this context, for a remote actor.
+
+    To call `was_asked` says whether the message was asked to stop.
+    """
+
+def leave_message() -> None:
+    """End the message of this context, for a remote actor."""
 
 def check_answer(actor: str, called: str, answer: _T) -> _T:
     """Return `answer`, or raise a `TypeError` if it is a generator or a coroutine.

@@ -25,13 +25,17 @@ pub(super) enum Running {
     Here(Arc<ActorCell>),
     /// In this process, which is a child. Its future is in the parent.
     InChild(Claimed),
+    /// In this process, which another system has started. Its future is elsewhere; to call this says
+    /// whether it was asked to stop.
+    Remote(Arc<Py<PyAny>>),
 }
 
 impl Running {
-    fn was_asked(&self) -> bool {
+    fn was_asked(&self, py: Python<'_>) -> PyResult<bool> {
         match self {
-            Self::Here(cell) => cell.was_asked(),
-            Self::InChild(claimed) => claimed.was_asked(),
+            Self::Here(cell) => Ok(cell.was_asked()),
+            Self::InChild(claimed) => Ok(claimed.was_asked()),
+            Self::Remote(was_asked) => was_asked.bind(py).call0()?.is_truthy(),
         }
     }
 
@@ -136,6 +140,27 @@ pub(super) fn enter(py: Python<'_>, message: Running) -> PyResult<()> {
         .map(drop)
 }
 
+/// Have `current_message()` return a message in this context, for a remote actor.
+///
+/// To call `was_asked` says whether the message was asked to stop.
+#[pyfunction]
+pub(super) fn enter_message(was_asked: Bound<'_, PyAny>) -> PyResult<()> {
+    let py = was_asked.py();
+    enter(py, Running::Remote(Arc::new(was_asked.unbind())))
+}
+
+/// End the message of this context, for a remote actor.
+#[pyfunction]
+pub(super) fn leave_message(py: Python<'_>) -> PyResult<()> {
+    let none = py.None();
+    match IN_CONTEXT.get(py) {
+        Some(variable) => variable
+            .call_method1(py, intern!(py, "set"), (none,))
+            .map(drop),
+        None => Ok(()),
+    }
+}
+
 /// The message of the context that runs.
 fn in_context(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
     let Some(variable) = IN_CONTEXT.get(py) else {
@@ -183,15 +208,15 @@ pub(super) struct CurrentMessage(Running);
 impl CurrentMessage {
     /// Whether `request_cancel()` was called on the message's future since the message began.
     #[getter]
-    fn cancel_requested(&self) -> bool {
-        self.0.was_asked()
+    fn cancel_requested(&self, py: Python<'_>) -> PyResult<bool> {
+        self.0.was_asked(py)
     }
 
     /// Raise `concurrent.futures.CancelledError` if the message was asked to stop.
     ///
     /// If that leaves the handler, the message's future is cancelled.
     fn check_cancelled(&self, py: Python<'_>) -> PyResult<()> {
-        if !self.0.was_asked() {
+        if !self.0.was_asked(py)? {
             return Ok(());
         }
         let error = imports::cancelled_error(py)?.clone();
@@ -201,12 +226,12 @@ impl CurrentMessage {
         ))
     }
 
-    fn __repr__(&self) -> &'static str {
-        if self.0.was_asked() {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(if self.0.was_asked(py)? {
             "<the current message, asked to stop>"
         } else {
             "<the current message>"
-        }
+        })
     }
 }
 

@@ -9,7 +9,7 @@
 //! ```text
 //! child                         the loop of a child process
 //! pool/                         several actors behind one mailbox
-//! thread/  process/  remote     the transports
+//! thread/  process/  remote/    the transports
 //! executor                      an executor's methods
 //! reference/                    what refers to an actor; an executor is a reference, too
 //! host/                         what every executor has: mailbox, room, start, end, counts
@@ -71,7 +71,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add_class::<asynchronous::LoopCore>()?;
     module.add_class::<asynchronous::LoopMessage>()?;
-    module.add_class::<remote::RemoteExecutorCore>()?;
+    module.add_class::<remote::executor::RemoteExecutorCore>()?;
     module.add("PoolCore", module.py().get_type::<pool::core::PoolCore>())?;
     module.add(
         "PoolRefCore",
@@ -91,6 +91,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             .get_type::<thread::executor::ThreadExecutorCore>(),
     )?;
     module.add_function(wrap_pyfunction!(answer::check_answer, module)?)?;
+    module.add_function(wrap_pyfunction!(stream::run::check_stream, module)?)?;
+    module.add_function(wrap_pyfunction!(current::enter_message, module)?)?;
+    module.add_function(wrap_pyfunction!(current::leave_message, module)?)?;
     module.add_function(wrap_pyfunction!(
         interpreter::running_loop::need_event_loop,
         module

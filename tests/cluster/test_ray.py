@@ -192,7 +192,7 @@ def test_an_actor_that_ray_calls_unavailable_is_dead(carrier, gate):
     running = executor.post((tasks.pause, gate))
     gate.reached()
     (number,) = carrier()._refs
-    carrier()._events.put((number, ActorUnavailableError("for a moment", None)))
+    carrier()._events.put((number, "reply", ActorUnavailableError("for a moment", None)))
     error = running.exception(PATIENCE)
     assert (type(error), error.started) == (ActorDied, True)
     assert "Ray says ActorUnavailableError: " in str(error)
@@ -206,7 +206,7 @@ def test_what_ray_cannot_do_for_a_message_is_only_that_messages_error(carrier, g
         gate.reached()
         (number,) = carrier()._refs
         error = RayTaskError("receive", "no traceback", ObjectStoreFullError("no room"))
-        carrier()._events.put((number, error))
+        carrier()._events.put((number, "reply", error))
         assert running.exception(PATIENCE) is error
         gate.open()
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1

@@ -102,6 +102,7 @@ LATE = """if True:
 """
 
 
+@pytest.mark.not_on_ray("the actor does not see the end of this program")
 @pytest.mark.parametrize("stage", ["constructor", "on_start"])
 def test_an_actor_that_starts_at_the_exit_still_sends_messages(stream_kind, script, stage):
     ended = script(f"{LATE}\n    late = {stream_kind.prefix}.executor(log, [{stage!r}])").check()
@@ -117,6 +118,7 @@ def test_a_pool_that_starts_at_the_exit_still_sends_messages(pool_kind, script, 
     assert not ended.err
 
 
+@pytest.mark.not_on_ray("the actor does not see the end of this program")
 def test_an_actor_that_stops_at_the_exit_still_sends_messages(stream_kind, script):
     ended = script(
         f"""{LATE}
@@ -129,6 +131,7 @@ def test_an_actor_that_stops_at_the_exit_still_sends_messages(stream_kind, scrip
     assert not ended.err
 
 
+@pytest.mark.not_on_ray("the actor does not see the end of this program")
 def test_a_callback_that_runs_at_the_exit_still_sends_messages(stream_kind, script):
     ended = script(
         f"""{LATE}
@@ -147,6 +150,7 @@ def test_a_callback_that_runs_at_the_exit_still_sends_messages(stream_kind, scri
     assert not ended.err
 
 
+@pytest.mark.not_on_ray("the actor does not see the end of this program")
 def test_a_message_behind_a_callback_that_runs_at_the_exit_still_sends(stream_kind, script):
     """The actor may have taken the message already."""
     ended = script(

@@ -7,6 +7,8 @@ import tasks
 from futures_actors import ActorDeadlock, current_actor
 from gates import PATIENCE
 
+pytestmark = pytest.mark.not_on_ray("a Ray actor can have no reference to another actor of ours")
+
 
 def yields_one_and_asks(actor, other):
     """Yield once, and then wait for the answer of the actor that takes."""

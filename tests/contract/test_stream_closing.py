@@ -69,7 +69,8 @@ def test_dropping_a_stream_ends_the_generator(stream_kind, tmp_path):
 
 def test_a_generator_that_waits_elsewhere_is_closed_at_its_next_yield(stream_kind, gate):
     with stream_kind.start(actors.Do) as executor:
-        stream = executor.stream((streaming.waits, gate))
+        # It waits for room at its second `yield`, however long the news takes to get there.
+        stream = executor.stream((streaming.waits, gate), ahead=1)
         assert next(stream) == "first"
         gate.reached()
         stream.close()
@@ -198,7 +199,7 @@ def test_the_with_block_does_not_wait_long_for_a_generator_that_goes_on(
 ):
     monkeypatch.setattr(_stream, "_GRACE", 0.01)
     with stream_kind.start(actors.Do) as executor:
-        stream = executor.stream((streaming.waits, gate))
+        stream = executor.stream((streaming.waits, gate), ahead=1)
 
         def with_block():
             with stream:
@@ -241,7 +242,7 @@ def test_the_with_block_waits_neither_after_an_exception_nor_in_an_event_loop(
 
         for way in (leave_by_an_error, lambda *of: asyncio.run(leave_in_a_loop(*of))):
             gate = gates()
-            stream = executor.stream((streaming.waits, gate))
+            stream = executor.stream((streaming.waits, gate), ahead=1)
             way(stream, gate)
             assert not stream.future.done()
             gate.open()

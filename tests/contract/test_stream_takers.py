@@ -203,6 +203,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.not_on_ray("what it prints is on its node: see test_ray_streams")
 @pytest.mark.parametrize(
     "more", ["pass", "executor.shutdown(wait=False)", "del executor", "sys.exit(0)"]
 )
@@ -246,6 +247,7 @@ def interrupted(kind, gate, body):
     return INTERRUPTED.format(support=support, base=kind.base, path=gate.path, body=body)
 
 
+@pytest.mark.not_on_ray("Ray has a handler of its own in the program")
 def test_next_lets_ctrl_c_through(stream_kind, program, gate):
     running = program(interrupted(stream_kind, gate, "print(next(stream), flush=True)"))
     assert running.line() == "1"
@@ -254,6 +256,7 @@ def test_next_lets_ctrl_c_through(stream_kind, program, gate):
     assert running.line() == "interrupted"
 
 
+@pytest.mark.not_on_ray("Ray has a handler of its own in the program")
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal to a thread")
 def test_next_lets_ctrl_c_through_that_another_thread_got(stream_kind, script, gate):
     begin = "threading.Thread(target=interrupt, args=(gate,)).start(); next(stream)"

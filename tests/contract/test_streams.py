@@ -128,30 +128,8 @@ def test_stats_show_a_stream_as_one_message_that_runs(stream_kind):
 # Methods, functions, references.
 
 
-class Series:
-    def __init__(self):
-        self.made = 0
-
-    def squares(self, count, *, offset=0):
-        for number in range(count):
-            self.made += 1
-            yield number * number + offset
-
-    def total(self):
-        return self.made
-
-
-class ThreadSeries(Series, futures_actors.ThreadActor):
-    pass
-
-
-class ProcessSeries(Series, futures_actors.ProcessActor):
-    pass
-
-
 def test_methods_stream_by_a_proxy_of_their_own(stream_kind):
-    cls = ThreadSeries if not stream_kind.is_process else ProcessSeries
-    with cls.executor() as executor:
+    with stream_kind.start(actors.Series) as executor:
         for reference in (executor, executor.ref()):
             stream = reference.stream_proxy(ahead=2).squares(4, offset=1)
             assert list(stream) == [1, 2, 5, 10]

@@ -351,6 +351,21 @@ class Snapshots:
         return array if self.deed == "returns" else None
 
 
+class Series:
+    """Has methods that stream, and none to handle messages."""
+
+    def __init__(self):
+        self.made = 0
+
+    def squares(self, count, *, offset=0):
+        for number in range(count):
+            self.made += 1
+            yield number * number + offset
+
+    def total(self):
+        return self.made
+
+
 BODIES = [value for value in list(globals().values()) if isinstance(value, type)]
 BODIES = [body for body in BODIES if body not in (Path, ProcessActor, ThreadActor)]
 

@@ -201,10 +201,14 @@ impl FutureCore {
             return Ok(true);
         }
         let this = slf.get();
-        if this.phase() == Phase::Running && this.tally().is_some_and(|t| t.refuses_requests()) {
+        // A stream can be closed; if nobody holds it, that has been done.
+        let is_refused = |t: &Arc<Tally>| {
+            t.refuses_requests() && !t.streams.has(cell.done()) && !cell.was_asked()
+        };
+        if this.phase() == Phase::Running && this.tally().is_some_and(is_refused) {
             return Err(PyNotImplementedError::new_err(
-                "a message that a Ray actor has begun cannot be asked to stop: let its handler look \
-                 for a reason to stop that is part of the message",
+                "a message that a Ray actor has begun cannot be asked to stop, only a stream can: \
+                 write the handler with yield, and ask for it by stream() instead of post()",
             ));
         }
         let asked = py.detach(|| ask(cell));

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::prelude::*;
 
+use crate::engine::latch::Latch;
 use crate::engine::stream::Stream;
 use crate::py::codec::body::Body;
 use crate::py::interpreter::imports;
@@ -16,6 +17,8 @@ pub(in crate::py) enum Item {
     Object(Py<PyAny>),
     /// As bytes, with where they come from, if that is another process. It is loaded when it is taken.
     Body(Body, Option<Supplied>),
+    /// As the carrier of a remote actor has it: to call this with the second makes the object.
+    Carried(Py<PyAny>, Py<PyAny>),
 }
 
 impl Item {
@@ -29,6 +32,7 @@ impl Item {
                 }
                 Ok(body.load(py)?.unbind())
             }
+            Self::Carried(open, parcel) => open.call1(py, (parcel,)),
         }
     }
 }
@@ -74,6 +78,9 @@ pub(in crate::py) trait OpenStream: Send + Sync {
     fn items(&self) -> &Items;
 
     fn taker(&self) -> &Taker;
+
+    /// Whether it is the stream of the message that this is the end of.
+    fn is_of(&self, done: &Latch) -> bool;
 
     /// The actor's name.
     fn name(&self) -> &str;
@@ -216,6 +223,11 @@ impl Streams {
         let open = self.open();
         open.iter()
             .any(|(_, stream)| stream.taker().is_this_thread())
+    }
+
+    /// Whether one is that of the message that this is the end of.
+    pub(in crate::py) fn has(&self, done: &Latch) -> bool {
+        self.open().iter().any(|(_, stream)| stream.is_of(done))
     }
 
     /// Closes those that the calling thread made or has last taken from.

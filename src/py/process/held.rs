@@ -107,7 +107,8 @@ impl Asked {
     /// Cancels the message, or asks it to stop if it runs. Returns whether one of the two was done.
     pub(super) fn stop(&self) -> bool {
         // First: once a stream is closed, its generator may end before it is asked.
-        let is_done = self.cancel() || settle::ask(&self.cell);
+        let hears = self.stream.is_some() || !self.host.tally.refuses_requests();
+        let is_done = self.cancel() || (hears && settle::ask(&self.cell));
         if let Some(stream) = &self.stream {
             stream.close();
         }

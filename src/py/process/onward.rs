@@ -101,8 +101,8 @@ impl Onward {
                 self.state().sent.push_back(Sent { weight, supplied });
                 self.receiver.send_item(self.number, body)
             }
-            Item::Object(object) => {
-                Python::attach(|_| drop(object));
+            item @ (Item::Object(_) | Item::Carried(..)) => {
+                Python::attach(|_| drop(item));
                 let text = "an item of this stream was packed for no other process";
                 Err(PyRuntimeError::new_err(text))
             }

@@ -47,6 +47,10 @@ impl OpenStream for Shared {
         &self.taker
     }
 
+    fn is_of(&self, done: &Latch) -> bool {
+        std::ptr::eq(self.cell.done(), done)
+    }
+
     fn name(&self) -> &str {
         &self.name
     }

@@ -52,6 +52,18 @@ pub(in crate::py) fn check<'py>(
     }
 }
 
+/// Return `answer` as an iterator, or raise a `TypeError` if it is none.
+///
+/// For remote actors. `called` names what was called for the message.
+#[pyfunction]
+pub(in crate::py) fn check_stream<'py>(
+    actor: &str,
+    called: &str,
+    answer: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyIterator>> {
+    check(actor, &called, answer)
+}
+
 /// Runs a generator to its end, never further ahead than `sink` has room.
 pub(in crate::py) fn run<'py>(
     actor: &str,
