@@ -1,10 +1,12 @@
 """Bad input: what cannot be pickled or unpickled, and actors that try to end more than their
 message. Nothing hangs, no accepted message is lost silently, nothing is left behind."""
 
+import asyncio
 import pickle
 import sys
 import threading
 import types
+from concurrent.futures import Future
 
 import pytest
 
@@ -116,6 +118,20 @@ def test_a_future_is_no_message_for_a_process(process):
         future = executor.post("alive")
         assert isinstance(executor.post(future).exception(PATIENCE), PICKLE_ERRORS)
         assert future.result(PATIENCE) == "alive"
+
+
+def asyncio_future():
+    loop = asyncio.new_event_loop()
+    loop.close()
+    return loop.create_future()
+
+
+@pytest.mark.parametrize("make", [Future, asyncio_future])
+def test_an_error_says_what_to_send_instead_of_any_future(process, make):
+    with process.start(actors.Echo) as executor:
+        error = executor.post(["a list with", make()]).exception(PATIENCE)
+        assert isinstance(error, TypeError)
+        assert "Future" in str(error) and "post its result() instead" in str(error)
 
 
 def test_answer_that_cannot_be_pickled_fails_its_own_future(process):

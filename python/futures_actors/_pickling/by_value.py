@@ -23,7 +23,7 @@ from . import classes, descriptors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
     Reducer = Callable[["Pickler", Any], Any]
 
@@ -71,6 +71,8 @@ def _find_reducer(
     """Return the function that reduces instances of `kind`; None if pickle needs no help."""
     if issubclass(kind, type):
         return _reduce_class
+    if (kind.__module__, kind.__name__) in _FUTURES:
+        return _refuse_future
     for base in kind.__mro__:
         if base in _REDUCERS:
             return _REDUCERS[base]
@@ -219,6 +221,25 @@ def _reduce_view(_pickler: Pickler, view: memoryview) -> Any:  # noqa: ANN401 - 
     return memoryview, (pickle.PickleBuffer(view),)
 
 
+class FutureError(TypeError):
+    """A future cannot be sent. The text says what to send instead."""
+
+
+def _refuse_future(_pickler: Pickler, future: object) -> NoReturn:
+    """Refuse a future. Pickle would only say that it cannot pickle a lock."""
+    raise FutureError(f"{future!r} belongs to the process that made it; post its result() instead")
+
+
+#: By name, because a child imports these modules only if it needs them. Futures of other classes
+#: may have a way of their own.
+_FUTURES = {
+    ("concurrent.futures._base", "Future"),
+    ("_asyncio", "Future"),
+    ("_asyncio", "Task"),
+    ("asyncio.futures", "Future"),
+    ("asyncio.tasks", "Task"),
+}
+
 _REDUCERS: dict[type, Reducer] = {
     functools.partialmethod: _reduce_partial_method,
     types.FunctionType: _reduce_function,
@@ -234,7 +255,7 @@ _REDUCERS: dict[type, Reducer] = {
 def explain_refusal(what: str, error: BaseException) -> BaseException:
     """Return an exception of the same standard class that says what could not be pickled."""
     way_out = "; send something that pickle or cloudpickle can take"
-    if isinstance(error, LevelError):
+    if isinstance(error, (LevelError, FutureError)):
         way_out = ""  # it is in the error's text
     elif _is_of_multiprocessing(error):
         way_out = "; send one of a multiprocessing.Manager(), whose proxies can be sent"
