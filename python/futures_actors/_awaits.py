@@ -188,11 +188,12 @@ class _Stops:
         """
         children: Collection[_Future] | None = getattr(one, "_children", None)
         if children is not None and isinstance(one, _GATHERED):
-            return children
+            # One that has failed ends all, though the loop may not have come to that yet.
+            return None if any(map(_has_failed, children)) else children
         if not isinstance(one, asyncio.Task):
             return None
         waiter: _Future | None = getattr(one, "_fut_waiter", None)
-        if waiter is None:
+        if waiter is None or waiter.done():
             return None  # it runs, or is about to
         waiters.append(waiter)
         if waiter in self.known or isinstance(waiter, (asyncio.Task, _GATHERED)):
@@ -222,13 +223,21 @@ def _parts(frame: FrameType, waiter: _Future) -> Collection[_Future] | None:
     """Return the futures for which code of asyncio has stopped in this frame, by `waiter`."""
     there = frame.f_locals
     if frame.f_code is _WAIT and there.get("timeout") is None:
-        return list(there["fs"])
+        is_over = there["return_when"] != asyncio.ALL_COMPLETED and any(
+            f.done() for f in there["fs"]
+        )
+        return None if is_over else list(there["fs"])
     if frame.f_code is _WAIT_FOR and there.get("waiter") is waiter:
         return [there["fut"]]
     group = there.get("self")
     if _GROUP is not None and isinstance(group, _GROUP) and group._on_completed_fut is waiter:  # noqa: SLF001
-        return list(group._tasks)  # noqa: SLF001
+        return None if any(f.done() for f in group._tasks) else list(group._tasks)  # noqa: SLF001
     return None
+
+
+def _has_failed(future: _Future) -> bool:
+    # `exception()` would mark it as seen.
+    return future.cancelled() or getattr(future, "_exception", None) is not None
 
 
 def _call_first(future: _Future, callback: Callable[[_Future], object]) -> None:
