@@ -195,6 +195,20 @@ def needs_no_time(kind, gate):
     assert loops.in_loop(post) == ("passed", 2)
 
 
+def test_a_member_of_a_pool_has_room_as_soon_as_another_one_has_begun(gate):
+    pool = actors.ProcessDo.pool(2, mailbox_size=1).executor()
+    with actors.ProcessDo.executor() as asker, pool:
+        running = pool.members[1].post((tasks.pause, gate))
+        gate.reached()
+        try:
+            # Nothing waited for room when it began, so its process has not reported that.
+            asked = asker.post((relays.ask, pool.members[0], (tasks.echo, 1)))
+            assert asked.result(PATIENCE) == 1
+        finally:
+            gate.open()
+        assert running.result(PATIENCE) == "passed"
+
+
 # In the loop of an async actor.
 
 

@@ -239,13 +239,16 @@ impl Host {
         seat
     }
 
-    /// Releases the places of messages that have begun.
     pub(super) fn release_begun(&self, py: Python<'_>) {
+        py.detach(|| self.release_begun_detached());
+    }
+
+    /// Releases the places of messages that have begun. Call it detached, without a lock.
+    pub(in crate::py) fn release_begun_detached(&self) {
         // All members of a pool share the room.
-        let pool = self.pool();
-        py.detach(|| match pool {
-            Some(pool) => drop(pool.transport.begun()),
-            None => drop(self.transport.begun()),
+        drop(match self.pool() {
+            Some(pool) => pool.transport.begun(),
+            None => self.transport.begun(),
         });
     }
 

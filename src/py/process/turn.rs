@@ -34,7 +34,7 @@ impl Turn {
     ) -> Option<Permit> {
         let permit = room.try_acquire().or_else(|| {
             // A message may have begun without a report of that.
-            drop(host.transport.begun());
+            host.release_begun_detached();
             room.try_acquire()
         });
         if permit.is_some() {
@@ -49,7 +49,7 @@ impl Turn {
         *standing = Standing::Seated(seat);
         drop(standing);
         // From here on the transport reports each message that begins.
-        drop(host.transport.begun());
+        host.release_begun_detached();
         None
     }
 
