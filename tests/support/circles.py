@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from futures_actors import ActorDeadlock
+from futures_actors import ActorDeadlock, _event_loop
 from gates import PATIENCE
 
 
@@ -118,8 +118,38 @@ async def until_an_event(future):
     return "event"
 
 
+def until_a_task_ends(steps):
+    """The awaits are looked at so many steps of the loop after another task has ended the wait."""
+
+    async def wait(future):
+        loop = asyncio.get_running_loop()
+        inner = asyncio.ensure_future(future)
+
+        def look(steps):
+            if steps:
+                loop.call_soon(look, steps - 1)
+            else:
+                _event_loop._here.runner.awaits._look()
+
+        async def end():
+            await asyncio.sleep(0.5)
+            look(steps)
+            return "ended"
+
+        other = asyncio.ensure_future(end())
+        await asyncio.wait({inner, other}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.sleep(0)  # it would end by now if it was refused
+        assert not inner.done()
+        inner.cancel()
+        return other.result()
+
+    return wait
+
+
 #: Ways to await a future that something else ends, too.
 OTHERS = {
+    "ended": until_a_task_ends(1),
+    "told": until_a_task_ends(2),
     "timer": or_a_timer,
     "in parts": in_parts,
     "cancelled": until_a_task_cancels,
