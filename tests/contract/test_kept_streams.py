@@ -133,6 +133,33 @@ def test_a_stream_that_another_thread_has_kept_is_stopped(script, yields, daemon
     check(script(program), "0", "ended")
 
 
+@pytest.mark.parametrize("yields", KINDS)
+def test_a_thread_that_waits_for_the_end_of_a_kept_stream_hears_of_it(script, yields):
+    """If the actor is in a process, that thread may read what comes from there."""
+    program = f"""if True:
+        import concurrent.futures, keepers, threading
+
+        class Keeps(keepers.ThreadKeeps):
+            def handle(self, count):
+                stream = self.open()
+                for _ in range(count):
+                    next(stream)
+                threading.Thread(target=hear, args=(stream.future,), daemon=False).start()
+
+        def hear(future):
+            try:
+                future.result()
+            except concurrent.futures.CancelledError:
+                keepers.say("heard")
+
+        keeps = [Keeps.executor(keepers.{yields}Yields.executor()) for _ in range(5)]
+        for one in keeps:
+            one.post(100).result()
+    """
+    ended = script(program).check()
+    assert sorted(ended.out.splitlines()) == 5 * ["ended"] + 5 * ["heard"]
+
+
 @pytest.mark.parametrize("asks", KINDS[:3])
 @pytest.mark.parametrize("yields", KINDS)
 def test_an_actor_that_waits_behind_a_kept_stream_gets_its_answer(script, yields, asks):

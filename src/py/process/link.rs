@@ -234,10 +234,15 @@ impl Link {
         })
     }
 
-    /// Whether no thread reads, and none has left to the I/O thread what it has read.
+    /// Whether no thread reads, and none has left to the I/O thread what it has read. A thread that reads
+    /// may wait for something that only the end of a stream brings about: it stops, so that the next look
+    /// can tell.
     pub(super) fn has_nothing_left(&self) -> bool {
-        let inbound = self.try_inbound();
-        inbound.is_some_and(|inbound| inbound.as_ref().is_none_or(Inbound::has_nothing_left))
+        let Some(inbound) = self.try_inbound() else {
+            self.resume_reading_and_ring();
+            return false;
+        };
+        inbound.as_ref().is_none_or(Inbound::has_nothing_left)
     }
 
     /// The constructor has returned in the child.
