@@ -66,6 +66,31 @@ fn loom_a_taker_that_does_not_read_is_seen() {
     });
 }
 
+/// One thread reads an item and lets go of the pipe. Another has registered for an item, and gets the pipe
+/// next: it finds its latch set, or finds that nothing was read. It would sleep there otherwise.
+#[test]
+fn loom_a_thread_that_gets_the_pipe_next_knows_of_what_was_read() {
+    loom::model(|| {
+        let stream = Shared::new(Stream::<u8>::new(1));
+        let pipe = loom::sync::Arc::new(Mutex::new(false));
+        let reader = {
+            let (stream, pipe) = (Shared::clone(&stream), pipe.clone());
+            thread::spawn(move || {
+                let mut has_read = pipe.lock();
+                *has_read = true;
+                assert!(stream.enter(1, 0).is_ok());
+            })
+        };
+        let waiter = latch();
+        let registered = Arc::clone(&waiter);
+        if stream.take(|| Some(registered as _)) == Next::Empty {
+            let has_read = pipe.lock();
+            assert!(!*has_read || waiter.is_set());
+        }
+        reader.join().unwrap();
+    });
+}
+
 /// Looks at all histories in which no more than three threads lose the processor at a point where
 /// they could go on: all of them would take too long.
 #[test]

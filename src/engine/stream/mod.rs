@@ -45,6 +45,14 @@ pub enum Space {
 /// the pipe, for those that came by one.
 pub const MOST_WEIGHT: usize = 1 << 20;
 
+/// What became of those that waited for an item that has entered.
+pub struct Entered {
+    /// How many were woken.
+    pub woken: usize,
+    /// Those that the caller must wake.
+    pub others: Vec<Arc<dyn Wake>>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
@@ -197,6 +205,23 @@ impl<T> Stream<T> {
         inner.items.push_back((item, weight));
         inner.weight += weight;
         Ok(inner.wake_takers())
+    }
+
+    /// Like `insert`, for a thread that holds a lock: wakes the takers whose `wake` runs no Python code.
+    pub fn enter(&self, item: T, weight: usize) -> Result<Entered, T> {
+        let mut others = self.insert(item, weight)?;
+        let takers = others.len();
+        others.retain(|taker| {
+            let runs_python = taker.runs_python();
+            if !runs_python {
+                taker.wake();
+            }
+            runs_python
+        });
+        Ok(Entered {
+            woken: takers - others.len(),
+            others,
+        })
     }
 
     /// Takes the next item. If there is none yet, `waiter` is woken when there may be something;

@@ -44,6 +44,38 @@ fn a_taker_is_seen_while_it_waits() {
     assert!(!stream.is_awaited());
 }
 
+/// One whose `wake` runs Python code.
+#[derive(Default)]
+struct RunsPython(Latch);
+
+impl Wake for RunsPython {
+    fn wake(&self) {
+        self.0.set();
+    }
+
+    fn runs_python(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn an_item_that_enters_under_a_lock_wakes_all_but_those_that_run_python_code() {
+    let stream = Stream::new(2);
+    let (threads, runs) = ([latch(), latch()], Arc::<RunsPython>::default());
+    let [first, second] = threads.clone();
+    let waiters: [Arc<dyn Wake>; 3] = [first, Arc::clone(&runs) as _, second];
+    for waiter in waiters {
+        assert_eq!(stream.take(|| Some(waiter)), Next::Empty);
+    }
+    let entered = stream.enter(0, 1).expect("open");
+    assert!(threads.iter().all(|latch| latch.is_set()) && !runs.0.is_set());
+    assert_eq!((entered.woken, entered.others.len()), (2, 1));
+    entered.others[0].wake();
+    assert!(runs.0.is_set());
+    drop(stream.close());
+    assert!(stream.enter(1, 1).is_err());
+}
+
 #[test]
 fn what_was_forwarded_counts_until_it_is_confirmed() {
     let stream = Stream::new(2);

@@ -121,7 +121,8 @@ impl Event {
                 std::ptr::eq(cell.done(), done)
                     && cell.watch(|_, watch| watch.is_none()) == Some(true)
             }
-            // Here, so that items enter in the order in which they are read.
+            // Here, so that items enter in the order in which they are read, and the next thread that
+            // reads finds its latch set.
             Self::Item(arrived) => arrived.enter(),
             _ => false,
         }

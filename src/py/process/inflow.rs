@@ -8,6 +8,7 @@ use crate::engine::ipc::frame::take_item_number;
 use crate::engine::ipc::pipe::Broken;
 use crate::engine::ipc::region::Region;
 use crate::engine::room::Wake;
+use crate::engine::stream::Entered;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::future::{ActorCell, settle};
@@ -112,6 +113,7 @@ impl Inflow {
             cell: Arc::clone(cell),
             item: Some((Item::Body(load(body)?, Some(supplied)), len_bytes)),
             takers: Vec::new(),
+            was_awaited: false,
         }))
     }
 }
@@ -129,8 +131,10 @@ pub(in crate::py) struct Arrived {
     cell: Arc<ActorCell>,
     /// `None` once it is in the queue.
     item: Option<(Item, usize)>,
-    /// Those that waited for it and must be woken.
+    /// Those that waited for it and are still to be woken, since that runs Python code.
     takers: Vec<Arc<dyn Wake>>,
+    /// Whether a thread waited for it that takes from there.
+    was_awaited: bool,
 }
 
 impl Arrived {
@@ -141,23 +145,29 @@ impl Arrived {
         }
     }
 
-    /// Puts it into the queue. Drops nothing, so the caller may hold a lock. Returns whether `settle`,
-    /// which the caller must call without one, runs no Python code.
+    /// Puts it into the queue, and wakes the threads that wait for it. Drops nothing of Python, and runs
+    /// none of its code, so the caller may hold a lock. Returns whether that is true of `settle`, too, which
+    /// the caller must call without one.
+    ///
+    /// Under the lock by which it was read: a thread that gets that lock next finds its latch set, if it
+    /// waited for this item. Otherwise it would sleep in the pipe, where the latch does not wake it.
     pub(super) fn enter(&mut self) -> bool {
         if let Some((item, weight)) = self.item.take() {
-            match self.items.insert(item, weight) {
-                Ok(takers) => self.takers = takers,
+            match self.items.enter(item, weight) {
+                Ok(Entered { woken, others }) => {
+                    self.takers = others;
+                    self.was_awaited = woken > 0;
+                }
                 // It is dropped with this.
                 Err(item) => self.item = Some((item, weight)),
             }
         }
-        self.takers.iter().all(|taker| !taker.runs_python())
+        self.takers.is_empty()
     }
 
     /// The stream that it belongs to, if a thread waited for it that takes from there.
     pub(super) fn awaited(&self) -> Option<Arc<Items>> {
-        let is_awaited = self.takers.iter().any(|taker| !taker.runs_python());
-        is_awaited.then(|| Arc::clone(&self.items))
+        self.was_awaited.then(|| Arc::clone(&self.items))
     }
 
     /// Puts it into the queue, and wakes those that wait for it.
