@@ -83,6 +83,21 @@ def watch_await(
     return runner.awaits.watch(future, wrapped, asks=asks)
 
 
+def blocks_actor() -> bool:
+    """Return whether the actor of this thread begins no message until the code that runs goes on.
+
+    In an async actor its other messages and tasks that are no message's may go on meanwhile.
+    """
+    runner: _Runner | None = getattr(_here, "runner", None)
+    if runner is None:
+        return True
+    task = asyncio.current_task()
+    if task is None:
+        return False
+    is_only = runner.max_concurrency == 1 and task in runner.running.values()
+    return is_only or task is runner.awaits.hook
+
+
 def _drive(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
     """Run the loop until `task` is done, whatever another task raises."""
     while not task.done():

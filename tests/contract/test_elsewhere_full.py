@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import threading
+from concurrent import futures
 
 import pytest
 import test_apost as aposts
@@ -311,3 +312,56 @@ def test_a_sync_actor_that_waits_for_its_own_room_is_told_so(process):
         error = executor.post((relays.in_loop, apost_to_itself, 2)).exception(PATIENCE)
         assert isinstance(error, ActorDeadlock)
         assert "its own thread cannot wait for room" in str(error)
+
+
+def start_two_places(body):
+    """Start what handles two messages at a time, with a mailbox for one."""
+    if body in (actors.ThreadDo, actors.ProcessDo):
+        return body.pool(2, mailbox_size=1).executor(), relays.post_to_itself_later, tasks.pause
+    executor = body.options(max_concurrency=2, mailbox_size=1).executor()
+    return executor, relays.apost_to_itself_later, asynchronous.pause
+
+
+@pytest.mark.parametrize(
+    "body",
+    [actors.ThreadDo, actors.ProcessDo, asynchronous.ThreadAwaits, asynchronous.ProcessAwaits],
+)
+def test_a_wait_for_its_own_room_ends_by_what_another_place_does(gates, body):
+    begins, holds = gates(), gates()
+    executor, post_later, pause = start_two_places(body)
+    with executor:
+        waiting = executor.post((post_later, begins))
+        begins.reached()
+        held = executor.post((pause, holds))
+        holds.reached()
+        filling = executor.post((tasks.echo, 0))
+        try:
+            begins.open()
+            assert futures.wait([waiting], timeout=0.4).not_done  # it is looked at after 0.1 s
+        finally:
+            holds.open()
+        assert (held.result(PATIENCE), filling.result(PATIENCE)) == ("passed", 0)
+        assert waiting.result(PATIENCE) is None
+
+
+@pytest.mark.parametrize("body", [asynchronous.ThreadAwaits, asynchronous.ProcessAwaits])
+def test_a_task_beside_the_messages_of_an_actor_waits_for_its_room(gate, body):
+    with body.options(mailbox_size=1).executor() as executor:
+        begun = executor.post((relays.tell_itself_in_a_task, gate))
+        gate.reached()
+        filling = executor.post((tasks.echo, 0))
+        gate.open()
+        assert (begun.result(PATIENCE), filling.result(PATIENCE)) == (None, 0)
+        assert executor.post((relays.await_task,)).result(PATIENCE) is None
+        assert executor.post((tasks.recall,)).result(PATIENCE) == ["told"]
+
+
+@pytest.mark.parametrize("body", [actors.ThreadDo, actors.ProcessDo])
+def test_a_wait_for_the_room_of_a_pool_of_one_is_refused(gate, body):
+    with body.pool(1, mailbox_size=1).executor() as pool:
+        waiting = pool.post((relays.post_to_itself_later, gate))
+        gate.reached()
+        filling = pool.post((tasks.echo, 0))
+        gate.open()
+        assert isinstance(waiting.exception(PATIENCE), ActorDeadlock)
+        assert filling.result(PATIENCE) == 0

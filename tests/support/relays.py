@@ -252,6 +252,27 @@ def tell_itself(_actor, count):
     return me.is_alive()
 
 
+def post_to_itself_later(_actor, gate):
+    gate.wait()
+    current_actor().post((tasks.remember, "posted"))
+
+
+async def apost_to_itself_later(_actor, gate):
+    await asyncio.to_thread(gate.wait)
+    await current_actor().apost((tasks.remember, "posted"))
+
+
+async def tell_itself_in_a_task(actor, gate):
+    """Have a task that is no message's wait for room."""
+    await asyncio.to_thread(gate.wait)
+    actor.task = asyncio.create_task(current_actor().atell((tasks.remember, "told")))
+    await asyncio.sleep(0)
+
+
+async def await_task(actor):
+    await actor.task
+
+
 def send_itself(_actor, ref):
     ref.post((tasks.remember, current_actor())).result(PATIENCE)
     return current_actor()

@@ -12,6 +12,7 @@ use crate::engine::ipc::relay::{Awaited, Place, Question};
 use crate::engine::latch::Latch;
 use crate::py::future;
 use crate::py::host::room::{Reservation, RoomSeat, Turn, has_passed};
+use crate::py::interpreter::imports;
 use crate::py::interpreter::imports::{ActorDeadlock, MailboxFull};
 use crate::py::interpreter::running_loop::call_at;
 use crate::py::message::fault::dump_error;
@@ -57,7 +58,7 @@ impl Remote {
         deadline: Option<Instant>,
     ) -> PyResult<()> {
         let awaited = Awaited::Room(number);
-        let is_free = has_passed(deadline) || !self.way.serves_here(self.known.number);
+        let is_free = has_passed(deadline) || !self.serves_room_here();
         let waited = if is_free {
             self.way.wait_for_actor(py, admitted, awaited, deadline)
         } else {
@@ -84,6 +85,11 @@ impl Remote {
         }
     }
 
+    /// Whether only this thread frees places in the mailbox. In a pool any member does.
+    fn serves_room_here(&self) -> bool {
+        self.description.index().is_none() && self.way.serves_here(self.known.number)
+    }
+
     /// Asks the parent for a place, for a message that will be sent when there is one.
     pub(super) fn reserve(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         let (future, cell) = future::new_future(py)?;
@@ -101,7 +107,8 @@ impl Remote {
             }
         });
         let target = self.known.number;
-        let question = if self.way.serves_here(target) {
+        let blocks = || imports::blocks_actor(py)?.call0()?.is_truthy();
+        let question = if self.serves_room_here() && blocks()? {
             Question::PlaceNow(target)
         } else {
             Question::Place(target)

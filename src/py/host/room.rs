@@ -14,10 +14,12 @@ use pyo3::prelude::*;
 use super::host::Host;
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};
+use crate::engine::waits::Node;
 use crate::py::future;
 use crate::py::future::WakesFuture;
 use crate::py::future::callbacks;
 use crate::py::future::deadlock::{refuse_own, wait_for_actor, wait_unless_stuck};
+use crate::py::interpreter::imports;
 use crate::py::interpreter::imports::MailboxFull;
 use crate::py::interpreter::wait::wait_for;
 use crate::py::message::fault::Unending;
@@ -181,7 +183,7 @@ impl Host {
         let granted = Arc::new(Latch::default());
         let seat = self.queue(py, room, Arc::clone(&granted) as _);
         let waited = wait_for_actor(
-            &self.tally.node,
+            &self.node_with_room(),
             || Arc::clone(&granted) as _,
             deadline,
             Unending::Room,
@@ -220,7 +222,9 @@ impl Host {
     }
 
     pub(in crate::py) fn wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
-        self.refuse_own_thread()?;
+        if self.is_own_thread() && imports::blocks_actor(py)?.call0()?.is_truthy()? {
+            self.refuse_own_thread()?;
+        }
         let Some(room) = self.mailbox.room() else {
             return Err(PyRuntimeError::new_err("this mailbox is not bounded"));
         };
@@ -252,8 +256,16 @@ impl Host {
         });
     }
 
+    /// What must go on so that a place becomes free: the actor, or any member of its pool.
+    pub(in crate::py) fn node_with_room(&self) -> Arc<Node> {
+        let pool = self.pool();
+        let host = pool.as_deref().unwrap_or(self);
+        Arc::clone(&host.tally.node)
+    }
+
     fn refuse_own_thread(&self) -> PyResult<()> {
-        if !self.is_own_thread() {
+        // Another member of its pool may free a place.
+        if !self.is_own_thread() || self.node_with_room().id != self.tally.node.id {
             return Ok(());
         }
         if !callbacks::run_here() {

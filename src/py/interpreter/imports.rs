@@ -59,6 +59,7 @@ lazy! {
     proxy: PyType = "futures_actors._proxy", "Proxy";
     options: PyType = "futures_actors._options", "Options";
     watch_await: PyAny = "futures_actors._event_loop", "watch_await";
+    blocks_actor: PyAny = "futures_actors._event_loop", "blocks_actor";
     run_event_loop: PyAny = "futures_actors._event_loop", "run";
     keep_class_options: PyAny = "futures_actors._class_options", "keep";
     handle_record: PyAny = "futures_actors._process.log", "handle";

@@ -132,15 +132,16 @@ impl Asked {
 
     /// What the child waits for.
     pub(super) fn target(&self, awaited: Awaited) -> Target {
+        let node = match awaited {
+            Awaited::Room(_) => self.host.node_with_room(),
+            Awaited::Answer(_) | Awaited::Item(_) => Arc::clone(&self.host.tally.node),
+        };
         let pending = match (awaited, &self.admitted, &self.stream) {
             (Awaited::Room(_), Some(admitted), _) => Arc::clone(admitted) as _,
             (Awaited::Item(_), _, Some(stream)) => Arc::clone(stream) as _,
             _ => Arc::clone(&self.cell) as _,
         };
-        Target {
-            node: Arc::clone(&self.host.tally.node),
-            pending,
-        }
+        Target { node, pending }
     }
 }
 
