@@ -292,6 +292,38 @@ def test_a_sender_that_dies_passes_its_turn_or_its_place_on(
     assert full_target.post((tasks.recall,)).result(PATIENCE) == ["next"]
 
 
+async def wait_for_room_often(_actor, ref, gate, count):
+    """Wait for room so many times; knock when the parent has heard of it."""
+    sent = [asyncio.ensure_future(ref.apost((tasks.echo, n))) for n in range(count)]
+    await asyncio.sleep(0)
+    assert ref.is_alive()
+    gate.knock()
+    await asyncio.gather(*sent)
+
+
+@observe.on_unix
+def test_a_sender_that_dies_passes_thousands_of_turns_on(full_target, gates):
+    gate, waits = gates(), gates()
+    # That of the thread which finds the process dead, so that fewer turns would use it up.
+    before = threading.stack_size(256 << 10)
+    try:
+        asker = asynchronous.ProcessAwaits.executor()
+    finally:
+        threading.stack_size(before)
+    with asker:
+        _, filling = bounded.fill(full_target, gate, 1)
+        pid = asker.post((tasks.get_pid,)).result(PATIENCE)
+        waiting = asker.post((wait_for_room_often, full_target, waits, 5000))
+        waits.reached()
+        # Then one of them is granted a place, and makes no use of it.
+        os.kill(pid, signal.SIGSTOP)
+        gate.open()
+        assert filling.result(PATIENCE) == 0
+        os.kill(pid, signal.SIGKILL)
+        assert isinstance(waiting.exception(PATIENCE), BrokenActor)
+        assert full_target.post((tasks.echo, 1), timeout=PATIENCE).result(PATIENCE) == 1
+
+
 async def apost_to_itself(actor, number):
     me = current_actor()
     return [await me.apost((tasks.remember, n)) is not None for n in range(number)]

@@ -23,6 +23,14 @@ pub trait Wake: Send + Sync {
     /// holds no lock.
     fn wake(&self);
 
+    /// Like `wake`, for a waiter that may want its place no more: true if it has declined it by
+    /// [`Seat::decline`], and the next one gets it. If many in a row dropped it instead, each would call
+    /// the next, and use up the stack.
+    fn wake_or_decline(&self) -> bool {
+        self.wake();
+        false
+    }
+
     /// Puts the message that waits, if it waits without a thread, where it has a place now. Called
     /// before `wake`, under the room's lock: must not use the room, and neither call Python nor drop
     /// anything. It turns the waiter's [`Seat`] into the place by [`Seat::enter`].
@@ -177,15 +185,17 @@ impl Room {
 
     /// Gives a place to the first waiter in the queue, or makes it free.
     fn release(&self) {
-        let mut inner = self.inner();
-        let next = inner.queue.pop_first();
-        inner.free += usize::from(next.is_none());
-        if let Some((_, waiter)) = &next {
-            waiter.enter();
-        }
-        drop(inner);
-        if let Some((_, waiter)) = next {
-            waiter.wake();
+        loop {
+            let mut inner = self.inner();
+            let next = inner.queue.pop_first();
+            inner.free += usize::from(next.is_none());
+            if let Some((_, waiter)) = &next {
+                waiter.enter();
+            }
+            drop(inner);
+            if !next.is_some_and(|(_, waiter)| waiter.wake_or_decline()) {
+                return;
+            }
         }
     }
 }
@@ -220,6 +230,14 @@ impl Seat {
         let waiter = self.room.inner().queue.remove(&self.ticket?)?;
         self.ticket = None;
         Some(waiter)
+    }
+
+    /// Gives up the turn, or leaves the place that has been granted to the caller of
+    /// [`Wake::wake_or_decline`]: then true.
+    #[must_use]
+    pub fn decline(mut self) -> bool {
+        let ticket = self.ticket.take();
+        ticket.is_some_and(|ticket| self.room.inner().queue.remove(&ticket).is_none())
     }
 
     /// Turns the seat of a waiter that is being granted its place into that place. Only for

@@ -234,3 +234,35 @@ fn there_are_never_more_inside_than_there_is_room_for() {
     });
     assert!((1..=3).contains(&most.into_inner()));
 }
+
+/// Declines its place, as one does whose sender has gone.
+#[derive(Default)]
+struct Gone(Mutex<Option<Seat>>);
+
+impl Wake for Gone {
+    fn wake(&self) {
+        drop(self.0.lock().take());
+    }
+
+    fn wake_or_decline(&self) -> bool {
+        let seat = self.0.lock().take();
+        seat.is_some_and(Seat::decline)
+    }
+}
+
+#[test]
+fn a_place_that_many_decline_goes_to_the_next_one() {
+    let room = room(1);
+    let held = room.try_acquire().expect("it is free");
+    for _ in 0..100_000 {
+        let gone = Arc::<Gone>::default();
+        let seat = room.queue(Arc::clone(&gone) as _);
+        *gone.0.lock() = Some(seat);
+    }
+    let last = Waiting::new(&room);
+    drop(held);
+    assert!(last.is_woken());
+    assert!(room.try_acquire().is_none(), "it is the last one's");
+    drop(last);
+    assert!(room.try_acquire().is_some(), "and was not given twice");
+}

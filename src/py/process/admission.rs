@@ -155,6 +155,19 @@ impl Reserving {
 }
 
 impl Wake for Reserving {
+    fn wake_or_decline(&self) -> bool {
+        let number = &self.number;
+        let is_wanted = self
+            .asker
+            .with_relayed(|relayed| relayed.reserved.contains_key(number));
+        if is_wanted == Some(true) {
+            self.wake();
+            return false;
+        }
+        // The child has gone, maybe with thousands that wait.
+        self.turn.decline()
+    }
+
     fn wake(&self) {
         let permit = self.turn.granted();
         if permit.is_some() {

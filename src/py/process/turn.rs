@@ -59,6 +59,12 @@ impl Turn {
         self.end().and_then(Seat::leave)
     }
 
+    /// Leaves the place that was just granted to the next one: see [`Wake::wake_or_decline`]. False if
+    /// this has none.
+    pub(super) fn decline(&self) -> bool {
+        self.end().is_some_and(Seat::decline)
+    }
+
     /// Leaves the queue, or gives back the place if that was just granted.
     pub(super) fn give_up(&self) {
         // Without the lock: this locks the room.
