@@ -24,9 +24,9 @@ use crate::py::message::ticket::Carrier;
 
 /// The result of one read in the place of the I/O thread.
 enum Turn {
-    Read,
-    /// Nothing was read: the caller must check for signals and for the deadline.
-    Check,
+    /// It has read, maybe only for other threads, or has waited in vain. If the latch is not set, the
+    /// caller must check for signals and for the deadline.
+    Waited,
     /// Another thread reads the answer, or has read it: the caller must only wait for the latch.
     Leave,
 }
@@ -59,8 +59,8 @@ impl Carrier for Link {
             let until = wait::until(deadline);
             let turn = wait::raising(|| Ok(py.detach(|| self.read_once(done, sequence, until))))?;
             match turn {
-                Turn::Read => {}
-                Turn::Check => {
+                Turn::Waited if done.is_set() => break,
+                Turn::Waited => {
                     py.check_signals()?;
                     if deadline.is_some_and(|at| Instant::now() >= at) {
                         break;
@@ -283,7 +283,7 @@ impl Link {
         }
         if done.is_set() {
             // Another thread has read the item that this one waits for.
-            return Turn::Read;
+            return Turn::Waited;
         }
         let answers = Arc::clone(inbound.reader.handle());
         let interests = [
@@ -304,7 +304,7 @@ impl Link {
             || sys::poll(interests, timeout),
         );
         match found {
-            Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Check,
+            Ok([Ready::No, Ready::No]) | Err(sys::Error::INTERRUPTED) => Turn::Waited,
             Ok([answers, _]) if answers.is_ready() => {
                 // First: what is written from now on may not be read.
                 inbound.seen = region.written().load(Ordering::Relaxed);
@@ -326,7 +326,7 @@ impl Link {
                         self.resume_reading_and_ring();
                     }
                 }
-                Turn::Read
+                Turn::Waited
             }
             Ok(_) | Err(_) => {
                 self.resume_reading();
