@@ -63,9 +63,12 @@ impl LoopWait {
 
     /// Say that the event loop has something to do.
     fn end(&self) {
-        let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
-        let entered = entered.take();
-        drop(entered);
+        let ended = {
+            let mut entered = self.entered.lock().unwrap_or_else(PoisonError::into_inner);
+            entered.take()
+        };
+        // Without the lock.
+        drop(ended);
     }
 }
 
