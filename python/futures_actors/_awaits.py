@@ -208,6 +208,9 @@ _GATHERED: type[Any] = asyncio_tasks._GatheringFuture  # type: ignore[attr-defin
 _WAIT_FOR = asyncio.wait_for.__code__
 _WAIT = asyncio_tasks._wait.__code__  # type: ignore[attr-defined]  # noqa: SLF001
 _GROUP: type[Any] | None = getattr(asyncio, "TaskGroup", None)
+_GROUP_EXITS = [
+    getattr(_GROUP, name).__code__ for name in ("__aexit__", "_aexit") if hasattr(_GROUP, name)
+]
 
 
 def _innermost(task: _Task) -> FrameType | None:
@@ -221,6 +224,9 @@ def _innermost(task: _Task) -> FrameType | None:
 
 def _parts(frame: FrameType, waiter: _Future) -> Collection[_Future] | None:
     """Return the futures for which code of asyncio has stopped in this frame, by `waiter`."""
+    if frame.f_code not in (_WAIT, _WAIT_FOR, *_GROUP_EXITS):
+        # Before Python 3.13, a frame that has been asked for its variables keeps what they are now.
+        return None
     there = frame.f_locals
     if frame.f_code is _WAIT and there.get("timeout") is None:
         is_over = there["return_when"] != asyncio.ALL_COMPLETED and any(
@@ -229,8 +235,8 @@ def _parts(frame: FrameType, waiter: _Future) -> Collection[_Future] | None:
         return None if is_over else list(there["fs"])
     if frame.f_code is _WAIT_FOR and there.get("waiter") is waiter:
         return [there["fut"]]
-    group = there.get("self")
-    if _GROUP is not None and isinstance(group, _GROUP) and group._on_completed_fut is waiter:  # noqa: SLF001
+    group: Any = there.get("self")
+    if group is not None and group._on_completed_fut is waiter:  # noqa: SLF001
         return None if any(f.done() for f in group._tasks) else list(group._tasks)  # noqa: SLF001
     return None
 

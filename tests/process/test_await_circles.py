@@ -75,6 +75,11 @@ def test_a_handler_that_something_else_wakes_is_in_no_circle(start, letters, how
     assert second[0].post((tasks.echo, "lives on")).result(PATIENCE) == "lives on"
 
 
+def test_a_handler_that_was_looked_at_frees_what_it_lets_go():
+    with asynchronous.ThreadAwaits.executor() as executor:
+        assert executor.post((circles.let_go_after_a_wait,)).result(PATIENCE) is True
+
+
 @pytest.mark.parametrize("letters", ["P", "T"])
 def test_handlers_that_take_every_place_are_told_and_no_others(start, gates, letters):
     ((executor, _),) = start(letters, max_concurrency=2)

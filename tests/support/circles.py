@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import weakref
 
 from futures_actors import ActorDeadlock, _event_loop
 from gates import PATIENCE
@@ -174,6 +175,19 @@ async def ask_later(_actor, ref, gate, message):
     """Post to another actor when the gate opens, and await its answer."""
     await asyncio.to_thread(gate.wait)
     return await ref.post(message)
+
+
+async def let_go_after_a_wait(_actor):
+    """Let go of an object after a wait that was looked at; return whether that has freed it."""
+    loop = asyncio.get_running_loop()
+    thing = asyncio.Event()
+    has_it = weakref.ref(thing)
+    waits = loop.create_future()
+    loop.call_soon(_event_loop._here.runner.awaits._look)
+    loop.call_soon(waits.set_result, None)
+    await waits
+    del thing
+    return has_it() is None
 
 
 def circle_inside(_actor, body, is_async):
