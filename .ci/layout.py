@@ -33,7 +33,7 @@ FLOORS = {
         "interpreter",
     ),
     "src/engine": (
-        "handoff loads roster waits",
+        "handoff holding loads roster waits",
         "arena cell mailbox stream",
         "ipc room",
         "convoy ending latch pace plain restarts",

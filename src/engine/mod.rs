@@ -6,6 +6,7 @@
 
 pub mod cell;
 pub mod chimes;
+pub mod holding;
 pub mod ipc;
 pub mod latch;
 pub mod loads;

@@ -7,7 +7,6 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use super::host::host::Host;
-use super::host::keeping::Holder;
 use super::interpreter::lifecycle::{CancelFutures, Ended, Live};
 use super::interpreter::wait::Seconds;
 use super::interpreter::{imports, wait};
@@ -15,6 +14,7 @@ use super::message::fault::Force;
 use super::reference::core::RefCore;
 use super::reference::hold::Hold;
 use super::reference::target::Target;
+use crate::engine::holding::Holder;
 
 /// The core of an executor: one actor and its mailbox.
 #[pyclass(extends = RefCore, subclass, frozen, name = "ActorExecutor", module = "futures_actors._core")]

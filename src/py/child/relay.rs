@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::engine::holding::Received;
 use crate::engine::latch::Latch;
 use crate::py::future::ActorCell;
 use crate::py::future::deadlock::Refusal;
@@ -95,16 +96,10 @@ impl Drop for Known {
     }
 }
 
-struct Received {
-    actor: Weak<Known>,
-    /// How often it has been received since this process has known it.
-    count: u64,
-}
-
 #[derive(Default)]
 struct State {
     pending: HashMap<u64, Pending>,
-    known: HashMap<u64, Received>,
+    known: Received<Known>,
     /// The helper reads until nothing is pending.
     is_helped: bool,
 }
@@ -213,39 +208,23 @@ impl Relay {
         times: u64,
         by: Option<&Arc<Known>>,
     ) -> Arc<Known> {
-        let mut state = self.state();
-        let received = state.known.entry(number).or_insert_with(|| Received {
-            actor: Weak::new(),
-            count: 0,
-        });
-        received.count += times;
-        received.actor.upgrade().unwrap_or_else(|| {
-            let actor = Arc::new(Known {
-                number,
-                refusal: OnceLock::new(),
-                tally: OnceLock::new(),
-                way: Arc::clone(way),
-                _by: by.map(Arc::clone),
-            });
-            received.actor = Arc::downgrade(&actor);
-            actor
+        self.state().known.arrive(number, times, || Known {
+            number,
+            refusal: OnceLock::new(),
+            tally: OnceLock::new(),
+            way: Arc::clone(way),
+            _by: by.map(Arc::clone),
         })
     }
 
     /// An actor of this number is not referred to any more. Returns how often it had been received;
     /// `None` if it has been received again in the meantime.
     pub(super) fn forget(&self, number: u64) -> Option<u64> {
-        let mut state = self.state();
-        match state.known.entry(number) {
-            Entry::Occupied(entry) if entry.get().actor.strong_count() == 0 => {
-                Some(entry.remove().count)
-            }
-            _ => None,
-        }
+        self.state().known.forget(number)
     }
 
     /// The actor of this number, if this process refers to it.
     pub(super) fn known(&self, number: u64) -> Option<Arc<Known>> {
-        self.state().known.get(&number)?.actor.upgrade()
+        self.state().known.get(number)
     }
 }

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 
 use super::relay::{Inlet, Known, Pending, Sent};
 use super::way::Way;
+use crate::engine::holding::Holder;
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::outbox::Haste;
 use crate::engine::ipc::relay::{Address, Place, Question};
@@ -24,7 +25,6 @@ use crate::py::future;
 use crate::py::future::settle;
 use crate::py::host;
 use crate::py::host::host::Host;
-use crate::py::host::keeping::Holder;
 use crate::py::host::room::{Reservation, RoomSeat};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::running_loop::running_loop;

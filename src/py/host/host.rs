@@ -9,9 +9,9 @@ use pyo3::exceptions::{PyRuntimeError, PyTimeoutError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::keeping::References;
 use super::team::Team;
 use super::transport::{Dump, Transport};
+use crate::engine::holding::References;
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Mailbox;
 use crate::py::codec::actors::Description;

@@ -2,7 +2,6 @@
 
 pub(super) mod entering;
 pub(super) mod host;
-pub(super) mod keeping;
 mod member;
 mod post;
 pub(super) mod room;

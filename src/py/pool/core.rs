@@ -11,13 +11,13 @@ use pyo3::types::{PyDict, PyEllipsis, PyTuple};
 
 use super::key::{Reach, member_of};
 use super::transport::ToMembers;
+use crate::engine::holding::Holder;
 use crate::engine::mailbox::Mailbox;
 use crate::py::actor::ProcessActor;
 use crate::py::codec::actors::Description;
 use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::{Host, Place};
-use crate::py::host::keeping::Holder;
 use crate::py::host::run::Serve;
 use crate::py::host::team::Team;
 use crate::py::interpreter::imports::BrokenActor;

@@ -1,9 +1,8 @@
 //! What the child of one connection can refer to, and what it has asked of other actors, as data.
 //!
 //! # Who keeps whom alive
-//! The connection counts how often each actor was sent to the child, and holds the actor until the child
-//! has said as often that it is forgotten. A dead child's connection is dropped as a whole. The actor
-//! does not hold itself.
+//! The connection holds each actor that its child refers to (`engine::holding`). A dead child's connection is
+//! dropped as a whole. The actor does not hold itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use super::onward::Onward;
 use super::turn::Turn;
 use crate::engine::cell;
 use crate::engine::cell::Cancel;
+use crate::engine::holding::Held;
 use crate::engine::ipc::region::Region;
 use crate::engine::ipc::relay::{Awaited, split_number};
 use crate::engine::latch::Latch;
@@ -29,8 +29,7 @@ use crate::py::message::tally::Completion;
 /// What the child of one connection can refer to, and what it has asked for.
 #[derive(Default)]
 pub(in crate::py) struct Relayed {
-    /// Each actor that the child refers to, and how often it was sent there.
-    held: HashMap<u64, (Hold, u64)>,
+    held: Held<Hold>,
     /// The number of the child's own actor or of its pool, which it does not keep alive.
     pub(super) own: Option<u64>,
     /// What is not held, to be dropped without a lock.
@@ -210,8 +209,8 @@ impl Relayed {
                 self.surplus.push(actor);
                 continue;
             }
-            let held = self.held.entry(actor.number());
-            held.or_insert((actor, 0)).1 += 1;
+            let surplus = self.held.send(actor.number(), actor);
+            self.surplus.extend(surplus);
         }
     }
 
@@ -252,20 +251,15 @@ impl Relayed {
     /// The actor of this number, or its pool, or another member of its pool.
     pub(super) fn find(&self, number: u64) -> Option<Hold> {
         let (base, _) = split_number(number);
-        let is_kin = |of: &&u64| split_number(**of).0 == base;
-        let held = self.held.get(&number).or_else(|| self.held.get(&base));
-        let held = held.or_else(|| self.held.get(self.held.keys().find(is_kin)?));
-        held.map(|(actor, _)| Arc::clone(actor))
+        let is_kin = |of: &u64| split_number(*of).0 == base;
+        let held = self.held.get(number).or_else(|| self.held.get(base));
+        let held = held.or_else(|| self.held.get(self.held.numbers().find(is_kin)?));
+        held.map(Arc::clone)
     }
 
     /// The child does not refer to an actor any more that it got `count` times. Returns what the caller
     /// must drop without a lock.
     pub(super) fn forget(&mut self, number: u64, count: u64) -> Option<Hold> {
-        let (_, held) = self.held.get_mut(&number)?;
-        *held = held.saturating_sub(count);
-        if *held > 0 {
-            return None;
-        }
-        self.held.remove(&number).map(|(actor, _)| actor)
+        self.held.forget(number, count)
     }
 }

@@ -17,6 +17,7 @@ use super::link::Link;
 use super::onward::Onward;
 use super::turn::Turn;
 use crate::engine::cell::Phase;
+use crate::engine::holding::Holder;
 use crate::engine::ipc::frame::{Frame, Kind, encode};
 use crate::engine::ipc::pipe::{Broken, Flush};
 use crate::engine::ipc::relay::{
@@ -28,7 +29,6 @@ use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
-use crate::py::host::keeping::Holder;
 use crate::py::message::items::Items;
 use crate::py::reference::hold;
 use crate::py::reference::target::{Entry, Listed};

@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple, PyType};
 
 use super::target::{Entry, Target};
+use crate::engine::holding::Holder;
 use crate::py::codec::actors;
 use crate::py::codec::actors::{Described, Description, Receiver};
-use crate::py::host::keeping::Holder;
 use crate::py::host::room::RoomSeat;
 use crate::py::interpreter::daemon_threads::{outlast, outlasting};
 use crate::py::interpreter::wait::Seconds;

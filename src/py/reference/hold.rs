@@ -8,10 +8,10 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::target::{Entry, Listed, Target};
+use crate::engine::holding::{Holder, Left};
 use crate::engine::ipc::relay::split_number;
 use crate::py::codec::actors::{self, Description, Receiver};
 use crate::py::host::host::Host;
-use crate::py::host::keeping::{Holder, Left};
 use crate::py::host::room::{Place, RoomSeat};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Live;

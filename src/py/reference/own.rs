@@ -15,9 +15,9 @@ use pyo3::types::PyType;
 use super::core::RefCore;
 use super::hold::Hold;
 use super::target::Target;
+use crate::engine::holding::{Holder, Left};
 use crate::py::future::callbacks;
 use crate::py::host::host::Host;
-use crate::py::host::keeping::{Holder, Left};
 use crate::py::interpreter::imports;
 use crate::py::interpreter::wait::keep;
 

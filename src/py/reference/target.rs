@@ -8,9 +8,9 @@ use std::time::Instant;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use crate::engine::holding::Holder;
 use crate::py::codec::actors::{self, Description, Receiver, Referent};
 use crate::py::host::host::Host;
-use crate::py::host::keeping::Holder;
 use crate::py::host::room::{Place, RoomSeat};
 use crate::py::message::request::Asked;
 

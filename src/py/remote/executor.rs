@@ -13,6 +13,7 @@ use pyo3::types::{PyString, PyTuple};
 
 use super::in_flight::rouse;
 use super::server::{BUSY, Server, Shown};
+use crate::engine::holding::Holder;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
 use crate::engine::sys;
@@ -20,7 +21,6 @@ use crate::py::codec::body::Body;
 use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
-use crate::py::host::keeping::Holder;
 use crate::py::host::streams::{RunningStream, Stalled};
 use crate::py::host::transport::{Dump, Signalled, Transport};
 use crate::py::interpreter::daemon_threads::outlasting_method;

@@ -1,10 +1,10 @@
 //! Which references keep an actor alive: those of others do, those that only the actor has do not.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::engine::sync::{AtomicU64, Ordering};
 
 /// Who a reference was made for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::py) enum Holder {
+pub enum Holder {
     Others,
     /// The actor itself, by `current_actor()`. It may have handed the reference on.
     Itself,
@@ -22,11 +22,11 @@ impl Holder {
 /// How many references to an actor there are: of others in the high half, of itself in the low half.
 /// In one word, so that of two threads that drop the last two, one finds that there are none.
 #[derive(Default)]
-pub(in crate::py) struct References(AtomicU64);
+pub struct References(AtomicU64);
 
 /// Which references there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::py) enum Left {
+pub enum Left {
     Nothing,
     /// So many that the actor has made itself.
     Own(u64),
@@ -44,24 +44,24 @@ impl Left {
 }
 
 impl References {
-    pub(in crate::py) fn add(&self, holder: Holder) {
+    pub fn add(&self, holder: Holder) {
         self.0.fetch_add(holder.unit(), Ordering::SeqCst);
     }
 
     /// Takes back `add`. The caller must let the actor end if nothing is left.
     #[must_use]
-    pub(in crate::py) fn remove(&self, holder: Holder) -> Left {
+    pub fn remove(&self, holder: Holder) -> Left {
         let unit = holder.unit();
         Left::of(self.0.fetch_sub(unit, Ordering::SeqCst) - unit)
     }
 
-    pub(in crate::py) fn left(&self) -> Left {
+    pub fn left(&self) -> Left {
         // Relaxed: the actor's thread looks again at its next message, and is woken for changes.
         Left::of(self.0.load(Ordering::Relaxed))
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
