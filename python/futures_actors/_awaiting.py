@@ -19,7 +19,7 @@ async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: AN
         return posted
     seat = executor._wait_for_room()  # noqa: SLF001
     try:
-        await asyncio.wrap_future(seat.future)
+        await seat.future
         posted = executor._post_into_room(seat, message)  # noqa: SLF001
     finally:
         # After an error, for example a cancellation, the next sender gets the seat.
@@ -34,7 +34,7 @@ async def atell(executor: Any, message: object) -> None:  # noqa: ANN401 - eithe
         return
     seat = executor._wait_for_room()  # noqa: SLF001
     try:
-        await asyncio.wrap_future(seat.future)
+        await seat.future
         executor._tell_into_room(seat, message)  # noqa: SLF001
     finally:
         seat.leave()

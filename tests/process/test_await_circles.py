@@ -65,6 +65,17 @@ def test_a_circle_is_found_however_a_handler_awaits(start, letters, how):
     assert sorted(error.circle) == names(way)
 
 
+@pytest.mark.parametrize("find", [circles.find_by_room, circles.find_by_item])
+@pytest.mark.parametrize("letters", ["Tt", "Tp", "TT", "TP", "Pt", "Pp", "PT", "PP"])
+def test_a_circle_is_found_in_which_a_handler_awaits_room_or_an_item(start, letters, find):
+    way = start(letters, mailbox_size=1)
+    (first, _), second = way
+    for _ in range(2):
+        assert first.post((find, *second)).result(PATIENCE) == names(way)
+        answers = [executor.post((tasks.echo, "lives on")).result(PATIENCE) for executor, _ in way]
+        assert answers == ["lives on"] * 2
+
+
 @pytest.mark.parametrize("how", circles.OTHERS)
 @pytest.mark.parametrize("letters", ["Tt", "Tp", "Pt", "Pp"])
 def test_a_handler_that_something_else_wakes_is_in_no_circle(start, letters, how):

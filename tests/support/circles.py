@@ -4,7 +4,9 @@ import asyncio
 import sys
 import weakref
 
-from futures_actors import ActorDeadlock, _event_loop
+import relays
+import tasks
+from futures_actors import ActorDeadlock, _event_loop, current_actor
 from gates import PATIENCE
 
 
@@ -175,6 +177,39 @@ async def ask_later(_actor, ref, gate, message):
     """Post to another actor when the gate opens, and await its answer."""
     await asyncio.to_thread(gate.wait)
     return await ref.post(message)
+
+
+async def await_answer(_actor, ref, message):
+    return await ref.post(message)
+
+
+def stream_answer(_actor, ref, message):
+    yield ref.post(message).result()
+
+
+async def stream_awaited_answer(_actor, ref, message):
+    yield await ref.post(message)
+
+
+async def find_by_room(_actor, ref, is_async):
+    """Fill the mailbox of an actor that asks this one for each message; return the circle."""
+    ask = await_answer if is_async else relays.ask
+    message = ask, current_actor(), (tasks.echo, "answered")
+    try:
+        posted = [await ref.apost(message) for _ in range(3)]
+        return [await one for one in posted]
+    except ActorDeadlock as error:
+        return sorted(error.circle)
+
+
+async def find_by_item(_actor, ref, is_async):
+    """Take from a stream that asks this actor for each item; return the circle."""
+    ask = stream_awaited_answer if is_async else stream_answer
+    try:
+        async for item in ref.stream((ask, current_actor(), (tasks.echo, "answered"))):
+            return item
+    except ActorDeadlock as error:
+        return sorted(error.circle)
 
 
 async def let_go_after_a_wait(_actor):

@@ -15,8 +15,8 @@ use crate::py::host::room::{Reservation, RoomSeat, Turn, has_passed};
 use crate::py::interpreter::imports;
 use crate::py::interpreter::imports::{ActorDeadlock, MailboxFull};
 use crate::py::interpreter::running_loop::call_at;
-use crate::py::message::fault::dump_error;
-use crate::py::message::message::Message;
+use crate::py::message::fault::{Unending, dump_error};
+use crate::py::message::message::{Awaiting, Message};
 use crate::py::message::ticket::Carrier;
 
 impl Remote {
@@ -93,9 +93,10 @@ impl Remote {
     /// Asks the parent for a place, for a message that will be sent when there is one.
     pub(super) fn reserve(&self, py: Python<'_>) -> PyResult<RoomSeat> {
         let (future, cell) = future::new_future(py)?;
-        // A posted cell keeps its future alive for the callbacks.
-        cell.post(Message::Revoked);
         let number = self.way.relay.number();
+        let awaiting = Awaiting::Relayed(Awaited::Room(number), Unending::Room);
+        // A posted cell keeps its future alive for the callbacks.
+        cell.post(Message::Awaiting(awaiting));
         self.way.relay.enter(number, Pending::Place(cell));
         let way = Arc::clone(&self.way);
         let reservation = Reservation::new(number, move |number| {

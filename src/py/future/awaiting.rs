@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::core::FutureCore;
 use crate::engine::ipc::relay;
-use crate::engine::waits::Target;
+use crate::engine::waits::{Node, Target};
 use crate::py::message::fault::Unending;
-use crate::py::message::message::Message;
+use crate::py::message::message::{Awaiting, Message};
 
 /// What ends an await.
 pub(in crate::py) enum Awaited {
@@ -20,21 +20,33 @@ impl FutureCore {
     /// What an await of it waits for, and how a deadlock would be told. `None` if it is done, or no
     /// actor ends it.
     pub(in crate::py) fn awaited(&self) -> Option<(Awaited, Unending)> {
-        let tally = self.tally()?;
         if self.is_forked() || self.cell.done().is_set() {
             return None;
         }
-        let number = self.cell.message(|message| match message {
-            Message::Relayed(relayed) => Some(relayed.number()),
+        let here = |node: &Arc<Node>| {
+            Awaited::Here(Target {
+                node: Arc::clone(node),
+                pending: Arc::clone(&self.cell) as _,
+            })
+        };
+        let told = self.cell.message(|message| match message {
+            Message::Relayed(relayed) => {
+                let answer = relay::Awaited::Answer(relayed.number());
+                Some((Awaited::Relayed(answer), Unending::Await))
+            }
+            Message::Awaiting(Awaiting::Here(node, unending)) => Some((here(node), *unending)),
+            Message::Awaiting(Awaiting::Relayed(awaited, unending)) => {
+                Some((Awaited::Relayed(*awaited), *unending))
+            }
             _ => None,
         });
-        let awaited = match number.flatten() {
-            Some(number) => Awaited::Relayed(relay::Awaited::Answer(number)),
-            None => Awaited::Here(Target {
-                node: Arc::clone(&tally.node),
-                pending: Arc::clone(&self.cell) as _,
-            }),
-        };
-        Some((awaited, Unending::Await))
+        told.flatten()
+            .or_else(|| Some((here(&self.tally()?.node), Unending::Await)))
+    }
+
+    /// Whether a handler of an actor that awaits it may wait for another actor.
+    pub(super) fn is_of_actor(&self) -> bool {
+        let is_awaiting = |message: &mut Message| matches!(message, Message::Awaiting(_));
+        self.tally().is_some() || self.cell.message(is_awaiting) == Some(true)
     }
 }

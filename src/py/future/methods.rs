@@ -275,7 +275,7 @@ impl FutureCore {
         let wrapped = outlasting(wrap, (slf,), None)?;
         let tally = slf.get().tally();
         let asks = tally.is_some_and(|tally| tally.is_async());
-        if tally.is_some() && waits::is_served_by_any() {
+        if waits::is_served_by_any() && slf.get().is_of_actor() {
             // A handler may wait for ever, because actors wait for each other.
             let asked = (slf, &wrapped, asks);
             let watched = outlasting(imports::watch_await(py)?, asked, None)?;

@@ -23,7 +23,7 @@ use crate::py::interpreter::imports;
 use crate::py::interpreter::imports::MailboxFull;
 use crate::py::interpreter::wait::wait_for;
 use crate::py::message::fault::Unending;
-use crate::py::message::message::Message;
+use crate::py::message::message::{Awaiting, Message};
 
 /// For the text of `MailboxFull`.
 pub(super) const NOT_IN_TIME: &str = ", and no place became free in time";
@@ -230,7 +230,10 @@ impl Host {
         };
         let (future, waiter) = future::new_future(py)?;
         // A posted cell keeps its future alive for the callbacks.
-        waiter.post(Message::Revoked);
+        waiter.post(Message::Awaiting(Awaiting::Here(
+            self.node_with_room(),
+            Unending::Room,
+        )));
         let seat = self.queue(py, room, Arc::new(WakesFuture(waiter)));
         Ok(RoomSeat::new(future, Turn::Here(seat)))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
+use super::fault::Unending;
 use super::items::Items;
 use super::relayed::Relayed;
 use super::request::{Call, Wants};
@@ -11,7 +12,9 @@ use super::tally::Queued;
 use super::ticket::{Carrier, Ticket};
 use crate::engine::cell::Claimable;
 use crate::engine::ipc::frame::Kind;
+use crate::engine::ipc::relay;
 use crate::engine::room::{Permit, Seat};
+use crate::engine::waits::Node;
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
 use crate::py::interpreter::daemon_threads::outlast;
@@ -34,6 +37,8 @@ pub(in crate::py) enum Message {
     Relayed(Relayed),
     /// In place of a message that will never begin.
     Revoked,
+    /// In place of one, for a future that ends when something else does than a message.
+    Awaiting(Awaiting),
     /// Any of the above, with its place in a bounded mailbox.
     Bounded(Box<Message>, Permit),
     /// Any of the above, waiting for its place in a bounded mailbox.
@@ -43,6 +48,15 @@ pub(in crate::py) enum Message {
 // Every cell has room for the largest, and a message in a flood costs as much as its memory.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Message>() == 56);
+
+/// What a future of no message waits for, and how a deadlock would be told.
+#[derive(Clone)]
+pub(in crate::py) enum Awaiting {
+    /// Until this actor goes on.
+    Here(Arc<Node>, Unending),
+    /// The same, of an actor that is reached by the parent.
+    Relayed(relay::Awaited, Unending),
+}
 
 impl Message {
     /// Attaches to the message its place in a bounded mailbox, if that is bounded. The place is
@@ -92,7 +106,7 @@ impl Message {
             Self::Ticket(ticket) => ticket.wants(),
             Self::Relayed(relayed) => Wants::of(false, relayed.items().cloned()),
             Self::Bounded(message, _) | Self::Waiting(message, ..) => message.wants(),
-            Self::Revoked => Wants::Answer,
+            Self::Revoked | Self::Awaiting(_) => Wants::Answer,
         }
     }
 

@@ -111,7 +111,7 @@ pub(super) struct Reserving {
 
 impl Reserving {
     pub(super) fn enter(self: Arc<Self>, can_wait: bool) {
-        let waits = Reserved::Waits(Arc::clone(&self.turn));
+        let waits = Reserved::Waits(Arc::clone(&self.turn), Arc::clone(&self.host));
         let number = self.number;
         self.asker
             .with_relayed(|relayed| relayed.reserved.insert(number, waits));

@@ -12,8 +12,9 @@ use crate::engine::cell::Phase;
 use crate::engine::ipc::frame::{Encoded, Kind, encode};
 use crate::engine::ipc::pipe::Flush;
 use crate::engine::ipc::region::Region;
-use crate::engine::ipc::relay::encode_refused;
+use crate::engine::ipc::relay::{Awaited, encode_refused};
 use crate::engine::room::Permit;
+use crate::engine::waits::Target;
 use crate::py::codec::actors::Hold;
 use crate::py::codec::body::Body;
 use crate::py::codec::packed::Packed;
@@ -43,6 +44,15 @@ impl Asker {
         self.with_relayed(|relayed| relayed.asked.get(&number).map(Arc::clone))?
     }
 
+    /// What ends a wait of the child; `None` if it has ended.
+    pub(super) fn target(&self, awaited: Awaited) -> Option<Target> {
+        let number = awaited.message();
+        if let Some(asked) = self.asked(number) {
+            return Some(asked.target(awaited));
+        }
+        self.with_relayed(|relayed| relayed.reserved.get(&number).and_then(Reserved::target))?
+    }
+
     /// The place that the child has reserved for its message of this number.
     pub(super) fn take_reserved(&self, number: u64) -> Option<Permit> {
         let reserved = self.with_relayed(|relayed| relayed.reserved.remove(&number));
@@ -53,7 +63,7 @@ impl Asker {
     pub(super) fn leave(&self, number: u64) -> bool {
         let reserved = self.with_relayed(|relayed| relayed.reserved.remove(&number));
         match reserved.flatten() {
-            Some(reserved) => matches!(reserved, Reserved::Waits(_)),
+            Some(reserved) => matches!(reserved, Reserved::Waits(..)),
             None => self.asked(number).is_some_and(|asked| asked.leave()),
         }
     }

@@ -62,15 +62,26 @@ pub(super) struct Asked {
 /// A place in a mailbox for a message that the child has not sent yet. Dropping it gives it up, or back,
 /// so it must be dropped without a lock.
 pub(super) enum Reserved {
-    Waits(Arc<Turn>),
+    Waits(Arc<Turn>, Arc<Host>),
     /// `None`: the mailbox has no bound.
     Has(Option<Permit>),
 }
 
 impl Reserved {
+    /// What a child waits for that awaits the place. `None` once there is one.
+    pub(super) fn target(&self) -> Option<Target> {
+        let Self::Waits(turn, host) = self else {
+            return None;
+        };
+        Some(Target {
+            node: host.node_with_room(),
+            pending: Arc::clone(turn) as _,
+        })
+    }
+
     pub(super) fn into_permit(mut self) -> Option<Permit> {
         match &mut self {
-            Self::Waits(_) => None,
+            Self::Waits(..) => None,
             Self::Has(permit) => permit.take(),
         }
     }
@@ -78,7 +89,7 @@ impl Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if let Self::Waits(turn) = self {
+        if let Self::Waits(turn, _) = self {
             turn.give_up();
         }
     }

@@ -163,10 +163,7 @@ impl Asker {
     /// The main thread of the child waits until one of these has happened, by the wait of this number.
     /// If that would never end, it is told so.
     fn wait(&self, number: u64, awaited: &[Awaited]) {
-        let targets = awaited.iter().map(|one| {
-            let asked = self.asked(one.message());
-            asked.map(|asked| asked.target(*one))
-        });
+        let targets = awaited.iter().map(|one| self.target(*one));
         // If one has ended, the child is about to hear of that.
         let Some(targets) = targets.collect() else {
             return;

@@ -1,13 +1,19 @@
 //! Waiting for a place in a bounded mailbox, for a child: no thread of this process waits.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::room::{Permit, Room, Seat, Wake};
+use crate::engine::waits::Pending;
 use crate::py::host::host::Host;
 
 /// A turn in the queue for a place, of something that has no thread that waits.
 #[derive(Default)]
-pub(super) struct Turn(Mutex<Standing>);
+pub(super) struct Turn {
+    standing: Mutex<Standing>,
+    /// Whether it is over, for threads that must not block.
+    is_over: AtomicBool,
+}
 
 #[derive(Default)]
 enum Standing {
@@ -21,7 +27,7 @@ enum Standing {
 
 impl Turn {
     fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a place, if one is free. Otherwise `waiter` queues for one, whose `wake` must call
@@ -82,10 +88,17 @@ impl Turn {
     }
 
     fn end(&self) -> Option<Seat> {
+        self.is_over.store(true, Ordering::SeqCst);
         let standing = std::mem::replace(&mut *self.standing(), Standing::Over);
         match standing {
             Standing::Seated(seat) => Some(seat),
             Standing::Queueing | Standing::Over => None,
         }
+    }
+}
+
+impl Pending for Turn {
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::SeqCst)
     }
 }

@@ -10,6 +10,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::engine::ipc::relay::Awaited;
 use crate::engine::latch::Latch;
 use crate::engine::room::Wake;
 use crate::engine::stream::Next;
@@ -21,7 +22,7 @@ use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{cooperative, imports, lifecycle, wait};
 use crate::py::message::fault::Unending;
 use crate::py::message::items::{Items, OpenStream, Taker};
-use crate::py::message::message::Message;
+use crate::py::message::message::{Awaiting, Message};
 use crate::py::message::outcome::Opened;
 use crate::py::message::tally::Tally;
 
@@ -188,6 +189,18 @@ impl Held {
         wait::wait_for(py, latch, deadline)
     }
 
+    /// What an await of the next item waits for.
+    fn awaiting(&self) -> Awaiting {
+        let number = self.shared.cell.message(|message| match message {
+            Message::Relayed(relayed) => Some(relayed.number()),
+            _ => None,
+        });
+        match number.flatten() {
+            Some(number) => Awaiting::Relayed(Awaited::Item(number), Unending::Await),
+            None => Awaiting::Here(Arc::clone(&self.shared.tally.node), Unending::Await),
+        }
+    }
+
     /// Takes the next item; waits for one until `deadline`.
     fn take(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Option<Py<PyAny>>> {
         loop {
@@ -295,7 +308,7 @@ impl StreamCore {
             future::resume_io_thread(py, &held.shared.cell);
             let (made, cell) = future::new_future(py)?;
             // A posted cell keeps its future alive for the callbacks.
-            cell.post(Message::Revoked);
+            cell.post(Message::Awaiting(held.awaiting()));
             taken = held.try_take(py, || Some(Arc::new(WakesFuture(cell)) as _))?;
             future = Some(made);
         }
