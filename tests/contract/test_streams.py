@@ -6,12 +6,14 @@ import os
 import pickle
 import random
 import threading
+import weakref
 from concurrent import futures
 
 import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import streaming
 import tasks
@@ -31,6 +33,25 @@ def test_items_arrive_in_order_each_once_and_then_the_end(stream_kind):
         with pytest.raises(StopIteration):
             stream.next()
         assert stream.future.result(PATIENCE) == "answer"
+
+
+def takes_all(executor, count, _thing):
+    # The exception's traceback leads to these variables, and the stream has the exception.
+    stream = executor.stream((streaming.fails, count))
+    with stream:
+        for _ in stream:
+            pass
+
+
+def test_a_stream_and_what_it_has_raised_are_collected(stream_kind):
+    with stream_kind.start(actors.Do) as executor:
+        for count in (0, 3):
+            thing = observe.Thing()
+            with pytest.raises(ValueError, match="at the end"):
+                takes_all(executor, count, thing)
+            seen = weakref.ref(thing)
+            del thing
+            assert observe.is_collected(seen)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 100])

@@ -79,7 +79,8 @@ impl LoopCore {
             called: Mutex::new(None),
             ticket: Mutex::new(Some(taken.ticket)),
             current: Mutex::new(Some(taken.current)),
-            outlet: taken.outlet,
+            is_stream: taken.outlet.is_some(),
+            outlet: Mutex::new(taken.outlet.map(Arc::from)),
         }))
     }
 
@@ -187,8 +188,9 @@ pub(in crate::py) struct LoopMessage {
     ticket: Mutex<Option<Ticket>>,
     /// Until it ends: a traceback may refer to this, and must not keep the future alive by that.
     current: Mutex<Option<Current>>,
-    /// If it is a stream.
-    outlet: Option<Box<dyn Outlet>>,
+    is_stream: bool,
+    /// If it is a stream, until it ends, as `current`.
+    outlet: Mutex<Option<Arc<dyn Outlet>>>,
 }
 
 fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
@@ -205,7 +207,15 @@ impl LoopMessage {
         }
         self.running
             .change(&*self.source, |since| _ = since.remove(&self.number));
-        self.source.end(py, ticket, ended)
+        let outlet = take(&self.outlet);
+        let told = self.source.end(py, ticket, ended);
+        drop(outlet);
+        told
+    }
+
+    fn outlet(&self) -> Option<Arc<dyn Outlet>> {
+        let outlet = self.outlet.lock();
+        outlet.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn was(&self, kind: Kind) {
@@ -289,7 +299,7 @@ impl LoopMessage {
     /// Whether its items are wanted, and not an answer.
     #[getter]
     fn is_stream(&self) -> bool {
-        self.outlet.is_some()
+        self.is_stream
     }
 
     /// Return an answer whose items are wanted, or raise a `TypeError` if it has none.
@@ -306,7 +316,7 @@ impl LoopMessage {
     ///
     /// If there is no room, the loop is told to look at this message when there may be some.
     fn has_room(&self, py: Python<'_>) -> PyResult<Option<bool>> {
-        let Some(outlet) = &self.outlet else {
+        let Some(outlet) = self.outlet() else {
             return Ok(None);
         };
         Ok(match outlet.space(py)? {
@@ -318,7 +328,7 @@ impl LoopMessage {
 
     /// Hand on an item of the stream. An exception says that it cannot be sent.
     fn put(&self, item: Bound<'_, PyAny>) -> PyResult<()> {
-        match &self.outlet {
+        match self.outlet() {
             Some(outlet) => outlet.put(item),
             None => Ok(()),
         }

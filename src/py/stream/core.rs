@@ -1,7 +1,7 @@
 //! `StreamCore`: what Python sees of a stream.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use once_cell::sync::OnceCell;
@@ -29,7 +29,9 @@ use crate::py::message::tally::Tally;
 /// A stream, as its holder and its actor know it.
 pub(in crate::py) struct Shared {
     items: Arc<Items>,
-    cell: Arc<ActorCell>,
+    /// That of the future, which holds it. This must not: an exception in a cell that others hold,
+    /// too, is hidden from the garbage collector, and its traceback usually leads to the stream.
+    cell: Weak<ActorCell>,
     tally: Arc<Tally>,
     taker: Taker,
     name: String,
@@ -37,7 +39,9 @@ pub(in crate::py) struct Shared {
 
 impl OpenStream for Shared {
     fn close(&self, py: Python<'_>) {
-        settle::close(py, &self.items, &self.cell, &self.tally);
+        if let Some(cell) = self.cell.upgrade() {
+            settle::close(py, &self.items, &cell, &self.tally);
+        }
     }
 
     fn items(&self) -> &Items {
@@ -49,7 +53,8 @@ impl OpenStream for Shared {
     }
 
     fn is_of(&self, done: &Latch) -> bool {
-        std::ptr::eq(self.cell.done(), done)
+        let cell = self.cell.upgrade();
+        cell.is_some_and(|cell| std::ptr::eq(cell.done(), done))
     }
 
     fn name(&self) -> &str {
@@ -96,12 +101,12 @@ pub(in crate::py) fn new_stream<'py>(
     wake: impl Fn(Arc<dyn Wake>) + Send + 'static,
 ) -> PyResult<Bound<'py, PyAny>> {
     let stream = imports::actor_stream(future.py())?.call0()?;
-    let cell = Arc::clone(&future.get().cell);
+    let cell = &future.get().cell;
     let ended = Arc::clone(&items);
     cell.on_end(move |_| ended.finish().into_iter().for_each(wake));
     let shared = Arc::new(Shared {
         items,
-        cell,
+        cell: Arc::downgrade(cell),
         tally: Arc::clone(tally),
         taker: Taker::default(),
         name: name.to_owned(),
@@ -163,7 +168,7 @@ impl Held {
             Some(Opened::Value(_)) => return Ok(()),
             Some(Opened::Raised(error)) => PyErr::from_value(error.into_bound(py)),
             // It was asked to stop, which is the end of a stream.
-            None if self.shared.cell.was_asked() => return Ok(()),
+            None if future.cell.was_asked() => return Ok(()),
             None => PyErr::from_type(imports::cancelled_error(py)?.clone(), ()),
         };
         if self.has_raised.swap(true, Ordering::SeqCst) {
@@ -179,7 +184,7 @@ impl Held {
         latch: &Latch,
         deadline: Option<Instant>,
     ) -> PyResult<bool> {
-        let carrier = self.shared.cell.message(Message::carrier).flatten();
+        let carrier = self.future.get().cell.message(Message::carrier).flatten();
         match carrier {
             // Other greenlets run meanwhile, so this thread must not sleep in the pipe.
             Some((carrier, _)) if cooperative::is_needed(py)? => carrier.resume_io_thread(py),
@@ -191,7 +196,7 @@ impl Held {
 
     /// What an await of the next item waits for.
     fn awaiting(&self) -> Awaiting {
-        let number = self.shared.cell.message(|message| match message {
+        let number = self.future.get().cell.message(|message| match message {
             Message::Relayed(relayed) => Some(relayed.number()),
             _ => None,
         });
@@ -305,7 +310,7 @@ impl StreamCore {
         let mut taken = held.try_take(py, || None)?;
         let mut future = None;
         if matches!(taken, Taken::Nothing) {
-            future::resume_io_thread(py, &held.shared.cell);
+            future::resume_io_thread(py, &held.future.get().cell);
             let (made, cell) = future::new_future(py)?;
             // A posted cell keeps its future alive for the callbacks.
             cell.post(Message::Awaiting(held.awaiting()));
