@@ -26,6 +26,13 @@ def run_faults(size):
     return faults.run(step=17 if size == "short" else 31, start_methods=methods)
 
 
+def run_graphs(size):
+    import graphs
+
+    with tempfile.TemporaryDirectory() as folder:
+        return graphs.run(folder, rounds={"long": 1000, "short": 12, "tiny": 2}[size])
+
+
 def run_loops(size):
     import loops
 
@@ -79,6 +86,7 @@ def run_trips(size):
 
 PARTS = {
     "faults": run_faults,
+    "graphs": run_graphs,
     "loops": run_loops,
     "model": run_model,
     "panics": run_panics,
