@@ -196,7 +196,9 @@ class Plan:
         message = self.message(target, script)
         timeout = dice.choice([None, None, None, 0, 0.01])
         awaits = source is not None and issubclass(self.actors[source][0], nodes.Awaits)
-        awaits = awaits and dice.random() < 0.4
+        # A `tell` that waits for room blocks the loop, and with it an `atell` that has got room.
+        is_bound = self.actors[target][1]["mailbox_size"] is not None
+        awaits = awaits and (dice.random() < 0.4 or (kind == "tell" and is_bound))
         if awaits:
             timeout = SHORTLY if self.has_circles else None
         return kind, message, timeout, awaits
