@@ -92,8 +92,8 @@ def elsewhere(request):
     """Run a test in an actor: `elsewhere(test, target, ...)`."""
     cls, run = WHERE[request.param]
     with cls.executor() as asker:
-        # Until then it looks like a process that the fork server keeps ready, which does not count as
-        # left behind.
+        # Until then it looks like a process that the fork server keeps ready, which does not count
+        # as left behind.
         asker.post((tasks.echo, "started")).result(programs.PATIENCE)
         yield lambda test, *args: asker.post((run, test, *args)).result(programs.PATIENCE)
 
