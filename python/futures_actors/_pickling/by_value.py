@@ -16,7 +16,6 @@ from enum import Enum
 import cloudpickle
 from cloudpickle import cloudpickle as _cloudpickle
 
-from .._errors import LevelError
 from .._texts import text_of
 from . import classes, descriptors
 
@@ -254,6 +253,9 @@ _REDUCERS: dict[type, Reducer] = {
 
 def explain_refusal(what: str, error: BaseException) -> BaseException:
     """Return an exception of the same standard class that says what could not be pickled."""
+    # Here, because it imports multiprocessing, which few children need.
+    from .._errors import LevelError
+
     way_out = "; send something that pickle or cloudpickle can take"
     if isinstance(error, (LevelError, FutureError)):
         way_out = ""  # it is in the error's text
