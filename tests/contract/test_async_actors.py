@@ -280,37 +280,33 @@ def test_eager_tasks_that_never_wait_make_room_for_the_next(base):
         assert [answer.result(PATIENCE) for answer in answers] == messages
 
 
-def test_a_loop_factory_that_raises_is_an_init_error(base):
-    def factory():
-        raise KeyError("no loop")
+def raise_key_error():
+    raise KeyError("no loop")
 
+
+def make_closed_loop():
+    loop = asyncio.new_event_loop()
+    loop.close()
+    return loop
+
+
+@pytest.mark.parametrize(
+    ("factory", "match"),
+    [
+        (raise_key_error, "no event loop: KeyErr"),
+        (lambda: None, "loop_factory must return"),
+        (make_closed_loop, "loop_factory must return"),
+    ],
+    ids=["raises", "makes nothing", "makes a closed one"],
+)
+def test_a_loop_factory_that_makes_no_open_loop_is_an_init_error(base, factory, match):
     class Looks(base, loop_factory=factory):
         async def handle(self, message):
             return message
 
     with (
         Looks.executor() as executor,
-        pytest.raises(futures_actors.ActorInitError, match="no event loop: KeyErr"),
-    ):
-        executor.post(1).result(PATIENCE)
-
-
-@pytest.mark.parametrize("makes", ["nothing", "a closed one"])
-def test_a_loop_factory_that_makes_no_loop_is_an_init_error(base, makes):
-    def factory():
-        if makes == "nothing":
-            return None
-        loop = asyncio.new_event_loop()
-        loop.close()
-        return loop
-
-    class Looks(base, loop_factory=factory):
-        async def handle(self, message):
-            return message
-
-    with (
-        Looks.executor() as executor,
-        pytest.raises(futures_actors.ActorInitError, match="loop_factory must return"),
+        pytest.raises(futures_actors.ActorInitError, match=match),
     ):
         executor.post(1).result(PATIENCE)
 

@@ -187,7 +187,7 @@ fn a_thread_says_which_actor_waits_with_it() {
     });
 }
 
-/// A wait of the model: its number, who waits, and for which.
+/// A wait of the model: its number, the actor that waits, and the actors that it waits for.
 type Model = Vec<(usize, usize, Vec<usize>)>;
 
 /// Whether the actor goes on some time, by a search of all ways that it might.
