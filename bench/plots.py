@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 from report import number
 from tables import (
+    REFERENCES,
     TABLE,
     TABLE_OF_PEERS,
     TABLE_OF_RAY,
@@ -97,6 +98,7 @@ PICTURES = (
         re.compile(r"process-(round-trip($|-one-core)|post|in-flight)"),
     ),
     Picture("streams", "An item of a stream", re.compile(r"(thread|process)-stream")),
+    Picture("references", "One actor asks another", REFERENCES),
     Picture("pools", "Pools", re.compile(r"(thread|process)-pool")),
     Picture("async", "Async actors", re.compile(r"(thread|process)-async")),
     Picture("starts", "Start of a process, to its first answer", re.compile(r"start-")),

@@ -28,6 +28,8 @@ class Table(NamedTuple):
     subject: str | None = "futures_actors"
 
 
+#: The rows in which one actor asks another.
+REFERENCES = re.compile(r"(thread|process)-to-|array-between")
 POOLS = "ThreadPoolExecutor(1)", "ProcessPoolExecutor(1)"
 TABLE = Table(
     "speed",
@@ -38,6 +40,7 @@ TABLE = Table(
 )
 TABLES_OF_SYSTEMS = (
     Table("streams", re.compile(r"(thread|process)-stream"), subject=None),
+    Table("references", REFERENCES, subject=None),
     Table("pools", re.compile(r"(thread|process)-pool"), subject=None),
     Table("async", re.compile(r"(thread|process)-async"), subject=None),
     Table("turns", re.compile(r"(thread|process)-turns"), subject=None),
