@@ -5,6 +5,7 @@ This is the reference manual of the classes that the core defines. Its texts are
 one extension module.
 """
 
+import sys
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Hashable, Iterator
 from threading import Condition
@@ -793,18 +794,21 @@ def log_to_parent(record: bytes) -> None:
 def unshare_pages() -> None:
     """Copy the memory that this process shares with the one that forked it, before it is used."""
 
+if sys.platform == "win32":
+    def inherited() -> tuple[int, int, int]:
+        """Return the priority class, the processors and the error mode, which a child inherits."""
+
 def serve(
-    request: int,
-    answer: int,
-    shared: int,
+    descriptors: list[int],
     parent: int,
     prepare: Callable[[str, Any], object],
     dump_error: Callable[..., bytes],
 ) -> None:
     """Serve the parent until it sends no more messages.
 
-    `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-    shared memory; `parent` is the pid of the process that started it, on Windows a handle of it;
+    `descriptors` are this process's: of the pipe to read frames from, of that to write them to, and
+    of the shared memory. On Windows they are handles, and each pipe has four. `parent` is the pid
+    of the process that started it, on Windows a handle of it;
     `prepare(name, surroundings)` is called before any code of the user;
     `dump_error(exception, is_loaded)` encodes an exception as bytes.
     """

@@ -137,6 +137,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(codec::pickle::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(codec::pickle::loads, module)?)?;
     module.add_function(wrap_pyfunction!(reference::core::load_reference, module)?)?;
+    #[cfg(windows)]
+    module.add_function(wrap_pyfunction!(process::start::inherited, module)?)?;
     #[cfg(feature = "faults")]
     module.add_function(wrap_pyfunction!(faults::end_fault_plan, module)?)?;
     #[cfg(feature = "faults")]

@@ -25,7 +25,7 @@ def main(descriptors: list[int], parent: int) -> None:
 
     `parent` is its id, on Windows a handle of it. `descriptors` are the pipe to read frames from,
     the pipe to write them to, the shared memory that has the claims, and those of the resource
-    tracker.
+    tracker, which Windows does not have. On Windows they are handles, and each pipe has four.
     """
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _on_interrupt)
@@ -33,13 +33,13 @@ def main(descriptors: list[int], parent: int) -> None:
         # `interpreter` blocked SIGINT when it started this process. The thread that called it may
         # have blocked more, but in a child SIGTERM must end the process, and alarms must go off.
         _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
-    request, answer, shared, *trackers = descriptors
-    tracker.join(trackers)
+        tracker.join(descriptors[3:])
+        del descriptors[3:]
 
     def prepare(name: str, surroundings: "Surroundings") -> None:
         _prepare(name, *surroundings)
 
-    _core.serve(request, answer, shared, parent, prepare, dump_error)
+    _core.serve(descriptors, parent, prepare, dump_error)
 
 
 def _prepare(  # noqa: PLR0913, PLR0917 - they are not related

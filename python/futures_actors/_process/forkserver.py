@@ -36,6 +36,7 @@ import futures_actors
 
 from .. import _core
 from . import child, fork_protocol
+from .slow_imports import import_early
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,10 +48,6 @@ _LULL = 2
 
 #: A folder that was last changed so many seconds ago will have another time after the next change.
 _SETTLED = 2
-
-#: Modules of this package that a child needs when it needs that module.
-_COMPANIONS = {"cloudpickle": ("futures_actors._pickling.by_value", "futures_actors._process.log")}
-
 
 #: Signals that Python ignores in every fresh interpreter.
 _PYTHON_IGNORES = (_signal.SIGPIPE, _signal.SIGXFSZ)
@@ -253,10 +250,7 @@ class _Server:
         while self._slow_imports:
             name = self._slow_imports.pop()
             self._tried.add(name)
-            # If this fails, each child tries the import itself and reports the error.
-            with contextlib.suppress(Exception):
-                for module in (name, *_COMPANIONS.get(name, ())):
-                    import_module(module)
+            import_early(name)
             _keep_for_good()
 
     def _reap(self) -> None:

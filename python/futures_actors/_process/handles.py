@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _SYNCHRONIZE = 0x0010_0000
 
 
-def start(arguments: "Callable[[int], list[str]]", handles: list[int]) -> "subprocess.Popen[bytes]":
+def start(
+    arguments: "Callable[[int], list[str]]", handles: list[int], stdin: int
+) -> "subprocess.Popen[bytes]":
     """Start an interpreter. It inherits `handles`, by the same numbers, and one of this process.
 
     `arguments` returns its arguments, given the number of that handle.
@@ -31,7 +33,7 @@ def start(arguments: "Callable[[int], list[str]]", handles: list[int]) -> "subpr
             os.set_handle_inheritable(handle, True)  # noqa: FBT003 - it takes no other
         return subprocess.Popen(
             [program, *arguments(parent)],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             env=environment,
             startupinfo=startup,
             # Ctrl-C goes to all programs of a console: the child ignores it until it has a handler.

@@ -18,8 +18,6 @@ from . import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .._core import ServerExitCodes
 
 #: How many seconds a process that has lost its connection to this one gets to exit by itself.
@@ -35,13 +33,13 @@ Started = tuple[int, "tuple[ServerExitCodes, int] | None"]
 
 
 def start_interpreter(
-    module: str, descriptors: list[int], others: "Sequence[int]" = ()
+    module: str, descriptors: list[int], stdin: int = subprocess.DEVNULL
 ) -> "subprocess.Popen[bytes]":
     """Start a fresh interpreter that runs `module.main(descriptors, parent)`.
 
     `module` is a module of this folder, and `parent` is this process's id, on Windows a handle of
-    it. There, the descriptors are handles too, and the interpreter also inherits `others`. It
-    starts with its own `sys.path`, because this process's may be too long for a command line.
+    it. There, the descriptors are handles too. It starts with its own `sys.path`, because this
+    process's may be too long for a command line. `stdin` is as for `subprocess`.
     """
     if not sys.executable:
         raise RuntimeError(
@@ -51,9 +49,8 @@ def start_interpreter(
     if sys.platform == "win32":
         from . import handles
 
-        return handles.start(
-            functools.partial(_arguments, module, descriptors), [*descriptors, *others]
-        )
+        arguments = functools.partial(_arguments, module, descriptors)
+        return handles.start(arguments, descriptors, stdin)
     import fcntl
 
     # If this process has closed standard streams, its descriptors may have their numbers, at which
@@ -66,7 +63,7 @@ def start_interpreter(
     try:
         process: subprocess.Popen[bytes] = plain_subprocess().Popen(
             [sys.executable, *arguments],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             pass_fds=descriptors,
         )
         return process
@@ -86,7 +83,7 @@ def _arguments(module: str, descriptors: list[int], parent: int) -> list[str]:
         f"from futures_actors._process.{module} import main; del sys, path, futures_actors; "
         f"globals().pop('main')({descriptors!r}, {parent})"
     )
-    return frozen.arguments(code) if frozen.is_frozen() else [*_flags(), "-c", code]
+    return frozen.arguments(code) if frozen.is_frozen() else [*flags(), "-c", code]
 
 
 def plain_subprocess() -> Any:  # noqa: ANN401 - a module
@@ -118,15 +115,15 @@ def _own_subprocess() -> Any:  # noqa: ANN401 - a module
     return module
 
 
-def _flags() -> list[str]:
+def flags() -> list[str]:
     """Return the options of the command line that started this interpreter."""
-    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
+    found: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
     # `subprocess` knows only the -X options of the interpreter itself.
     for name, value in sys._xoptions.items():  # noqa: SLF001 - documented
         option = name if value is True else f"{name}={value}"
-        if not {name, option} & set(flags):
-            flags += ["-X", option]
-    return flags
+        if not {name, option} & set(found):
+            found += ["-X", option]
+    return found
 
 
 def search_path() -> list[str]:

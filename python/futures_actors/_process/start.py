@@ -15,26 +15,31 @@ from .interpreter import search_path, start_interpreter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
+
     from .._core import ServerExitCodes
     from .child import Surroundings
 
 
 def start_child(
-    descriptors: list[int], others: list[int], start_method: str | None, slow_imports: list[str]
+    descriptors: list[int], start_method: str | None, slow_imports: list[str]
 ) -> tuple[int, "tuple[ServerExitCodes, int] | None", object]:
     """Start a process that serves this one. Return what `Started` has, and what keeps its pid.
 
     `descriptors` are those that `child.main` expects: the pipe that it reads frames from, the pipe
-    that it writes them to, and the shared memory. On Windows they are handles, and `others` are
-    what belongs to them. Only the child gets copies of them. `slow_imports` names modules that
-    take long to import and that the child needs before it can answer. If the fork server fails to
-    start a child, this starts a fresh interpreter.
+    that it writes them to, and the shared memory. Only the child gets copies of them.
+    `slow_imports` names modules that take long to import and that the child needs before it can
+    answer. If the fork server fails to start a child, or on Windows no interpreter is ready, this
+    starts a fresh one.
     """
     if sys.platform == "win32":
-        return _spawn(descriptors, others)
+        from . import kept
+
+        process = kept.take(descriptors, slow_imports)
+        return _spawn(descriptors) if process is None else _started(process)
     descriptors = [*descriptors, *tracker.descriptors()]
     if (start_method or get_start_method()) != "forkserver":
-        return _spawn(descriptors, [])
+        return _spawn(descriptors)
     from . import forkserver_client
 
     try:
@@ -42,13 +47,16 @@ def start_child(
     except forkserver_client.CannotPreloadError:
         raise
     except Exception as error:  # noqa: BLE001 - it is logged
-        child = _spawn(descriptors, [])
+        child = _spawn(descriptors)
         _log_fallback(error)
         return child
 
 
-def _spawn(descriptors: list[int], others: list[int]) -> tuple[int, None, object]:
-    process = start_interpreter("child", descriptors, others)
+def _spawn(descriptors: list[int]) -> tuple[int, None, object]:
+    return _started(start_interpreter("child", descriptors))
+
+
+def _started(process: "subprocess.Popen[bytes]") -> tuple[int, None, object]:
     # The core waits for this process. Without an exit code, `subprocess` would try to reap it.
     process.returncode = 0
     # On Windows the pid is the process's own only as long as something has a handle of it.

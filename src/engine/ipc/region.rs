@@ -13,7 +13,7 @@ use super::claims::{CLAIMS, Claims};
 use super::credits::{CREDIT_WORDS, Credits};
 use super::slots::{SLOTS, Slots};
 use super::spill::{SPILL_BYTES, Spill};
-use crate::engine::sys::{Handle, Result, SharedWords};
+use crate::engine::sys::{self, Handle, Result, SharedWords};
 
 const WORD_BYTES: usize = size_of::<AtomicU64>();
 const SPILL_END: usize = CLAIMS + 1 + SPILL_BYTES / WORD_BYTES;
@@ -41,7 +41,7 @@ pub(in crate::engine) enum Setting {
     NotifyBegun,
     Since,
     Failed,
-    /// Whether the child has mapped this memory.
+    /// The id of the process that has mapped this memory, 0 before.
     Begun,
     Sent,
     Written,
@@ -69,13 +69,20 @@ impl Region {
     /// Maps the memory in the child, and lets the parent know that the child has done so.
     pub fn map(file: &Handle) -> Result<Self> {
         let region = Self(SharedWords::map(file, LEN_WORDS)?);
-        region.setting(Setting::Begun).store(1, Ordering::SeqCst);
+        let id = u64::from(sys::process_id());
+        region.setting(Setting::Begun).store(id, Ordering::SeqCst);
         Ok(region)
     }
 
     /// Whether the child has mapped this memory.
     pub fn has_begun(&self) -> bool {
         self.setting(Setting::Begun).load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether the process that has mapped it is this one. The program that was started for the child
+    /// may have started another one.
+    pub fn is_mapped_by(&self, pid: u32) -> bool {
+        self.setting(Setting::Begun).load(Ordering::SeqCst) == u64::from(pid)
     }
 
     pub fn claims(&self) -> Claims<&[AtomicU64]> {
@@ -176,8 +183,10 @@ mod tests {
     fn both_sides_see_the_same() {
         let (here, file) = Region::create().expect("memory");
         assert!(!here.has_begun());
+        assert!(!here.is_mapped_by(std::process::id()));
         let there = Region::map(&file).expect("memory");
         assert!(here.has_begun());
+        assert!(here.is_mapped_by(std::process::id()));
         here.claims().offer(5);
         assert!(there.claims().claim(5));
         assert!(here.claims().has_started(5));

@@ -52,16 +52,15 @@ pub(super) fn unshare_pages() {
 
 /// Serve the parent until it sends no more messages.
 ///
-/// `request`, `answer` and `shared` are this process's descriptors of the two pipes and of the
-/// shared memory; `parent` is the pid of the process that started it, on Windows a handle of it;
+/// `descriptors` are this process's: of the pipe to read frames from, of that to write them to, and
+/// of the shared memory. On Windows they are handles, and each pipe has four. `parent` is the pid
+/// of the process that started it, on Windows a handle of it;
 /// `prepare(name, surroundings)` is called before any code of the user;
 /// `dump_error(exception, is_loaded)` encodes an exception as bytes.
 #[pyfunction]
 pub(super) fn serve(
     py: Python<'_>,
-    request: HandleNumber,
-    answer: HandleNumber,
-    shared: HandleNumber,
+    descriptors: Vec<HandleNumber>,
     parent: HandleNumber,
     prepare: Bound<'_, PyAny>,
     dump_error: Bound<'_, PyAny>,
@@ -71,9 +70,10 @@ pub(super) fn serve(
     #[cfg(feature = "faults")]
     crate::py::faults::plan_from_environment();
     let io = std::io::Error::from;
-    let request = sys::take_over(request, Some(Side::Reader)).map_err(io)?;
-    let answer = sys::take_over(answer, Some(Side::Writer)).map_err(io)?;
-    let file = sys::take_over(shared, None).map_err(io)?;
+    let numbers = &mut descriptors.into_iter();
+    let request = sys::take_over(numbers, Some(Side::Reader)).map_err(io)?;
+    let answer = sys::take_over(numbers, Some(Side::Writer)).map_err(io)?;
+    let file = sys::take_over(numbers, None).map_err(io)?;
     let region = Arc::new(Region::map(&file).map_err(io)?);
     watch_parent(sys::duplicate(&request).map_err(io)?, parent).map_err(io)?;
     let file = Arc::new(file);

@@ -67,6 +67,7 @@ lazy! {
     duplicates: PyAny = "futures_actors._pickling.descriptors", "Duplicates";
     surroundings: PyAny = "futures_actors._process.start", "surroundings";
     start_child: PyAny = "futures_actors._process.start", "start_child";
+    keep_interpreter: PyAny = "futures_actors._process.kept", "keep";
     load_error: PyAny = "futures_actors._errors", "load_error";
     init_error: PyAny = "futures_actors._errors", "init_error";
     load_init_error: PyAny = "futures_actors._errors", "load_init_error";

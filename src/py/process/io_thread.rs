@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use super::inbound::{Event, Events, Over};
 use super::link::Link;
 use super::sending::SentBy;
-use super::start::Restarts;
+use super::start::{Restarts, keep_interpreter};
 use crate::engine::cell::Begin;
 use crate::engine::convoy;
 use crate::engine::ending::Child;
@@ -106,9 +106,17 @@ impl IoThread {
     fn serve_child(&mut self) -> Over {
         self.refill();
         let mut next = Next::Wait;
+        let mut keeps = sys::KEEPS_INTERPRETER;
         loop {
             let turned = self.turn(next);
+            let has_heard = !self.events.is_empty();
             self.settle();
+            if keeps && has_heard {
+                keeps = false;
+                if let Some(child) = &self.child {
+                    keep_interpreter(&self.link.region(), child.pid);
+                }
+            }
             match turned {
                 Ok(then) => next = then,
                 Err(over) => return over,

@@ -17,6 +17,7 @@ use crate::engine::restarts::Budget;
 use crate::engine::sys::{self, Handle, HandleNumber};
 use crate::py::codec::packed::Packed;
 use crate::py::codec::pickle::What;
+use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::{imports, lifecycle};
 
 /// The exit codes of a fork server's children, which it writes to a pipe.
@@ -119,6 +120,33 @@ impl Restarts {
     }
 }
 
+/// Return the priority class, the processors and the error mode, which a child inherits.
+#[cfg(windows)]
+#[pyfunction]
+pub(in crate::py) fn inherited() -> (u32, usize, u32) {
+    sys::inherited()
+}
+
+/// Has Python keep an interpreter ready for the next child, now that the child `pid` has said something.
+/// No caller waits for that, nor does an answer.
+pub(super) fn keep_interpreter(region: &Region, pid: u32) {
+    // Such an interpreter is given handles, so it must be the process that was started.
+    if !region.is_mapped_by(pid) {
+        return;
+    }
+    let keep = || {
+        // None: the interpreter ends.
+        _ = Python::try_attach(|py| {
+            let kept = imports::keep_interpreter(py).and_then(|keep| outlasting(keep, (), None));
+            if let Err(error) = kept {
+                error.write_unraisable(py, None);
+            }
+        });
+    };
+    // Without a thread, the next child's interpreter is started when it is needed.
+    drop(sys::spawn("interpreter".to_owned(), 8 << 20, keep));
+}
+
 /// Starts a child that shares `memory`, and that calls `construct` to make the actor.
 pub(in crate::py) fn start_child(
     py: Python<'_>,
@@ -145,10 +173,8 @@ pub(in crate::py) fn start_child(
     // The child reads this when it has started. The I/O thread writes what the pipe does not take.
     _ = writer.flush().map_err(io)?;
     let theirs = [&request_read, &answer_write, &*file].map(sys::hand_over);
-    let (theirs, others): (Vec<_>, Vec<_>) = theirs.into_iter().unzip();
     let how = (
-        theirs,
-        others.concat(),
+        theirs.concat(),
         recipe.start_method.as_deref(),
         recipe.slow_imports.clone(),
     );

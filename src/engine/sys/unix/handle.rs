@@ -34,9 +34,14 @@ pub fn duplicate(handle: &Handle) -> Result<Handle> {
     attempt(Call::Open, duplicate).map(Handle)
 }
 
-/// Takes over a descriptor that this process was given by `hand_over`. The number is closed, because
-/// processes that this one starts would inherit it. `_side` is which end of a pipe it is, if it is one.
-pub fn take_over(number: HandleNumber, _side: Option<Side>) -> Result<Handle> {
+/// Takes over a descriptor that this process was given by `hand_over`: the next of `numbers`. It is
+/// closed, because processes that this one starts would inherit it. `_side` is which end of a pipe it
+/// is, if it is one.
+pub fn take_over(
+    numbers: &mut impl Iterator<Item = HandleNumber>,
+    _side: Option<Side>,
+) -> Result<Handle> {
+    let number = numbers.next().unwrap_or(-1);
     if number < 0 {
         return Err(Error::CLOSED);
     }
@@ -52,9 +57,9 @@ pub fn take_over(number: HandleNumber, _side: Option<Side>) -> Result<Handle> {
     Ok(handle)
 }
 
-/// The number by which a child takes this handle over, and those of what it must inherit with it.
-pub fn hand_over(handle: &Handle) -> (HandleNumber, Vec<HandleNumber>) {
-    (handle.number(), Vec::new())
+/// The numbers by which a child takes this handle over: one.
+pub fn hand_over(handle: &Handle) -> Vec<HandleNumber> {
+    vec![handle.number()]
 }
 
 #[cfg(test)]
@@ -66,14 +71,17 @@ mod tests {
     #[test]
     fn a_descriptor_that_is_not_open_is_an_error() {
         for number in [987_654, -1, HandleNumber::MIN] {
-            assert_eq!(take_over(number, None).err(), Some(Error::CLOSED));
+            let numbers = &mut [number].into_iter();
+            assert_eq!(take_over(numbers, None).err(), Some(Error::CLOSED));
+            assert_eq!(take_over(numbers, None).err(), Some(Error::CLOSED));
         }
     }
 
     #[test]
     fn a_number_that_is_taken_over_is_closed() {
         let (read_end, write_end) = rustix::pipe::pipe().expect("descriptors");
-        let write_end = take_over(write_end.into_raw_fd(), Some(Side::Writer)).expect("it is open");
+        let numbers = &mut [write_end.into_raw_fd()].into_iter();
+        let write_end = take_over(numbers, Some(Side::Writer)).expect("it is open");
         assert_eq!(rustix::io::write(&write_end.0, b"x"), Ok(1));
         drop(write_end);
         let mut bytes = [0; 2];

@@ -51,6 +51,9 @@ pub const SIGNALS_END_WAITS: bool = true;
 /// Whether Python's event loops and `select` can wait for the end of a pipe.
 pub const ARE_PIPES_SELECTABLE: bool = true;
 
+/// Whether an interpreter is kept ready for the next child: here a fork server does better.
+pub const KEEPS_INTERPRETER: bool = false;
+
 /// Lets Ctrl-C interrupt this process, which was started to ignore it. On Unix it was not: its parent
 /// has blocked the signal.
 pub fn accept_interrupts() {}

@@ -2,8 +2,8 @@
 //!
 //! The system's pipes cannot be waited for together with other handles, except by reads and writes that
 //! are under way, which end with the thread that began them. So a pipe is a section: the words of a
-//! ring, and its bytes. Three events belong to it, which a child inherits by the numbers that the
-//! section has: something to read, room to write, and that the writer is gone.
+//! ring, and its bytes. Three events belong to it: something to read, room to write, and that the writer
+//! is gone.
 //!
 //! A process that is killed leaves its end open. Whoever waits for that end must also wait for the
 //! process. What it has written stays, because it is in memory that the other process has, too.
@@ -22,8 +22,6 @@ use crate::engine::ring::{Event as _, Part, RING_WORDS, Ring, Side};
 use crate::engine::sync::Mutex;
 use crate::engine::sys::error::{Error, Result};
 
-/// Where the numbers of the events are.
-const NUMBERS: usize = RING_WORDS;
 const EVENTS: usize = 3;
 const BYTES: usize = 4096;
 const CAPACITY: usize = 256 << 10;
@@ -44,22 +42,17 @@ impl Pipe {
     fn create() -> Result<(Self, OwnedHandle)> {
         let (memory, section) = Mapping::create(BYTES + CAPACITY)?;
         let pipe = Self::of(memory, [Event::new()?, Event::new()?, Event::new()?]);
-        for (word, event) in pipe.numbers().iter().zip(pipe.events()) {
-            let number = event.number().cast_unsigned() as u64;
-            word.store(number, Ordering::SeqCst);
-        }
         Ok((pipe, section))
     }
 
-    /// What this process has inherited of a pipe.
-    fn join(section: &OwnedHandle) -> Result<Self> {
+    /// A pipe that this process was given: its section, and the numbers of its events.
+    fn join(
+        section: &OwnedHandle,
+        numbers: &mut impl Iterator<Item = HandleNumber>,
+    ) -> Result<Self> {
         let memory = Mapping::map(section, BYTES + CAPACITY)?;
-        let numbers = &memory.words(NUMBERS + EVENTS)[NUMBERS..];
-        let event = |at: usize| {
-            let number = HandleNumber::try_from(numbers[at].load(Ordering::SeqCst));
-            number.map_or(Err(Error::CLOSED), Event::take_over)
-        };
-        let events = [event(0)?, event(1)?, event(2)?];
+        let mut event = || Event::take_over(numbers);
+        let events = [event()?, event()?, event()?];
         Ok(Self::of(memory, events))
     }
 
@@ -76,10 +69,6 @@ impl Pipe {
 
     fn events(&self) -> [&Event; EVENTS] {
         [&self.something, &self.room, &self.hung_up]
-    }
-
-    fn numbers(&self) -> &[AtomicU64] {
-        &self.memory.words(NUMBERS + EVENTS)[NUMBERS..]
     }
 
     fn ring(&self) -> Ring<&[AtomicU64]> {
@@ -194,8 +183,12 @@ impl End {
         }
     }
 
-    pub(super) fn join(section: &OwnedHandle, side: Side) -> Result<Self> {
-        let pipe = Arc::new(Pipe::join(section)?);
+    pub(super) fn join(
+        section: &OwnedHandle,
+        numbers: &mut impl Iterator<Item = HandleNumber>,
+        side: Side,
+    ) -> Result<Self> {
+        let pipe = Arc::new(Pipe::join(section, numbers)?);
         Ok(Self::inherited(&pipe, side))
     }
 
@@ -206,8 +199,8 @@ impl End {
         new
     }
 
-    /// Counts one more end for a child, and returns the numbers of what the child must inherit besides
-    /// the section.
+    /// Counts one more end for a child, and returns the numbers of what the child needs besides the
+    /// section.
     pub(super) fn hand_over(&self) -> [HandleNumber; EVENTS] {
         self.pipe.ring().open(self.side);
         self.pipe.events().map(Event::number)

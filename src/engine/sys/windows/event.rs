@@ -5,7 +5,7 @@ use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::System::Threading::{CreateEventW, ResetEvent, SetEvent};
 
-use super::object::{HandleNumber, last_error, made, number_of, take_over_object};
+use super::object::{HandleNumber, last_error, made, number_of, take_over_next};
 use crate::engine::ring;
 use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
@@ -19,9 +19,9 @@ impl Event {
         attempt(Call::Open, make_event).map(Self)
     }
 
-    /// One that this process has inherited.
-    pub(super) fn take_over(number: HandleNumber) -> Result<Self> {
-        take_over_object(number).map(Self)
+    /// One that this process was given: the next of `numbers`.
+    pub(super) fn take_over(numbers: &mut impl Iterator<Item = HandleNumber>) -> Result<Self> {
+        take_over_next(numbers).map(Self)
     }
 
     pub(super) fn number(&self) -> HandleNumber {

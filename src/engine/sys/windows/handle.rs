@@ -5,7 +5,7 @@ use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use windows_sys::Win32::Foundation::HANDLE;
 
 use super::end::End;
-use super::object::{HandleNumber, duplicate_of, number_of, take_over_object};
+use super::object::{HandleNumber, duplicate_of, number_of, take_over_next};
 use crate::engine::ring::Side;
 use crate::engine::sys::error::Result;
 
@@ -45,24 +45,27 @@ pub fn duplicate(handle: &Handle) -> Result<Handle> {
     Ok(Handle { object, end })
 }
 
-/// Takes over a handle of `hand_over` that this process has inherited. `side` is which end of a pipe it
-/// is, and `None` for an object.
-pub fn take_over(number: HandleNumber, side: Option<Side>) -> Result<Handle> {
-    let object = take_over_object(number)?;
+/// Takes over a handle that this process was given by `hand_over`: the next of `numbers`, which are
+/// those that the objects have here. `side` is which end of a pipe it is, and `None` for an object.
+pub fn take_over(
+    numbers: &mut impl Iterator<Item = HandleNumber>,
+    side: Option<Side>,
+) -> Result<Handle> {
+    let object = take_over_next(numbers)?;
     match side {
         None => Ok(Handle::of(object)),
         Some(side) => {
-            let end = End::join(&object, side)?;
+            let end = End::join(&object, numbers, side)?;
             Ok(Handle::end(object, end))
         }
     }
 }
 
-/// The number by which a child takes this handle over, and those of what it must inherit with it. Call
-/// it once for a child: from then on the child's end of a pipe counts as open.
-pub fn hand_over(handle: &Handle) -> (HandleNumber, Vec<HandleNumber>) {
-    let events = handle.end.iter().flat_map(End::hand_over).collect();
-    (handle.number(), events)
+/// The numbers of the objects that a child needs to take this handle over. Call it once for a child:
+/// from then on the child's end of a pipe counts as open.
+pub fn hand_over(handle: &Handle) -> Vec<HandleNumber> {
+    let events = handle.end.iter().flat_map(End::hand_over);
+    std::iter::once(handle.number()).chain(events).collect()
 }
 
 #[cfg(test)]
@@ -74,7 +77,9 @@ mod tests {
     #[test]
     fn a_number_that_is_not_open_is_an_error() {
         for number in [987_656, -1, 0, HandleNumber::MIN] {
-            assert_eq!(take_over(number, None).err(), Some(Error::CLOSED));
+            let numbers = &mut [number].into_iter();
+            assert_eq!(take_over(numbers, None).err(), Some(Error::CLOSED));
+            assert_eq!(take_over(numbers, None).err(), Some(Error::CLOSED));
         }
     }
 }

@@ -192,8 +192,7 @@ mod tests {
         let mut numbers = numbers
             .split(' ')
             .map(|number| number.parse().expect("a number"));
-        let mut end =
-            |side| take_over(numbers.next().expect("two"), Some(side)).expect("inherited");
+        let mut end = |side| take_over(&mut numbers, Some(side)).expect("inherited");
         let (request, answer) = (end(Side::Reader), end(Side::Writer));
         let mut bytes = Vec::with_capacity(64);
         while read(&request, &mut bytes).expect("open") > 0 {
@@ -210,28 +209,20 @@ mod tests {
         }
         let (request_read, request_write) = pipe().expect("memory");
         let (answer_read, answer_write) = pipe().expect("memory");
-        let given = [&request_read, &answer_write].map(hand_over);
-        for (number, others) in &given {
-            for number in others.iter().chain([number]) {
-                let object = std::ptr::without_provenance_mut(number.cast_unsigned());
-                // SAFETY: it is the number of an open handle, of which a flag is set.
-                #[expect(unsafe_code)]
-                let set = unsafe {
-                    SetHandleInformation(object, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT)
-                };
-                assert_ne!(set, 0);
-            }
+        let given = [&request_read, &answer_write].map(hand_over).concat();
+        for number in &given {
+            let object = std::ptr::without_provenance_mut(number.cast_unsigned());
+            // SAFETY: it is the number of an open handle, of which a flag is set.
+            #[expect(unsafe_code)]
+            let set =
+                unsafe { SetHandleInformation(object, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT) };
+            assert_ne!(set, 0);
         }
+        let numbers: Vec<_> = given.iter().map(ToString::to_string).collect();
         let name = "engine::sys::windows::io::tests::a_child_takes_over_the_ends_of_pipes";
         let mut child = Command::new(std::env::current_exe().expect("known"))
             .args(["--exact", name])
-            .env(
-                NUMBERS,
-                given
-                    .each_ref()
-                    .map(|(number, _)| number.to_string())
-                    .join(" "),
-            )
+            .env(NUMBERS, numbers.join(" "))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -33,7 +33,8 @@ pub use memory::SharedWords;
 pub use object::HandleNumber;
 pub(in crate::engine) use process::process_id;
 pub use process::{
-    accept_interrupts, end_now, name_process, reap, signal_process, watch_parent, watch_process,
+    accept_interrupts, end_now, inherited, name_process, reap, signal_process, watch_parent,
+    watch_process,
 };
 pub use thread::{Parker, current_cpu, is_main_thread, note_main_thread};
 
@@ -42,6 +43,9 @@ pub const SIGNALS_END_WAITS: bool = false;
 
 /// Whether Python's event loops and `select` can wait for the end of a pipe.
 pub const ARE_PIPES_SELECTABLE: bool = false;
+
+/// Whether an interpreter is kept ready for the next child.
+pub const KEEPS_INTERPRETER: bool = true;
 
 /// How often a thread must look again whether the other end of a pipe has hung up.
 pub const HANG_UP_INTERVAL: Option<Duration> = None;

@@ -57,8 +57,15 @@ fn duplicate_object(object: HANDLE, options: u32) -> Result<OwnedHandle> {
     made(new)
 }
 
-/// Takes over an object that this process has inherited, and knows by its number: it is closed, and
-/// what is returned is not inherited by the processes that this one starts.
+/// Takes over the object with the next number.
+pub(super) fn take_over_next(
+    numbers: &mut impl Iterator<Item = HandleNumber>,
+) -> Result<OwnedHandle> {
+    numbers.next().map_or(Err(Error::CLOSED), take_over_object)
+}
+
+/// Takes over an object that this process was given by its parent, and knows by its number: it is
+/// closed, and what is returned is not inherited by the processes that this one starts.
 pub(super) fn take_over_object(number: HandleNumber) -> Result<OwnedHandle> {
     // -1 stands for this process, and 0 for none.
     if number <= 0 {

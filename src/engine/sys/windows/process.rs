@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, HANDLE};
 use windows_sys::Win32::System::Console::SetConsoleCtrlHandler;
+use windows_sys::Win32::System::Diagnostics::Debug::GetErrorMode;
 use windows_sys::Win32::System::Threading::{
-    GetCurrentProcess, GetExitCodeProcess, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION,
-    PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess,
+    GetCurrentProcess, GetExitCodeProcess, GetPriorityClass, GetProcessAffinityMask, OpenProcess,
+    PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, PROCESS_TERMINATE, TerminateProcess,
 };
 
-use super::handle::{Handle, take_over};
+use super::handle::Handle;
 use super::io::poll;
-use super::object::{HandleNumber, last_error, made};
+use super::object::{HandleNumber, last_error, made, take_over_object};
 use crate::engine::sys::attempt::attempt;
 use crate::engine::sys::call::Call;
 use crate::engine::sys::error::{Error, Result};
@@ -52,6 +53,20 @@ pub fn accept_interrupts() {
 /// The system knows a process only by the name of its program.
 pub fn name_process(_name: &str) {}
 
+/// What a process inherits from the one that starts it and cannot be seen otherwise: its priority class,
+/// the processors that it may use, and which errors the system shows to the user.
+pub fn inherited() -> (u32, usize, u32) {
+    let (mut processors, mut of_system) = (0, 0);
+    // SAFETY: they only read what this process has; the second writes to its arguments alone. If one
+    // fails, it leaves zero.
+    #[expect(unsafe_code)]
+    unsafe {
+        let here = GetCurrentProcess();
+        GetProcessAffinityMask(here, &raw mut processors, &raw mut of_system);
+        (GetPriorityClass(here), processors, GetErrorMode())
+    }
+}
+
 /// A handle that becomes readable when the process `pid` has ended; `None` if there can be none. The
 /// caller must have another handle of that process, so that the number is still its own.
 pub fn watch_process(pid: i32) -> Option<Handle> {
@@ -66,7 +81,7 @@ pub fn watch_process(pid: i32) -> Option<Handle> {
 /// A handle that becomes readable when the parent has ended; `None` if there can be none. `parent` is
 /// the number of a handle of the parent that this process has inherited.
 pub fn watch_parent(parent: HandleNumber) -> Option<Handle> {
-    take_over(parent, None).ok()
+    take_over_object(parent).map(Handle::of).ok()
 }
 
 /// Ends a process; nothing if it has ended. `watch` is what `watch_process` gave for it.
