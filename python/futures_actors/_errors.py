@@ -231,6 +231,8 @@ def actor_died(  # noqa: PLR0913, PLR0917 - called by the core
     has_begun: bool,  # noqa: FBT001
 ) -> ActorDied:
     """Make the error of a message to a process actor that has died."""
+    if sys.platform == "win32" and exitcode is not None and exitcode < _LOWEST_SIGNAL:
+        exitcode &= 0xFFFFFFFF  # as `subprocess` says it
     text = f"the process of actor {name} (pid {pid}) terminated abruptly: "
     text += f"{reason}, and " if reason else ""
     text += _how(exitcode)
@@ -281,17 +283,19 @@ def log_lost(name: str, lost: int, begun: int, error: BaseException) -> None:
     )  # fmt: skip
 
 
-#: On Windows lower exit codes are errors of the system, such as an access violation.
+#: On Windows lower exit codes are errors of the system, such as an access violation. Read without
+#: a sign they are above what programs choose.
 _LOWEST_SIGNAL = -100
+_HIGHEST_CODE = 0x7FFFFFFF
 
 
 def _how(exitcode: int | None) -> str:
     if exitcode is None:
         return "its exit code is not known"
+    if exitcode > _HIGHEST_CODE:
+        return f"it exited with code {exitcode:#x}"
     if exitcode >= 0:
         return f"it exited with code {exitcode}"
-    if sys.platform == "win32" and exitcode < _LOWEST_SIGNAL:
-        return f"it exited with code {exitcode & 0xFFFFFFFF:#x}"
     try:
         return f"it was killed by {signal.Signals(-exitcode).name}"
     except ValueError:

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+import observe
 from stages import seen
 
 
@@ -232,6 +233,7 @@ def test_an_idle_system_ends_at_once(script):
     assert not ended.err
 
 
+@observe.on_unix
 def test_a_first_ctrl_c_refuses_messages_among_actors_too(program):
     one = program("""if True:
         from futures_actors import ActorRef, ThreadActor, current_actor

@@ -355,6 +355,7 @@ def test_an_exit_that_is_interrupted_ends_as_an_interrupted_program_does(script)
     assert ended.status == by_ctrl_c, ended
 
 
+@observe.on_unix
 def test_a_handle_that_never_ends_is_left_at_the_second_ctrl_c(kind, program):
     one = program(f"""if True:
         import actors, tasks

@@ -263,6 +263,7 @@ def test_a_callback_that_posts_to_its_actor_does_not_wait_for_it(kind, gates):
 
 
 @observe.on_linux
+@observe.on_unix
 def test_ctrl_c_interrupts_a_post_that_waits_for_room(kind, program):
     parent = program(f"""if True:
         import actors, os, tasks

@@ -11,6 +11,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import tasks
 from gates import PATIENCE
@@ -321,6 +322,7 @@ INTERRUPTED = {
 }
 
 
+@observe.on_unix
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("work", INTERRUPTED.values(), ids=INTERRUPTED)
 def test_an_actor_is_ended_from_a_signal_handler(kind, program, work, end):

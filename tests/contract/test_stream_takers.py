@@ -12,6 +12,7 @@ import pytest
 import actors
 import futures_actors
 import gates
+import observe
 import programs
 import streaming
 import tasks
@@ -247,6 +248,7 @@ def interrupted(kind, gate, body):
     return INTERRUPTED.format(support=support, base=kind.base, path=gate.path, body=body)
 
 
+@observe.on_unix
 @pytest.mark.not_on_ray("Ray has a handler of its own in the program")
 def test_next_lets_ctrl_c_through(stream_kind, program, gate):
     running = program(interrupted(stream_kind, gate, "print(next(stream), flush=True)"))

@@ -10,6 +10,7 @@ import weakref
 import pytest
 
 import actors
+import observe
 import programs
 import tasks
 from gates import PATIENCE
@@ -37,6 +38,7 @@ ATTEMPTS = range(20)
 
 
 @on_linux
+@observe.on_unix
 @pytest.mark.parametrize("ask", ["result", "exception"])
 def test_ctrl_c_interrupts_a_wait_at_once(kind, gate, program, ask):
     source = """
@@ -169,6 +171,7 @@ executor.shutdown()
 
 
 @on_linux
+@observe.on_unix
 def test_no_thread_wakes_while_another_thread_than_the_main_one_waits(kind, gate, program):
     """Neither the waiting thread nor those that serve the actor wake in a whole second."""
     source = """

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 from concurrent import futures
 
 import pytest
@@ -136,7 +135,7 @@ def test_the_end_of_the_last_free_member_of_a_pool_is_found(gates, tmp_path, bod
         for gate in held[:2]:
             gate.open()
         assert len(futures.wait(asked, timeout=0.4).not_done) == 2  # they are looked at after 0.2 s
-        os.kill(int(pid.read_text()), signal.SIGKILL)
+        os.kill(int(pid.read_text()), tasks.KILL)
         assert isinstance(dying.exception(PATIENCE), ActorDied)
         found = relays.deadlock_among(*asked)
         assert set(found.circle) <= {member.name for member in pool.members}

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 from concurrent import futures
 
 import pytest
@@ -135,7 +134,7 @@ def test_an_actor_that_dies_in_its_wait_leaves_no_circle(start, gate):
     # Otherwise the next process would begin it, and wait for the slow one.
     programs.wait_until(asked.running)
     assert futures.wait([asked], timeout=0.4).not_done  # it is looked at after 0.2 s
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, tasks.KILL)
     assert isinstance(asked.exception(PATIENCE), ActorDied)
     gate.open()
     asked = slow.post((relays.ask, dying, (tasks.echo, "no circle")))

@@ -13,6 +13,7 @@ import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import tasks
 from gates import PATIENCE
@@ -20,10 +21,10 @@ from gates import PATIENCE
 DEATHS = {
     "exit": ((tasks.exit_at_once, 3), 3),
     "exit 0": ((tasks.exit_at_once, 0), 0),
-    "SIGKILL": ((tasks.kill, signal.SIGKILL), -signal.SIGKILL),
-    "SIGTERM": ((tasks.kill, signal.SIGTERM), -signal.SIGTERM),
-    "SIGABRT": ((tasks.kill, signal.SIGABRT), -signal.SIGABRT),
-    "segmentation fault": ((tasks.segfault,), -signal.SIGSEGV),
+    "SIGKILL": ((tasks.kill, tasks.KILL), tasks.KILLED),
+    "SIGTERM": ((tasks.kill, signal.SIGTERM), tasks.ended_by(signal.SIGTERM)),
+    "SIGABRT": ((tasks.kill, signal.SIGABRT), tasks.ended_by(signal.SIGABRT)),
+    "segmentation fault": ((tasks.segfault,), tasks.SEGFAULT),
 }
 
 
@@ -54,6 +55,7 @@ REAPERS = {
 }
 
 
+@observe.on_unix
 @pytest.mark.parametrize("how", REAPERS.values(), ids=REAPERS)
 @pytest.mark.parametrize("ending", ["terminate", "kill", "death", "broken link"])
 def test_no_exit_code_is_made_up_where_other_code_reaps_the_child(script, how, ending):
@@ -76,7 +78,7 @@ def test_no_exit_code_is_made_up_where_other_code_reaps_the_child(script, how, e
             pid = executor.post((tasks.get_pid,)).result(20)
             ending = "{ending}"
             if ending == "death":
-                future = executor.post((tasks.kill, signal.SIGKILL))
+                future = executor.post((tasks.kill, tasks.KILL))
             elif ending == "broken link":
                 future = executor.post((tasks.write_nonsense, bytes([255] * 64)))
             else:
@@ -89,7 +91,7 @@ def test_no_exit_code_is_made_up_where_other_code_reaps_the_child(script, how, e
             executor.shutdown()
     """
     said = set(script(source).check().out.splitlines())
-    killed = {"terminate": -signal.SIGTERM}.get(ending, -signal.SIGKILL)
+    killed = {"terminate": -signal.SIGTERM}.get(ending, tasks.KILLED)
     assert said <= {"ActorDied None", f"ActorDied {killed}"}
 
 
@@ -127,10 +129,10 @@ def test_post_after_death_and_shutdown_is_refused(process):
 def test_an_actor_that_dies_between_messages_is_noticed(process):
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, tasks.KILL)
         error = refusal(executor)
     assert isinstance(error, futures_actors.ActorDied)
-    assert (error.pid, error.exitcode, error.started) == (pid, -signal.SIGKILL, False)
+    assert (error.pid, error.exitcode, error.started) == (pid, tasks.KILLED, False)
 
 
 def refusal(executor):
@@ -219,21 +221,24 @@ def test_death_in_the_constructor_fails_what_was_posted(process):
             executor.post(2)
 
 
+@observe.on_unix
 def test_death_is_noticed_though_a_fork_holds_the_pipes(process):
     with process.start(actors.Do) as executor:
         error = executor.post((tasks.leave_a_fork_and_die, 10)).exception(PATIENCE / 4)
         assert isinstance(error, futures_actors.ActorDied)
-        assert error.exitcode == -signal.SIGKILL
+        assert error.exitcode == tasks.KILLED
 
 
+@observe.on_unix
 def test_shutdown_does_not_wait_for_a_fork_that_an_actor_left(process):
     executor = process.start(actors.Do)
     fork = executor.post((tasks.leave_a_fork, 10)).result(PATIENCE)
     executor.shutdown()
     assert not programs.is_gone(fork)
-    os.kill(fork, signal.SIGKILL)
+    os.kill(fork, tasks.KILL)
 
 
+@observe.on_unix
 def test_a_parent_that_ignores_its_children_still_hears_of_a_death(script):
     """The system reaps the child then, so its exit code is lost."""
     source = """if True:
@@ -258,6 +263,7 @@ def test_actor_died_pickles(process):
 # Links that break.
 
 
+@observe.on_unix
 def test_a_handle_that_closes_every_descriptor_breaks_its_actor_only(process):
     with process.start(actors.Do) as executor:
         error = executor.post((tasks.close_everything,)).exception(PATIENCE)
@@ -266,6 +272,7 @@ def test_a_handle_that_closes_every_descriptor_breaks_its_actor_only(process):
             executor.post((tasks.echo, 1))
 
 
+@observe.on_unix
 @pytest.mark.parametrize("half", [b"\x00", b"\x01\x00\x00", b"\x00" * 7], ids=len)
 def test_a_frame_cut_in_half_by_death(process, half):
     with process.start(actors.Do) as executor:
@@ -277,6 +284,7 @@ def test_a_frame_cut_in_half_by_death(process, half):
             executor.post((tasks.echo, 1))
 
 
+@observe.on_unix
 @pytest.mark.parametrize(
     "nonsense", [b"\xff" * 64, b"\x7f" * 4096, b"GET / HTTP/1.1\r\n\r\n"], ids=len
 )
@@ -324,6 +332,7 @@ UNTRUE = {
 }
 
 
+@observe.on_unix
 @pytest.mark.parametrize("untrue", UNTRUE.values(), ids=UNTRUE)
 def test_a_frame_of_which_nothing_is_true_breaks_the_actor_with_an_error(process, untrue):
     with process.start(actors.Do) as executor:
@@ -334,6 +343,7 @@ def test_a_frame_of_which_nothing_is_true_breaks_the_actor_with_an_error(process
         assert "link broke" in str(refusal(executor))
 
 
+@observe.on_unix
 def test_a_message_that_has_not_begun_cannot_be_said_to_have(process, gate):
     """If the parent believed it, that would make room in a bounded mailbox."""
     with process.start(actors.Do) as executor:
@@ -347,6 +357,7 @@ def test_a_message_that_has_not_begun_cannot_be_said_to_have(process, gate):
         assert "link broke" in str(waiting.exception())
 
 
+@observe.on_unix
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1), (3, 1)], ids=str)
 def test_answers_are_taken_in_whatever_order_they_come(process, gate, order):
     """This `handle` answers the messages behind its own, and then dies."""
@@ -365,6 +376,7 @@ def test_answers_are_taken_in_whatever_order_they_come(process, gate, order):
                 assert future.exception(PATIENCE).started is False
 
 
+@observe.on_unix
 def test_an_answer_cut_in_half_by_death(program, gate):
     """The parent stops reading, the child fills the pipe and is killed, the parent reads on."""
     parent = program(
@@ -386,7 +398,7 @@ def test_an_answer_cut_in_half_by_death(program, gate):
     parent.signal(signal.SIGSTOP)
     gate.open()
     programs.wait_until(lambda: programs.bytes_in_pipes(child) > 4096, PATIENCE)
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, tasks.KILL)
     parent.signal(signal.SIGCONT)
     assert [parent.line(), parent.line()] == ["ActorDied", "ActorDied"]
     assert parent.wait() == 0
@@ -410,6 +422,6 @@ def test_a_message_cut_in_half_by_the_parents_death(program, gate):
     gate.reached()
     assert parent.line() == "posted"
     assert programs.others_of_session(parent.pid)
-    parent.signal(signal.SIGKILL)
-    assert parent.wait() == -signal.SIGKILL
+    parent.signal(tasks.KILL)
+    assert parent.wait() == tasks.KILLED
     programs.wait_until(lambda: not programs.others_of_session(parent.pid))

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+import observe
 from stages import seen
 
 KINDS = {"p": "ProcessStage", "t": "ThreadStage"}
@@ -89,6 +90,7 @@ def test_a_message_of_a_process_to_itself_is_refused_once_draining_has_begun(scr
     assert ended.out == "cannot schedule new futures after interpreter shutdown\n"
 
 
+@observe.on_unix
 def test_a_first_ctrl_c_refuses_messages_among_processes_too(program):
     one = program("""if True:
         import signal

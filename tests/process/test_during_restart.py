@@ -1,7 +1,6 @@
 """What happens to a process actor that is being started again after a death."""
 
 import os
-import signal
 from concurrent import futures
 
 import pytest
@@ -22,7 +21,7 @@ def slow_births(tmp_path, gates):
     path.write_text(gate.path)
     posted = [executor.post((tasks.echo, number)) for number in range(5)]
     futures.wait(posted, PATIENCE)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, tasks.KILL)
     gate.reached()
     return executor, [executor.post((tasks.echo, number)) for number in range(20)], gate
 

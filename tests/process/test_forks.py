@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import actors
+import observe
 import programs
 from gates import PATIENCE
 
@@ -107,12 +108,14 @@ FORKED = {
 }
 
 
+@observe.on_unix
 @pytest.mark.parametrize("forked", FORKED.values(), ids=FORKED)
 def test_a_forked_parent_has_no_actors_and_does_not_hang(kind, script, forked):
     source = FORK.replace("FORKED", forked.strip("\n").rstrip()).replace("KIND", kind.prefix)
     assert script(source).check().out == "0\n0.5 2000 alive\n"
 
 
+@observe.on_unix
 def test_a_fork_while_messages_fly_harms_neither(process, script):
     """It forks again and again, while the threads of the link are at any point and hold any
     lock."""
@@ -155,6 +158,7 @@ def test_a_fork_while_messages_fly_harms_neither(process, script):
     assert script(source).check().out == "{0} 4000\n"
 
 
+@observe.on_unix
 def test_a_fork_while_an_actor_is_being_started_can_start_its_own(script):
     """A thread that starts an actor holds the lock of the fork server's connection while it waits
     for the answer."""

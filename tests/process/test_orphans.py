@@ -3,6 +3,7 @@ second of its parent, whatever its `handle` does, and Ctrl-C interrupts a parent
 
 import os
 import signal
+import sys
 import time
 from concurrent import futures
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_a_child_ends_when_its_parent_is_killed(program, message):
     child = int(parent.line())
     assert parent.line() == "busy"
     assert not programs.is_gone(child)
-    parent.signal(signal.SIGKILL)
+    parent.signal(tasks.KILL)
     parent.wait()
     assert is_soon_gone(child)
     assert are_others_soon_gone(parent)
@@ -69,8 +70,10 @@ ENDS = {
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_a_child_ends_however_its_parent_ends(program, end):
     parent = program(f"""if True:
-        import actors, faulthandler, os, resource, signal, sys, tasks, time
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        import actors, faulthandler, os, signal, sys, tasks, time
+        if sys.platform != "win32":
+            import resource
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         executor = actors.ProcessDo.executor()
         print(executor.post((tasks.get_pid,)).result(30))
         executor.post((tasks.nap, 60))
@@ -94,7 +97,7 @@ def test_a_child_ends_while_its_constructor_runs(program, gate):
     )
     gate.reached()
     assert programs.others_of_session(parent.pid)
-    parent.signal(signal.SIGKILL)
+    parent.signal(tasks.KILL)
     parent.wait()
     assert are_others_soon_gone(parent)
 
@@ -120,13 +123,15 @@ def test_actors_of_actors_end_too(program):
         time.sleep(60)
     """)
     pids = [int(parent.line()), int(parent.line())]
-    parent.signal(signal.SIGKILL)
+    parent.signal(tasks.KILL)
     parent.wait()
     for pid in pids:
         assert is_soon_gone(pid)
 
 
-@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+@pytest.mark.parametrize(
+    "start_method", ["spawn"] if sys.platform == "win32" else ["forkserver", "spawn"]
+)
 @pytest.mark.parametrize("message", BUSY.values(), ids=BUSY)
 def test_actors_of_actors_end_within_the_same_second(program, message, start_method):
     """Their fork servers, and the children that these keep ready, end too."""
@@ -146,7 +151,7 @@ def test_actors_of_actors_end_within_the_same_second(program, message, start_met
     pids = [int(parent.line()), int(parent.line())]
     assert parent.line() == "busy"
     assert not any(map(programs.is_gone, pids))
-    parent.signal(signal.SIGKILL)
+    parent.signal(tasks.KILL)
     parent.wait()
     assert are_others_soon_gone(parent)
     assert all(map(programs.is_gone, pids))
@@ -169,7 +174,7 @@ def test_an_actor_that_is_being_started_again_ends_with_its_parent(program):
     parent.line()
     assert parent.line() == "hangs"
     assert programs.others_of_session(parent.pid)
-    parent.signal(signal.SIGKILL)
+    parent.signal(tasks.KILL)
     parent.wait()
     assert are_others_soon_gone(parent)
 
@@ -184,6 +189,7 @@ class HangsWhenBornAgain(ProcessActor):
     handle = actors.Do.handle
 
 
+@observe.on_unix
 def test_a_child_ends_though_a_fork_of_its_parent_lives_on(program):
     """The fork has copies of every descriptor that the parent had."""
     parent = program("""if True:
@@ -201,7 +207,7 @@ def test_a_child_ends_though_a_fork_of_its_parent_lives_on(program):
     child = int(parent.line())
     assert parent.line() == "forked"
     time.sleep(0.1)
-    parent.signal(signal.SIGKILL)
+    parent.signal(tasks.KILL)
     parent.wait()
     assert is_soon_gone(child)
 
@@ -217,7 +223,7 @@ def test_a_child_ends_though_a_program_of_its_parent_lives_on(program):
     """)
     child = int(parent.line())
     assert parent.line() == "started"
-    parent.signal(signal.SIGKILL)
+    parent.signal(tasks.KILL)
     parent.wait()
     assert is_soon_gone(child)
 
@@ -235,6 +241,7 @@ WAITS = {
 }
 
 
+@observe.on_unix
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_ctrl_c_interrupts_a_parent_that_waits(kind, program, gate, wait):
     """Only the parent gets the signal here; its actor goes on."""
@@ -271,6 +278,7 @@ def wait_until_it_waits(parent, gate):
     observe.wait_until_asleep(parent.pid, parent.pid)
 
 
+@observe.on_unix
 def test_a_signal_handler_runs_while_the_parent_waits_and_the_wait_goes_on(kind, program, gate):
     parent = program(
         f"""if True:
@@ -292,6 +300,7 @@ def test_a_signal_handler_runs_while_the_parent_waits_and_the_wait_goes_on(kind,
     assert parent.wait() == 0
 
 
+@observe.on_unix
 def test_ctrl_c_in_a_terminal_ends_a_program_quietly_but_for_its_own_traceback(program):
     """Parent and child both get the signal; the child's goes to the future."""
     parent = program("""if True:
@@ -310,6 +319,7 @@ def test_ctrl_c_in_a_terminal_ends_a_program_quietly_but_for_its_own_traceback(p
     assert "Exception ignored" not in parent.errors()
 
 
+@observe.on_unix
 @pytest.mark.parametrize(
     ("base", "whom"), [("Thread", "parent"), ("Thread", "group"), ("Process", "group")]
 )
@@ -328,6 +338,7 @@ def test_ctrl_c_ends_a_program_that_waits_at_its_exit(program, base, whom):
     parent.wait()
 
 
+@observe.on_unix
 def test_sigint_inside_handle_goes_to_the_future(process, gate):
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
@@ -341,6 +352,7 @@ def test_sigint_inside_handle_goes_to_the_future(process, gate):
         assert waiting.result(PATIENCE) == "alive"
 
 
+@observe.on_unix
 def test_sigint_between_messages_is_ignored(process):
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
@@ -350,6 +362,7 @@ def test_sigint_between_messages_is_ignored(process):
             assert executor.post((tasks.echo, number)).exception(PATIENCE) is None
 
 
+@observe.on_unix
 def test_sigint_at_any_moment_costs_at_most_the_message_that_runs(process):
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)
@@ -363,6 +376,7 @@ def test_sigint_at_any_moment_costs_at_most_the_message_that_runs(process):
         assert executor.post((tasks.get_pid,)).result(PATIENCE) == pid
 
 
+@observe.on_unix
 def test_a_handler_for_sigint_that_the_actor_sets_is_its_own(process):
     with process.start(actors.Do) as executor:
         pid = executor.post((tasks.get_pid,)).result(PATIENCE)

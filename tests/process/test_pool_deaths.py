@@ -4,17 +4,21 @@ import contextlib
 import itertools
 import os
 import random
-import signal
 from concurrent import futures
 
-import numpy as np
 import pytest
 
 import actors
 import asynchronous
+import observe
 import tasks
 from futures_actors import ActorDied, BrokenActor
 from gates import PATIENCE
+
+try:
+    import numpy as np
+except ImportError:
+    np = None
 
 
 @pytest.fixture(params=["Process", "AsyncProcess"])
@@ -91,7 +95,7 @@ def test_a_member_that_dies_fails_what_it_had_begun_and_others_do_the_rest(start
         gate.reached()
         pid = int(path.read_text())
         (busy,) = [one for one in pool.stats().members if one.pid == pid]
-        os.kill(busy.pid, signal.SIGKILL)
+        os.kill(busy.pid, tasks.KILL)
         error = running.exception(PATIENCE)
         assert isinstance(error, ActorDied)
         assert error.started
@@ -114,7 +118,7 @@ def test_an_async_member_that_dies_fails_all_that_it_had_begun_and_the_rest_goes
             gate.reached()
         free = [pool.post((tasks.remember, number)) for number in range(50)]
         keyed = [pool.members[1].post((tasks.remember, number)) for number in range(50, 60)]
-        os.kill(pool.stats().members[1].pid, signal.SIGKILL)
+        os.kill(pool.stats().members[1].pid, tasks.KILL)
         for one in running[1::2]:
             error = one.exception(PATIENCE)
             assert isinstance(error, ActorDied)
@@ -155,7 +159,7 @@ def test_keyed_messages_and_broadcasts_wait_for_the_next_start(start, gates):
         keyed = [pool.post((tasks.remember, number), key="a") for number in range(50)]
         sent = pool.broadcast((tasks.get_pid,))
         pid = pool.stats().members[pool.members.index(member)].pid
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, tasks.KILL)
         assert isinstance(running.exception(PATIENCE), ActorDied)
         assert [one.result(PATIENCE) for one in keyed] == list(range(1, 51))
         pids = [one.result(PATIENCE) for one in sent]
@@ -178,7 +182,7 @@ def test_a_member_that_is_dead_for_good_fails_its_keys_and_the_rest_goes_on(star
         keyed = [pool.post((tasks.echo, number), key="a") for number in range(20)]
         free = [pool.post((tasks.echo, number)) for number in range(100)]
         sent = pool.broadcast((tasks.echo, "sent"))
-        os.kill(pool.stats().members[index].pid, signal.SIGKILL)
+        os.kill(pool.stats().members[index].pid, tasks.KILL)
         assert running.exception(PATIENCE).started
         for one in [*keyed, sent[index]]:
             error = one.exception(PATIENCE)
@@ -224,7 +228,7 @@ def test_when_no_member_is_left_all_fails(start, gates):
         gate.reached()
     waiting = [pool.post((tasks.echo, number)) for number in range(50)]
     for member in pool.stats().members:
-        os.kill(member.pid, signal.SIGKILL)
+        os.kill(member.pid, tasks.KILL)
     for one in running:
         assert one.exception(PATIENCE).started
     for one in waiting:
@@ -264,8 +268,8 @@ def storm(pool, log):
         if number % 100 == 60:
             pids = [one.pid for one in pool.stats().members if one.pid]
             # It may have died by a message of the storm.
-            with contextlib.suppress(IndexError, ProcessLookupError):
-                os.kill(chosen.choice(pids), signal.SIGKILL)
+            with contextlib.suppress(IndexError, OSError):
+                os.kill(chosen.choice(pids), tasks.KILL)
     got = {number: outcome(future) for number, future in posted.items()}
     begun = [int(line) for line in log.read_text().split()]
     assert len(begun) == len(set(begun)), "a message was handled twice"
@@ -280,6 +284,7 @@ def storm(pool, log):
     assert pool.stats().restarts > 0
 
 
+@observe.needs_numpy
 def test_big_arrays_go_to_whichever_member_gets_the_message(start, gate):
     with start(3) as pool:
         array = np.arange(300_000)
@@ -325,7 +330,7 @@ def test_a_pool_that_is_shut_down_while_a_member_is_started_again_handles_all(st
     waiting = [pool.post((tasks.echo, number)) for number in range(100)]
     waiting += [pool.post((tasks.echo, number), key=number) for number in range(100, 200)]
     for member in pool.stats().members:
-        os.kill(member.pid, signal.SIGKILL)
+        os.kill(member.pid, tasks.KILL)
     pool.shutdown()
     assert isinstance(running.exception(), ActorDied)
     got = [outcome(one) for one in waiting]

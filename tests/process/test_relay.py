@@ -4,16 +4,21 @@ import gc
 import os
 import pickle
 
-import numpy as np
 import pytest
 
 import actors
 import futures_actors
+import observe
 import programs
 import relays
 import tasks
 from futures_actors import ActorDied, ActorRef, BrokenActor
 from gates import PATIENCE
+
+try:
+    import numpy as np
+except ImportError:
+    np = None
 
 
 def test_a_reference_as_constructor_argument_reaches_its_actor(process, target):
@@ -79,6 +84,7 @@ def test_an_answer_that_cannot_be_pickled_fails_its_own_future_alone(asker, targ
     assert asker.post((relays.ask, target, (tasks.echo, 1))).result(PATIENCE) == 1
 
 
+@observe.needs_numpy
 @pytest.mark.parametrize("count", [100, 100_000, 3_000_000])
 def test_arrays_cross_from_one_actor_to_another_and_back(asker, target, count):
     array = np.arange(count, dtype=np.float64)

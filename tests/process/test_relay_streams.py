@@ -5,15 +5,20 @@ import signal
 import threading
 import time
 
-import numpy as np
 import pytest
 
 import actors
+import observe
 import programs
 import streaming
 import tasks
 from futures_actors import ActorDeadlock, ActorDied, BrokenActor, current_actor
 from gates import PATIENCE
+
+try:
+    import numpy as np
+except ImportError:
+    np = None
 
 
 def arrays(_actor, count, size):
@@ -28,6 +33,7 @@ def take_arrays(_actor, ref, count, size, ahead):
     ]
 
 
+@observe.needs_numpy
 @pytest.mark.parametrize("size", [1000, 100_000, 2 << 20])
 def test_arrays_are_streamed_from_one_actor_to_another(asker, target, size):
     taken = asker.post((take_arrays, target, 40, size, 4)).result(PATIENCE)
@@ -73,7 +79,7 @@ def test_an_item_that_cannot_cross_is_raised_where_it_fails(asker, target, tmp_p
 
 def numbers_and_die(_actor, count):
     yield from range(count)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), tasks.KILL)
 
 
 def ask_both(ref, gate, first, second):
@@ -117,7 +123,7 @@ def begin_and_end(actor, ref, path, how):
     streams = [ref.stream((streaming.endless, path), ahead=3) for _ in range(2)]
     assert [next(streams[0]), next(streams[0])] == [0, 1]
     if how == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), tasks.KILL)
     if how == "kept":
         actor.streams = streams
 
@@ -250,6 +256,7 @@ def stop_and_go_on(_actor, ref, pid, count):
     return taken
 
 
+@observe.on_unix
 def test_a_generator_that_is_stopped_and_goes_on_loses_nothing(process, asker):
     with process.start(actors.Do) as target:
         asked = asker.post((stop_and_go_on, target, target.stats().pid, 1000))

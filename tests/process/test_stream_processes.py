@@ -6,19 +6,24 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import actors
+import observe
 import programs
 import tasks
 from futures_actors import ActorDied, ProcessActor, current_actor
 from gates import PATIENCE
 
+try:
+    import numpy as np
+except ImportError:
+    np = None
+
 
 def numbers_and_die(actor, count):
     yield from range(count)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), tasks.KILL)
     yield "never"
 
 
@@ -143,6 +148,7 @@ def test_an_item_that_cannot_be_loaded_is_raised_and_closes_the_stream(process_k
         assert executor.post((tasks.echo, 1)).result(PATIENCE) == 1
 
 
+@observe.needs_numpy
 def test_arrays_stream_in_shared_memory_and_leave_none_behind(process):
     with process.start(actors.Do) as executor:
         for number, array in enumerate(executor.stream((arrays, 300, 1 << 20), ahead=4)):
@@ -164,6 +170,7 @@ def test_a_slow_taker_costs_no_memory(process):
         assert programs.resident_bytes() - before < 50 * size
 
 
+@observe.needs_numpy
 def test_many_streams_that_are_closed_early_leave_nothing_behind(process):
     with process.start(actors.Do) as executor:
         for round_ in range(3):
@@ -205,6 +212,7 @@ HANDLES = {
 }
 
 
+@observe.on_unix
 @pytest.mark.parametrize("handle", HANDLES)
 def test_a_taker_that_is_stopped_and_goes_on_loses_nothing(process, program, handle):
     running = program(STOPPED.format(handle=HANDLES[handle]))
@@ -226,6 +234,7 @@ class YieldsFrom(ProcessActor):
             yield "interrupted"
 
 
+@observe.on_unix
 def test_ctrl_c_in_the_process_reaches_a_generator_wherever_it_is():
     with YieldsFrom.executor() as executor:
         for _ in range(20):

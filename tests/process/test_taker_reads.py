@@ -7,7 +7,6 @@ Every other way to hear of the actor must work from that state as well, and end 
 import asyncio
 import logging
 import os
-import signal
 import threading
 
 import pytest
@@ -146,13 +145,13 @@ def test_death_ends_the_wait_after_all_that_was_yielded(executor):
         assert next(stream) == number
     with pytest.raises(ActorDied) as died:
         next(stream)
-    assert died.value.exitcode == -signal.SIGKILL
+    assert died.value.exitcode == tasks.KILLED
     assert died.value.started
 
 
 def numbers_and_die(actor, count):
     yield from range(count)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), tasks.KILL)
     yield "never"
 
 

@@ -17,6 +17,7 @@ import pytest
 import actors
 import futures_actors
 import loggers
+import observe
 import programs
 import tasks
 from gates import PATIENCE
@@ -99,13 +100,14 @@ def test_a_wait_ends_with_its_timeout(executor, gate):
 def test_death_ends_the_wait(executor):
     pid = executor.post((tasks.get_pid,)).result(PATIENCE)
     future = executor.post((tasks.nap, 3600))
-    threading.Timer(0.1, os.kill, (pid, signal.SIGKILL)).start()
+    threading.Timer(0.1, os.kill, (pid, tasks.KILL)).start()
     with pytest.raises(futures_actors.ActorDied) as died:
         future.result(PATIENCE)
-    assert died.value.exitcode == -signal.SIGKILL
+    assert died.value.exitcode == tasks.KILLED
     assert died.value.started
 
 
+@observe.on_unix
 def test_a_signal_ends_the_wait(executor, gate):
     class Alarm(Exception):
         pass
@@ -150,6 +152,7 @@ def test_a_message_cancelled_by_another_thread_wakes_its_waiters(executor, gate)
     assert running.result(PATIENCE) == "passed"
 
 
+@observe.on_unix
 @pytest.mark.parametrize("way", ["cancel", "set_result"])
 def test_a_future_that_the_parent_itself_ends_wakes_its_waiters(executor, way):
     """The child is stopped and sends nothing."""
@@ -213,6 +216,7 @@ def test_a_slow_log_handler_does_not_delay_the_end_of_a_timeout(waits, executor,
     assert any(is_over_first() for _ in ATTEMPTS)
 
 
+@observe.on_unix
 def test_a_slow_log_handler_does_not_delay_a_signal(waits, executor, gates):
     class Alarm(Exception):
         pass

@@ -19,6 +19,9 @@ import programs
 from gates import PATIENCE
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+needs_numpy = pytest.mark.skipif(
+    importlib.util.find_spec("numpy") is None, reason="numpy is not installed"
+)
 on_unix = pytest.mark.skipif(sys.platform == "win32", reason="uses what only Unix has")
 
 

@@ -15,7 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+    import on_windows
+else:
     import fcntl
     import pty
     import termios
@@ -186,14 +188,14 @@ class Program:
         deadline = time.monotonic() + timeout
         out = self.process.stdout.fileno()
         while b"\n" not in self._seen:
-            ready = select.select([out], [], [], max(0, deadline - time.monotonic()))[0]
+            ready = _can_be_read(out, deadline)
             assert ready, f"no line in {timeout} s; stderr: {self.errors()}"
             data = os.read(out, 65536)
             if not data:
                 return ""
             self._seen += data
         line, _, self._seen = self._seen.partition(b"\n")
-        return line.decode()
+        return line.decode().rstrip("\r")
 
     def signal(self, number):
         os.kill(self.pid, number)
@@ -216,14 +218,24 @@ class Program:
         self._errors.close()
 
 
+def _can_be_read(pipe, deadline):
+    """Whether a pipe has bytes or has ended, before the deadline."""
+    if sys.platform == "win32":
+        while not (ready := on_windows.can_be_read(pipe)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return ready
+    return select.select([pipe], [], [], max(0, deadline - time.monotonic()))[0]
+
+
 def kill_session(leader):
     """Kill a session that a test started: every process whose session is the leader's.
 
-    Windows has no sessions: there it kills the leader.
+    Windows has no sessions: there it kills the leader and what the leader has started.
     """
     if sys.platform == "win32":
-        with contextlib.suppress(OSError):  # it has ended
-            os.kill(leader, signal.SIGTERM)
+        for pid in [leader, *on_windows.children(leader)]:
+            with contextlib.suppress(OSError):  # it has ended
+                os.kill(pid, signal.SIGTERM)
         return
     for pid, fields in processes():
         if int(fields[3]) == leader:
@@ -299,6 +311,8 @@ def _threads_of(pid):
 
 def others_of_session(leader):
     """Return the living processes of a `Program`'s session but itself: whatever it started."""
+    if sys.platform == "win32":
+        return on_windows.children(leader)
     return [
         pid
         for pid, fields in processes()
@@ -308,6 +322,8 @@ def others_of_session(leader):
 
 def is_gone(pid):
     """Whether a process has ended, reaped or not."""
+    if sys.platform == "win32":
+        return on_windows.is_gone(pid)
     try:
         return _stat(Path(f"/proc/{pid}"))[0] in "ZX"
     except OSError:
@@ -325,11 +341,15 @@ def wait_until(condition, timeout=PATIENCE):
 
 def resident_bytes():
     """Return how much memory this process has."""
+    if sys.platform == "win32":
+        return on_windows.resident_bytes()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def threads_of_this_process():
+    if sys.platform == "win32":
+        return on_windows.threads()
     return [int(task.name) for task in Path("/proc/self/task").iterdir()]
 
 
@@ -352,4 +372,6 @@ def bytes_in_pipes(pid):
 
 
 def descriptors_of_this_process():
+    if sys.platform == "win32":
+        return on_windows.handles()
     return {entry.name for entry in Path("/proc/self/fd").iterdir()}

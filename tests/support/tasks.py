@@ -17,6 +17,15 @@ import trouble
 KILL = getattr(signal, "SIGKILL", 9)
 
 
+def ended_by(number):
+    """Return the exit code of a process that `os.kill` has ended by this number."""
+    return int(number) if sys.platform == "win32" else -number
+
+
+KILLED = ended_by(KILL)
+SEGFAULT = 0xC0000005 if sys.platform == "win32" else -signal.SIGSEGV
+
+
 def echo(actor, value):
     return value
 
@@ -67,7 +76,10 @@ def nap_in_c(actor, seconds):
     """Sleep without letting go of the interpreter."""
     import ctypes
 
-    ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+    if sys.platform == "win32":
+        ctypes.PyDLL("kernel32").Sleep(int(seconds * 1000))
+    else:
+        ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
 
 
 def spin(actor, seconds):
@@ -117,9 +129,9 @@ def kill(actor, number):
 
 
 def segfault(actor):
-    import ctypes
+    import faulthandler
 
-    ctypes.string_at(0)
+    faulthandler._read_null()
 
 
 def leave_a_fork_and_die(actor, seconds):

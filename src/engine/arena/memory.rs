@@ -74,11 +74,13 @@ struct Open {
 impl Memory {
     /// The parent's: blocks may take `limit_bytes` on either side.
     pub(super) fn create(region: Arc<Region>, file: Arc<Handle>, limit_bytes: u64) -> Self {
-        let no_room = sys::make_sparse(&file, LEN_BYTES).err();
-        if no_room.is_none() {
+        let made = sys::make_sparse(&file, LEN_BYTES);
+        if made.is_ok() {
             let limit = region.setting(Setting::LimitBytes);
             limit.store(limit_bytes, Ordering::SeqCst);
         }
+        // A system that has no blocks at all is as if they were turned off: nobody is warned.
+        let no_room = made.err().filter(|error| *error != Error::UNSUPPORTED);
         Self::new(region, file, Side::Parent, no_room)
     }
 
