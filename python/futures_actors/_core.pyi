@@ -300,25 +300,24 @@ class LoopCore:
 
     def take(self) -> LoopMessage | None:
         """Begin the next message and return it; None if there is none, or none any more."""
+    def has_begun_within(self, seconds: float) -> bool:
+        """Return whether a message has begun in the last so many seconds."""
     def over(self) -> bool | None:
         """Return None while messages may come, and then whether `on_stop` must be called."""
     def fail(self, error: BaseException, stage: str) -> None:
         """Fail the actor with what it raised when it started."""
     def log_failure(self, what: str, error: BaseException) -> None:
         """Log an exception that goes to no future."""
-    def attach(
-        self,
-        wake: Callable[[], object],
-        terminate: Callable[[], object],
-        look: Callable[[int], object],
-    ) -> None:
-        """Call `wake` when a message has come, and `terminate` to have all that run stop.
+    def begin(self, stop: Callable[[], object]) -> None:
+        """Call `stop` when all that runs must stop, from now on."""
+    def attach(self, wake: Callable[[], object], look: Callable[[int], object]) -> None:
+        """Call `wake` when a message has come.
 
         `look` is called with the number of a message that is asked to stop, or whose stream has
         room for an item.
         """
     def detach(self) -> None:
-        """Forget what `attach` was given."""
+        """Forget what `begin` and `attach` were given."""
     def is_unneeded(self, actor: Any) -> bool:
         """Return whether only the actor itself, which has no message, can send it messages."""
     def descriptor(self) -> int | None:

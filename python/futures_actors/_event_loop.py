@@ -107,21 +107,31 @@ def _drive(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
             # A task of the user's raised it. Such an error ends `run_until_complete`.
             if not task.done():
                 _log().error("a task of an actor raised %r", error, exc_info=error)
+        except RuntimeError:
+            # The loop goes on if code of the user's has called `loop.stop()`.
+            if task.done() or loop.is_closed():
+                raise
     task.result()
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
     """End what is left on the loop, as `asyncio.run` does."""
     try:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
+        _drive(loop, loop.create_task(_end_rest(loop, asyncio.all_tasks(loop))))
     finally:
         loop.close()
+
+
+async def _end_rest(loop: asyncio.AbstractEventLoop, tasks: "set[asyncio.Task[Any]]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            text = "unhandled exception of a task that an actor left behind"
+            loop.call_exception_handler({"message": text, "exception": error, "task": task})
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
 
 
 def _log() -> logging.Logger:
@@ -131,7 +141,7 @@ def _log() -> logging.Logger:
 class _Runner:
     """One async actor.
 
-    All of it is for the loop's thread, but for `wake`, `look` and `terminate`.
+    All of it is for the loop's thread, but for `wake`, `look` and `stop`.
     """
 
     def __init__(
@@ -162,11 +172,14 @@ class _Runner:
         #: How many messages ran at a time since the last beat.
         self.most = 0
         self.is_interrupted = False
+        #: Whether the actor is ended by force.
+        self.is_stopped = False
         self.over = loop.create_future()
 
     async def main(self, construct: Callable[[], Any]) -> None:
         """Construct the object, handle all messages, and let it end."""
         stage = "constructor"
+        self.core.begin(self.stop)
         try:
             self.actor = construct()
             stage = "on_start"
@@ -175,7 +188,7 @@ class _Runner:
             self.core.fail(error, stage)
             return
         self.context = contextvars.copy_context()
-        self.core.attach(self.wake, self.terminate, self.look)
+        self.core.attach(self.wake, self.look)
         # On Windows no event loop can wait for it, so a thread of the core reads, and calls `wake`.
         if self.descriptor is not None and sys.platform != "win32":
             self.loop.add_reader(self.descriptor, self._read)
@@ -189,7 +202,8 @@ class _Runner:
             try:
                 await self._call_hook("on_stop")
             except BaseException as error:  # noqa: BLE001 - there is nobody else to tell
-                self.core.log_failure("on_stop", error)
+                if not (self.is_stopped and isinstance(error, asyncio.CancelledError)):
+                    self.core.log_failure("on_stop", error)
 
     async def _call_hook(self, name: str) -> None:
         # Executors also accept classes that do not extend `Actor`, which may lack it.
@@ -327,22 +341,24 @@ class _Runner:
     # Ends.
 
     def _cancel(self, message: LoopMessage, reason: BaseException) -> None:
-        """Have a message's coroutine stop at its next `await`."""
-        is_first = message not in self.asked
+        """Have a message's coroutine stop at its next `await`, also if it went on after another."""
         self.asked[message] = reason
         task = self.running.get(message)
         # A task that has not begun would be cancelled without running at all: it looks at `asked`.
-        if is_first and task is not None and message.has_been_called():
+        if task is not None and message.has_been_called():
             task.cancel()
 
-    def terminate(self) -> None:
+    def stop(self) -> None:
         """Stop what runs at its next `await`. Any thread may call it."""
-        self.loop.call_soon_threadsafe(self._terminate)
+        self.loop.call_soon_threadsafe(self._stop)
 
-    def _terminate(self) -> None:
+    def _stop(self) -> None:
+        self.is_stopped = True
         text = f"terminate() ended actor {self.name} while it handled this message"
         for message in list(self.running):
             self._cancel(message, BrokenActor(text))
+        if self.awaits.hook is not None:
+            self.awaits.hook.cancel()
 
     def look(self, number: int) -> None:
         """Look at the message of this number. Any thread may call it.
@@ -359,7 +375,9 @@ class _Runner:
             return
         for message in self.running:
             if message.number == number and not (message.is_stream and message.has_been_called()):
-                self._cancel(message, asyncio.CancelledError())
+                # A process tells of it again and again.
+                if message not in self.asked:
+                    self._cancel(message, asyncio.CancelledError())
                 return
 
     def _interrupt(self) -> None:
@@ -398,15 +416,25 @@ class _Runner:
     def _beat(self, due: float) -> None:
         """Notice a loop that runs no callbacks for long while messages need it."""
         late = self.loop.time() - due
-        if late >= BLOCKED_AT_LEAST - _HEARTBEAT and self.most > 1:
+        if late >= BLOCKED_AT_LEAST - _HEARTBEAT:
+            # After one more turn of the loop, in which the messages begin that have come meanwhile.
+            self.loop.call_later(0, self._note_standstill, late, context=self.context)
+            return
+        self._beat_again()
+
+    def _note_standstill(self, late: float) -> None:
+        # No message could begin while it stood still: one that has begun since was waiting.
+        if self.most > 1 or self.core.has_begun_within(late):
             self.has_stood_still = True
             _log().warning(
-                "actor %s: its event loop stood still for %.1f s while %d messages ran: use `await "
-                "asyncio.to_thread(...)` for code that takes long",
+                "actor %s: its event loop stood still for %.1f s while other messages waited: use "
+                "`await asyncio.to_thread(...)` for code that takes long",
                 self.name,
                 late,
-                self.most,
             )
+        self._beat_again()
+
+    def _beat_again(self) -> None:
         self.most = len(self.running)
         self.beats = bool(self.running) and self.max_concurrency > 1 and not self.has_stood_still
         if self.beats:

@@ -124,8 +124,17 @@ pub(super) fn is_async(class: &Bound<'_, PyType>) -> PyResult<bool> {
             let is_public = !text.to_cow()?.starts_with('_');
             // Only the nearest attribute of a name counts.
             if is_public && !seen.contains(&name)? {
-                if is_async_function(value)? {
-                    return Ok(true);
+                let called = match text.to_cow()?.as_ref() {
+                    // It may be an object that is called: with another name, that is no method.
+                    "handle" | "on_start" | "on_stop" => {
+                        value.get_type().getattr_opt(intern!(py, "__call__"))?
+                    }
+                    _ => None,
+                };
+                for function in called.into_iter().chain([value]) {
+                    if is_async_function(function)? {
+                        return Ok(true);
+                    }
                 }
                 seen.add(name)?;
             }
@@ -139,6 +148,15 @@ fn is_async_function(mut value: Bound<'_, PyAny>) -> PyResult<bool> {
     const ASYNC_GENERATOR: u32 = 0x200;
     let py = value.py();
     loop {
+        // It is one if `inspect.markcoroutinefunction` was told so, whatever it is.
+        let mark = value.getattr_opt(intern!(py, "_is_coroutine_marker"))?;
+        if mark.is_some()
+            && imports::is_coroutine_function(py)?
+                .call1((&value,))?
+                .is_truthy()?
+        {
+            return Ok(true);
+        }
         if value.is_instance_of::<PyFunction>() {
             let flags: u32 = value
                 .getattr(intern!(py, "__code__"))?
@@ -148,7 +166,7 @@ fn is_async_function(mut value: Bound<'_, PyAny>) -> PyResult<bool> {
         }
         let inner = match value.get_type().name()?.to_cow()?.as_ref() {
             "staticmethod" | "classmethod" => intern!(py, "__func__"),
-            "partial" | "partialmethod" => intern!(py, "func"),
+            "partial" | "partialmethod" | "singledispatchmethod" => intern!(py, "func"),
             _ => return Ok(false),
         };
         match value.getattr_opt(inner)? {

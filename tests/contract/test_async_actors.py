@@ -145,45 +145,6 @@ def test_an_actor_that_is_not_async_refuses_coroutine_functions(kind):
         executor.submit(where, 1).result(PATIENCE)
 
 
-def test_several_messages_at_a_time_are_for_async_actors(kind):
-    class Several(kind.actor(actors.Do), mailbox_size=3):
-        pass
-
-    if kind.is_async:
-        Several.options(max_concurrency=2)
-        return
-    if kind.base == "Ray":
-        with pytest.raises(TypeError, match="max_concurrency"):
-            Several.options(max_concurrency=2)
-        return
-
-    class Makes(Several, max_concurrency=2):
-        pass
-
-    for start in (Makes.executor, Makes.options, lambda: Several.options(max_concurrency=2)):
-        with pytest.raises(ValueError, match=r"max_concurrency is for async actors, .*`pool\(n\)`"):
-            start()
-
-    class Handles(Makes):
-        async def handle(self, message):
-            return message
-
-    with Handles.executor() as executor:
-        assert executor.post(1).result(PATIENCE) == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "error"), [(0, ValueError), (65_537, ValueError), ("2", TypeError), (True, TypeError)]
-)
-def test_a_bad_max_concurrency_is_refused(base, value, error):
-    with pytest.raises(error, match="max_concurrency must be"):
-        asynchronous.make(base, max_concurrency=value)
-
-
-def test_as_many_messages_as_there_are_slots_is_not_too_many(base):
-    asynchronous.make(base, max_concurrency=65_536).options()
-
-
 # What can be seen of it.
 
 
@@ -222,6 +183,21 @@ def test_a_loop_that_stands_still_while_messages_run_is_logged_once(cls, gates, 
     programs.wait_until(lambda: caplog.records)
     (said,) = [record.getMessage() for record in caplog.records]
     assert f"actor {cls.__name__}: its event loop stood still for" in said
+
+
+@pytest.mark.parametrize("cls", [Blocks, FarBlocks])
+def test_a_loop_that_stands_still_while_messages_have_not_begun_is_logged(cls, gate, caplog):
+    with caplog.at_level(logging.WARNING), cls.executor() as executor:
+        blocking = executor.post(gate)
+        gate.reached()
+        waiting = executor.post(None)
+        opener = threading.Timer(1.6, gate.open)
+        opener.start()
+        for future in (blocking, waiting):
+            future.result(PATIENCE)
+        opener.join()
+        programs.wait_until(lambda: caplog.records)
+    assert "stood still" in caplog.records[0].getMessage()
 
 
 def test_stats_count_what_runs(base):

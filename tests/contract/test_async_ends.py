@@ -72,6 +72,149 @@ def test_terminate_stops_what_runs_in_a_thread_at_its_next_await(thread):
             future.result(0)
 
 
+async def go_on_once(actor, hears):
+    """Go on when it is asked to stop, but not the next time."""
+    actor.log.append("begun")
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        hears.knock()
+        await asyncio.Event().wait()
+
+
+def test_terminate_stops_what_went_on_when_it_was_asked_to_stop(thread, gate):
+    executor = asynchronous.ThreadAwaits.options(max_concurrency=2).executor()
+    future = went_on(executor, gate)
+    executor.terminate()
+    executor.shutdown(timeout=PATIENCE)
+    assert isinstance(future.exception(0), futures_actors.BrokenActor)
+
+
+@observe.on_unix
+def test_ctrl_c_in_the_child_stops_what_went_on_when_it_was_asked_to_stop(process, gate):
+    with asynchronous.ProcessAwaits.options(max_concurrency=2).executor() as executor:
+        future = went_on(executor, gate)
+        os.kill(executor.stats().pid, signal.SIGINT)
+        assert isinstance(future.exception(PATIENCE), KeyboardInterrupt)
+
+
+def went_on(executor, gate):
+    """Return the future of a message that has gone on after it was asked to stop."""
+    future = executor.post((go_on_once, gate))
+    programs.wait_until(lambda: executor.post((log_of,)).result(PATIENCE), PATIENCE)
+    assert future.request_cancel()
+    gate.reached()
+    return future
+
+
+def log_of(actor):
+    return actor.log
+
+
+class Slow(futures_actors.ThreadActor):
+    """Waits for ever where it is told to."""
+
+    def __init__(self, where, gate):
+        self.where = where
+        self.gate = gate
+
+    async def wait(self, where):
+        if self.where == where:
+            self.gate.knock()
+            await asyncio.Event().wait()
+
+    async def on_start(self):
+        await self.wait("on_start")
+
+    async def handle(self, message):
+        return message
+
+    async def on_stop(self):
+        await self.wait("on_stop")
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_terminate_stops_on_start_of_a_thread_at_its_next_await(thread, gate, size):
+    actor = Slow.pool(size) if size > 1 else Slow
+    executor = actor.executor("on_start", gate)
+    future = executor.post(1)
+    for _ in range(size):
+        gate.reached()
+    executor.terminate()
+    executor.shutdown(timeout=PATIENCE)
+    with pytest.raises(futures_actors.BrokenActor, match=r"terminate\(\)") as raised:
+        future.result(0)
+    assert type(raised.value) is futures_actors.BrokenActor
+
+
+def test_terminate_stops_on_stop_of_a_thread_at_its_next_await(thread, gate, caplog):
+    executor = Slow.executor("on_stop", gate)
+    assert executor.post(1).result(PATIENCE) == 1
+    executor.shutdown(wait=False)
+    gate.reached()
+    executor.terminate()
+    executor.shutdown(timeout=PATIENCE)
+    assert not caplog.records
+
+
+async def stop_the_loop(actor):
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0)
+    return "stopped"
+
+
+def test_an_actor_goes_on_that_stops_its_loop(base):
+    with asynchronous.make(base, max_concurrency=3).executor() as executor:
+        waiting = executor.post(("wait", "a"))
+        programs.wait_until(waiting.running, PATIENCE)
+        for _ in range(2):
+            assert executor.submit(stop_the_loop, None).result(PATIENCE) == "stopped"
+        executor.post(("set", "a")).result(PATIENCE)
+        assert waiting.result(PATIENCE) == "a"
+
+
+class Leaves:
+    """Leaves a task that raises when the loop ends, and an async generator in the middle."""
+
+    def __init__(self, path):
+        self.path = path
+
+    async def handle(self, error):
+        self.left = asyncio.ensure_future(self.raise_at_the_end(error))
+        self.generator = self.items()
+        await self.generator.__anext__()
+        await asyncio.sleep(0)
+
+    async def raise_at_the_end(self, error):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise error
+
+    async def items(self):
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            self.note()
+
+    def note(self):
+        Path(self.path).touch()
+
+
+@pytest.mark.parametrize("error", [KeyError, SystemExit, KeyboardInterrupt])
+def test_what_a_task_raises_at_the_end_of_the_loop_is_logged_and_the_loop_ends(
+    base, error, tmp_path, caplog
+):
+    path = tmp_path / "closed"
+    cls = type("Left", (Leaves, base), {"__module__": "not_a_module"})
+    with cls.executor(str(path)) as executor:
+        executor.post(error("left behind")).result(PATIENCE)
+    assert path.exists()
+    if base is futures_actors.ThreadActor:
+        assert "left behind" in caplog.text
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_request_cancel_stops_what_runs_at_its_next_await(base, size):
     cls = asynchronous.make(base, max_concurrency=size)

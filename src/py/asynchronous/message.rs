@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -45,6 +46,8 @@ pub(in crate::py) struct LoopCore {
     source: Arc<dyn Source>,
     running: Arc<Running>,
     next: AtomicU64,
+    /// When a message was begun last. Relaxed: it is for the loop's thread.
+    last_begun: AtomicU64,
 }
 
 impl LoopCore {
@@ -54,6 +57,7 @@ impl LoopCore {
             source,
             running: Arc::default(),
             next: AtomicU64::new(0),
+            last_begun: AtomicU64::new(0),
         }
     }
 }
@@ -67,6 +71,7 @@ impl LoopCore {
             return Ok(None);
         };
         let now = sys::now_nanos();
+        self.last_begun.store(now, Ordering::Relaxed);
         self.running
             .change(&*self.source, |since| _ = since.insert(number, now));
         Ok(Some(LoopMessage {
@@ -84,6 +89,13 @@ impl LoopCore {
         }))
     }
 
+    /// Return whether a message has begun in the last so many seconds.
+    fn has_begun_within(&self, seconds: f64) -> bool {
+        let last = self.last_begun.load(Ordering::Relaxed);
+        let ago = Duration::from_nanos(sys::now_nanos().saturating_sub(last));
+        ago.as_secs_f64() < seconds
+    }
+
     /// Return None while messages may come, and then whether `on_stop` must be called.
     fn over(&self) -> Option<bool> {
         self.source.over()
@@ -99,26 +111,20 @@ impl LoopCore {
         log_failure(py, &self.name, what, PyErr::from_value(error));
     }
 
-    /// Call `wake` when a message has come, and `terminate` to have all that run stop.
+    /// Call `stop` when all that runs must stop, from now on.
+    fn begin(&self, py: Python<'_>, stop: Py<PyAny>) {
+        self.source.begin(py, stop);
+    }
+
+    /// Call `wake` when a message has come.
     ///
     /// `look` is called with the number of a message that is asked to stop, or whose stream has
     /// room for an item.
-    fn attach(
-        &self,
-        py: Python<'_>,
-        wake: Py<PyAny>,
-        terminate: Py<PyAny>,
-        look: Py<PyAny>,
-    ) -> PyResult<()> {
-        let calls = Calls {
-            wake,
-            terminate,
-            look,
-        };
-        self.source.attach(py, calls)
+    fn attach(&self, py: Python<'_>, wake: Py<PyAny>, look: Py<PyAny>) -> PyResult<()> {
+        self.source.attach(py, Calls { wake, look })
     }
 
-    /// Forget what `attach` was given.
+    /// Forget what `begin` and `attach` were given.
     fn detach(&self) {
         self.source.detach();
     }

@@ -48,8 +48,6 @@ pub(in crate::py) struct Taken {
 pub(in crate::py) struct Calls {
     /// There is something to take.
     pub(in crate::py) wake: Py<PyAny>,
-    /// Everything that runs must stop.
-    pub(in crate::py) terminate: Py<PyAny>,
     /// The message with this number is asked to stop, or has room for an item.
     pub(in crate::py) look: Py<PyAny>,
 }
@@ -80,6 +78,10 @@ pub(in crate::py) trait Source: Send + Sync {
 
     /// How many messages run, and when the oldest began, by `sys::now_nanos`.
     fn show(&self, running: usize, since: u64);
+
+    /// The loop runs, and the object is about to be made. From now on, the end of the actor by force
+    /// calls `stop`.
+    fn begin(&self, _py: Python<'_>, _stop: Py<PyAny>) {}
 
     /// The object is there. The loop takes messages from now on, and can be called.
     fn attach(&self, py: Python<'_>, calls: Calls) -> PyResult<()>;

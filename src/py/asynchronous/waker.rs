@@ -24,8 +24,10 @@ pub(in crate::py) struct Waker {
     is_terminated: AtomicBool,
     /// How many messages the loop of a thread looks for, or has begun and not settled.
     busy: AtomicUsize,
-    /// While the loop runs: they refer to it, and it to the host that has this.
+    /// While the loop takes messages: they refer to it, and it to the host that has this.
     calls: Mutex<Option<Calls>>,
+    /// While the loop runs: has everything stop.
+    stop: Mutex<Option<Py<PyAny>>>,
 }
 
 impl Waker {
@@ -33,12 +35,21 @@ impl Waker {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, calls these.
-    pub(in crate::py) fn attach(&self, py: Python<'_>, calls: Calls) {
-        *self.calls() = Some(calls);
+    fn stop(&self) -> MutexGuard<'_, Option<Py<PyAny>>> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on, `terminate` calls this. If it was called before, this is called now.
+    pub(in crate::py) fn stop_by(&self, py: Python<'_>, stop: Py<PyAny>) {
+        *self.stop() = Some(stop);
         if self.is_terminated.load(Ordering::SeqCst) {
             self.terminate(py);
         }
+    }
+
+    /// From now on, calls these.
+    pub(in crate::py) fn attach(&self, calls: Calls) {
+        *self.calls() = Some(calls);
     }
 
     /// The loop ends, and needs no wake-up any more.
@@ -46,6 +57,8 @@ impl Waker {
         self.is_awaited.store(false, Ordering::SeqCst);
         let calls = self.calls().take();
         drop(calls);
+        let stop = self.stop().take();
+        drop(stop);
     }
 
     /// The loop looks for a message. `end` must follow if there is none, and else when its callbacks have
@@ -89,13 +102,13 @@ impl Waker {
         call(py, look, (number,));
     }
 
-    /// Has what runs stop at its next `await`.
+    /// Has what runs stop at its next `await`: messages, `on_start` or `on_stop`.
     pub(in crate::py) fn terminate(&self, py: Python<'_>) {
         self.is_terminated.store(true, Ordering::SeqCst);
-        let calls = self.calls();
-        let terminate = calls.as_ref().map(|calls| calls.terminate.clone_ref(py));
-        drop(calls);
-        call(py, terminate, ());
+        let guard = self.stop();
+        let stop = guard.as_ref().map(|stop| stop.clone_ref(py));
+        drop(guard);
+        call(py, stop, ());
     }
 }
 

@@ -309,7 +309,7 @@ impl Source for Messages {
     fn attach(&self, py: Python<'_>, calls: Calls) -> PyResult<()> {
         py.detach(|| self.shared.packing.way.has_started());
         self.shared.region().credits().sleep(Sleep::UntilAsked);
-        self.waker.attach(py, calls);
+        self.waker.attach(calls);
         let waker = Arc::clone(&self.waker);
         let inbox = &self.shared.packing.way.inbox;
         inbox.set_wake_loop(Box::new(move || {

@@ -61,6 +61,7 @@ lazy! {
     watch_await: PyAny = "futures_actors._event_loop", "watch_await";
     blocks_actor: PyAny = "futures_actors._event_loop", "blocks_actor";
     run_event_loop: PyAny = "futures_actors._event_loop", "run";
+    is_coroutine_function: PyAny = "inspect", "iscoroutinefunction";
     keep_class_options: PyAny = "futures_actors._class_options", "keep";
     handle_record: PyAny = "futures_actors._process.log", "handle";
     dump_thread: PyAny = "futures_actors.thread_actor", "dump_thread";

@@ -177,8 +177,12 @@ impl Source for Messages {
             _ => Stage::Constructor,
         };
         let error = Arc::new(error.into_value(py).into_any());
-        self.host
-            .fail_attached(py, Fault::InitRaised(error, stage), Vec::new());
+        // One that is ended by force while it starts may raise because of that.
+        let fault = match self.host.force.get() {
+            Some(force) => Fault::Forced(force),
+            None => Fault::InitRaised(error, stage),
+        };
+        self.host.fail_attached(py, fault, Vec::new());
         py.detach(|| self.host.break_pool());
         Ok(())
     }
@@ -215,8 +219,12 @@ impl Source for Messages {
         is_unneeded
     }
 
-    fn attach(&self, py: Python<'_>, calls: Calls) -> PyResult<()> {
-        self.waker.attach(py, calls);
+    fn begin(&self, py: Python<'_>, stop: Py<PyAny>) {
+        self.waker.stop_by(py, stop);
+    }
+
+    fn attach(&self, _py: Python<'_>, calls: Calls) -> PyResult<()> {
+        self.waker.attach(calls);
         self.host.be_born();
         Ok(())
     }
