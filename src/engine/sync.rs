@@ -6,6 +6,7 @@ use loom::sync as base;
 use std::sync as base;
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 pub use base::MutexGuard;
 pub use base::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -37,6 +38,33 @@ impl Condvar {
     /// Blocks until it is notified. It may also return for no reason.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Like `wait`, for at most this long. `mutex` is that of the guard. Returns also whether the time has
+    /// passed.
+    #[cfg(not(loom))]
+    pub fn wait_for<'a, T>(
+        &self,
+        _mutex: &'a Mutex<T>,
+        guard: MutexGuard<'a, T>,
+        limit: Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        let waited = self.0.wait_timeout(guard, limit);
+        let (guard, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        (guard, waited.timed_out())
+    }
+
+    /// In a model the time passes at any moment.
+    #[cfg(loom)]
+    pub fn wait_for<'a, T>(
+        &self,
+        mutex: &'a Mutex<T>,
+        guard: MutexGuard<'a, T>,
+        _limit: Duration,
+    ) -> (MutexGuard<'a, T>, bool) {
+        drop(guard);
+        loom::thread::yield_now();
+        (mutex.lock(), true)
     }
 
     pub fn notify_one(&self) {

@@ -136,6 +136,49 @@ def test_a_slow_callback_keeps_no_message_from_an_idle_member(thread, gates):
         callback.open()
 
 
+def be_quick(pool):
+    """Answer so many messages of microseconds that the pool expects more of that kind."""
+    posted = [pool.post((tasks.echo, n)) for n in range(500)]
+    assert [one.result(PATIENCE) for one in posted] == list(range(500))
+
+
+def test_messages_that_block_begin_on_all_members_after_quick_ones(start_pool, gates):
+    with start_pool(4) as pool:
+        for _ in range(5):
+            be_quick(pool)
+            held, running = pools.occupy(pool, gates, 4)
+            for gate in held:
+                gate.open()
+            assert [one.result(PATIENCE) for one in running] == ["passed"] * 4
+
+
+def test_no_quick_message_waits_behind_those_that_block(start_pool, gates):
+    with start_pool(4) as pool:
+        be_quick(pool)
+        held = [gates() for _ in range(3)]
+        quick = []
+        for gate in held:
+            quick += [pool.post((tasks.echo, n)) for n in range(20)]
+            pool.tell((tasks.pause, gate))
+        quick += [pool.post((tasks.echo, n)) for n in range(20)]
+        for gate in held:
+            gate.reached()
+        assert [one.result(PATIENCE) for one in quick] == [*range(20)] * 4
+        be_quick(pool)
+        for gate in held:
+            gate.open()
+
+
+def test_a_handler_that_waits_for_its_pool_is_answered_after_quick_messages(thread):
+    def ask(_actor, depth):
+        return depth and 1 + pool.submit(ask, None, depth - 1).result(PATIENCE)
+
+    with thread.actor(actors.Do).pool(4).executor() as pool:
+        for _ in range(5):
+            be_quick(pool)
+            assert pool.submit(ask, None, 3).result(PATIENCE) == 3
+
+
 def test_submit_map_imap_and_tell_use_all_members(start_pool, tmp_path):
     path = tmp_path / "told"
     with start_pool(3) as pool:

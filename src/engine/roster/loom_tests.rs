@@ -1,11 +1,12 @@
 use super::*;
+use crate::engine::mailbox::Mailbox;
 use loom::sync::Arc;
 use loom::thread;
 
 struct Pool {
     roster: Roster,
     shared: Mailbox<u32>,
-    own: [Mailbox<u32>; 2],
+    own: Vec<Mailbox<u32>>,
 }
 
 impl Pool {
@@ -33,19 +34,29 @@ fn model(history: impl Fn() + Sync + Send + 'static) {
     model.check(history);
 }
 
-fn pool() -> Arc<Pool> {
+fn pool_of(members: usize) -> Arc<Pool> {
     Arc::new(Pool {
-        roster: Roster::new(2),
+        roster: Roster::new(members),
         shared: Mailbox::default(),
-        own: [Mailbox::default(), Mailbox::default()],
+        own: (0..members).map(|_| Mailbox::default()).collect(),
     })
+}
+
+fn pool() -> Arc<Pool> {
+    pool_of(2)
+}
+
+/// Its last messages were quick, so one idle member is the lookout.
+fn quick_pool() -> Arc<Pool> {
+    let pool = pool();
+    pool.roster.ended(1);
+    pool
 }
 
 /// Each member takes one message and no more, as if it never came back from it. If a message
 /// stayed in the mailbox while a member slept, that member would sleep for ever.
-#[test]
-fn loom_no_message_is_in_the_mailbox_while_a_member_is_idle() {
-    model(|| {
+fn no_message_is_in_the_mailbox_while_a_member_is_idle(pool: fn() -> Arc<Pool>) {
+    model(move || {
         let pool = pool();
         let members = [0, 1].map(|member| {
             let pool = Arc::clone(&pool);
@@ -58,11 +69,39 @@ fn loom_no_message_is_in_the_mailbox_while_a_member_is_idle() {
     });
 }
 
+#[test]
+fn loom_no_message_is_in_the_mailbox_while_a_member_is_idle() {
+    no_message_is_in_the_mailbox_while_a_member_is_idle(pool);
+}
+
+#[test]
+fn loom_no_message_is_left_behind_one_that_only_seemed_quick() {
+    no_message_is_in_the_mailbox_while_a_member_is_idle(quick_pool);
+}
+
+/// The lookout that finds a message calls the others.
+#[test]
+fn loom_a_lookout_does_not_keep_messages_from_other_members() {
+    // With four threads three preemptions would take too long.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(2);
+    model.check(|| {
+        let pool = pool_of(3);
+        pool.roster.ended(1);
+        let members = [0, 1, 2].map(|member| {
+            let pool = Arc::clone(&pool);
+            thread::spawn(move || pool.take(member))
+        });
+        (1..=3).for_each(|message| pool.post(message));
+        let taken = members.map(|member| member.join().unwrap());
+        assert_eq!(taken.iter().flatten().sum::<u32>(), 6);
+    });
+}
+
 /// A member that was called for a shared message may find one of its own, and not come back from
 /// that.
-#[test]
-fn loom_a_call_that_found_something_else_is_passed_on() {
-    model(|| {
+fn a_call_that_found_something_else_is_passed_on(pool: fn() -> Arc<Pool>) {
+    model(move || {
         let pool = pool();
         let first = {
             let pool = Arc::clone(&pool);
@@ -90,6 +129,16 @@ fn loom_a_call_that_found_something_else_is_passed_on() {
         let expected = if first_had_shared { 11 } else { 1 };
         assert_eq!(second.join().unwrap(), Some(expected));
     });
+}
+
+#[test]
+fn loom_a_call_that_found_something_else_is_passed_on() {
+    a_call_that_found_something_else_is_passed_on(pool);
+}
+
+#[test]
+fn loom_a_lookout_that_found_something_else_passes_that_on() {
+    a_call_that_found_something_else_is_passed_on(quick_pool);
 }
 
 /// An event loop that handles a message and has one free place.
@@ -183,9 +232,8 @@ fn loom_an_event_loop_that_was_called_and_found_something_else_passes_the_call_o
     });
 }
 
-#[test]
-fn loom_a_closed_pool_leaves_no_member_asleep() {
-    model(|| {
+fn a_closed_pool_leaves_no_member_asleep(pool: fn() -> Arc<Pool>) {
+    model(move || {
         let pool = pool();
         let members = [0, 1].map(|member| {
             let pool = Arc::clone(&pool);
@@ -201,4 +249,14 @@ fn loom_a_closed_pool_leaves_no_member_asleep() {
             member.join().unwrap();
         }
     });
+}
+
+#[test]
+fn loom_a_closed_pool_leaves_no_member_asleep() {
+    a_closed_pool_leaves_no_member_asleep(pool);
+}
+
+#[test]
+fn loom_a_closed_pool_leaves_no_lookout_asleep() {
+    a_closed_pool_leaves_no_member_asleep(quick_pool);
 }

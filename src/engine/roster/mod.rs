@@ -9,15 +9,38 @@
 //! A sender puts its message in first and then calls a member that is idle. A member becomes idle first
 //! and then looks into both mailboxes once more before it sleeps. So whichever comes second sees the
 //! other. A member that was called and has found something else passes the call on.
+//!
+//! # Quick messages and the GIL
+//! With a GIL, a member that is woken while another handles messages of a microsecond gets the GIL when
+//! that one has handled them all. Its wake-up costs more than all of them. So while messages end
+//! quickly and a member is at work, senders call no other. Instead one idle member is the lookout: it
+//! sleeps for at most `LOOK_INTERVAL`. If no message has ended meanwhile it takes one, and calls the
+//! others as usual. If nothing waits either, it sleeps like the others.
+//!
+//! So the invariant at rest holds: a lookout that has seen a message is not at rest. Until then a
+//! message may wait while members are idle, but only as long as others end in a row, and for two
+//! intervals after the last of them.
+
+mod progress;
+mod turns;
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use super::mailbox::{Mailbox, Take};
+use self::progress::Progress;
+pub use self::turns::{Turn, Turns};
+use super::mailbox::Take;
 use super::room::Wake;
 use super::sync::{Condvar, Mutex};
 
+/// How long the lookout sleeps. A handler that blocks keeps the messages behind it waiting for at most
+/// twice as long.
+const LOOK_INTERVAL: Duration = Duration::from_micros(500);
+
 pub struct Roster {
     inner: Mutex<Inner>,
+    /// How quickly the members handle messages.
+    progress: Progress,
     /// One for each member: wakes it when it has been called.
     bells: Vec<Bell>,
 }
@@ -50,6 +73,10 @@ struct Inner {
     is_called: Vec<bool>,
     /// How many messages each handled when it became idle.
     running: Vec<usize>,
+    /// Which members have been called since they were idle, and have not kept the lookout waiting.
+    is_at_work: Vec<bool>,
+    /// The idle member that looks into the mailboxes by itself.
+    lookout: Option<usize>,
 }
 
 impl Inner {
@@ -57,6 +84,7 @@ impl Inner {
     fn call(&mut self, member: usize) -> bool {
         let was_idle = self.remove(member);
         self.is_called[member] |= was_idle;
+        self.is_at_work[member] |= was_idle;
         was_idle
     }
 
@@ -64,6 +92,11 @@ impl Inner {
         let was_idle = std::mem::take(&mut self.is_idle[member]);
         if was_idle {
             self.idle.retain(|idle| *idle != member);
+        }
+        if self.lookout == Some(member) {
+            self.lookout = None;
+            // Senders have relied on it, so it must pass that on.
+            self.is_called[member] = true;
         }
         was_idle
     }
@@ -87,7 +120,10 @@ impl Roster {
                 is_asleep: vec![false; members],
                 is_called: vec![false; members],
                 running: vec![0; members],
+                is_at_work: vec![false; members],
+                lookout: None,
             }),
+            progress: Progress::default(),
             bells: (0..members).map(|_| Bell::default()).collect(),
         }
     }
@@ -99,14 +135,27 @@ impl Roster {
         drop(self.bells[member].event_loop.set(event_loop));
     }
 
-    /// Wakes an idle member, if there is one. Called when a message is in the shared mailbox. The
-    /// caller must not hold a lock.
+    /// For a member that is a thread and needs the GIL: one of its messages has ended, and took so long.
+    pub fn ended(&self, nanos: u64) {
+        self.progress.ended(nanos);
+    }
+
+    /// Has an idle member look into the shared mailbox, if there is one: at once, or as the lookout.
+    /// Called when a message is in there. The caller must not hold a lock.
     pub fn call_any(&self) {
         let mut inner = self.inner.lock();
         let Some(member) = inner.freest() else {
             drop(inner);
             return self.ring_again();
         };
+        if self.progress.is_quick() && inner.is_at_work.contains(&true) {
+            if inner.lookout.is_none() {
+                inner.lookout = Some(member);
+                drop(inner);
+                self.bells[member].ring();
+            }
+            return;
+        }
         // An event loop that handles messages may stand still in one of them. Then another one that has
         // a free place must get this message.
         let may_stand_still = inner.running[member] > 0;
@@ -166,8 +215,11 @@ impl Roster {
                 was_called = self.stop_idling(member);
                 break found;
             }
-            self.sleep(member);
+            let woken = self.sleep(member);
             was_called = self.stop_idling(member);
+            if woken == Woken::ByItself && shares() {
+                self.rely_on_nobody();
+            }
         };
         self.pass_on(was_called, shares);
         match found {
@@ -219,6 +271,7 @@ impl Roster {
     fn become_idle(&self, member: usize, running: usize) {
         let mut inner = self.inner.lock();
         inner.is_idle[member] = true;
+        inner.is_at_work[member] = false;
         inner.running[member] = running;
         inner.idle.push(member);
     }
@@ -230,64 +283,41 @@ impl Roster {
         std::mem::take(&mut inner.is_called[member])
     }
 
-    fn sleep(&self, member: usize) {
+    /// Sleeps until the member is called or, as the lookout, until no message has ended for a while.
+    fn sleep(&self, member: usize) -> Woken {
+        let mut woken = Woken::ByCall;
         let mut inner = self.inner.lock();
         inner.is_asleep[member] = true;
         while inner.is_idle[member] {
-            inner = self.bells[member].condvar.wait(inner);
-        }
-        inner.is_asleep[member] = false;
-    }
-}
-
-/// Takes from a member's own mailbox and from the shared one in turn, so that a flood in one does not
-/// keep the messages of the other waiting.
-pub struct Turns {
-    own_first: bool,
-}
-
-impl Default for Turns {
-    fn default() -> Self {
-        Self { own_first: true }
-    }
-}
-
-impl Turns {
-    /// Never blocks. `Closed` if both are closed and empty.
-    pub fn try_take<T>(&mut self, own: &Mailbox<T>, shared: &Mailbox<T>) -> Take<T> {
-        self.try_take_from(own, Some(shared)).0
-    }
-
-    /// Like `try_take`, but without a `shared` mailbox that one counts as empty and open. Says which
-    /// mailbox had the item.
-    pub fn try_take_from<T>(
-        &mut self,
-        own: &Mailbox<T>,
-        shared: Option<&Mailbox<T>>,
-    ) -> (Take<T>, Turn) {
-        let mut pair = [(Some(own), Turn::Own), (shared, Turn::Shared)];
-        if !self.own_first {
-            pair.reverse();
-        }
-        self.own_first = !self.own_first;
-        let mut is_open = false;
-        for (mailbox, turn) in pair {
-            match mailbox.map_or(Take::Empty, Mailbox::try_take) {
-                Take::Item(item) => return (Take::Item(item), turn),
-                Take::Empty => is_open = true,
-                Take::Closed => {}
+            let bell = &self.bells[member].condvar;
+            if inner.lookout != Some(member) {
+                inner = bell.wait(inner);
+                continue;
+            }
+            let before = self.progress.count();
+            let has_passed;
+            (inner, has_passed) = bell.wait_for(&self.inner, inner, LOOK_INTERVAL);
+            if has_passed && inner.lookout == Some(member) && self.progress.count() == before {
+                inner.remove(member);
+                woken = Woken::ByItself;
             }
         }
-        let nothing = if is_open { Take::Empty } else { Take::Closed };
-        (nothing, Turn::Own)
+        inner.is_asleep[member] = false;
+        woken
+    }
+
+    /// A message waits although no other has ended for a while: those that are at work may be for long.
+    fn rely_on_nobody(&self) {
+        self.progress.stalled();
+        self.inner.lock().is_at_work.fill(false);
     }
 }
 
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    Own,
-    Shared,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    ByCall,
+    /// It was the lookout.
+    ByItself,
 }
 
 #[cfg(all(test, not(loom)))]

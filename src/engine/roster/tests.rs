@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::mailbox::Mailbox;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
@@ -82,6 +83,67 @@ fn a_member_that_finds_a_message_after_it_became_idle_is_not_asleep() {
         assert_eq!(member.join().expect("no panic"), Some(7));
     });
     assert!(!roster.is_asleep(0), "it has been called");
+}
+
+/// A pool whose last messages were quick, and whose members are idle.
+fn quick_roster(members: usize) -> Roster {
+    let roster = Roster::new(members);
+    roster.ended(1);
+    (0..members).for_each(|member| roster.become_idle(member, 0));
+    roster
+}
+
+#[test]
+fn while_messages_are_quick_one_member_is_called_and_another_is_the_lookout() {
+    let roster = quick_roster(3);
+    let state = || {
+        let inner = roster.inner.lock();
+        (inner.idle.clone(), inner.lookout)
+    };
+    roster.call_any();
+    assert_eq!(state(), (vec![0, 1], None), "nobody was at work");
+    for _ in 0..3 {
+        roster.call_any();
+        assert_eq!(state(), (vec![0, 1], Some(1)));
+    }
+    roster.call(1);
+    assert_eq!(state(), (vec![0], None));
+    assert!(
+        roster.stop_idling(1),
+        "it passes on what it was to look for"
+    );
+    roster.call_any();
+    assert_eq!(state(), (vec![0], Some(0)));
+    (1..3).for_each(|member| roster.become_idle(member, 0));
+    roster.call_any();
+    assert_eq!(state(), (vec![0, 1], Some(0)), "nobody was at work");
+    roster.rely_on_nobody();
+    roster.call_any();
+    assert_eq!(state(), (vec![0], Some(0)), "messages may be slow now");
+}
+
+#[test]
+fn messages_that_do_not_end_leave_no_message_behind_them() {
+    const MEMBERS: usize = 4;
+    for _ in 0..20 {
+        let (roster, shared) = (Roster::new(MEMBERS), Mailbox::default());
+        roster.ended(1);
+        let all_have_one = std::sync::Barrier::new(MEMBERS);
+        std::thread::scope(|scope| {
+            for member in 0..MEMBERS {
+                let (roster, shared, all_have_one) = (&roster, &shared, &all_have_one);
+                scope.spawn(move || {
+                    let found = roster.take(member, || shared.try_take(), || !shared.is_empty());
+                    assert!(found.is_some());
+                    all_have_one.wait();
+                });
+            }
+            for n in 0..MEMBERS {
+                shared.put(n).expect("it is open");
+                roster.call_any();
+            }
+        });
+    }
 }
 
 #[test]

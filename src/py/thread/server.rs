@@ -197,6 +197,7 @@ impl Server {
                 let waits = matches!(taken, Take::Empty) && host.references.left() == Left::Others;
                 if waits && !before.needs_python() {
                     let message = py.detach(|| {
+                        self.source.ended(has_gil, attached.now());
                         host.tally.handoff.set_busy(false);
                         let awaited = awaited.or(self.settle_detached(outcome));
                         self.source.wait(host, awaited, has_gil)
@@ -208,6 +209,7 @@ impl Server {
                     awaited = awaited.or(Awaited::by(before.done()));
                     host.tally.handoff.set_busy(has_gil);
                     settle::settle_attached(py, before, outcome);
+                    self.source.ended(has_gil, attached.now());
                     self.begun = None;
                 }
             }

@@ -7,6 +7,7 @@ use crate::engine::handoff::Awaited;
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Take;
 use crate::engine::roster::Turns;
+use crate::engine::sys;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
 use crate::py::host::team::Team;
@@ -36,6 +37,16 @@ impl Source {
         match self {
             Self::Alone => host.mailbox.try_take(),
             Self::Member(seat, turns) => take_as_member(host, &seat.team, turns),
+        }
+    }
+
+    /// A message has ended that began at the time `since`, by `sys::now_nanos`.
+    pub(super) fn ended(&self, has_gil: bool, since: u64) {
+        // Without a GIL other members can run at the same time, however quick the messages are.
+        if let Self::Member(seat, _) = self
+            && has_gil
+        {
+            seat.team.roster.ended(sys::now_nanos() - since);
         }
     }
 
