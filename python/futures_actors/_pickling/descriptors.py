@@ -47,12 +47,14 @@ class Duplicates:
         self._pid = os.getpid()
         self._is_closed = False
         self._kept: list[tuple[int, Callable[[], None]]] = []
+        #: On Windows a connection's duplicate is a handle of this process.
+        self._handles: list[int] = []
         _now.duplicates = self
 
     def end(self) -> bool:
         """Return whether there are any."""
         _now.duplicates = None
-        return bool(self._kept)
+        return bool(self._kept or self._handles)
 
     def keep(self, key: int) -> None:
         """Have `multiprocessing` hand out the duplicate `key` more than once."""
@@ -70,6 +72,11 @@ class Duplicates:
         cache[key] = send, give_back
         self._kept.append((key, close))
 
+    def keep_handle(self, duplicate: Any) -> _KeptHandle:  # noqa: ANN401 - a `DupHandle` of `multiprocessing`
+        """Return what takes the place of a duplicate, and can be taken more than once."""
+        self._handles.append(duplicate._handle)  # noqa: SLF001
+        return _KeptHandle(self._pid, duplicate._handle, duplicate._access)  # noqa: SLF001
+
     def close(self) -> None:
         """Hand out no more of them."""
         with self._lock:
@@ -78,6 +85,38 @@ class Duplicates:
             # If it is being handed out now, `give_back` closes it.
             if _cache().pop(key, None):
                 close()
+        if self._handles:
+            import _winapi
+
+            while self._handles:
+                _winapi.CloseHandle(self._handles.pop())  # type: ignore[attr-defined]
+
+
+class _KeptHandle:
+    """A handle of the parent, on Windows: the duplicates that are taken of it leave it open."""
+
+    def __init__(self, pid: int, handle: int, access: int) -> None:
+        self._parent = pid, handle, access
+
+    def detach(self) -> int:
+        """Return a handle of this process; `multiprocessing` calls it when it unpickles."""
+        import _winapi
+
+        pid, handle, access = self._parent
+        may_duplicate = 0x0040
+        parent = _winapi.OpenProcess(may_duplicate, False, pid)  # type: ignore[attr-defined] # noqa: FBT003
+        try:
+            duplicate: int = _winapi.DuplicateHandle(  # type: ignore[attr-defined]
+                parent,
+                handle,
+                _winapi.GetCurrentProcess(),  # type: ignore[attr-defined]
+                access,
+                False,  # noqa: FBT003
+                0,
+            )
+        finally:
+            _winapi.CloseHandle(parent)  # type: ignore[attr-defined]
+        return duplicate
 
 
 _now = threading.local()
@@ -86,6 +125,13 @@ _now = threading.local()
 def _kept(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
     """Keep the duplicates that a reducer has made, if this is for an actor's arguments."""
     duplicates = getattr(_now, "duplicates", None)
+    if duplicates is not None and sys.platform == "win32":
+        import multiprocessing.reduction
+
+        kind: Any = multiprocessing.reduction.DupHandle  # type: ignore[attr-defined]
+        rebuild, arguments, *rest = reduced
+        arguments = (duplicates.keep_handle(a) if type(a) is kind else a for a in arguments)
+        reduced = rebuild, tuple(arguments), *rest
     if duplicates is not None:
         for argument in reduced[1]:
             _, key = getattr(argument, "_id", (None, None))
