@@ -37,7 +37,9 @@ def parse(argv):
         help="a program that times its own round trips (README.md); may be repeated",
     )
     parser.add_argument(
-        "--peers", action="store_true", help="loky, pykka, xoscar, Ray and Dask too (PEERS=1)"
+        "--peers",
+        action="store_true",
+        help="loky, pykka, xoscar, aiomultiprocess, Ray and Dask too (PEERS=1)",
     )
     arguments = parser.parse_args(argv)
     arguments.rows = chosen(parser, arguments)

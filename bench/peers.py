@@ -16,7 +16,7 @@ import patterns
 import work
 from contenders import Contender, NotYetError, Pooled
 
-PACKAGES = ("loky", "pykka", "xoscar", "ray", "dask", "distributed")
+PACKAGES = ("loky", "pykka", "xoscar", "aiomultiprocess", "ray", "dask", "distributed")
 LIMIT_S = 45  # for starting a peer in a row, and again for all its rounds
 
 
@@ -105,6 +105,32 @@ class Xoscar(Peer):
         pool, asker = self.run(xoscar_actors.start())
         self.stack.callback(lambda: self.run(pool.stop()))
         self.ask = lambda pattern, size: self.run(asker.ask(pattern, size))
+
+
+class AioMultiprocess(Peer):
+    """A pool of one process, in whose event loop as many coroutines run as an actor may have."""
+
+    name = "aiomultiprocess Pool(1)"
+
+    def __init__(self, function="add_async"):
+        super().__init__()
+        self.function = function
+
+    def open(self):
+        import aiomultiprocess
+        import system_actors
+
+        loop = asyncio.new_event_loop()
+        self.stack.callback(loop.close)
+        function = getattr(system_actors, self.function)
+
+        async def start():  # it needs a loop that runs
+            return aiomultiprocess.Pool(1, childconcurrency=1_000)
+
+        pool = loop.run_until_complete(start())
+        self.stack.callback(lambda: loop.run_until_complete(pool.__aexit__()))
+        self.post = lambda message: loop.create_task(pool.apply(function, (message,)))
+        self.take = loop.run_until_complete
 
 
 class Ray(Peer):

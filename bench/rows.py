@@ -300,7 +300,7 @@ def all_rows(limits=(), *, with_peers=False, is_fast=False):
         *stream_rows(),
         *(reference_rows((peers.PykkaAsker,), (peers.Xoscar,)) if with_peers else reference_rows()),
         *pool_rows(),
-        *async_rows(),
+        *async_rows((peers.AioMultiprocess,) if with_peers else ()),
         *memory_rows(),
         *array_rows((peers.RayArrays, peers.OnRayArrays) if with_peers else (), is_fast=is_fast),
     )

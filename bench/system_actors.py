@@ -35,6 +35,13 @@ class AsyncAdder:
         return message + 1
 
 
+class AsyncSleeper:
+    """Sleeps for so many seconds, and answers with them."""
+
+    async def handle(self, message):
+        return await sleep_async(message)
+
+
 class LoopAdder:
     """What one writes without async actors: a loop that runs inside a plain handle."""
 
@@ -82,6 +89,14 @@ class ProcessAsyncAdder(AsyncAdder, ProcessActor, max_concurrency=64):
     pass
 
 
+class ThreadAsyncSleeper(AsyncSleeper, ThreadActor, max_concurrency=1_000):
+    pass
+
+
+class ProcessAsyncSleeper(AsyncSleeper, ProcessActor, max_concurrency=1_000):
+    pass
+
+
 class ProcessLoopAdder(LoopAdder, ProcessActor):
     pass
 
@@ -98,6 +113,13 @@ def nap(microseconds):
 
 async def add_async(message):
     return message + 1
+
+
+async def sleep_async(message):
+    import asyncio
+
+    await asyncio.sleep(message)
+    return message
 
 
 def same(item):

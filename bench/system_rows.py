@@ -8,6 +8,7 @@ import workloads as work
 from row import (
     MIB,
     MICROSECONDS,
+    MILLISECONDS,
     OF_IDEAL,
     PER_SECOND,
     Amount,
@@ -113,12 +114,18 @@ def pool_rows():
     return tuple(rows)
 
 
-def async_rows():
+def async_rows(peers=()):
+    """Return the rows of async actors. `peers` are classes that do the same in another process."""
     one_by_one = work.stateless(patterns.one_at_a_time)
     in_flight = work.stateless(patterns.sliding_window)
     thread = systems.SystemActor("Thread", "AsyncAdder"), systems.LoopThread()
     by_hand = systems.SystemActor("Process", "LoopAdder", "run_until_complete in handle")
-    process = systems.SystemActor("Process", "AsyncAdder"), by_hand
+    process = systems.SystemActor("Process", "AsyncAdder"), by_hand, *(peer() for peer in peers)
+    more_than_peers = tuple(Target(">=", 1 / 0.08, peer.name) for peer in peers)
+    asleep = MILLISECONDS, work.sleepers
+    loop, others = systems.LoopThread("sleep_async"), [peer("sleep_async") for peer in peers]
+    near = systems.SystemActor("Thread", "AsyncSleeper"), loop
+    far = systems.SystemActor("Process", "AsyncSleeper"), loop, *others
     return (
         system_row(
             "thread-async-round-trip", "thread, async, round trip", MICROSECONDS, one_by_one,
@@ -126,6 +133,14 @@ def async_rows():
         ),
         system_row(
             "process-async-in-flight", "process, async, 64 in flight", PER_SECOND, in_flight,
-            process, 5_000, 300, Target(">=", 2.5, by_hand.name),
+            process, 5_000, 300, Target(">=", 2.5, by_hand.name), *more_than_peers,
+        ),
+        system_row(
+            "thread-async-sleepers", "thread, async, 1,000 sleep 0.1 s at the same time", *asleep,
+            near, 1_000, 50, Target("<=", 300),
+        ),
+        system_row(
+            "process-async-sleepers", "process, async, 1,000 sleep 0.1 s at the same time", *asleep,
+            far, 1_000, 50, Target("<=", 300),
         ),
     )  # fmt: skip

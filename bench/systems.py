@@ -85,14 +85,18 @@ class LoopThread(Contender):
     name = "run_coroutine_threadsafe"
     take = Pooled.take
 
+    def __init__(self, function="add_async"):
+        super().__init__()
+        self.function = function
+
     def open(self):
         import system_actors
 
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        add, loop = system_actors.add_async, self.loop
-        self.post = lambda message: asyncio.run_coroutine_threadsafe(add(message), loop)
+        function, loop = getattr(system_actors, self.function), self.loop
+        self.post = lambda message: asyncio.run_coroutine_threadsafe(function(message), loop)
 
     def close(self):
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -18,6 +18,7 @@ from patterns import all_then_wait, one_at_a_time
 
 HERE = Path(__file__).parent
 QUEUED_LIMIT_S = 120
+NAP_S = 0.1  # how long each of the sleepers sleeps
 BURST = 20  # unmeasured messages before each sample: the last contender has filled the caches
 
 
@@ -108,6 +109,16 @@ def makespan(members):
         return ns * members / sum(took)
 
     return sample
+
+
+def sleepers(contender, size):
+    """Return the time until so many coroutines have slept that all sleep at the same time."""
+    all_then_wait(contender.post, contender.take, [0.0] * BURST)
+    ns, answers = timed(all_then_wait, contender.post, contender.take, [NAP_S] * size)
+    expect(contender, answers, [NAP_S] * size)
+    if ns < 1e9 * NAP_S:
+        raise WrongAnswerError(f"{contender.name} slept too little")
+    return ns
 
 
 def stream_items(contender, size):

@@ -7,6 +7,7 @@ messages (`LoopCore.take`), and this gives each a task of its own.
 import asyncio
 import contextlib
 import contextvars
+import functools
 import logging
 import signal
 import sys
@@ -134,6 +135,24 @@ async def _end_rest(loop: asyncio.AbstractEventLoop, tasks: "set[asyncio.Task[An
     await loop.shutdown_default_executor()
 
 
+#: What `create_task` is in the event loops of asyncio.
+_CREATE_TASK = asyncio.BaseEventLoop.create_task
+
+
+def _task_maker(
+    loop: asyncio.AbstractEventLoop,
+) -> "Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]":
+    """Return what makes a task in this loop.
+
+    `create_task` of asyncio calls the class of tasks, unless the loop has a task factory. To call
+    the class directly saves 0.15 us, a tenth of what a task costs.
+    """
+    create_task = loop.create_task
+    if getattr(create_task, "__func__", None) is _CREATE_TASK and loop.get_task_factory() is None:
+        return functools.partial(asyncio.Task, loop=loop)
+    return create_task
+
+
 def _log() -> logging.Logger:
     return logging.getLogger("futures_actors")
 
@@ -235,18 +254,20 @@ class _Runner:
             return  # an eager task has ended inside the loop below
         self.is_pumping = True
         self.is_full = True
+        running, take = self.running, self.core.take
         try:
-            while len(self.running) < self.max_concurrency:
-                message = self.core.take()
+            create_task = _task_maker(self.loop)
+            while len(running) < self.max_concurrency:
+                message = take()
                 if message is None:
                     self.is_full = False
                     if self._is_unneeded():
                         continue
                     self._idle()
                     return
-                task = self.loop.create_task(self._handle(message))
+                task = create_task(self._handle(message))
                 if not task.done():  # an eager one may have ended already
-                    self.running[message] = task
+                    running[message] = task
                     if self.awaits.entered is not None:
                         self.awaits.goes_on()
         except BaseException as error:  # noqa: BLE001 - the link is broken: the actor has ended
@@ -254,8 +275,8 @@ class _Runner:
                 self.over.set_exception(error)
         finally:
             self.is_pumping = False
-            self.most = max(self.most, len(self.running))
-            if self.running and not self.beats:
+            self.most = max(self.most, len(running))
+            if running and not self.beats:
                 self._beat(self.loop.time())
 
     def _is_unneeded(self) -> bool:
@@ -295,7 +316,7 @@ class _Runner:
 
     async def _handle(self, message: LoopMessage) -> None:
         try:
-            if message in self.asked:
+            if self.asked and message in self.asked:
                 raise asyncio.CancelledError  # noqa: TRY301 - it is handled like a later one
             answer = message.call(self.actor)
             # The first is most of them, and quicker to find out.
@@ -311,7 +332,8 @@ class _Runner:
             message.fail(error if asked is None else asked)
         except BaseException as error:  # noqa: BLE001 - it is for the future
             message.fail(error)
-        self.asked.pop(message, None)
+        if self.asked:
+            self.asked.pop(message, None)
         self.running.pop(message, None)
         if not self.running:
             self.flush()

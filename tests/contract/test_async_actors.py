@@ -237,6 +237,43 @@ def test_a_loop_factory_makes_the_loop(base):
         assert executor.post(1).result(PATIENCE) is True
 
 
+class NamesTasks(asyncio.SelectorEventLoop):
+    """It makes tasks in its own way."""
+
+    def create_task(self, coroutine, **options):
+        task = super().create_task(coroutine, **options)
+        task.set_name("by the loop")
+        return task
+
+
+def make_named(loop, coroutine, **options):
+    task = asyncio.Task(coroutine, loop=loop, **options)
+    task.set_name("by the factory")
+    return task
+
+
+def test_messages_run_in_tasks_that_the_loop_makes(base):
+    class Names(base, loop_factory=NamesTasks):
+        async def handle(self, message):
+            return asyncio.current_task().get_name()
+
+    with Names.executor() as executor:
+        assert executor.post(1).result(PATIENCE) == "by the loop"
+
+
+def test_a_handler_may_set_the_task_factory_for_the_messages_after_it(base):
+    class Names(base):
+        async def handle(self, message):
+            asyncio.get_running_loop().set_task_factory(message)
+            return asyncio.current_task().get_name()
+
+    with Names.executor() as executor:
+        factories = [make_named, None, None]
+        names = [executor.post(factory).result(PATIENCE) for factory in factories]
+        assert names[1] == "by the factory"
+        assert "by the factory" not in (names[0], names[2])
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="it has no eager tasks")
 def test_eager_tasks_that_never_wait_make_room_for_the_next(base):
     def factory():

@@ -52,6 +52,8 @@ ROWS = {
     "process-pool-makespan",
     "thread-async-round-trip",
     "process-async-in-flight",
+    "thread-async-sleepers",
+    "process-async-sleepers",
     "thread-memory",
     "process-memory",
     "array-4-kib",
