@@ -545,7 +545,8 @@ class _PoolMethods(Generic[Message, Answer]):
 
         They are in the order of the members. A member that has died for good is represented
         by a future that failed. In a bounded mailbox this takes a place for each member, or
-        all places if there are fewer. Waits for room and raises as `post` does.
+        all places if there are fewer. Waits for room and raises as `post` does; where an event
+        loop runs, each message waits for a place of its own.
         """
     def keyed(self, key: Hashable) -> ActorRef[Message, Answer]:
         """Return a reference to the member that has `key`."""

@@ -1,5 +1,7 @@
 """Pools: keys and broadcasts choose members, and references to them."""
 
+import asyncio
+import contextlib
 import decimal
 import enum
 import fractions
@@ -13,7 +15,8 @@ import pytest
 import actors
 import pools
 import tasks
-from futures_actors import ActorRef, MailboxFull, PoolRef
+from forked import Forked
+from futures_actors import ActorRef, BrokenActor, MailboxFull, PoolRef
 from gates import PATIENCE
 
 # Keys.
@@ -199,6 +202,56 @@ def test_a_broadcast_reaches_each_member_also_through_a_full_mailbox(
             one.result(PATIENCE)
         logs = [one.result(PATIENCE) for one in pool.broadcast((tasks.recall,))]
         assert logs == [["sent"] * 3] * members
+
+
+def test_a_broadcast_in_an_event_loop_never_waits_for_room(start_pool, gates):
+    with start_pool(3, mailbox_size=2) as pool:
+        held, running = pools.occupy(pool, gates, 3)
+        waiting = [pool.post((tasks.echo, number), timeout=0) for number in range(2)]
+
+        async def send():
+            with pytest.raises(MailboxFull):
+                pool.broadcast((tasks.remember, "late"), timeout=0)
+            # On a slow machine the time is up before there are futures.
+            with contextlib.suppress(MailboxFull):
+                late = pool.broadcast((tasks.remember, "late"), timeout=0.01)
+                refused = await asyncio.gather(*late, return_exceptions=True)
+                assert all(isinstance(one, MailboxFull) for one in refused)
+            # Before the gates open, or it would be refused, too.
+            sent = pool.broadcast((tasks.remember, "sent"), timeout=PATIENCE)
+            assert not any(one.done() or one.running() for one in sent)
+            for gate in held:
+                gate.open()
+            await asyncio.gather(*running, *waiting, *sent)
+            return await asyncio.gather(*pool.broadcast((tasks.recall,)))
+
+        assert asyncio.run(send()) == [["sent"]] * 3
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_forked_process_cannot_send_to_a_pool_of_its_parent(start_pool):
+    with start_pool(2) as pool:
+        member = pool.members[0]
+        sends = [
+            lambda: pool.post(1),
+            lambda: pool.post(1, key="a"),
+            lambda: pool.broadcast(1),
+            lambda: pool.keyed("a").post(1),
+            lambda: member.post(1),
+            lambda: pool.imap([1]),
+        ]
+        forked = Forked(lambda: all(is_refused(send) for send in sends))
+        assert forked.holds()
+        assert pool.post((tasks.echo, 1)).result(PATIENCE) == 1
+
+
+def is_refused(send):
+    try:
+        send()
+    except BrokenActor:
+        return True
+    return False
 
 
 def test_members_are_references_named_by_their_index(pool_kind, start_pool):

@@ -63,6 +63,21 @@ impl Host {
         self.accept_into(asked, wants, permit)
     }
 
+    /// Like `accept` where the event loop `running` runs, but the future waits for room also if
+    /// `deadline` has passed meanwhile, and then fails.
+    pub(in crate::py) fn accept_in_loop<'py>(
+        self: &Arc<Self>,
+        asked: Asked<'_, 'py>,
+        deadline: Option<Instant>,
+        running: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.admit(asked.py())?;
+        match self.try_acquire(asked.py()) {
+            Ok(permit) => self.accept_with(asked, permit),
+            Err(room) => self.accept_later(asked, Wants::Answer, room, deadline, running),
+        }
+    }
+
     /// Like `accept`, if there is room; otherwise nothing is sent.
     pub(in crate::py) fn try_accept<'py>(
         &self,
@@ -313,7 +328,7 @@ impl Host {
 
     /// Returns an error if messages are refused.
     #[inline]
-    fn admit(&self, py: Python<'_>) -> PyResult<()> {
+    pub(in crate::py) fn admit(&self, py: Python<'_>) -> PyResult<()> {
         if self.is_forked() {
             return Err(lifecycle::forked_error());
         }

@@ -18,10 +18,12 @@ use crate::py::codec::actors::Description;
 use crate::py::executor::ExecutorCore;
 use crate::py::future::ActorCell;
 use crate::py::host::host::{Host, Place};
+use crate::py::host::room::has_passed;
 use crate::py::host::run::Serve;
 use crate::py::host::team::Team;
 use crate::py::interpreter::imports::BrokenActor;
 use crate::py::interpreter::lifecycle::{self, Live, Start};
+use crate::py::interpreter::running_loop::running_loop;
 use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
@@ -67,7 +69,8 @@ macro_rules! pool_class {
             ///
             /// They are in the order of the members. A member that has died for good is represented
             /// by a future that failed. In a bounded mailbox this takes a place for each member, or
-            /// all places if there are fewer. Waits for room and raises as `post` does.
+            /// all places if there are fewer. Waits for room and raises as `post` does; where an event
+            /// loop runs, each message waits for a place of its own.
             #[pyo3(signature = (message, *, timeout=None))]
             fn broadcast<'py>(
                 slf: &Bound<'py, Self>,
@@ -258,10 +261,22 @@ fn broadcast_here<'py>(
     deadline: Option<Instant>,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
     let py = message.py();
-    let mut permits = pool.acquire_for_each(py, deadline)?.into_iter();
+    pool.admit(py)?;
+    // There each message waits for room by itself, if there is time.
+    let running = running_loop(py)?.filter(|_| !has_passed(deadline));
+    let permits = match running {
+        Some(_) => Vec::new(),
+        None => pool.acquire_for_each(py, deadline)?,
+    };
+    let mut permits = permits.into_iter();
     let mut futures: Vec<Bound<'py, PyAny>> = Vec::with_capacity(pool.members().len());
     for member in pool.members() {
-        let future = match member.accept_with(Asked::Handle(message), permits.next()) {
+        let asked = Asked::Handle(message);
+        let future = match &running {
+            Some(running) => member.accept_in_loop(asked, deadline, running),
+            None => member.accept_with(asked, permits.next()),
+        };
+        let future = match future {
             Err(error) if member.fault.get().is_some() && pool.fault.get().is_none() => {
                 failed(py, error)
             }
