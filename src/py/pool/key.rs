@@ -1,6 +1,7 @@
 //! Which member has a key: the same one in every process, for keys that are plain data.
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
@@ -29,12 +30,14 @@ pub(super) enum Reach {
 }
 
 /// A hash of `key`. Equal keys have equal hashes. Those of `str`, `bytes`, `int`, `float`, `bool`,
-/// `None`, and tuples of these, are the same in every process, also those of subclasses. Others have
-/// the hash that Python gives them, which may be this process's alone.
+/// `None`, and tuples of these, are the same in every process, also those of subclasses without a
+/// `__hash__` of their own. Others have the hash that Python gives them, which may be this process's alone.
 fn hash(key: &Bound<'_, PyAny>, reach: Reach) -> PyResult<u64> {
     let py = key.py();
+    if has_hash_in_python(key)? {
+        return hash_of_python(key, reach);
+    }
     // The hash that the type itself gives: numbers that are equal have the same, whatever their type.
-    // A subclass may have another, such as that of an enum's name.
     let plain = |number: Bound<'_, PyAny>| {
         let hash: i64 = number.call_method1("__hash__", (key,))?.extract()?;
         Ok(mix(hash.cast_unsigned()))
@@ -71,6 +74,28 @@ fn hash(key: &Bound<'_, PyAny>, reach: Reach) -> PyResult<u64> {
     if key.is_none() {
         return Ok(mix(0x6e6f_6e65));
     }
+    hash_of_python(key, reach)
+}
+
+/// Whether the key's class has a `__hash__` written in Python, or is not hashable. Then other keys may be
+/// equal to it than its plain data says.
+fn has_hash_in_python(key: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let kind = key.get_type();
+    let py = key.py();
+    let is_plain = kind.is(py.get_type::<PyString>())
+        || kind.is(py.get_type::<PyInt>())
+        || kind.is(py.get_type::<PyBytes>())
+        || kind.is(py.get_type::<PyTuple>());
+    if is_plain {
+        return Ok(false);
+    }
+    let of_object = py.get_type::<PyAny>().getattr(intern!(py, "__hash__"))?;
+    let hash = kind.getattr(intern!(py, "__hash__"))?;
+    Ok(!hash.get_type().is(of_object.get_type()))
+}
+
+/// For keys that are not plain data.
+fn hash_of_python(key: &Bound<'_, PyAny>, reach: Reach) -> PyResult<u64> {
     let hash = key.hash()?;
     if reach == Reach::Elsewhere {
         let kind = key.get_type();
