@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from contenders import NotYetError, OwnClock
 from patterns import all_then_wait, one_at_a_time
@@ -89,22 +90,28 @@ def arrays_between(length_bytes):
     return sample
 
 
-#: A mixed load: a twentieth of the messages take 50 times as long as the others, in microseconds.
-SHORT, LONG = 100, 5_000
+class Mixed(NamedTuple):
+    """A mixed load: a twentieth of the messages take 50 times as long as the others."""
+
+    short_us: int
+    long_us: int
 
 
-def makespan(members):
+LONGER, SHORTER = Mixed(100, 5_000), Mixed(20, 1_000)
+
+
+def makespan(members, load):
     """Return a sample of a mixed load: the time until all is done, over the ideal of `members`.
 
     Ideal is that each works without a break, for as long as the handlers have really taken.
     """
 
     def sample(contender, size):
-        load = [LONG] * (size // 20) + [SHORT] * (size - size // 20)
-        random.Random(size).shuffle(load)
-        all_then_wait(contender.post, contender.take, [SHORT] * BURST)
-        ns, took = timed(all_then_wait, contender.post, contender.take, load)
-        if len(took) != size or any(one < 1e3 * nap for one, nap in zip(took, load, strict=True)):
+        naps = [load.long_us] * (size // 20) + [load.short_us] * (size - size // 20)
+        random.Random(size).shuffle(naps)
+        all_then_wait(contender.post, contender.take, [load.short_us] * BURST)
+        ns, took = timed(all_then_wait, contender.post, contender.take, naps)
+        if len(took) != size or any(one < 1e3 * nap for one, nap in zip(took, naps, strict=True)):
             raise WrongAnswerError(f"{contender.name} slept too little")
         return ns * members / sum(took)
 

@@ -50,6 +50,7 @@ ROWS = {
     "process-pool-in-flight",
     "process-pool-of-one",
     "process-pool-makespan",
+    "process-pool-makespan-shorter",
     "thread-async-round-trip",
     "process-async-in-flight",
     "thread-async-sleepers",

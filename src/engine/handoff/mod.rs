@@ -26,7 +26,7 @@ pub use self::last_cpu::LastCpu;
 use self::last_cpu::Place;
 use self::turns::Turns;
 use super::latch::{Latch, Wait};
-use super::mailbox::{Mailbox, Take};
+use super::mailbox::Take;
 use super::sys;
 
 /// How long a thread polls at most.
@@ -265,19 +265,21 @@ impl Handoff {
         )
     }
 
-    /// For the actor: waits for its next message. `None` if there will be none.
+    /// For the actor: waits for its next message. `None` if there will be none. `poll` looks for it
+    /// without blocking, and `sleep` blocks until it is there.
     ///
     /// It polls if one of the last messages was `awaited`. A message that a poll finds has just been posted.
     /// With a GIL, its sender still has the GIL, and releases it when it waits for the answer. `done`
     /// gives the latch by which to see that.
     pub fn wait_for_message<T>(
         &self,
-        mailbox: &Mailbox<T>,
         awaited: Awaited,
         done: Option<impl Fn(&T) -> &Latch>,
+        poll: impl Fn() -> Take<T>,
+        sleep: impl FnOnce() -> Option<T>,
     ) -> Option<T> {
         if awaited == Awaited::No {
-            let message = mailbox.take();
+            let message = sleep();
             self.actors_last_cpu().publish();
             return message;
         }
@@ -285,7 +287,7 @@ impl Handoff {
             &self.actor.0.messages,
             [self.actors_last_cpu(), self.callers_last_cpu()],
             || (),
-            || match mailbox.poll() {
+            || match poll() {
                 Take::Item(message) => {
                     if let Some(done) = &done {
                         self.let_sender_wait(done(&message));
@@ -295,7 +297,7 @@ impl Handoff {
                 Take::Closed => Some(None),
                 Take::Empty => None,
             },
-            || match mailbox.poll() {
+            || match poll() {
                 Take::Item(message) => Some(message),
                 Take::Closed => None,
                 Take::Empty => {
@@ -303,7 +305,7 @@ impl Handoff {
                     // message is found without a sleep. From then on the system mostly lets each side
                     // run when the other has woken it: a round trip takes 2.3 us instead of 3.5.
                     self.actor.0.yields.let_partner_run();
-                    mailbox.take()
+                    sleep()
                 }
             },
         )

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::mailbox::Mailbox;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -145,7 +146,9 @@ fn two_threads_that_answer_each_other_never_miss_a_message() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut awaited = Awaited::No;
-            while let Some(latch) = there.wait_for_message(&mailbox, awaited, Some(done)) {
+            while let Some(latch) =
+                there.wait_for_message(awaited, Some(done), || mailbox.poll(), || mailbox.take())
+            {
                 awaited = Awaited::by(&latch);
                 latch.set();
             }

@@ -175,11 +175,16 @@ impl<T> Mailbox<T> {
     /// Like `try_take`, for a thread that polls: it takes no lock while there is nothing. It sees an
     /// item shortly after another thread has put it in, but not necessarily at once.
     pub fn poll(&self) -> Take<T> {
-        if self.has_items.load(Ordering::Relaxed) || self.is_closed() {
+        if self.is_worth_a_look() {
             self.try_take()
         } else {
             Take::Empty
         }
+    }
+
+    /// Whether `poll` takes the lock.
+    pub fn is_worth_a_look(&self) -> bool {
+        self.has_items.load(Ordering::Relaxed) || self.is_closed()
     }
 
     #[inline]

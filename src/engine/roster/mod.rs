@@ -140,6 +140,11 @@ impl Roster {
         self.progress.ended(nanos);
     }
 
+    /// Whether the last messages were so quick that one member is enough.
+    pub fn is_quick(&self) -> bool {
+        self.progress.is_quick()
+    }
+
     /// Has an idle member look into the shared mailbox, if there is one: at once, or as the lookout.
     /// Called when a message is in there. The caller must not hold a lock.
     pub fn call_any(&self) {

@@ -11,11 +11,14 @@ use crate::engine::mailbox::Mailbox;
 use crate::engine::room::Room;
 use crate::engine::roster::Roster;
 use crate::py::future::ActorCell;
+use crate::py::message::tally::Tally;
 
 /// What the members of a pool share.
 pub(in crate::py) struct Team {
     /// The messages that any member may handle.
     pub(in crate::py) mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+    /// The pool's counts, with how its callers and members wait for each other.
+    pub(in crate::py) tally: Arc<Tally>,
     /// Which members are idle, if they are threads.
     pub(in crate::py) roster: Roster,
     /// Set when each first constructor has returned, or the pool will never handle a message. No
@@ -34,9 +37,14 @@ pub(in crate::py) struct Team {
 }
 
 impl Team {
-    pub(in crate::py) fn new(mailbox: Arc<Mailbox<Arc<ActorCell>>>, size: usize) -> Self {
+    pub(in crate::py) fn new(
+        mailbox: Arc<Mailbox<Arc<ActorCell>>>,
+        tally: Arc<Tally>,
+        size: usize,
+    ) -> Self {
         Self {
             mailbox,
+            tally,
             roster: Roster::new(size),
             opened: Latch::default(),
             broadcasts: Arc::new(Room::new(1)),

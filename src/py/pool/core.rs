@@ -139,7 +139,7 @@ pool_class! {
         let tally = Arc::new(Tally::new(of_pool.name.clone()));
         tally.streams.set_members(size);
         let mailbox = Arc::new(Mailbox::new(of_pool.mailbox_size));
-        let team = Arc::new(Team::new(Arc::clone(&mailbox), size));
+        let team = Arc::new(Team::new(Arc::clone(&mailbox), Arc::clone(&tally), size));
         let is_process = of_pool.class.is_subclass_of::<ProcessActor>()?;
         let pool = NewPool {
             py,

@@ -198,7 +198,7 @@ impl Server {
                 if waits && !before.needs_python() {
                     let message = py.detach(|| {
                         self.source.ended(has_gil, attached.now());
-                        host.tally.handoff.set_busy(false);
+                        self.source.handoff(host).set_busy(false);
                         let awaited = awaited.or(self.settle_detached(outcome));
                         self.source.wait(host, awaited, has_gil)
                     });
@@ -207,7 +207,7 @@ impl Server {
                     taken = self.keep(message.map_or(Take::Closed, Take::Item));
                 } else {
                     awaited = awaited.or(Awaited::by(before.done()));
-                    host.tally.handoff.set_busy(has_gil);
+                    self.source.handoff(host).set_busy(has_gil);
                     settle::settle_attached(py, before, outcome);
                     self.source.ended(has_gil, attached.now());
                     self.begun = None;
@@ -222,7 +222,7 @@ impl Server {
                         continue;
                     }
                     self.next = py.detach(|| {
-                        host.tally.handoff.set_busy(false);
+                        self.source.handoff(host).set_busy(false);
                         self.source.wait(host, awaited, has_gil)
                     });
                     awaited = Awaited::No;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::handoff::Awaited;
+use crate::engine::handoff::{Awaited, Handoff};
 use crate::engine::latch::Latch;
 use crate::engine::mailbox::Take;
 use crate::engine::roster::Turns;
@@ -95,16 +95,36 @@ impl Source {
             cell.done()
         }
         rest::comes_to_rest();
-        if let Self::Member(seat, _) = self {
-            let Seat { team, index } = seat.clone();
-            let shares = || !team.mailbox.is_empty();
-            rest::comes_to_rest();
-            return team.roster.take(index, || self.try_take(host), shares);
-        }
         let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
-        host.tally
-            .handoff
-            .wait_for_message(&host.mailbox, awaited, done)
+        let Self::Member(seat, _) = self else {
+            let (poll, sleep) = (|| host.mailbox.poll(), || host.mailbox.take());
+            let handoff = &host.tally.handoff;
+            return handoff.wait_for_message(awaited, done, poll, sleep);
+        };
+        let Seat { team, index } = seat.clone();
+        let shares = || !team.mailbox.is_empty();
+        let mut sleep = || team.roster.take(index, || self.try_take(host), shares);
+        // Other members would be woken for what this one finds.
+        if !team.roster.is_quick() {
+            return sleep();
+        }
+        let poll = || {
+            if host.mailbox.is_worth_a_look() || team.mailbox.is_worth_a_look() {
+                take_as_member(host, &team, &mut Turns::default())
+            } else {
+                Take::Empty
+            }
+        };
+        let handoff = &team.tally.handoff;
+        handoff.wait_for_message(awaited, done, poll, sleep)
+    }
+
+    /// How callers and this thread wait for each other.
+    pub(super) fn handoff<'a>(&'a self, host: &'a Host) -> &'a Handoff {
+        match self {
+            Self::Alone => &host.tally.handoff,
+            Self::Member(seat, _) => &seat.team.tally.handoff,
+        }
     }
 }
 
