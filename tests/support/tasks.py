@@ -276,8 +276,11 @@ def recurse(actor, depth=0):
 
 
 def begin(actor, log, number, dies):
-    """Write down which message has begun, before anything else."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    """Write down which message has begun, before anything else.
+
+    Each process has a file of its own: on Windows appending to one file is not one step.
+    """
+    descriptor = os.open(f"{log}.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(descriptor, f"{number}\n".encode())
     os.close(descriptor)
     if dies:
