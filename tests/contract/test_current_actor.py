@@ -185,6 +185,36 @@ def test_a_reference_to_itself_that_others_have_keeps_it_alive(hide):
     assert ends(ended)
 
 
+def leave_a_cycle(go):
+    go.wait(PATIENCE)
+    cycle = [current_actor()]
+    cycle.append(cycle)
+
+
+def test_a_reference_to_itself_that_is_freed_while_the_actor_looks_does_not_keep_it_alive(
+    monkeypatch,
+):
+    looks = []
+    get_referents = gc.get_referents
+
+    def collect_once(*objects):
+        if not looks:
+            looks.append(threading.get_ident())
+            gc.collect()  # as Python does by itself after many allocations, in any thread
+        return get_referents(*objects)
+
+    ended, go = threading.Event(), threading.Event()
+    executor = Keeps.executor(in_an_attribute, ended)
+    executor.post(1).result(PATIENCE)
+    executor.submit(leave_a_cycle, go)
+    monkeypatch.setattr(gc, "get_referents", collect_once)
+    del executor
+    go.set()
+    assert ended.wait(PATIENCE)
+    assert looks
+    assert looks != [threading.get_ident()]
+
+
 @pytest.mark.parametrize("hide", [in_an_attribute, more_than_one])
 def test_a_reference_to_itself_does_not_end_an_actor_that_is_being_started(hide):
     ended = threading.Event()

@@ -226,7 +226,7 @@ impl Host {
     }
 
     /// Makes the actor's thread look whether only the actor refers to itself. Does nothing in that
-    /// thread, which looks before it waits.
+    /// thread, which looks before it waits, and again if one went meanwhile.
     pub(in crate::py) fn look_at_references(&self) {
         if !self.is_own_thread() {
             // Without a message it is skipped. A mailbox that is closed needs none.

@@ -78,16 +78,26 @@ pub(in crate::py) fn current_actor(py: Python<'_>) -> PyResult<Bound<'_, PyAny>>
 /// Whether only the actor itself has references to it, all of them inside its object. The actor's
 /// thread calls it when it has no message.
 pub(in crate::py) fn is_known_to_itself_alone(host: &Host, actor: &Bound<'_, PyAny>) -> bool {
-    let Left::Own(own) = host.references.left() else {
-        return false;
-    };
     let py = actor.py();
-    let found = imports::holds_all(py)
-        .and_then(|holds_all| holds_all.call1((actor, host.number(), own))?.extract());
-    found.unwrap_or_else(|error| {
-        if let Some(error) = keep(error) {
-            error.write_unraisable(py, None);
+    let mut left = host.references.left();
+    while let Left::Own(own) = left {
+        let found = imports::holds_all(py)
+            .and_then(|holds_all| holds_all.call1((actor, host.number(), own))?.extract());
+        let found = found.unwrap_or_else(|error| {
+            if let Some(error) = keep(error) {
+                error.write_unraisable(py, None);
+            }
+            false
+        });
+        if found {
+            return true;
         }
-        false
-    })
+        // Nothing wakes this thread for a reference that it has dropped itself. Python may have freed
+        // one in it during the look, by a garbage collection for example.
+        let before = std::mem::replace(&mut left, host.references.left());
+        if left == before {
+            break;
+        }
+    }
+    false
 }
