@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator
-from types import CoroutineType, FrameType
+from types import CoroutineType, FrameType, MethodType
 from typing import Any
 
 from . import _loop_streams
@@ -99,44 +99,47 @@ def blocks_actor() -> bool:
     return is_only or task is runner.awaits.hook
 
 
-def _drive(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
-    """Run the loop until `task` is done, whatever another task raises."""
-    while not task.done():
+def _drive(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]") -> None:
+    """Run the loop until `future` is done, whatever a task raises, and whoever stops the loop."""
+    future.add_done_callback(lambda _: loop.stop())
+    while not future.done():
         try:
-            loop.run_until_complete(task)
+            loop.run_forever()
         except (KeyboardInterrupt, SystemExit) as error:
-            # A task of the user's raised it. Such an error ends `run_until_complete`.
-            if not task.done():
-                _log().error("a task of an actor raised %r", error, exc_info=error)
-        except RuntimeError:
-            # The loop goes on if code of the user's has called `loop.stop()`.
-            if task.done() or loop.is_closed():
-                raise
-    task.result()
+            # A task of the user's raised it. Such an error ends `run_forever`.
+            _log().error("a task of an actor raised %r", error, exc_info=error)
+    future.result()
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
     """End what is left on the loop, as `asyncio.run` does."""
     try:
-        _drive(loop, loop.create_task(_end_rest(loop, asyncio.all_tasks(loop))))
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            # No task waits for them: one of them may cancel every task there is.
+            _drive(loop, asyncio.gather(*tasks, return_exceptions=True))
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
+            # `_drive` has logged the others.
+            if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
+                text = "unhandled exception of a task that an actor left behind"
+                loop.call_exception_handler({"message": text, "exception": error, "task": task})
+        _drive(loop, loop.create_task(loop.shutdown_asyncgens()))
+        _drive(loop, loop.create_task(loop.shutdown_default_executor()))
     finally:
         loop.close()
 
 
-async def _end_rest(loop: asyncio.AbstractEventLoop, tasks: "set[asyncio.Task[Any]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            text = "unhandled exception of a task that an actor left behind"
-            loop.call_exception_handler({"message": text, "exception": error, "task": task})
-    await loop.shutdown_asyncgens()
-    await loop.shutdown_default_executor()
+def _of_asyncio(function: Any) -> Any:  # noqa: ANN401 - a function
+    """Return the function, or None if it is one by which another library has replaced asyncio's."""
+    is_its_own = getattr(function, "__globals__", None) is vars(asyncio.base_events)
+    return function if is_its_own else None
 
 
 #: What `create_task` is in the event loops of asyncio.
-_CREATE_TASK = asyncio.BaseEventLoop.create_task
+_CREATE_TASK = _of_asyncio(asyncio.BaseEventLoop.create_task)
 
 
 def _task_maker(
@@ -148,8 +151,13 @@ def _task_maker(
     the class directly saves 0.15 us, a tenth of what a task costs.
     """
     create_task = loop.create_task
-    if getattr(create_task, "__func__", None) is _CREATE_TASK and loop.get_task_factory() is None:
-        return functools.partial(asyncio.Task, loop=loop)
+    if (
+        # A wrapper of another type may have the attributes of what it wraps.
+        type(create_task) is MethodType
+        and create_task.__func__ is _CREATE_TASK
+        and loop.get_task_factory() is None
+    ):
+        return functools.partial(asyncio.tasks.Task, loop=loop)
     return create_task
 
 
@@ -190,7 +198,10 @@ class _Runner:
         self.has_stood_still = False
         #: How many messages ran at a time since the last beat.
         self.most = 0
+        #: Whether Ctrl-C was pressed, and the loop has not come to that yet.
         self.is_interrupted = False
+        #: Whether `on_start` or `on_stop` was cancelled because of Ctrl-C.
+        self.is_hook_interrupted = False
         #: Whether the actor is ended by force.
         self.is_stopped = False
         self.over = loop.create_future()
@@ -217,7 +228,7 @@ class _Runner:
             # Whoever cancels all tasks of the loop does not end the actor.
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(self.over)
-        if self.over.result():
+        if self.over.result() and not self.is_stopped:
             try:
                 await self._call_hook("on_stop")
             except BaseException as error:  # noqa: BLE001 - there is nobody else to tell
@@ -232,10 +243,11 @@ class _Runner:
         done = hook()
         if isinstance(done, Coroutine):
             self.awaits.hook = asyncio.current_task()
+            self.is_hook_interrupted = False
             try:
                 await done
             except asyncio.CancelledError:
-                if self.is_interrupted:
+                if self.is_hook_interrupted:
                     raise KeyboardInterrupt from None
                 raise
             finally:
@@ -407,7 +419,7 @@ class _Runner:
         for message in list(self.running):
             self._cancel(message, KeyboardInterrupt())
         if self.awaits.hook is not None:
-            self.is_interrupted = True
+            self.is_hook_interrupted = True
             self.awaits.hook.cancel()
 
     @contextlib.contextmanager

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFunction, PySet, PyString, PyType};
@@ -148,13 +148,7 @@ fn is_async_function(mut value: Bound<'_, PyAny>) -> PyResult<bool> {
     const ASYNC_GENERATOR: u32 = 0x200;
     let py = value.py();
     loop {
-        // It is one if `inspect.markcoroutinefunction` was told so, whatever it is.
-        let mark = value.getattr_opt(intern!(py, "_is_coroutine_marker"))?;
-        if mark.is_some()
-            && imports::is_coroutine_function(py)?
-                .call1((&value,))?
-                .is_truthy()?
-        {
+        if is_marked(&value)? {
             return Ok(true);
         }
         if value.is_instance_of::<PyFunction>() {
@@ -166,7 +160,8 @@ fn is_async_function(mut value: Bound<'_, PyAny>) -> PyResult<bool> {
         }
         let inner = match value.get_type().name()?.to_cow()?.as_ref() {
             "staticmethod" | "classmethod" => intern!(py, "__func__"),
-            "partial" | "partialmethod" | "singledispatchmethod" => intern!(py, "func"),
+            "partial" | "partialmethod" => intern!(py, "func"),
+            "singledispatchmethod" => return has_async_function(&value),
             _ => return Ok(false),
         };
         match value.getattr_opt(inner)? {
@@ -174,4 +169,38 @@ fn is_async_function(mut value: Bound<'_, PyAny>) -> PyResult<bool> {
             None => return Ok(false),
         }
     }
+}
+
+/// Whether `inspect.markcoroutinefunction` was told that this is one, whatever it is.
+fn is_marked(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    // `object` looks it up, because an attribute that is no method may be a proxy that raises.
+    let found = py
+        .get_type::<PyAny>()
+        .getattr(intern!(py, "__getattribute__"))?
+        .call1((value, intern!(py, "_is_coroutine_marker")));
+    match found {
+        Ok(_) => imports::is_coroutine_function(py)?
+            .call1((value,))?
+            .is_truthy(),
+        Err(error) if error.is_instance_of::<PyAttributeError>(py) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether one of the functions is async among which `functools.singledispatchmethod` chooses.
+fn has_async_function(method: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = method.py();
+    let Some(dispatcher) = method.getattr_opt(intern!(py, "dispatcher"))? else {
+        return Ok(false);
+    };
+    let functions = dispatcher
+        .getattr(intern!(py, "registry"))?
+        .call_method0(intern!(py, "values"))?;
+    for function in functions.try_iter()? {
+        if is_async_function(function?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

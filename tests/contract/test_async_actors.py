@@ -274,6 +274,65 @@ def test_a_handler_may_set_the_task_factory_for_the_messages_after_it(base):
         assert "by the factory" not in (names[0], names[2])
 
 
+REPLACED = """if True:
+    import asyncio, functools, sys
+    of_asyncio = asyncio.BaseEventLoop.create_task
+
+    @functools.wraps(of_asyncio)
+    def create_task(loop, coroutine, **options):
+        task = of_asyncio(loop, coroutine, **options)
+        task.set_name("by a library")
+        return task
+
+    class Bound:
+        def __init__(self, wrapped):
+            self.wrapped = wrapped
+        def __call__(self, *args, **options):
+            return create_task(self.wrapped.__self__, *args, **options)
+        def __getattr__(self, name):
+            return getattr(self.wrapped, name)
+
+    class Wrapper:
+        def __get__(self, loop, cls):
+            return Bound(of_asyncio if loop is None else of_asyncio.__get__(loop))
+
+    asyncio.BaseEventLoop.create_task = Wrapper() if sys.argv[1] == "object" else create_task
+    from futures_actors import ThreadActor
+
+    class Names(ThreadActor):
+        async def handle(self, message):
+            return asyncio.current_task().get_name()
+
+    with Names.executor() as executor:
+        print(executor.post(1).result())
+"""
+
+
+@pytest.mark.parametrize("by", ["function", "object"])
+def test_a_library_may_replace_how_loops_make_tasks(by, tmp_path):
+    ended = programs.run(REPLACED, "file", tmp_path, args=[by]).check()
+    assert ended.out.strip() == "by a library"
+
+
+class BrokenLoop(asyncio.SelectorEventLoop):
+    """It does not run."""
+
+    def run_forever(self):
+        raise RuntimeError("broken")
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_an_actor_ends_whose_loop_does_not_run(thread):
+    class Echo(futures_actors.ThreadActor, loop_factory=BrokenLoop):
+        async def handle(self, message):
+            return message
+
+    with Echo.executor() as executor:
+        error = executor.post(1).exception(PATIENCE)
+    assert isinstance(error, futures_actors.ActorInitError)
+    assert "broken" in str(error)
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="it has no eager tasks")
 def test_eager_tasks_that_never_wait_make_room_for_the_next(base):
     def factory():

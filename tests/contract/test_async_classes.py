@@ -49,6 +49,30 @@ class ByType:
         return await double(self, message)
 
 
+class ByTypeWithPlainDefault:
+    @functools.singledispatchmethod
+    def handle(self, message):
+        raise TypeError(type(message))
+
+    @handle.register
+    async def _(self, message: int):
+        return await double(self, message)
+
+
+class Proxy:
+    """What it stands for is not there yet."""
+
+    def __getattr__(self, name):
+        raise RuntimeError(name)
+
+
+class HasProxy:
+    proxy = Proxy()
+
+    def handle(self, message):
+        return message
+
+
 HANDLES = {
     "a function": double,
     "a wrapped function": calls(double),
@@ -56,6 +80,7 @@ HANDLES = {
     "a static method": staticmethod(functools.partial(double, None)),
     "a class method": classmethod(double),
     "a method by type": vars(ByType)["handle"],
+    "a method by type whose default is plain": vars(ByTypeWithPlainDefault)["handle"],
     "an object": Doubles(),
 }
 if sys.version_info >= (3, 12):
@@ -82,6 +107,12 @@ def test_an_attribute_that_is_an_object_with_async_calls_makes_no_async_actor(ba
 
     with Serves.executor() as executor:
         assert executor.post(3).result(PATIENCE) == 6
+
+
+def test_an_attribute_is_not_asked_for_its_attributes(base):
+    cls = type("Has", (HasProxy, base), {"__module__": "not_a_module"})
+    with cls.executor() as executor:
+        assert executor.post(3).result(PATIENCE) == 3
 
 
 def test_only_the_nearest_method_of_a_name_counts(base):

@@ -133,6 +133,35 @@ class Slow(futures_actors.ThreadActor):
         await self.wait("on_stop")
 
 
+class Insists(futures_actors.ProcessActor):
+    """Goes on in `on_start` when it is asked to stop, but not the next time."""
+
+    def __init__(self, gate):
+        self.gate = gate
+
+    async def on_start(self):
+        try:
+            self.gate.knock()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.gate.knock()
+            await asyncio.Event().wait()
+
+    async def handle(self, message):
+        return message
+
+
+@observe.on_unix
+def test_ctrl_c_in_the_child_stops_on_start_that_went_on_after_one(process, gate):
+    executor = Insists.executor(gate)
+    future = executor.post(1)
+    for _ in range(2):
+        gate.reached()
+        os.kill(executor.stats().pid, signal.SIGINT)
+    assert "on_start of actor Insists raised KeyboardInterrupt" in str(future.exception(PATIENCE))
+    executor.shutdown(timeout=PATIENCE)
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_terminate_stops_on_start_of_a_thread_at_its_next_await(thread, gate, size):
     actor = Slow.pool(size) if size > 1 else Slow
@@ -155,6 +184,31 @@ def test_terminate_stops_on_stop_of_a_thread_at_its_next_await(thread, gate, cap
     executor.terminate()
     executor.shutdown(timeout=PATIENCE)
     assert not caplog.records
+
+
+class EndsAtOnce(futures_actors.ThreadActor):
+    """Is ended by force when its last message has ended, and `on_stop` has not begun."""
+
+    def __init__(self, executors):
+        self.executors = executors
+
+    async def handle(self, message):
+        (executor,) = self.executors
+        executor.shutdown(wait=False)
+        asyncio.get_running_loop().call_soon(executor.terminate)
+
+    async def on_stop(self):
+        self.executors.clear()
+        await asyncio.Event().wait()
+
+
+def test_terminate_right_before_on_stop_of_a_thread_is_no_less_heard(thread):
+    executors = []
+    executor = EndsAtOnce.executor(executors)
+    executors.append(executor)
+    executor.post(1).result(PATIENCE)
+    executor.shutdown(timeout=PATIENCE)
+    assert executors == [executor]
 
 
 async def stop_the_loop(actor):
@@ -212,7 +266,42 @@ def test_what_a_task_raises_at_the_end_of_the_loop_is_logged_and_the_loop_ends(
         executor.post(error("left behind")).result(PATIENCE)
     assert path.exists()
     if base is futures_actors.ThreadActor:
-        assert "left behind" in caplog.text
+        logged = [record for record in caplog.records if record.exc_info]
+        assert [type(record.exc_info[1]) for record in logged] == [error]
+
+
+class CancelsAll(futures_actors.ThreadActor):
+    """Leaves a task that cancels every task when the loop ends, and an async generator."""
+
+    def __init__(self, log):
+        self.log = log
+
+    async def handle(self, message):
+        self.left = asyncio.ensure_future(self.cancel_all())
+        self.generator = self.items()
+        await self.generator.__anext__()
+        await asyncio.sleep(0)
+
+    async def cancel_all(self):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for task in asyncio.all_tasks():
+                task.cancel()
+
+    async def items(self):
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            self.log.append("closed")
+
+
+def test_a_task_that_cancels_every_task_at_the_end_does_not_cut_the_end_short(thread):
+    log = []
+    with CancelsAll.executor(log) as executor:
+        executor.post(1).result(PATIENCE)
+    assert log == ["closed"]
 
 
 @pytest.mark.parametrize("size", [1, 3])
