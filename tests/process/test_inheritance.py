@@ -203,6 +203,33 @@ def test_a_module_is_found_by_a_relative_path_though_the_directory_has_changed(
     assert script(source, "command").check().out == "1\n"
 
 
+@pytest.mark.parametrize("entry", ["later", "{here}/later"])
+def test_a_module_is_found_in_a_folder_that_was_made_after_the_server_had_looked_for_it(
+    script, method, tmp_path, entry
+):
+    entry = entry.format(here=tmp_path / "here")
+    source = f"""if True:
+        import importlib, os, sys
+        import actors, futures_actors, tasks
+        futures_actors.set_start_method({method!r})
+        # Its import looks into the folder, which is not there.
+        futures_actors.preload("colorsys")
+        sys.path.insert(0, {entry!r})
+        os.mkdir("here")
+        with actors.ProcessDo.executor() as executor:
+            executor.post((tasks.echo, 1)).result(30)
+        os.chdir("here")
+        os.mkdir("later")
+        with open("later/only_later.py", "w") as file:
+            file.write("def answer(actor): return 42")
+        importlib.invalidate_caches()
+        import only_later
+        with actors.ProcessDo.executor() as executor:
+            print(executor.post((only_later.answer,)).result(30))
+    """
+    assert script(source, "command").check().out == "42\n"
+
+
 @pytest.mark.parametrize("mode", [0o311, 0o111])
 def test_the_working_directory_need_not_be_readable(script, tmp_path, method, mode):
     inside = tmp_path / "inside"

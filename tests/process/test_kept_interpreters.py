@@ -110,6 +110,21 @@ def is_removed(folder):
     return True
 
 
+def is_loaded(name):
+    return name in sys.modules
+
+
+def test_it_imports_early_by_the_path_of_the_program(ready, tmp_path, monkeypatch):
+    from futures_actors._process import kept as keeper
+
+    (tmp_path / "only_there.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(keeper, "_slow_imports", {"only_there"})
+    assert ask(tasks.call, is_loaded, "only_there") == (ready.pid, False)
+    another = kept()
+    assert ask(tasks.call, is_loaded, "only_there") == (another.pid, True)
+
+
 def test_its_standard_input_is_empty(ready):
     assert ask(tasks.read_stdin) == (ready.pid, ("", b""))
 

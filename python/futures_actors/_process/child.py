@@ -58,8 +58,22 @@ def _prepare(  # noqa: PLR0913, PLR0917 - they are not related
     """
     sys.argv = argv
     sys.path[:] = path
+    _forget_folders()
     when_loaded("logging", lambda: _log_to_parent(levels))
     when_loaded("multiprocessing.process", lambda: _be_a_child(name, parent, parent_name, authkey))
+
+
+def _forget_folders() -> None:
+    """Forget folders of modules that were missing, and relative ones, which may be others now.
+
+    The fork server, or an interpreter that was kept ready, has searched them some time ago.
+    """
+    import os
+
+    cache = sys.path_importer_cache
+    for folder, finder in [*cache.items()]:
+        if finder is None or not os.path.isabs(folder):  # noqa: PTH117 - no pathlib here
+            del cache[folder]
 
 
 def _log_to_parent(levels: dict[str, int]) -> None:

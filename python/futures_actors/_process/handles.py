@@ -54,4 +54,6 @@ def _program() -> tuple[str, dict[str, str] | None]:
     base = getattr(sys, "_base_executable", sys.executable)
     if os.path.normcase(base) == os.path.normcase(sys.executable):
         return sys.executable, None
-    return base, {**os.environ, "__PYVENV_LAUNCHER__": sys.executable}
+    # As `dict(os.environ)`, but other threads may change that meanwhile.
+    environ = os.environ._data  # type: ignore[attr-defined] # noqa: SLF001
+    return base, {**environ, "__PYVENV_LAUNCHER__": sys.executable}

@@ -22,14 +22,14 @@ import threading
 from typing import NamedTuple
 
 from .. import _core
-from .interpreter import flags, start_interpreter
+from .interpreter import flags, search_path, start_interpreter
 
 assert sys.platform == "win32"  # noqa: S101 - for the type checkers
 import _winapi  # noqa: E402 - it is there only
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .kept_child import Orders
+    from .kept_child import Imports, Orders
 
 _DUPLICATE_SAME_ACCESS = 2
 _IS_OF_CHARACTERS = 2
@@ -55,9 +55,11 @@ class _Kept(NamedTuple):
 
 #: The interpreter that is ready, or about to be. `append` and `pop` are atomic.
 _kept: list[_Kept] = []
-#: Held by the thread that starts one.
+#: Held by the thread that starts one, and for ever once none must be started.
 _starting = threading.Lock()
-_has_ended = False
+#: How many seconds the exit waits for that thread. An interpreter that hangs as it starts may not
+#: take what it is told.
+_LONGEST_START = 10.0
 #: What children have needed that takes long to import.
 _slow_imports: set[str] = set()
 
@@ -70,12 +72,13 @@ def keep() -> None:
     if not _starting.acquire(blocking=False):
         return
     try:
-        if not _kept and not _has_ended:
+        if not _kept:
             inheritance = _look()
             process = start_interpreter("kept_child", [], subprocess.PIPE)
             one = _Kept(process, inheritance)
             try:
-                _tell(one, [*_slow_imports])
+                # Its working directory is another one.
+                _tell(one, ([*map(os.path.abspath, search_path())], [*_slow_imports]))
             finally:
                 _kept.append(one)
     except (OSError, RuntimeError):
@@ -95,14 +98,11 @@ def take(descriptors: list[int], slow_imports: list[str]) -> "subprocess.Popen[b
         one = _kept.pop()
     except IndexError:
         return None
-    now = _look()
-    if one.inheritance.fixed == now.fixed:
-        try:
+    # An error means that it was killed, or that a fresh one will fail in the same way.
+    with contextlib.suppress(OSError):
+        now = _look()
+        if one.inheritance.fixed == now.fixed:
             _give(one, descriptors, now)
-        except OSError:
-            # It was killed.
-            pass
-        else:
             return one.process
     _end(one)
     return None
@@ -124,7 +124,7 @@ def _give(one: _Kept, descriptors: list[int], now: _Inheritance) -> None:
     _hang_up(process)
 
 
-def _tell(one: _Kept, message: "list[str] | Orders") -> None:
+def _tell(one: _Kept, message: "Imports | Orders") -> None:
     pipe = one.process.stdin
     assert pipe is not None  # noqa: S101 - for the type checkers
     pipe.write(marshal.dumps(message))
@@ -139,7 +139,8 @@ def _hang_up(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _look() -> _Inheritance:
-    environ = dict(os.environ)
+    # The same as dict(os.environ), but other threads may change that meanwhile.
+    environ = dict(os.environ._data)  # type: ignore[attr-defined] # noqa: SLF001
     streams: list[int | None] = [
         _winapi.GetStdHandle(number)
         for number in (_winapi.STD_OUTPUT_HANDLE, _winapi.STD_ERROR_HANDLE)
@@ -161,7 +162,9 @@ def _kind(stream: int | None) -> tuple[int, int | None]:
 
 
 def _end(one: _Kept) -> None:
-    one.process.kill()
+    # Something else may be ending it: then Windows refuses.
+    with contextlib.suppress(PermissionError):
+        one.process.kill()
     one.process.wait()
     _hang_up(one.process)
 
@@ -169,9 +172,8 @@ def _end(one: _Kept) -> None:
 @atexit.register
 def stop() -> None:
     """End the interpreter at this one's exit, so that nothing of the program is left running."""
-    global _has_ended  # noqa: PLW0603 - one for each process
-    _has_ended = True
-    # A thread that is starting one sees it or has it in the list when it releases the lock.
-    with _starting:
+    # A thread that is starting one has it in the list when it releases the lock. One that takes
+    # longer ends with its pipe, which ends with this process.
+    if _starting.acquire(timeout=_LONGEST_START):
         while _kept:
             _end(_kept.pop())

@@ -17,6 +17,9 @@ from .slow_imports import import_early
 assert sys.platform == "win32"  # noqa: S101 - for the type checkers
 import msvcrt  # noqa: E402 - it is there only
 
+#: The parent's `sys.path`, and what takes long to import.
+Imports = tuple[list[str], list[str]]
+
 #: The handles of `child.main`, standard output and standard error, the working directory, the
 #: variables of the environment that are gone, and those that are new.
 Orders = tuple[list[int], list[int | None], str, list[str], dict[str, str]]
@@ -29,7 +32,9 @@ def main(_handles: list[int], parent: int) -> None:
         os.chdir(os.path.dirname(sys.executable))  # noqa: PTH120 - a child has no pathlib
     try:
         with open(0, "rb", closefd=False) as pipe:
-            for name in marshal.load(pipe):  # noqa: S302 - from the parent
+            imports: Imports = marshal.load(pipe)  # noqa: S302 - from the parent
+            sys.path[:], names = imports
+            for name in names:
                 import_early(name)
             orders: Orders = marshal.load(pipe)  # noqa: S302 - from the parent
     except (EOFError, OSError):

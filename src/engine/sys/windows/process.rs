@@ -57,8 +57,7 @@ pub fn name_process(_name: &str) {}
 /// the processors that it may use, and which errors the system shows to the user.
 pub fn inherited() -> (u32, usize, u32) {
     let (mut processors, mut of_system) = (0, 0);
-    // SAFETY: they only read what this process has; the second writes to its arguments alone. If one
-    // fails, it leaves zero.
+    // SAFETY: they only read what this process has; the second writes to its arguments alone.
     #[expect(unsafe_code)]
     unsafe {
         let here = GetCurrentProcess();
