@@ -231,7 +231,7 @@ def actor_died(  # noqa: PLR0913, PLR0917 - called by the core
     has_begun: bool,  # noqa: FBT001
 ) -> ActorDied:
     """Make the error of a message to a process actor that has died."""
-    if sys.platform == "win32" and exitcode is not None and exitcode < _LOWEST_SIGNAL:
+    if sys.platform == "win32" and exitcode is not None and exitcode not in _ENDED_HERE:
         exitcode &= 0xFFFFFFFF  # as `subprocess` says it
     text = f"the process of actor {name} (pid {pid}) terminated abruptly: "
     text += f"{reason}, and " if reason else ""
@@ -283,9 +283,9 @@ def log_lost(name: str, lost: int, begun: int, error: BaseException) -> None:
     )  # fmt: skip
 
 
-#: On Windows lower exit codes are errors of the system, such as an access violation. Read without
-#: a sign they are above what programs choose.
-_LOWEST_SIGNAL = -100
+#: On Windows only the processes that this package ends have the negative number of a signal.
+_ENDED_HERE = (-15, -9)
+#: Above are the errors of Windows, such as an access violation.
 _HIGHEST_CODE = 0x7FFFFFFF
 
 

@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import struct
+import sys
 import threading
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +22,7 @@ from gates import PATIENCE
 DEATHS = {
     "exit": ((tasks.exit_at_once, 3), 3),
     "exit 0": ((tasks.exit_at_once, 0), 0),
+    "exit -1": ((tasks.exit_at_once, -1), 0xFFFFFFFF if sys.platform == "win32" else 255),
     "SIGKILL": ((tasks.kill, tasks.KILL), tasks.KILLED),
     "SIGTERM": ((tasks.kill, signal.SIGTERM), tasks.ended_by(signal.SIGTERM)),
     "SIGABRT": ((tasks.kill, signal.SIGABRT), tasks.ended_by(signal.SIGABRT)),
