@@ -3,9 +3,10 @@
 import asyncio
 import os
 import pickle
+import time
 import weakref
 
-from futures_actors import ProcessActor, ThreadActor, _event_loop
+from futures_actors import ProcessActor, ThreadActor, _event_loop, current_actor
 
 # On a busy machine a process may get no CPU for a second. That is no fault of an event loop's user.
 _event_loop.BLOCKED_AT_LEAST = 60
@@ -111,4 +112,51 @@ class AsyncThreadYields(AsyncYields, ThreadActor):
 
 
 class AsyncProcessYields(AsyncYields, ProcessActor):
+    pass
+
+
+class Member:
+    """A member of a pool. A message is its number and how many seconds to wait.
+
+    It writes down the number, its own index and its process before it does anything else.
+    """
+
+    def __init__(self, path):
+        self.file = os.open(path, os.O_WRONLY | os.O_APPEND)
+        weakref.finalize(self, os.close, self.file)
+
+    def begin(self, number):
+        index = current_actor().index
+        os.write(self.file, f"{number} {index} {os.getpid()}\n".encode())
+        return number, index
+
+    def handle(self, message):
+        number, seconds = message
+        answer = self.begin(number)
+        if seconds:
+            time.sleep(seconds)
+        return answer
+
+
+class AsyncMember(Member):
+    async def handle(self, message):
+        number, seconds = message
+        answer = self.begin(number)
+        await asyncio.sleep(seconds)
+        return answer
+
+
+class ThreadMember(Member, ThreadActor):
+    pass
+
+
+class ProcessMember(Member, ProcessActor):
+    pass
+
+
+class AsyncThreadMember(AsyncMember, ThreadActor):
+    pass
+
+
+class AsyncProcessMember(AsyncMember, ProcessActor):
     pass

@@ -40,6 +40,13 @@ def run_loops(size):
         return loops.run(folder, rounds={"long": 1000, "short": 25, "tiny": 3}[size])
 
 
+def run_members(size):
+    import members
+
+    with tempfile.TemporaryDirectory() as folder:
+        return members.run(folder, rounds={"long": 1000, "short": 25, "tiny": 2}[size])
+
+
 def run_model(size):
     import model
 
@@ -88,6 +95,7 @@ PARTS = {
     "faults": run_faults,
     "graphs": run_graphs,
     "loops": run_loops,
+    "members": run_members,
     "model": run_model,
     "panics": run_panics,
     "signals": run_signals,

@@ -12,7 +12,9 @@ STRESS = programs.SUPPORT.parents[1] / "stress"
 
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-@pytest.mark.parametrize("part", ["loops", "model", "signals", "soak", "streams", "trips"])
+@pytest.mark.parametrize(
+    "part", ["loops", "members", "model", "signals", "soak", "streams", "trips"]
+)
 def test_a_short_run_finds_nothing(part, tmp_path):
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", str(STRESS / "run.py"), "--short", part],
