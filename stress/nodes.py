@@ -20,13 +20,13 @@ from futures_actors import (
     MailboxFull,
     ProcessActor,
     ThreadActor,
-    _event_loop,
+    _heartbeat,
     current_actor,
     current_message,
 )
 
 # On a busy machine a process may get no CPU for a second. That is no fault of an event loop's user.
-_event_loop.BLOCKED_AT_LEAST = 60
+_heartbeat.BLOCKED_AT_LEAST = 60
 
 #: With these a message may be refused, or a wait may end.
 NAMED = (ActorDeadlock, BrokenActor, MailboxFull)

@@ -7,23 +7,18 @@ messages (`LoopCore.take`), and this gives each a task of its own.
 import asyncio
 import contextlib
 import contextvars
-import functools
-import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Generator
-from types import CoroutineType, FrameType, MethodType
+from types import CoroutineType, FrameType
 from typing import Any
 
-from . import _loop_streams
+from . import _loop_streams, _loops
 from ._awaits import Awaits
 from ._core import FutureCore, LoopCore, LoopMessage
 from ._errors import BrokenActor
-
-#: How long the loop may stand still, in seconds, before that is logged.
-BLOCKED_AT_LEAST = 1.0
-_HEARTBEAT = 0.1
+from ._heartbeat import Heartbeat
 
 #: Its `runner` is the one whose loop runs in the thread.
 _here = threading.local()
@@ -40,7 +35,7 @@ def run(
 ) -> None:
     """Run an actor to its end. `construct` makes its object."""
     try:
-        loop = asyncio.new_event_loop() if loop_factory is None else _made_by(loop_factory)
+        loop = asyncio.new_event_loop() if loop_factory is None else _loops.made_by(loop_factory)
     except BaseException as error:  # noqa: BLE001 - it is for the futures
         core.fail(error, "loop_factory")
         return
@@ -49,23 +44,14 @@ def run(
         asyncio.set_event_loop(loop)
         _here.runner = runner
         with runner.interruptible():
-            _drive(loop, loop.create_task(runner.main(construct)))
+            _loops.drive(loop, loop.create_task(runner.main(construct)))
     finally:
         try:
-            _close(loop)
+            _loops.close(loop)
         finally:
             _here.runner = None
             asyncio.set_event_loop(None)
             core.detach()
-
-
-def _made_by(loop_factory: Callable[[], object]) -> asyncio.AbstractEventLoop:
-    loop = loop_factory()
-    if not isinstance(loop, asyncio.AbstractEventLoop):
-        raise TypeError(f"loop_factory must return an event loop, not {type(loop).__name__}")
-    if loop.is_running() or loop.is_closed():
-        raise ValueError(f"loop_factory must return a new event loop, not {loop!r}")
-    return loop
 
 
 def watch_await(
@@ -99,72 +85,6 @@ def blocks_actor() -> bool:
     return is_only or task is runner.awaits.hook
 
 
-def _drive(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]") -> None:
-    """Run the loop until `future` is done, whatever a task raises, and whoever stops the loop."""
-    future.add_done_callback(lambda _: loop.stop())
-    while not future.done():
-        try:
-            loop.run_forever()
-        except (KeyboardInterrupt, SystemExit) as error:
-            # A task of the user's raised it. Such an error ends `run_forever`.
-            _log().error("a task of an actor raised %r", error, exc_info=error)
-    future.result()
-
-
-def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End what is left on the loop, as `asyncio.run` does."""
-    try:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            # No task waits for them: one of them may cancel every task there is.
-            _drive(loop, asyncio.gather(*tasks, return_exceptions=True))
-        for task in tasks:
-            error = None if task.cancelled() else task.exception()
-            # `_drive` has logged the others.
-            if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
-                text = "unhandled exception of a task that an actor left behind"
-                loop.call_exception_handler({"message": text, "exception": error, "task": task})
-        _drive(loop, loop.create_task(loop.shutdown_asyncgens()))
-        _drive(loop, loop.create_task(loop.shutdown_default_executor()))
-    finally:
-        loop.close()
-
-
-def _of_asyncio(function: Any) -> Any:  # noqa: ANN401 - a function
-    """Return the function, or None if it is one by which another library has replaced asyncio's."""
-    is_its_own = getattr(function, "__globals__", None) is vars(asyncio.base_events)
-    return function if is_its_own else None
-
-
-#: What `create_task` is in the event loops of asyncio.
-_CREATE_TASK = _of_asyncio(asyncio.BaseEventLoop.create_task)
-
-
-def _task_maker(
-    loop: asyncio.AbstractEventLoop,
-) -> "Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]":
-    """Return what makes a task in this loop.
-
-    `create_task` of asyncio calls the class of tasks, unless the loop has a task factory. To call
-    the class directly saves 0.15 us, a tenth of what a task costs.
-    """
-    create_task = loop.create_task
-    if (
-        # A wrapper of another type may have the attributes of what it wraps.
-        type(create_task) is MethodType
-        and create_task.__func__ is _CREATE_TASK
-        and loop.get_task_factory() is None
-    ):
-        return functools.partial(asyncio.tasks.Task, loop=loop)
-    return create_task
-
-
-def _log() -> logging.Logger:
-    return logging.getLogger("futures_actors")
-
-
 class _Runner:
     """One async actor.
 
@@ -182,6 +102,7 @@ class _Runner:
         #: The messages that have begun, and the tasks that handle them.
         self.running: dict[LoopMessage, asyncio.Task[None]] = {}
         self.awaits = Awaits(core, loop, self.running, max_concurrency)
+        self.heartbeat = Heartbeat(core, loop, name, self.running, max_concurrency)
         #: Those whose tasks were cancelled, with what their futures get for `CancelledError`.
         self.asked: dict[LoopMessage, BaseException] = {}
         #: Of streams without room for an item, by the numbers of their messages.
@@ -194,10 +115,6 @@ class _Runner:
         #: Whether there may be messages for which there was no place.
         self.is_full = False
         self.will_flush = False
-        self.beats = False
-        self.has_stood_still = False
-        #: How many messages ran at a time since the last beat.
-        self.most = 0
         #: Whether Ctrl-C was pressed, and the loop has not come to that yet.
         self.is_interrupted = False
         #: Whether `on_start` or `on_stop` was cancelled because of Ctrl-C.
@@ -268,7 +185,7 @@ class _Runner:
         self.is_full = True
         running, take = self.running, self.core.take
         try:
-            create_task = _task_maker(self.loop)
+            create_task = _loops.task_maker(self.loop)
             while len(running) < self.max_concurrency:
                 message = take()
                 if message is None:
@@ -287,9 +204,10 @@ class _Runner:
                 self.over.set_exception(error)
         finally:
             self.is_pumping = False
-            self.most = max(self.most, len(running))
-            if running and not self.beats:
-                self._beat(self.loop.time())
+            heartbeat = self.heartbeat
+            heartbeat.most = max(heartbeat.most, len(running))
+            if running and not heartbeat.has_begun:
+                heartbeat.begin()
 
     def _is_unneeded(self) -> bool:
         if self.running or self.core.over() is not None:
@@ -444,36 +362,6 @@ class _Runner:
         if self.running or self.awaits.hook is not None:
             self.is_interrupted = True
             self.loop.call_soon_threadsafe(self._interrupt)
-
-    # A loop that stands still.
-
-    def _beat(self, due: float) -> None:
-        """Notice a loop that runs no callbacks for long while messages need it."""
-        late = self.loop.time() - due
-        if late >= BLOCKED_AT_LEAST - _HEARTBEAT:
-            # After one more turn of the loop, in which the messages begin that have come meanwhile.
-            self.loop.call_later(0, self._note_standstill, late, context=self.context)
-            return
-        self._beat_again()
-
-    def _note_standstill(self, late: float) -> None:
-        # No message could begin while it stood still: one that has begun since was waiting.
-        if self.most > 1 or self.core.has_begun_within(late):
-            self.has_stood_still = True
-            _log().warning(
-                "actor %s: its event loop stood still for %.1f s while other messages waited: use "
-                "`await asyncio.to_thread(...)` for code that takes long",
-                self.name,
-                late,
-            )
-        self._beat_again()
-
-    def _beat_again(self) -> None:
-        self.most = len(self.running)
-        self.beats = bool(self.running) and self.max_concurrency > 1 and not self.has_stood_still
-        if self.beats:
-            due = self.loop.time() + _HEARTBEAT
-            self.loop.call_at(due, self._beat, due, context=self.context)
 
 
 #: What calls code of the actor's author.
