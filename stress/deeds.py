@@ -6,10 +6,10 @@ import pickle
 import time
 import weakref
 
-from futures_actors import ProcessActor, ThreadActor, _event_loop, current_actor
+from futures_actors import ProcessActor, ThreadActor, _heartbeat, current_actor
 
 # On a busy machine a process may get no CPU for a second. That is no fault of an event loop's user.
-_event_loop.BLOCKED_AT_LEAST = 60
+_heartbeat.BLOCKED_AT_LEAST = 60
 
 
 def remember(actor, thread):
