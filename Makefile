@@ -139,6 +139,7 @@ $(VENV_PORTABLE)/.built: $(VENV_PORTABLE)/.tools $(SOURCES)
 # These tests do not run there, because macOS lacks what they test: blocks of shared memory for big buffers,
 NOT_PORTABLE := buffers stream_memory shared_memory forked_arrays restart_arrays
 NOT_PORTABLE_TESTS := test_constructor_arguments.py::test_what_the_constructor_has_not_kept_is_memory_for_messages
+NOT_PORTABLE_TESTS += test_constructor_arguments.py::test_an_argument_for_which_there_is_no_room_goes_by_the_pipe_with_one_warning
 # a signal that asks a process for its traceback,
 NOT_PORTABLE += traceback
 # the actor's name as that of its process,
