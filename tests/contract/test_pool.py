@@ -187,9 +187,10 @@ def test_submit_map_imap_and_tell_use_all_members(start_pool, tmp_path):
         messages = [(tasks.echo, number) for number in range(500)]
         assert list(pool.imap(messages, timeout=PATIENCE)) == list(range(500))
         assert sorted(pool.imap_unordered(messages, timeout=PATIENCE)) == list(range(500))
-        for _ in range(20):
-            pool.tell((tasks.append_to, path, "x"))
-    assert path.read_text() == "x" * 20
+        for number in range(20):
+            pool.tell((tasks.begin, str(path), number, False))
+    told = [int(line) for one in tmp_path.glob("told.*") for line in one.read_text().split()]
+    assert sorted(told) == list(range(20))
     assert pool.stats().told == 20
 
 
