@@ -6,20 +6,17 @@ say. All write down what they do, and `accounts.py` compares that with what may 
 makes its scripts: `python stress/graphs.py SEED` runs them again.
 """
 
-import contextlib
 import logging
-import os
 import random
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from concurrent import futures
 from pathlib import Path
 
 import futures_actors
+import histories
 import nodes
 from accounts import Account
 from futures_actors import BrokenActor
@@ -51,10 +48,7 @@ class Figures(Counter):
 
 
 def run(folder, *, rounds=300, seed=None):
-    seed = random.randrange(2**32) if seed is None else seed
-    print(f"  seed {seed}")
-    dice = random.Random(seed)
-    return run_all(folder, [dice.randrange(2**32) for _ in range(rounds)])
+    return run_all(folder, histories.seeds(rounds, seed))
 
 
 def run_all(folder, seeds):
@@ -226,27 +220,11 @@ class History:
             self.executors.append(cls.options(**options).executor(self.path, index, refs))
         refs = dict(enumerate(self.executors))
         self.senders = [nodes.Blocks(self.path, None, refs) for _ in self.plan.scripts]
-        failures = []
-
-        def body(work, *arguments):
-            try:
-                work(*arguments)
-            except BaseException as error:
-                failures.append(error)
-
-        works = [(body, (self.disturb,))]
+        works = [(self.disturb,)]
         for sender, script in zip(self.senders, self.plan.scripts, strict=True):
-            works.append((body, (sender.run, script, refs)))
-        threads = [
-            threading.Thread(target=work, args=arguments, daemon=True) for work, arguments in works
-        ]
-        for thread in threads:
-            thread.start()
+            works.append((sender.run, script, refs))
         deadline = time.monotonic() + PATIENCE
-        for thread in threads:
-            thread.join(max(0, deadline - time.monotonic()))
-        assert not failures, failures
-        assert not any(thread.is_alive() for thread in threads), "a thread of the program hangs"
+        histories.run_threads(works, deadline)
         posted = [future for sender in self.senders for future in sender.futures.values()]
         _, waiting = futures.wait(posted, max(0, deadline - time.monotonic()))
         assert not waiting, f"{len(waiting)} of {len(posted)} futures do not end"
@@ -263,17 +241,7 @@ class History:
                 continue
             if stops_for is None:
                 self.killed.add(index)
-                self.figures["kills"] += self.signal(pid, signal.SIGKILL)
-            elif self.signal(pid, signal.SIGSTOP):
-                self.figures["stops"] += 1
-                time.sleep(stops_for)
-                self.signal(pid, signal.SIGCONT)
-
-    def signal(self, pid, number):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-            return True
-        return False
+            histories.disturb(self.figures, pid, stops_for)
 
     def settle(self, deadline):
         """Wait until nothing is left to do.

@@ -7,12 +7,9 @@ histories in the middle. A history's seed makes it: `python stress/members.py SE
 
 import contextlib
 import logging
-import os
 import random
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, defaultdict
 from concurrent import futures
@@ -21,6 +18,7 @@ from pathlib import Path
 
 import deeds
 import futures_actors
+import histories
 from futures_actors import ActorDied, BrokenActor, MailboxFull
 from residents import PATIENCE, leaks_since, snapshot
 
@@ -50,10 +48,7 @@ class Figures(Counter):
 
 
 def run(folder, *, rounds=300, seed=None):
-    seed = random.randrange(2**32) if seed is None else seed
-    print(f"  seed {seed}")
-    dice = random.Random(seed)
-    return run_all(folder, [dice.randrange(2**32) for _ in range(rounds)])
+    return run_all(folder, histories.seeds(rounds, seed))
 
 
 def run_all(folder, seeds):
@@ -132,29 +127,11 @@ class History:
         for future in self.pool.broadcast((-1, 0)):
             assert future.result(PATIENCE)[0] == -1
         self.path.write_text("")
-        failures = []
-
-        def body(work, *arguments):
-            try:
-                work(*arguments)
-            except BaseException as error:
-                failures.append(error)
-
-        works = [(self.disturb, ())]
+        works = [(self.disturb,)]
         count = self.dice.randrange(1, 4)
-        works += [(self.send, (t, random.Random(self.dice.random()))) for t in range(count)]
-        threads = [
-            threading.Thread(target=body, args=(work, *arguments), daemon=True)
-            for work, arguments in works
-        ]
-        for thread in threads:
-            thread.start()
+        works += [(self.send, t, random.Random(self.dice.random())) for t in range(count)]
         deadline = time.monotonic() + PATIENCE
-        for thread in threads:
-            thread.join(max(0, deadline - time.monotonic()))
-        if failures:
-            raise failures[0]
-        assert not any(thread.is_alive() for thread in threads), "a thread of the program hangs"
+        histories.run_threads(works, deadline)
         if not self.ends_early:
             self.end_pool()
         posted = [future for one in self.sent.values() for future in one.futures]
@@ -167,18 +144,8 @@ class History:
         for wait, index, stops_for in self.signals:
             time.sleep(wait)
             pid = self.pool.stats().members[index].pid
-            if pid is None:
-                continue
-            # It may have ended since.
-            with contextlib.suppress(ProcessLookupError):
-                if stops_for is None:
-                    os.kill(pid, signal.SIGKILL)
-                    self.figures["kills"] += 1
-                else:
-                    os.kill(pid, signal.SIGSTOP)
-                    self.figures["stops"] += 1
-                    time.sleep(stops_for)
-                    os.kill(pid, signal.SIGCONT)
+            if pid is not None:
+                histories.disturb(self.figures, pid, stops_for)
         if self.ends_early:
             self.end_pool()
 
