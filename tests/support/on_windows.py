@@ -109,19 +109,25 @@ def can_be_read(descriptor):
     return waiting.value > 0
 
 
+def _entries(kind, structure, walk):
+    """Yield the system's processes or threads, each in the same structure."""
+    first, following = walk
+    snapshot = _kernel.CreateToolhelp32Snapshot(kind, 0)
+    entry = structure(ctypes.sizeof(structure))
+    try:
+        more = first(snapshot, ctypes.byref(entry))
+        while more:
+            yield entry
+            more = following(snapshot, ctypes.byref(entry))
+    finally:
+        _kernel.CloseHandle(snapshot)
+
+
 def children(pid):
     """Return the living processes that a process, or another one of these, has started."""
     found = [pid]
-    snapshot = _kernel.CreateToolhelp32Snapshot(_SNAP_PROCESSES, 0)
-    entry = _ProcessEntry(ctypes.sizeof(_ProcessEntry))
-    parents = []
-    try:
-        more = _kernel.Process32First(snapshot, ctypes.byref(entry))
-        while more:
-            parents.append((entry.process, entry.parent))
-            more = _kernel.Process32Next(snapshot, ctypes.byref(entry))
-    finally:
-        _kernel.CloseHandle(snapshot)
+    walk = _kernel.Process32First, _kernel.Process32Next
+    parents = [(one.process, one.parent) for one in _entries(_SNAP_PROCESSES, _ProcessEntry, walk)]
     for one in found:
         found += [child for child, parent in parents if parent == one and child not in found]
     return [one for one in found if one != pid and not is_gone(one)]
@@ -145,18 +151,9 @@ def handles():
 
 def threads():
     """Return the numbers of this process's threads."""
-    snapshot = _kernel.CreateToolhelp32Snapshot(_SNAP_THREADS, 0)
-    entry = _ThreadEntry(ctypes.sizeof(_ThreadEntry))
-    found = []
-    try:
-        more = _kernel.Thread32First(snapshot, ctypes.byref(entry))
-        while more:
-            if entry.owner == os.getpid():
-                found.append(entry.thread)
-            more = _kernel.Thread32Next(snapshot, ctypes.byref(entry))
-    finally:
-        _kernel.CloseHandle(snapshot)
-    return found
+    walk = _kernel.Thread32First, _kernel.Thread32Next
+    every = _entries(_SNAP_THREADS, _ThreadEntry, walk)
+    return [one.thread for one in every if one.owner == os.getpid()]
 
 
 def resident_bytes():
