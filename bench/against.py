@@ -207,7 +207,9 @@ def build(tree, place):
     quick = ("CARGO_PROFILE_RELEASE_", "CARGO_INCREMENTAL", "CARGO_TARGET_DIR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(quick)}
     maturin = [str(Path(sys.executable).parent / "maturin"), "build", "--release", "--locked"]
-    target = ["--target-dir", str(PLACE / "build")]
+    # A directory for this side only. For Cargo two trees are the same package, which it compiles
+    # again only if a source is newer than what it compiled last, even if that was the other tree.
+    target = ["--target-dir", str(place / "build")]
     rest = ["--quiet", "--interpreter", sys.executable, "--out", str(wheels)]
     subprocess.run([*maturin, *target, *rest], cwd=tree, env=kept, check=True)
     (wheel,) = wheels.glob("*.whl")
@@ -240,13 +242,15 @@ def side_of_commit(ref, commit):
         return Side(ref, (str(python), str(WORKER)))
     git = ["git", "-C", str(ROOT), "worktree"]
     tree = place / "tree"
+    # A run that was ended may have left a part of it.
+    shutil.rmtree(place, ignore_errors=True)
     subprocess.run([*git, "prune"], check=True)
-    if not tree.exists():
-        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
+    subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
     try:
         made = side(ref, tree, place)
     finally:
         subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+        shutil.rmtree(place / "build", ignore_errors=True)
     done.touch()
     return made
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,40 @@ def test_row_is_compared_on_one_core_where_both_ends_share_it():
     lines = done.stdout.splitlines()
     (line,) = (line for line in lines if line.startswith("  process-round-trip   one core"))
     assert line.count("100 %") == 2
+
+
+def tree_of(name, folder):
+    """Make the sources of a program that says `name`, which maturin can build."""
+    sources = {
+        "pyproject.toml": '[build-system]\nrequires = ["maturin"]\nbuild-backend = "maturin"\n'
+        '[tool.maturin]\nbindings = "bin"\n',
+        "Cargo.toml": '[package]\nname = "says"\nversion = "0.1.0"\nedition = "2021"\n'
+        "[workspace]\n",
+        "Cargo.lock": 'version = 3\n\n[[package]]\nname = "says"\nversion = "0.1.0"\n',
+        "src/main.rs": f'fn main() {{ println!("built of {name}"); }}\n',
+    }
+    for path, text in sources.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+@pytest.mark.skipif(
+    not (Path(sys.executable).parent / "maturin").exists(), reason="maturin is not installed here"
+)
+def test_each_side_is_built_from_its_own_sources(tmp_path):
+    # All sources are older than all that is built.
+    trees = {name: tree_of(name, tmp_path / name / "tree") for name in ("today", "before")}
+    for name, tree in trees.items():
+        place = tmp_path / name
+        done = against(
+            f"from pathlib import Path\nagainst.build(Path({str(tree)!r}), Path({str(place)!r}))"
+        )
+        assert done.returncode == 0, done.stderr
+        (wheel,) = (place / "wheel").glob("*.whl")
+        with zipfile.ZipFile(wheel) as packed:
+            (program,) = (packed.read(one) for one in packed.namelist() if "/scripts/" in one)
+        assert f"built of {name}".encode() in program
 
 
 def test_bench_against_refuses_what_is_no_commit():
