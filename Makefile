@@ -156,6 +156,7 @@ test-portable: $(VENV_PORTABLE)/.built ## The half of the core that macOS runs, 
 	    $(addprefix --deselect tests/process/,$(NOT_PORTABLE_TESTS)) \
 	    --deselect 'tests/future/test_idle.py::test_an_idle_actor_uses_no_cpu[process]' \
 	    --deselect 'tests/future/test_idle.py::test_an_idle_actor_uses_no_cpu[async-process]' \
+	    --deselect tests/future/test_idle.py::test_the_loop_of_an_async_thread_actor_polls_for_the_next_message \
 	    --deselect 'tests/contract/test_async_actors.py::test_a_traceback_shows_the_loop[Process]' \
 	    --deselect 'tests/contract/test_pool.py::test_dump_traceback_shows_each_member[process]' \
 	    --deselect 'tests/contract/test_pool.py::test_dump_traceback_shows_each_member[async-process]' \

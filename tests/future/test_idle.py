@@ -1,6 +1,7 @@
 """What waiting and being idle cost: no CPU, no wake-ups and little memory. Signals end a wait at
 once."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import weakref
 import pytest
 
 import actors
+import asynchronous
 import observe
 import programs
 import tasks
@@ -250,6 +252,33 @@ def test_an_actor_polls_no_more_when_its_callers_are_silent(kind):
         before = executor.submit(time.thread_time).result(PATIENCE)
         time.sleep(0.5)
         assert executor.submit(time.thread_time).result(PATIENCE) - before < 0.01
+
+
+class Counting(asyncio.SelectorEventLoop):
+    """Counts how often other threads wake it."""
+
+    wakes = 0
+
+    def call_soon_threadsafe(self, *args, **kwargs):
+        self.wakes += 1
+        return super().call_soon_threadsafe(*args, **kwargs)
+
+
+def count_wakes(_actor):
+    return asyncio.get_running_loop().wakes
+
+
+@on_linux
+def test_the_loop_of_an_async_thread_actor_polls_for_the_next_message():
+    """So nobody has to wake it. On a busy machine that may take several attempts."""
+    count = 20
+    with asynchronous.ThreadAwaits.options(loop_factory=Counting).executor() as executor:
+        for _ in range(1_000):
+            before = executor.post((count_wakes,)).result(PATIENCE)
+            converse(executor, count)
+            if executor.post((count_wakes,)).result(PATIENCE) - before < count:
+                return
+    raise AssertionError("each message has woken the loop")
 
 
 @pytest.mark.parametrize("callers", [2, 5])

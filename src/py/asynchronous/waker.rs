@@ -54,7 +54,7 @@ impl Waker {
 
     /// The loop ends, and needs no wake-up any more.
     pub(in crate::py) fn detach(&self) {
-        self.is_awaited.store(false, Ordering::SeqCst);
+        self.stay_awake();
         let calls = self.calls().take();
         drop(calls);
         let stop = self.stop().take();
@@ -62,9 +62,14 @@ impl Waker {
     }
 
     /// The loop looks for a message. `end` must follow if there is none, and else when its callbacks have
-    /// run.
-    pub(in crate::py) fn begin(&self) {
-        self.busy.fetch_add(1, Ordering::SeqCst);
+    /// run. Returns whether no message runs.
+    pub(in crate::py) fn begin(&self) -> bool {
+        self.busy.fetch_add(1, Ordering::SeqCst) == 0
+    }
+
+    /// Whether so many messages run. For the loop's thread.
+    pub(in crate::py) fn runs(&self, messages: usize) -> bool {
+        self.busy.load(Ordering::SeqCst) == messages
     }
 
     pub(in crate::py) fn end(&self) {
@@ -75,12 +80,17 @@ impl Waker {
     /// Whether the loop runs and nothing runs in it but so many messages: neither a callback of one, nor
     /// `on_start`. The caller must have found before that no other message can begin.
     pub(in crate::py) fn runs_only(&self, messages: usize) -> bool {
-        self.busy.load(Ordering::SeqCst) == messages && self.calls().is_some()
+        self.runs(messages) && self.calls().is_some()
     }
 
     /// The loop has found no message. It must look once more after this.
     pub(in crate::py) fn sleep(&self) {
         self.is_awaited.store(true, Ordering::SeqCst);
+    }
+
+    /// The loop looks for messages by itself, and needs no wake-up until it calls `sleep`.
+    pub(in crate::py) fn stay_awake(&self) {
+        self.is_awaited.store(false, Ordering::SeqCst);
     }
 
     pub(in crate::py) fn wake(&self, py: Python<'_>) {

@@ -1,11 +1,12 @@
 //! Async thread actors: their messages come from the mailbox, and their answers go into cells.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
 use super::source;
+use crate::engine::handoff::Awaited;
 use crate::engine::mailbox::Take;
 use crate::engine::room::Wake;
 use crate::engine::stream::Space;
@@ -27,6 +28,10 @@ pub(super) struct Messages {
     waker: Arc<Waker>,
     /// Used only by the loop's thread.
     source: Mutex<source::Source>,
+    has_gil: bool,
+    /// Whether a thread waited for an answer since the loop last had nothing to do. Relaxed: it is for
+    /// the loop's thread.
+    was_awaited: AtomicBool,
     is_over: AtomicBool,
     streams: Arc<RunningStreams>,
 }
@@ -37,8 +42,11 @@ impl Messages {
         waker: &Arc<Waker>,
         source: source::Source,
         streams: &Arc<RunningStreams>,
+        has_gil: bool,
     ) -> Self {
         Self {
+            has_gil,
+            was_awaited: AtomicBool::new(false),
             streams: Arc::clone(streams),
             host: Arc::clone(host),
             waker: Arc::clone(waker),
@@ -49,6 +57,28 @@ impl Messages {
 }
 
 impl Messages {
+    fn source(&self) -> MutexGuard<'_, source::Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a loop that has no message: begins one that comes in a moment. If a thread has just got the
+    /// answer for which it waited, it is likely to post the next one.
+    fn take_soon(&self, py: Python<'_>, number: u64) -> Option<Taken> {
+        // A message that begins when `terminate` has stopped the others would not be stopped.
+        if !self.was_awaited.swap(false, Ordering::Relaxed) || self.host.force.get().is_some() {
+            return None;
+        }
+        // `take_next` looks once more after this.
+        self.waker.stay_awake();
+        let cell = py.detach(|| {
+            let source = self.source();
+            source.handoff(&self.host).set_busy(false);
+            source.wait_for_a_moment(&self.host, Awaited::Yes, self.has_gil)
+        })?;
+        let message = settle::begin(&cell)?;
+        self.taken(cell, message, number)
+    }
+
     /// Begins the next message, which gets this number, if there is one.
     fn take_next(&self, number: u64) -> Option<Taken> {
         loop {
@@ -60,10 +90,7 @@ impl Messages {
                     return None;
                 }
             }
-            let source = self.source.lock();
-            let mut source = source.unwrap_or_else(PoisonError::into_inner);
-            let taken = source.try_take_or(&self.host, || self.waker.sleep());
-            drop(source);
+            let taken = self.source().try_take_or(&self.host, || self.waker.sleep());
             match taken {
                 Take::Item(cell) => {
                     if let Some(message) = settle::begin(&cell) {
@@ -156,9 +183,10 @@ impl Wake for Looks {
 }
 
 impl Source for Messages {
-    fn take(&self, _py: Python<'_>, number: u64) -> PyResult<Option<Taken>> {
-        self.waker.begin();
-        let taken = self.take_next(number);
+    fn take(&self, py: Python<'_>, number: u64) -> PyResult<Option<Taken>> {
+        let is_idle = self.waker.begin();
+        let soon = is_idle.then(|| self.take_soon(py, number)).flatten();
+        let taken = soon.or_else(|| self.take_next(number));
         if taken.is_none() {
             self.waker.end();
         }
@@ -189,6 +217,13 @@ impl Source for Messages {
 
     fn end(&self, py: Python<'_>, ticket: Ticket, ended: Ended<'_>) -> PyResult<()> {
         if let Ticket::Cell(cell, wants, sender) = ticket {
+            if Awaited::by(cell.done()) == Awaited::Yes {
+                self.was_awaited.store(true, Ordering::Relaxed);
+                // Then `take_soon` is about to release the GIL.
+                if self.waker.runs(1) {
+                    self.source().handoff(&self.host).set_busy(self.has_gil);
+                }
+            }
             let outcome = match ended {
                 Ended::Closed => self.host.stopped(&cell),
                 Ended::By(ended) => self.host.outcome(py, &cell, &wants, sender, ended),

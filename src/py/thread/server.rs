@@ -83,7 +83,8 @@ impl OnLoop {
         source: Source,
         streams: &Arc<RunningStreams>,
     ) -> PyResult<()> {
-        let messages = Arc::new(Messages::new(host, &self.waker, source, streams));
+        let has_gil = imports::has_gil(py);
+        let messages = Messages::new(host, &self.waker, source, streams, has_gil);
         let constructor = Mutex::new(Some(constructor));
         let construct = PyCFunction::new_closure(py, None, None, move |args, _| {
             let constructor = constructor
@@ -98,7 +99,7 @@ impl OnLoop {
         asynchronous::message::run(
             py,
             &host.name,
-            messages,
+            Arc::new(messages),
             construct.as_any(),
             self.max_concurrency,
             loop_factory,

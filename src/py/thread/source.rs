@@ -93,15 +93,9 @@ impl Source {
         awaited: Awaited,
         has_gil: bool,
     ) -> Option<Arc<ActorCell>> {
-        fn done(cell: &Arc<ActorCell>) -> &Latch {
-            cell.done()
-        }
         rest::comes_to_rest();
-        let done = has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch);
         let Self::Member(seat, _) = self else {
-            let (poll, sleep) = (|| host.mailbox.poll(), || host.mailbox.take());
-            let handoff = &host.tally.handoff;
-            return handoff.wait_for_message(awaited, done, poll, sleep);
+            return wait_alone(host, awaited, has_gil, || host.mailbox.take());
         };
         let Seat { team, index } = seat.clone();
         let shares = || !team.mailbox.is_empty();
@@ -118,7 +112,21 @@ impl Source {
             }
         };
         let handoff = &team.tally.handoff;
-        handoff.wait_for_message(awaited, done, poll, sleep)
+        handoff.wait_for_message(awaited, latch(has_gil), poll, sleep)
+    }
+
+    /// For an event loop that has nothing to do: waits for a moment, if a message is likely to come in
+    /// it. Call it detached.
+    pub(super) fn wait_for_a_moment(
+        &self,
+        host: &Host,
+        awaited: Awaited,
+        has_gil: bool,
+    ) -> Option<Arc<ActorCell>> {
+        match self {
+            Self::Alone => wait_alone(host, awaited, has_gil, || None),
+            Self::Member(..) => None,
+        }
     }
 
     /// How callers and this thread wait for each other.
@@ -128,6 +136,26 @@ impl Source {
             Self::Member(seat, _) => &seat.team.tally.handoff,
         }
     }
+}
+
+/// Polls the mailbox of an actor that is in no pool, and then sleeps.
+fn wait_alone(
+    host: &Host,
+    awaited: Awaited,
+    has_gil: bool,
+    sleep: impl FnOnce() -> Option<Arc<ActorCell>>,
+) -> Option<Arc<ActorCell>> {
+    let poll = || host.mailbox.poll();
+    let handoff = &host.tally.handoff;
+    handoff.wait_for_message(awaited, latch(has_gil), poll, sleep)
+}
+
+/// How to get the latch of a message, with a GIL.
+fn latch(has_gil: bool) -> Option<impl Fn(&Arc<ActorCell>) -> &Latch> {
+    fn done(cell: &Arc<ActorCell>) -> &Latch {
+        cell.done()
+    }
+    has_gil.then_some(done as fn(&Arc<ActorCell>) -> &Latch)
 }
 
 fn take_as_member(host: &Host, team: &Team, turns: &mut Turns) -> Take<Arc<ActorCell>> {
