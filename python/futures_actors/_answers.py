@@ -65,7 +65,7 @@ class Answers(Generic[Answer]):
 
     def __next__(self) -> Answer:
         """Return the next answer, waiting for it, or raise what its message failed with."""
-        while (step := self._step()).ended is None:
+        while (step := self._step(blocks=True)).ended is None:
             try:
                 _wait(step.awaited, self._left())
                 self._go_on(step.seat)
@@ -85,7 +85,7 @@ class Answers(Generic[Answer]):
         If the waiting task is cancelled, the answer stays for the next step.
         """
         need_event_loop()
-        while (step := self._step()).ended is None:
+        while (step := self._step(blocks=False)).ended is None:
             try:
                 await _wait_in_loop(step.awaited, self._left())
                 self._go_on(step.seat)
@@ -118,8 +118,11 @@ class Answers(Generic[Answer]):
         if hasattr(self, "_lock"):
             self.close()
 
-    def _step(self) -> "_Step":
-        """Take out the next future, if it is done, and post one message more."""
+    def _step(self, *, blocks: bool) -> "_Step":
+        """Take out the next future, if it is done, and post one message more.
+
+        With `blocks`, the caller blocks its thread until one of what it gets to wait for is done.
+        """
         with self._lock:
             self._fill()
             if (ended := self._ahead.take_done()) is not None:
@@ -127,7 +130,7 @@ class Answers(Generic[Answer]):
                 return _Step(ended)
             awaited = [self._ahead.next_done()] if self._ahead else []
             if self._held:
-                seat = self._executor._wait_for_room()  # noqa: SLF001 - it exists for this
+                seat = self._executor._wait_for_room(blocks=blocks)  # noqa: SLF001 - it exists for this
                 return _Step(None, [*awaited, seat.future], seat)
             if awaited:
                 return _Step(None, awaited)
@@ -158,8 +161,9 @@ class Answers(Generic[Answer]):
 
     def _post(self, post: Any, *args: object, **kw: object) -> None:  # noqa: ANN401 - a function
         future = post(*args, *self._held, **kw)
-        self._held.clear()
-        self._ahead.add(future)
+        if future is not None:
+            self._held.clear()
+            self._ahead.add(future)
 
     def _refuse(self, error: Exception) -> None:
         self._error, self._messages = error, None

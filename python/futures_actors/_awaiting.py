@@ -19,8 +19,10 @@ async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: AN
         return posted
     seat = executor._wait_for_room()  # noqa: SLF001
     try:
-        await seat.future
-        posted = executor._post_into_room(seat, message)  # noqa: SLF001
+        # Code that blocks the loop may use the place, and leave another turn.
+        while posted is None:
+            await seat.future
+            posted = executor._post_into_room(seat, message)  # noqa: SLF001
     finally:
         # After an error, for example a cancellation, the next sender gets the seat.
         seat.leave()
@@ -34,8 +36,10 @@ async def atell(executor: Any, message: object) -> None:  # noqa: ANN401 - eithe
         return
     seat = executor._wait_for_room()  # noqa: SLF001
     try:
-        await seat.future
-        executor._tell_into_room(seat, message)  # noqa: SLF001
+        is_told = False
+        while not is_told:
+            await seat.future
+            is_told = executor._tell_into_room(seat, message)  # noqa: SLF001
     finally:
         seat.leave()
 

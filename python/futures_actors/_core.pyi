@@ -379,7 +379,8 @@ class RoomSeat:
     """For `apost` and `atell`: a turn in the queue, and a future that is done once granted."""
 
     @property
-    def future(self) -> ActorFuture[None]: ...
+    def future(self) -> ActorFuture[None]:
+        """What is done once a place is granted. Code that blocks the event loop can exchange it."""
     def leave(self) -> None:
         """Give up the turn, or the place if it has been granted."""
 
@@ -411,8 +412,8 @@ class RefCore(Generic[Message, Answer]):
 
         It is handled in mailbox order. What `handle` raises is logged with its traceback on logger
         `futures_actors`, and counted. This waits for room and raises as `post` does, and also
-        raises what pickling raises. A message that was accepted and is lost because the actor died
-        is logged.
+        raises what pickling raises. Where an event loop runs, it blocks the loop. A message that
+        was accepted and is lost because the actor died is logged.
         """
     def stream(
         self: RefCore[Message, Iterator[Item] | AsyncIterator[Item]],
@@ -432,12 +433,21 @@ class RefCore(Generic[Message, Answer]):
         """For `apost`: post a message if that needs no waiting for room; return None if not."""
     def _try_tell(self, message: Message) -> bool:
         """For `atell`: send a message if that needs no waiting for room; return whether it did."""
-    def _wait_for_room(self) -> RoomSeat:
-        """For `apost` and `atell`: queue for room, and return the seat in that queue."""
-    def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer]:
-        """For `apost`: post a message into the place that `seat` was granted."""
-    def _tell_into_room(self, seat: RoomSeat, message: Message) -> None:
-        """For `atell`: send a message into the place that `seat` was granted."""
+    def _wait_for_room(self, *, blocks: bool = False) -> RoomSeat:
+        """For `apost`, `atell` and `imap`: queue for room, and return the seat in that queue.
+
+        With `blocks`, this thread blocks until the seat's future is done.
+        """
+    def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer] | None:
+        """For `apost`: post a message into the place that `seat` was granted.
+
+        Returns None if it has none: then its future is another one.
+        """
+    def _tell_into_room(self, seat: RoomSeat, message: Message) -> bool:
+        """For `atell`: send a message into the place that `seat` was granted.
+
+        Returns False if it has none: then its future is another one.
+        """
     def submit(
         self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs
     ) -> ActorFuture[Result]:

@@ -77,7 +77,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         "PoolRefCore",
         module.py().get_type::<pool::core::PoolRefCore>(),
     )?;
-    module.add_class::<host::room::RoomSeat>()?;
+    module.add_class::<host::seat::RoomSeat>()?;
     module.add_class::<asynchronous::waits::LoopWait>()?;
     module.add_class::<process::start::ServerExitCodes>()?;
     module.add(

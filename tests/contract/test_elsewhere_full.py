@@ -117,11 +117,23 @@ def async_asker():
         aposts.test_a_cancelled_apost_posts_nothing_and_keeps_no_room,
         loops.test_submit_and_proxies_do_not_wait_either,
         loops.test_a_cancelled_atell_sends_nothing,
+        loops.test_tell_goes_before_coroutines_of_the_loop_that_it_blocks,
+        loops.test_tell_takes_a_place_that_a_coroutine_has_been_granted,
+        loops.test_tell_that_gives_up_leaves_the_coroutines_their_turns,
+        loops.test_tell_takes_no_turn_of_another_thread,
         loops.test_a_dropped_future_does_not_stop_its_message,
     ],
 )
 def test_a_loop_in_a_process_is_not_blocked_by_a_full_mailbox(elsewhere, full_target, gate, test):
     elsewhere(test, full_target, gate)
+
+
+@pytest.mark.parametrize("cancelled", ["before", "after"])
+def test_a_coroutine_in_a_process_that_tell_has_gone_before_can_be_cancelled(
+    elsewhere, full_target, gate, cancelled
+):
+    test = loops.test_a_coroutine_that_tell_has_gone_before_can_be_cancelled
+    elsewhere(test, full_target, gate, cancelled)
 
 
 def test_apost_by_a_reference_returns_the_future_of_the_answer(elsewhere, full_target):

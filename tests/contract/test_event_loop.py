@@ -236,6 +236,209 @@ def test_a_cancelled_atell_sends_nothing(kind, gate):
         assert in_loop(tell) == []
 
 
+# Code that blocks the loop while coroutines of it wait for room.
+
+
+async def wait_for_room(executor, *numbers):
+    """Start a task for each number, which waits for room, and then has the actor remember it."""
+    sends = [executor.atell((tasks.remember, number)) for number in numbers]
+    waiting = [asyncio.ensure_future(send) for send in sends]
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in waiting)
+    return waiting
+
+
+def open_soon(gate):
+    threading.Timer(0.01, gate.open).start()
+
+
+def test_tell_goes_before_coroutines_of_the_loop_that_it_blocks(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def tell():
+        waiting = await wait_for_room(executor, 1, 2)
+        posting = asyncio.ensure_future(executor.apost((tasks.remember, 3)))
+        await asyncio.sleep(0.01)
+        open_soon(gate)
+        for number in range(4, 7):
+            executor.tell((tasks.remember, number), timeout=PATIENCE)
+        await asyncio.gather(*waiting)
+        await (await posting)
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        told = in_loop(tell)
+        assert told[:3] == [4, 5, 6]
+        assert sorted(told[3:]) == [1, 2, 3]
+
+
+def test_tell_takes_a_place_that_a_coroutine_has_been_granted(kind, gate):
+    executor, filling = full(kind, gate)
+
+    async def tell():
+        waiting = await wait_for_room(executor, 1)
+        gate.open()
+        # The loop stands still until the place is the coroutine's.
+        filling[0].result(PATIENCE)
+        executor.tell((tasks.remember, 2), timeout=PATIENCE)
+        await asyncio.gather(*waiting)
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(tell) == [2, 1]
+
+
+def test_tell_that_gives_up_leaves_the_coroutines_their_turns(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def tell():
+        waiting = await wait_for_room(executor, 1, 2, 3)
+        for timeout in (0, 0.01, 0.02):
+            with pytest.raises(futures_actors.MailboxFull):
+                executor.tell((tasks.remember, "late"), timeout=timeout)
+        gate.open()
+        await asyncio.gather(*waiting)
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(tell) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("cancelled", ["before", "after"])
+def test_a_coroutine_that_tell_has_gone_before_can_be_cancelled(kind, gate, cancelled):
+    executor, _ = full(kind, gate)
+
+    async def tell():
+        task, other = await wait_for_room(executor, 1, 2)
+        if cancelled == "before":
+            task.cancel()
+        open_soon(gate)
+        executor.tell((tasks.remember, 3), timeout=PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await other
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(tell) == [3, 2]
+
+
+def test_tell_takes_no_turn_of_another_thread(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def tell():
+        waiting = await wait_for_room(executor, 1)
+        other = asyncio.ensure_future(asyncio.to_thread(executor.tell, (tasks.remember, 2)))
+        await asyncio.sleep(0.05)
+        assert not other.done()
+        open_soon(gate)
+        executor.tell((tasks.remember, 3), timeout=PATIENCE)
+        await asyncio.gather(other, *waiting)
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(tell) == [3, 2, 1]
+
+
+def test_shutdown_refuses_a_tell_before_coroutines(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def tell():
+        waiting = await wait_for_room(executor, 1, 2)
+        threading.Timer(0.01, executor.shutdown, [False]).start()
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            executor.tell((tasks.remember, 3), timeout=PATIENCE)
+        gate.open()
+        errors = await asyncio.gather(*waiting, return_exceptions=True)
+        assert ["after shutdown" in str(error) for error in errors] == [True, True]
+
+    in_loop(tell)
+    executor.shutdown()
+
+
+def test_imap_that_blocks_the_loop_goes_before_its_coroutines(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def take():
+        waiting = await wait_for_room(executor, 1)
+        open_soon(gate)
+        messages = [(tasks.remember, number) for number in (2, 3)]
+        assert len(list(executor.imap(messages, timeout=PATIENCE))) == 2
+        await asyncio.gather(*waiting)
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(take) == [2, 3, 1]
+
+
+def test_tell_goes_before_an_imap_of_the_loop_that_it_blocks(kind, gate):
+    executor, _ = full(kind, gate)
+
+    async def take():
+        return [answer async for answer in executor.imap([(tasks.echo, n) for n in range(9)])]
+
+    async def tell():
+        taking = asyncio.ensure_future(take())
+        await asyncio.sleep(0.01)
+        open_soon(gate)
+        executor.tell((tasks.remember, "told"), timeout=PATIENCE)
+        assert await taking == list(range(9))
+        return await executor.post((tasks.recall,))
+
+    with executor:
+        assert in_loop(tell) == ["told"]
+
+
+def test_post_goes_before_coroutines_of_a_loop_that_has_been_stopped(kind, gate):
+    executor, _ = full(kind, gate)
+    loop = asyncio.new_event_loop()
+    with executor:
+        waiting = loop.run_until_complete(wait_for_room(executor, 1))
+        open_soon(gate)
+        # No loop runs here now.
+        executor.post((tasks.remember, 2), timeout=PATIENCE).result(PATIENCE)
+        loop.run_until_complete(asyncio.gather(*waiting))
+        assert executor.post((tasks.recall,)).result(PATIENCE) == [2, 1]
+    loop.close()
+
+
+def test_tell_to_a_member_goes_before_coroutines_that_wait_for_the_pool(local_kind, gate):
+    pool = local_kind.actor(actors.Do).pool(1, mailbox_size=1).executor()
+
+    async def tell():
+        pool.post((tasks.pause, gate))
+        await asyncio.to_thread(gate.reached)
+        pool.post((tasks.echo, 0))
+        waiting = await wait_for_room(pool, 1)
+        open_soon(gate)
+        pool.members[0].tell((tasks.remember, 2), timeout=PATIENCE)
+        await asyncio.gather(*waiting)
+        return await pool.post((tasks.recall,))
+
+    with pool:
+        assert in_loop(tell) == [2, 1]
+
+
+def test_tell_often_goes_before_coroutines_that_come_and_go(kind):
+    async def tell():
+        async with kind.actor(actors.Keeps).options(mailbox_size=2).executor() as executor:
+            waiting = []
+            for number in range(300):
+                if number % 3 == 0:
+                    executor.tell(number, timeout=PATIENCE)
+                    continue
+                waiting.append(asyncio.ensure_future(executor.atell(number)))
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+                if number % 10 == 0:
+                    waiting.pop().cancel()
+            await asyncio.gather(*waiting)
+            return await executor.post(None)
+
+    assert sorted(in_loop(tell)) == [n for n in range(300) if n % 3 == 0 or n % 10]
+
+
 def test_async_with_does_not_block_the_loop(kind, gate):
     async def run():
         async with kind.start(actors.Do) as executor:

@@ -224,6 +224,11 @@ impl Seat {
         self.take()
     }
 
+    /// Its turn: the lower, the earlier. `None` after it has left.
+    pub fn ticket(&self) -> Option<u64> {
+        self.ticket
+    }
+
     /// Leaves the queue, and returns the waiter. `None` if the place has been granted: then it keeps that.
     #[must_use]
     pub fn leave_queue(&mut self) -> Option<Arc<dyn Wake>> {

@@ -8,10 +8,12 @@ use pyo3::prelude::*;
 
 use super::relay::Pending;
 use super::remote::Remote;
-use crate::engine::ipc::relay::{Awaited, Place, Question};
+use crate::engine::ipc::relay::{Awaited, Place, Question, split_number};
 use crate::engine::latch::Latch;
 use crate::py::future;
-use crate::py::host::room::{Reservation, RoomSeat, Turn, has_passed};
+use crate::py::host;
+use crate::py::host::room::has_passed;
+use crate::py::host::seat::{Reservation, RoomId, RoomSeat, Turn};
 use crate::py::interpreter::imports;
 use crate::py::interpreter::imports::{ActorDeadlock, MailboxFull};
 use crate::py::interpreter::running_loop::call_at;
@@ -57,14 +59,7 @@ impl Remote {
         admitted: &Latch,
         deadline: Option<Instant>,
     ) -> PyResult<()> {
-        let awaited = Awaited::Room(number);
-        let is_free = has_passed(deadline) || !self.serves_room_here();
-        let waited = if is_free {
-            self.way.wait_for_actor(py, admitted, awaited, deadline)
-        } else {
-            // It would wait for itself.
-            self.way.wait_in_sight(py, admitted, awaited, deadline)
-        };
+        let waited = self.wait_until_admitted(py, number, admitted, deadline);
         if matches!(waited, Ok(true)) {
             return Ok(());
         }
@@ -85,6 +80,52 @@ impl Remote {
         }
     }
 
+    fn wait_until_admitted(
+        &self,
+        py: Python<'_>,
+        number: u64,
+        admitted: &Latch,
+        deadline: Option<Instant>,
+    ) -> PyResult<bool> {
+        let awaited = Awaited::Room(number);
+        if has_passed(deadline) || !self.serves_room_here() {
+            return self.way.wait_for_actor(py, admitted, awaited, deadline);
+        }
+        // It would wait for itself.
+        self.way.wait_in_sight(py, admitted, awaited, deadline)
+    }
+
+    /// If coroutines of the event loop of this thread wait for a place: waits for one before them until
+    /// `deadline`.
+    pub(super) fn overtake(
+        &self,
+        py: Python<'_>,
+        deadline: Option<Instant>,
+    ) -> PyResult<Option<host::seat::Place>> {
+        let can_wait = self.description.is_bounded && !has_passed(deadline);
+        if !can_wait || !RoomSeat::is_awaited_here(self.room()) {
+            return Ok(None);
+        }
+        let seat = self.reserve(py)?;
+        seat.overtake();
+        let cell = seat.cell();
+        let waited = self.wait_until_admitted(py, seat.order(), cell.done(), deadline);
+        // Otherwise the coroutine gets its turn back, with the place if that has just been granted.
+        let place = matches!(waited, Ok(true)).then(|| seat.place()).flatten();
+        seat.leave();
+        if !waited? {
+            return Err(full(&self.name));
+        }
+        // It raises why there is no place.
+        seat.future(py).call_method0(py, "result")?;
+        Ok(place)
+    }
+
+    /// The members of a pool share the room.
+    fn room(&self) -> RoomId {
+        RoomId::Elsewhere(split_number(self.known.number).0)
+    }
+
     /// Whether only this thread frees places in the mailbox. In a pool any member does.
     fn serves_room_here(&self) -> bool {
         self.description.index().is_none() && self.way.serves_here(self.known.number)
@@ -97,7 +138,9 @@ impl Remote {
         let awaiting = Awaiting::Relayed(Awaited::Room(number), Unending::Room);
         // A posted cell keeps its future alive for the callbacks.
         cell.post(Message::Awaiting(awaiting));
-        self.way.relay.enter(number, Pending::Place(cell));
+        self.way
+            .relay
+            .enter(number, Pending::Place(Arc::clone(&cell)));
         let way = Arc::clone(&self.way);
         let reservation = Reservation::new(number, move |number| {
             if way.is_ours() {
@@ -116,7 +159,8 @@ impl Remote {
         };
         self.way.send(py, question.encode(number))?;
         self.way.resume_io_thread(py);
-        Ok(RoomSeat::new(future, Turn::Elsewhere(reservation)))
+        let turn = Turn::Elsewhere(reservation);
+        Ok(RoomSeat::new(self.room(), future, cell, turn))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::py::future;
 use crate::py::future::settle;
 use crate::py::host;
 use crate::py::host::host::Host;
-use crate::py::host::room::{Reservation, RoomSeat};
+use crate::py::host::seat::{Reservation, RoomSeat};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::running_loop::running_loop;
 use crate::py::message::fault::load_error;
@@ -302,6 +302,9 @@ impl Target for Remote {
     fn tell(&self, asked: Asked<'_, '_>, deadline: Option<Instant>) -> PyResult<()> {
         let py = asked.py();
         self.admit(py)?;
+        if let Some(place) = self.overtake(py, deadline)? {
+            return self.tell_into_room(asked, place);
+        }
         let packed = self.pack(asked, &Wants::Nothing)?;
         let (number, place) = self.entrance(None);
         if place == Place::Unneeded {
@@ -337,12 +340,12 @@ impl Target for Remote {
     fn ask_into_room<'py>(
         &self,
         asked: Asked<'_, 'py>,
-        place: host::room::Place,
+        place: host::seat::Place,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.ask_for(asked, Wants::Answer, place.elsewhere(), None)
     }
 
-    fn tell_into_room(&self, asked: Asked<'_, '_>, place: host::room::Place) -> PyResult<()> {
+    fn tell_into_room(&self, asked: Asked<'_, '_>, place: host::seat::Place) -> PyResult<()> {
         let py = asked.py();
         self.admit(py)?;
         let packed = self.pack(asked, &Wants::Nothing)?;

@@ -6,6 +6,7 @@ mod member;
 mod post;
 pub(super) mod room;
 pub(in crate::py) mod run;
+pub(super) mod seat;
 pub(super) mod stats;
 pub(super) mod stop;
 pub(super) mod streams;

@@ -1,20 +1,20 @@
-//! How a sender waits for a place in a bounded mailbox: blocked in `post`, or by a future in `apost`.
-//! `entering.rs` has how a message waits by itself.
+//! How a sender waits for a place in a bounded mailbox: blocked in `post`, or by a future in `apost`
+//! (`seat.rs`). `entering.rs` has how a message waits by itself.
 //!
 //! A message holds its permit until it begins or is known never to. Dropping the permit may wake a
 //! waiter, which may run Python code. So a permit is never dropped under a lock.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::host::Host;
+use super::seat::{Place, RoomId, RoomSeat, Turn};
 use crate::engine::latch::Latch;
 use crate::engine::room::{Permit, Room, Seat, Wake};
-use crate::engine::waits::Node;
+use crate::engine::waits::{Node, Pending};
 use crate::py::future;
 use crate::py::future::WakesFuture;
 use crate::py::future::callbacks;
@@ -30,114 +30,6 @@ pub(super) const NOT_IN_TIME: &str = ", and no place became free in time";
 
 pub(in crate::py) fn has_passed(deadline: Option<Instant>) -> bool {
     deadline.is_some_and(|at| Instant::now() >= at)
-}
-
-/// For `apost` and `atell`: a turn in the queue, and a future that is done once granted.
-#[pyclass(frozen, module = "futures_actors._core")]
-pub(in crate::py) struct RoomSeat {
-    #[pyo3(get)]
-    future: Py<PyAny>,
-    /// `None` after the place has been used or given up.
-    turn: Mutex<Option<Turn>>,
-}
-
-/// A turn in the queue of a mailbox, which may be in another process.
-pub(in crate::py) enum Turn {
-    Here(Seat),
-    Elsewhere(Reservation),
-}
-
-/// A place in a mailbox.
-pub(in crate::py) enum Place {
-    Here(Permit),
-    Elsewhere(Reservation),
-}
-
-impl Place {
-    /// A place in a mailbox of this process.
-    pub(in crate::py) fn here(self) -> Option<Permit> {
-        match self {
-            Self::Here(permit) => Some(permit),
-            Self::Elsewhere(_) => None,
-        }
-    }
-
-    /// One that is reserved in another process.
-    pub(in crate::py) fn elsewhere(self) -> Option<Reservation> {
-        match self {
-            Self::Here(_) => None,
-            Self::Elsewhere(reservation) => Some(reservation),
-        }
-    }
-}
-
-/// A place in the mailbox of another process, or a turn in the queue for one. Dropping it gives it up.
-pub(in crate::py) struct Reservation {
-    number: u64,
-    give_up: Option<Box<dyn FnOnce(u64) + Send>>,
-}
-
-impl Reservation {
-    pub(in crate::py) fn new(number: u64, give_up: impl FnOnce(u64) + Send + 'static) -> Self {
-        let give_up = Some(Box::new(give_up) as _);
-        Self { number, give_up }
-    }
-
-    /// The number that the message which takes the place must have.
-    pub(in crate::py) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The message takes the place.
-    pub(in crate::py) fn take(mut self) {
-        self.give_up = None;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if let Some(give_up) = self.give_up.take() {
-            give_up(self.number);
-        }
-    }
-}
-
-impl RoomSeat {
-    /// `future` is done when there is a place.
-    pub(in crate::py) fn new(future: Bound<'_, PyAny>, turn: Turn) -> Self {
-        Self {
-            future: future.unbind(),
-            turn: Mutex::new(Some(turn)),
-        }
-    }
-
-    fn take(&self) -> Option<Turn> {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        turn.take()
-    }
-
-    /// The place that was granted.
-    pub(in crate::py) fn place(&self) -> PyResult<Place> {
-        let place = match self.take() {
-            Some(Turn::Here(seat)) => seat.leave().map(Place::Here),
-            Some(Turn::Elsewhere(reservation)) => Some(Place::Elsewhere(reservation)),
-            None => None,
-        };
-        place.ok_or_else(|| PyRuntimeError::new_err("no place in the mailbox has been granted"))
-    }
-}
-
-#[pymethods]
-impl RoomSeat {
-    /// Give up the turn, or the place if it has been granted.
-    fn leave(&self) {
-        drop(self.take());
-    }
-
-    /// Visits the future, which breaks a cycle itself.
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.future)
-    }
 }
 
 impl Host {
@@ -180,22 +72,55 @@ impl Host {
             return Err(self.full(""));
         }
         self.refuse_own_thread()?;
+        if RoomSeat::is_awaited_here(RoomId::of(room)) {
+            return self.overtake(py, room, deadline);
+        }
         let granted = Arc::new(Latch::default());
         let seat = self.queue(py, room, Arc::clone(&granted) as _);
-        let waited = wait_for_actor(
-            &self.node_with_room(),
-            || Arc::clone(&granted) as _,
-            deadline,
-            Unending::Room,
-            |deadline| {
-                let wait = |until| wait_for(py, &granted, until);
-                wait_unless_stuck(&granted, &self.tally, deadline, wait)
-            },
-        );
+        let waited = self.wait_until_granted(py, &granted, &granted, deadline);
         // Even after a timeout: the place may have been granted at the last moment.
         let permit = seat.leave();
         waited?;
         permit.ok_or_else(|| self.full(NOT_IN_TIME))
+    }
+
+    /// For a thread in whose event loop coroutines wait for `room`: waits for a place before them.
+    fn overtake(
+        &self,
+        py: Python<'_>,
+        room: &Arc<Room>,
+        deadline: Option<Instant>,
+    ) -> PyResult<Permit> {
+        let seat = self.queue_future(py, room)?;
+        seat.overtake();
+        let cell = seat.cell();
+        let waited = self.wait_until_granted(py, cell.done(), &cell, deadline);
+        // Otherwise the coroutine gets its turn back, with the place if that has just been granted.
+        let place = matches!(waited, Ok(true)).then(|| seat.place()).flatten();
+        seat.leave();
+        waited?;
+        place
+            .and_then(Place::here)
+            .ok_or_else(|| self.full(NOT_IN_TIME))
+    }
+
+    fn wait_until_granted(
+        &self,
+        py: Python<'_>,
+        granted: &Latch,
+        pending: &Arc<impl Pending + 'static>,
+        deadline: Option<Instant>,
+    ) -> PyResult<bool> {
+        wait_for_actor(
+            &self.node_with_room(),
+            || Arc::clone(pending) as _,
+            deadline,
+            Unending::Room,
+            |deadline| {
+                let wait = |until| wait_for(py, granted, until);
+                wait_unless_stuck(granted, &self.tally, deadline, wait)
+            },
+        )
     }
 
     /// For a pool: takes a place for a message to each member, or all places if there are fewer; none
@@ -228,14 +153,24 @@ impl Host {
         let Some(room) = self.mailbox.room() else {
             return Err(PyRuntimeError::new_err("this mailbox is not bounded"));
         };
+        self.queue_future(py, room)
+    }
+
+    fn queue_future(&self, py: Python<'_>, room: &Arc<Room>) -> PyResult<RoomSeat> {
         let (future, waiter) = future::new_future(py)?;
         // A posted cell keeps its future alive for the callbacks.
         waiter.post(Message::Awaiting(Awaiting::Here(
             self.node_with_room(),
             Unending::Room,
         )));
-        let seat = self.queue(py, room, Arc::new(WakesFuture(waiter)));
-        Ok(RoomSeat::new(future, Turn::Here(seat)))
+        let wakes = WakesFuture(Arc::clone(&waiter));
+        let seat = self.queue(py, room, Arc::new(wakes));
+        Ok(RoomSeat::new(
+            RoomId::of(room),
+            future,
+            waiter,
+            Turn::Here(seat),
+        ))
     }
 
     fn queue(&self, py: Python<'_>, room: &Arc<Room>, waiter: Arc<dyn Wake>) -> Seat {

@@ -10,7 +10,7 @@ use super::target::{Entry, Target};
 use crate::engine::holding::Holder;
 use crate::py::codec::actors;
 use crate::py::codec::actors::{Described, Description, Receiver};
-use crate::py::host::room::RoomSeat;
+use crate::py::host::seat::RoomSeat;
 use crate::py::interpreter::daemon_threads::{outlast, outlasting};
 use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, wait};
@@ -152,8 +152,8 @@ impl RefCore {
     ///
     /// It is handled in mailbox order. What `handle` raises is logged with its traceback on logger
     /// `futures_actors`, and counted. This waits for room and raises as `post` does, and also
-    /// raises what pickling raises. A message that was accepted and is lost because the actor died
-    /// is logged.
+    /// raises what pickling raises. Where an event loop runs, it blocks the loop. A message that
+    /// was accepted and is lost because the actor died is logged.
     #[pyo3(signature = (message, *, timeout=None))]
     fn tell(&self, message: &Bound<'_, PyAny>, timeout: Option<Seconds>) -> PyResult<()> {
         let deadline = wait::deadline(timeout)?;
@@ -191,29 +191,48 @@ impl RefCore {
         self.target()?.try_tell(Asked::Handle(message))
     }
 
-    /// For `apost` and `atell`: queue for room, and return the seat in that queue.
-    fn _wait_for_room(&self, py: Python<'_>) -> PyResult<RoomSeat> {
-        self.target()?.wait_for_room(py)
+    /// For `apost`, `atell` and `imap`: queue for room, and return the seat in that queue.
+    ///
+    /// With `blocks`, this thread blocks until the seat's future is done.
+    #[pyo3(signature = (*, blocks=false))]
+    fn _wait_for_room(&self, py: Python<'_>, blocks: bool) -> PyResult<RoomSeat> {
+        let seat = self.target()?.wait_for_room(py)?;
+        if blocks {
+            seat.overtake();
+        } else {
+            seat.enlist();
+        }
+        Ok(seat)
     }
 
     /// For `apost`: post a message into the place that `seat` was granted.
+    ///
+    /// Returns None if it has none: then its future is another one.
     fn _post_into_room<'py>(
         &self,
         seat: &Bound<'py, RoomSeat>,
         message: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let place = seat.get().place()?;
-        self.target()?.ask_into_room(Asked::Handle(message), place)
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let Some(place) = seat.get().place() else {
+            return Ok(None);
+        };
+        let posted = self.target()?.ask_into_room(Asked::Handle(message), place);
+        posted.map(Some)
     }
 
     /// For `atell`: send a message into the place that `seat` was granted.
+    ///
+    /// Returns False if it has none: then its future is another one.
     fn _tell_into_room(
         &self,
         seat: &Bound<'_, RoomSeat>,
         message: &Bound<'_, PyAny>,
-    ) -> PyResult<()> {
-        let place = seat.get().place()?;
-        self.target()?.tell_into_room(Asked::Handle(message), place)
+    ) -> PyResult<bool> {
+        let Some(place) = seat.get().place() else {
+            return Ok(false);
+        };
+        let told = self.target()?.tell_into_room(Asked::Handle(message), place);
+        told.map(|()| true)
     }
 
     /// Run `fn(*args, **kwargs)` in the actor's thread or process, in mailbox order.

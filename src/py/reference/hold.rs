@@ -12,7 +12,7 @@ use crate::engine::holding::{Holder, Left};
 use crate::engine::ipc::relay::split_number;
 use crate::py::codec::actors::{self, Description, Receiver};
 use crate::py::host::host::Host;
-use crate::py::host::room::{Place, RoomSeat};
+use crate::py::host::seat::{Place, RoomSeat};
 use crate::py::interpreter::lifecycle;
 use crate::py::interpreter::lifecycle::Live;
 use crate::py::message::request::Asked;

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::engine::holding::Holder;
 use crate::py::codec::actors::{self, Description, Receiver, Referent};
 use crate::py::host::host::Host;
-use crate::py::host::room::{Place, RoomSeat};
+use crate::py::host::seat::{Place, RoomSeat};
 use crate::py::message::request::Asked;
 
 /// An actor that messages can be sent to. Dropping it may run Python code and take locks, so drop it
