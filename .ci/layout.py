@@ -48,8 +48,8 @@ FLOORS = {
         "_base_actor _options",
         "_reference",
         "_answers _awaits _class_options _loop_streams _own _pickling _process _proxy _stream",
-        "_awaiting _heartbeat _loops",
-        "_errors _future _start_methods _stats _types",
+        "_awaiting _heartbeat _interrupts _loops",
+        "_errors _future _start_methods _stats _tasks _types",
         "_texts",
     ),
 }

@@ -6,7 +6,7 @@ one extension module.
 """
 
 import sys
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Task
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Hashable, Iterator
 from threading import Condition
 from types import GenericAlias
@@ -300,6 +300,13 @@ class LoopCore:
 
     def take(self) -> LoopMessage | None:
         """Begin the next message and return it; None if there is none, or none any more."""
+    def take_next(self, first: LoopMessage) -> LoopMessage | None:
+        """Begin the next message, unless it is time for other callbacks of the loop.
+
+        `first`: the message with which the loop came to these.
+        """
+    def expects_more(self) -> bool:
+        """Return whether another message is there, or likely to come in a moment."""
     def has_begun_within(self, seconds: float) -> bool:
         """Return whether a message has begun in the last so many seconds."""
     def over(self) -> bool | None:
@@ -342,6 +349,13 @@ class LoopCore:
 class LoopMessage:
     """A message that an event loop has begun."""
 
+    def enter(self, task: Task[None] | None) -> None:
+        """Have `current_message()` return this message in the context that runs.
+
+        Give the running task to learn from `has_left_nothing` whether it can handle another one.
+        """
+    def has_left_nothing(self, task: Task[None] | None) -> bool:
+        """Return whether the message, which has ended, has left nothing behind in its task."""
     def call(self, actor: Any) -> Any:
         """Call what the message asks for, and return what that returns: it may be a coroutine."""
     @property

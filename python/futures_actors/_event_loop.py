@@ -1,7 +1,7 @@
 """Runs an async actor on an event loop, in the actor's own thread or its process's main thread.
 
 Only threads and processes of async actors import it, because it imports asyncio. The core hands out
-messages (`LoopCore.take`), and this gives each a task of its own.
+messages (`LoopCore.take`), and this handles them in tasks.
 """
 
 import asyncio
@@ -14,11 +14,12 @@ from collections.abc import Callable, Coroutine, Generator
 from types import CoroutineType, FrameType
 from typing import Any
 
-from . import _loop_streams, _loops
+from . import _interrupts, _loop_streams, _loops
 from ._awaits import Awaits
 from ._core import FutureCore, LoopCore, LoopMessage
 from ._errors import BrokenActor
 from ._heartbeat import Heartbeat
+from ._tasks import MessageTask
 
 #: Its `runner` is the one whose loop runs in the thread.
 _here = threading.local()
@@ -115,6 +116,15 @@ class _Runner:
         #: Whether there may be messages for which there was no place.
         self.is_full = False
         self.will_flush = False
+        #: The message that has begun last, if its task may handle others until it waits. The loop
+        #: then calls `_pump_again`. Until then no other task may begin one: they begin in order.
+        self.leader: LoopMessage | None = None
+        #: How often the loop has called that.
+        self.turns = 0
+        #: The message that has begun last.
+        self.latest: LoopMessage | None = None
+        #: Whether messages end without waiting, lately.
+        self.is_quick = False
         #: Whether Ctrl-C was pressed, and the loop has not come to that yet.
         self.is_interrupted = False
         #: Whether `on_start` or `on_stop` was cancelled because of Ctrl-C.
@@ -123,6 +133,7 @@ class _Runner:
         self.is_stopped = False
         self.over = loop.create_future()
 
+    @_interrupts.calls_users_code
     async def main(self, construct: Callable[[], Any]) -> None:
         """Construct the object, handle all messages, and let it end."""
         stage = "constructor"
@@ -152,6 +163,7 @@ class _Runner:
                 if not (self.is_stopped and isinstance(error, asyncio.CancelledError)):
                     self.core.log_failure("on_stop", error)
 
+    @_interrupts.calls_users_code
     async def _call_hook(self, name: str) -> None:
         # Executors also accept classes that do not extend `Actor`, which may lack it.
         hook = getattr(self.actor, name, None)
@@ -179,35 +191,50 @@ class _Runner:
 
     def pump(self) -> None:
         """Begin messages while there are some and there is a place for them."""
-        if self.is_pumping:
-            return  # an eager task has ended inside the loop below
+        if self.is_pumping or self.leader is not None:
+            return  # an eager task has ended inside the loop below, or `_pump_again` is called soon
         self.is_pumping = True
-        self.is_full = True
-        running, take = self.running, self.core.take
         try:
-            create_task = _loops.task_maker(self.loop)
-            while len(running) < self.max_concurrency:
-                message = take()
-                if message is None:
-                    self.is_full = False
-                    if self._is_unneeded():
-                        continue
-                    self._idle()
-                    return
-                task = create_task(self._handle(message))
-                if not task.done():  # an eager one may have ended already
-                    running[message] = task
-                    if self.awaits.entered is not None:
-                        self.awaits.goes_on()
+            self._begin_messages()
         except BaseException as error:  # noqa: BLE001 - the link is broken: the actor has ended
             if not self.over.done():
                 self.over.set_exception(error)
         finally:
             self.is_pumping = False
-            heartbeat = self.heartbeat
+            heartbeat, running = self.heartbeat, self.running
             heartbeat.most = max(heartbeat.most, len(running))
             if running and not heartbeat.has_begun:
                 heartbeat.begin()
+
+    def _begin_messages(self) -> None:
+        self.is_full = True
+        running, take = self.running, self.core.take
+        create_task = _loops.task_maker(self.loop)
+        while len(running) < self.max_concurrency and self.leader is None:
+            message = take()
+            if message is None:
+                self.is_full = False
+                if self._is_unneeded():
+                    continue
+                self._idle()
+                return
+            task = create_task(self._handle(message))
+            if task.done():  # it is an eager one
+                continue
+            running[message] = task
+            if self.awaits.entered is not None:
+                self.awaits.goes_on()
+            if self.is_quick and type(task) is MessageTask and self.core.expects_more():
+                # Its task handles them, too. Should it have to wait, others do.
+                self.leader = message
+                self.loop.call_soon(self._pump_again, context=self.context)
+
+    def _pump_again(self) -> None:
+        self.leader = None
+        self.turns += 1
+        if self.latest in self.running:
+            self.is_quick = False  # it waits
+        self.pump()
 
     def _is_unneeded(self) -> bool:
         if self.running or self.core.over() is not None:
@@ -245,8 +272,38 @@ class _Runner:
             self.loop.remove_reader(self.descriptor)  # type: ignore[arg-type] # it reads from it
 
     async def _handle(self, message: LoopMessage) -> None:
+        """Handle a message, and then others as long as nobody can tell: see `_tasks`."""
+        task = asyncio.current_task() if self.leader is message else None
+        first, turn = message, self.turns
+        while True:
+            self.latest = message
+            message.enter(task)
+            has_answered = await self._handle_one(message)
+            self.is_quick = self.latest is message
+            # If it has waited, `_pump_again` has been called since.
+            is_free = has_answered and self.turns == turn and message.has_left_nothing(task)
+            self.running.pop(message, None)
+            following = self.core.take_next(first) if is_free else None
+            if following is None or task is None:
+                break
+            message = following
+            self.running[message] = task
+        if not self.running:
+            self.flush()
+        elif not self.will_flush:
+            self.will_flush = True
+            self.loop.call_soon(self.flush)
+        # A process that has found no message reads the next ones, and then takes them, in `_read`.
+        if self.leader is None and (self.is_full or self.descriptor is None or not self.running):
+            # In a context of its own, and not in that of this message.
+            self.context.copy().run(self.pump)
+
+    @_interrupts.calls_users_code
+    async def _handle_one(self, message: LoopMessage) -> bool:
+        """Handle a message. Return whether it has answered, and nobody had cancelled it."""
+        asked = self.asked
         try:
-            if self.asked and message in self.asked:
+            if asked and message in asked:
                 raise asyncio.CancelledError  # noqa: TRY301 - it is handled like a later one
             answer = message.call(self.actor)
             # The first is most of them, and quicker to find out.
@@ -255,25 +312,17 @@ class _Runner:
             if message.is_stream:
                 answer = message.check_stream(answer)
                 await _loop_streams.run(message, answer, self._wait_for_room)
-            else:
-                message.finish(answer)
+                return False
+            message.finish(answer)
         except asyncio.CancelledError as error:
-            asked = self.asked.pop(message, None)
-            message.fail(error if asked is None else asked)
+            reason = asked.pop(message, None)
+            message.fail(error if reason is None else reason)
+            return False
         except BaseException as error:  # noqa: BLE001 - it is for the future
             message.fail(error)
-        if self.asked:
-            self.asked.pop(message, None)
-        self.running.pop(message, None)
-        if not self.running:
-            self.flush()
-        elif not self.will_flush:
-            self.will_flush = True
-            self.loop.call_soon(self.flush)
-        # A process that has found no message reads the next ones, and then takes them, in `_read`.
-        if self.is_full or self.descriptor is None or not self.running:
-            # In a context of its own, and not in that of this message.
-            self.context.copy().run(self.pump)
+            asked.pop(message, None)
+            return False
+        return not asked or asked.pop(message, None) is None
 
     async def _wait_for_room(self, message: LoopMessage) -> bool:
         """Wait until a stream has room for an item. False: no more items are wanted."""
@@ -355,35 +404,10 @@ class _Runner:
         if self.actor is None or self.is_interrupted:
             # In the constructor, or code that has not come to an `await` since the last Ctrl-C.
             # Raised in code of the loop it could lose a step of a task, whose message never ends.
-            if _is_in_users_code(frame):
+            if _interrupts.is_in_users_code(frame):
                 self.is_interrupted = False
                 raise KeyboardInterrupt
             return
         if self.running or self.awaits.hook is not None:
             self.is_interrupted = True
             self.loop.call_soon_threadsafe(self._interrupt)
-
-
-#: What calls code of the actor's author.
-_CALLERS = frozenset(
-    function.__code__
-    for function in (_Runner.main, _Runner._call_hook, _Runner._handle, _loop_streams.resume)  # noqa: SLF001
-)
-
-
-def _is_in_users_code(frame: FrameType | None) -> bool:
-    """Whether this is the frame of code that the actor's author wrote, or that such code called."""
-    called = None
-    while frame is not None:
-        if frame.f_globals.get("__name__") in (__name__, _loop_streams.__name__):
-            if called is None:
-                # Code of C that a message calls, such as `time.sleep`, has no frame.
-                if frame.f_code is not _Runner._handle.__code__:  # noqa: SLF001
-                    return False
-                message: LoopMessage = frame.f_locals["message"]
-                return message.is_in_call
-            if frame.f_code not in _CALLERS:
-                return False
-            return not called.f_globals.get("__name__", "").startswith("futures_actors.")
-        called, frame = frame, frame.f_back
-    return False

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from ._core import LoopMessage
+from ._interrupts import calls_users_code
 
 #: How long a generator may run, in seconds, before other messages have their turn.
 _TURN = 0.001
@@ -67,6 +68,7 @@ async def run(
         error = None
 
 
+@calls_users_code
 async def resume(generator: _Generator, error: BaseException | None, *, is_new: bool) -> object:
     """Return what the generator yields next, after `error` was raised in it if there is one."""
     throw = None

@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 from types import MethodType
 from typing import Any
 
+from ._tasks import MessageTask
+
 
 def made_by(loop_factory: Callable[[], object]) -> asyncio.AbstractEventLoop:
     """Return the new loop that `loop_factory` returns."""
@@ -58,6 +60,7 @@ def _of_asyncio(function: Any) -> Any:  # noqa: ANN401 - a function
     return function if is_its_own else None
 
 
+_TASK = asyncio.tasks.Task
 #: What `create_task` is in the event loops of asyncio.
 _CREATE_TASK = _of_asyncio(asyncio.BaseEventLoop.create_task)
 
@@ -76,6 +79,8 @@ def task_maker(
         type(create_task) is MethodType
         and create_task.__func__ is _CREATE_TASK
         and loop.get_task_factory() is None
+        and not loop.get_debug()
+        and asyncio.tasks.Task is _TASK
     ):
-        return functools.partial(asyncio.tasks.Task, loop=loop)
+        return functools.partial(MessageTask, loop=loop)
     return create_task

@@ -1,33 +1,27 @@
-//! The messages of an async actor, as its event loop sees them.
+//! A message of an async actor, as its event loop sees it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use super::source::{Calls, Open, Outlet, Source, Ticket};
-use super::waits::{self, LoopWait};
+use super::source::{Open, Outlet, Source, Taken, Ticket};
+use super::traces::Traces;
 use crate::engine::stream::Space;
-use crate::engine::sys::{self, HandleNumber};
-use crate::engine::waits::How;
 use crate::py::answer;
 use crate::py::answer::Called;
 use crate::py::current;
 use crate::py::current::Running as Current;
-use crate::py::future::FutureCore;
-use crate::py::interpreter::imports;
-use crate::py::message::fault::log_failure;
 use crate::py::message::request::Call;
 use crate::py::stream;
 use crate::py::stream::run::Ended;
 
 /// The messages that run: when each began, by number.
 #[derive(Default)]
-struct Running(Mutex<BTreeMap<u64, u64>>);
+pub(super) struct Running(Mutex<BTreeMap<u64, u64>>);
 
 impl Running {
     /// Changes it, and shows what there is now.
@@ -36,138 +30,6 @@ impl Running {
         change(&mut since);
         let oldest = since.first_key_value().map_or(0, |(_, since)| *since);
         source.show(since.len(), oldest);
-    }
-}
-
-/// The core of an async actor, for its event loop.
-#[pyclass(frozen, module = "futures_actors._core")]
-pub(in crate::py) struct LoopCore {
-    name: Arc<str>,
-    source: Arc<dyn Source>,
-    running: Arc<Running>,
-    next: AtomicU64,
-    /// When a message was begun last. Relaxed: it is for the loop's thread.
-    last_begun: AtomicU64,
-}
-
-impl LoopCore {
-    pub(in crate::py) fn new(name: &str, source: Arc<dyn Source>) -> Self {
-        Self {
-            name: name.into(),
-            source,
-            running: Arc::default(),
-            next: AtomicU64::new(0),
-            last_begun: AtomicU64::new(0),
-        }
-    }
-}
-
-#[pymethods]
-impl LoopCore {
-    /// Begin the next message and return it; None if there is none, or none any more.
-    fn take(&self, py: Python<'_>) -> PyResult<Option<LoopMessage>> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(taken) = self.source.take(py, number)? else {
-            return Ok(None);
-        };
-        let now = sys::now_nanos();
-        self.last_begun.store(now, Ordering::Relaxed);
-        self.running
-            .change(&*self.source, |since| _ = since.insert(number, now));
-        Ok(Some(LoopMessage {
-            name: Arc::clone(&self.name),
-            source: Arc::clone(&self.source),
-            running: Arc::clone(&self.running),
-            number,
-            open: Mutex::new(Some(taken.open)),
-            is_in_call: AtomicBool::new(false),
-            called: Mutex::new(None),
-            ticket: Mutex::new(Some(taken.ticket)),
-            current: Mutex::new(Some(taken.current)),
-            is_stream: taken.outlet.is_some(),
-            outlet: Mutex::new(taken.outlet.map(Arc::from)),
-        }))
-    }
-
-    /// Return whether a message has begun in the last so many seconds.
-    fn has_begun_within(&self, seconds: f64) -> bool {
-        let last = self.last_begun.load(Ordering::Relaxed);
-        let ago = Duration::from_nanos(sys::now_nanos().saturating_sub(last));
-        ago.as_secs_f64() < seconds
-    }
-
-    /// Return None while messages may come, and then whether `on_stop` must be called.
-    fn over(&self) -> Option<bool> {
-        self.source.over()
-    }
-
-    /// Fail the actor with what it raised when it started.
-    fn fail(&self, py: Python<'_>, error: Bound<'_, PyAny>, stage: &str) -> PyResult<()> {
-        self.source.fail(py, PyErr::from_value(error), stage)
-    }
-
-    /// Log an exception that goes to no future.
-    fn log_failure(&self, py: Python<'_>, what: &str, error: Bound<'_, PyAny>) {
-        log_failure(py, &self.name, what, PyErr::from_value(error));
-    }
-
-    /// Call `stop` when all that runs must stop, from now on.
-    fn begin(&self, py: Python<'_>, stop: Py<PyAny>) {
-        self.source.begin(py, stop);
-    }
-
-    /// Call `wake` when a message has come.
-    ///
-    /// `look` is called with the number of a message that is asked to stop, or whose stream has
-    /// room for an item.
-    fn attach(&self, py: Python<'_>, wake: Py<PyAny>, look: Py<PyAny>) -> PyResult<()> {
-        self.source.attach(py, Calls { wake, look })
-    }
-
-    /// Forget what `begin` and `attach` were given.
-    fn detach(&self) {
-        self.source.detach();
-    }
-
-    /// Return whether only the actor itself, which has no message, can send it messages.
-    fn is_unneeded(&self, actor: &Bound<'_, PyAny>) -> bool {
-        self.source.is_unneeded(actor)
-    }
-
-    /// Return the descriptor that can be read when something has come; None for a thread.
-    fn descriptor(&self) -> Option<HandleNumber> {
-        self.source.descriptor()
-    }
-
-    /// Read once from the descriptor; return the numbers of messages to look at.
-    ///
-    /// Return None if nothing more comes.
-    fn read(&self, py: Python<'_>) -> PyResult<Option<Vec<u64>>> {
-        self.source.read(py)
-    }
-
-    /// Enter that so many messages have nothing to do until one of `futures` is done.
-    ///
-    /// `is_blocked`: nor has the loop, because they take every place. Return None if it cannot be
-    /// known whether these may all never end.
-    fn wait(
-        &self,
-        py: Python<'_>,
-        futures: Vec<Bound<'_, FutureCore>>,
-        messages: usize,
-        is_blocked: bool,
-    ) -> PyResult<Option<LoopWait>> {
-        let how = if is_blocked {
-            How::Blocked(messages)
-        } else {
-            How::Beside(messages)
-        };
-        waits::begin(py, &*self.source, how, &futures)
-    }
-
-    /// Send the answers that were held back.
-    fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        self.source.flush(py)
     }
 }
 
@@ -185,6 +47,8 @@ pub(in crate::py) struct LoopMessage {
     source: Arc<dyn Source>,
     running: Arc<Running>,
     number: u64,
+    /// When it began, by `sys::now_nanos`.
+    begun: u64,
     /// Until it is called.
     open: Mutex<Option<Open>>,
     /// Relaxed: it is for the handler of a signal, which runs in the same thread.
@@ -194,9 +58,45 @@ pub(in crate::py) struct LoopMessage {
     ticket: Mutex<Option<Ticket>>,
     /// Until it ends: a traceback may refer to this, and must not keep the future alive by that.
     current: Mutex<Option<Current>>,
+    /// From `enter` to `has_left_nothing`.
+    before: Mutex<Option<Traces>>,
     is_stream: bool,
     /// If it is a stream, until it ends, as `current`.
     outlet: Mutex<Option<Arc<dyn Outlet>>>,
+}
+
+impl LoopMessage {
+    /// A message that has begun at the time `begun`, by `sys::now_nanos`, with this number.
+    pub(super) fn new(
+        name: &Arc<str>,
+        source: &Arc<dyn Source>,
+        running: &Arc<Running>,
+        number: u64,
+        begun: u64,
+        taken: Taken,
+    ) -> Self {
+        running.change(&**source, |since| _ = since.insert(number, begun));
+        Self {
+            name: Arc::clone(name),
+            source: Arc::clone(source),
+            running: Arc::clone(running),
+            number,
+            begun,
+            open: Mutex::new(Some(taken.open)),
+            is_in_call: AtomicBool::new(false),
+            called: Mutex::new(None),
+            ticket: Mutex::new(Some(taken.ticket)),
+            current: Mutex::new(Some(taken.current)),
+            before: Mutex::default(),
+            is_stream: taken.outlet.is_some(),
+            outlet: Mutex::new(taken.outlet.map(Arc::from)),
+        }
+    }
+
+    /// When it began, by `sys::now_nanos`.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun
+    }
 }
 
 fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
@@ -249,11 +149,6 @@ impl LoopMessage {
         let Some(open) = take(&self.open) else {
             return Ok(py.None().into_bound(py));
         };
-        let current = self.current.lock();
-        let current = current.unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(current) = current {
-            current::enter(py, current)?;
-        }
         match open(py)? {
             Call::Handle(object) => {
                 self.was(Kind::Handle);
@@ -276,6 +171,29 @@ impl LoopMessage {
 
 #[pymethods]
 impl LoopMessage {
+    /// Have `current_message()` return this message in the context that runs.
+    ///
+    /// Give the running task to learn from `has_left_nothing` whether it can handle another one.
+    fn enter(&self, py: Python<'_>, task: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let current = self.current.lock();
+        let current = current.unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(current) = current {
+            current::enter(py, current)?;
+        }
+        if let Some(task) = task {
+            let before = Traces::of(&task).ok().flatten();
+            *self.before.lock().unwrap_or_else(PoisonError::into_inner) = before;
+        }
+        Ok(())
+    }
+
+    /// Return whether the message, which has ended, has left nothing behind in its task.
+    fn has_left_nothing(&self, task: Option<Bound<'_, PyAny>>) -> bool {
+        let now = task.and_then(|task| Traces::of(&task).ok().flatten());
+        let before = take(&self.before);
+        matches!((before, now), (Some(before), Some(now)) if now.are(&before))
+    }
+
     /// Call what the message asks for, and return what that returns: it may be a coroutine.
     fn call<'py>(&self, actor: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.is_in_call.store(true, Ordering::Relaxed);
@@ -377,20 +295,4 @@ impl Drop for LoopMessage {
             Python::attach(|py| self.source.lose(py, ticket));
         }
     }
-}
-
-/// Runs the event loop of an async actor in this thread until the actor has ended. `construct` makes
-/// its object.
-pub(in crate::py) fn run(
-    py: Python<'_>,
-    name: &str,
-    source: Arc<dyn Source>,
-    construct: &Bound<'_, PyAny>,
-    max_concurrency: usize,
-    loop_factory: Option<Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    let core = LoopCore::new(name, source);
-    imports::run_event_loop(py)?
-        .call1((core, construct, name, max_concurrency, loop_factory))
-        .map(drop)
 }

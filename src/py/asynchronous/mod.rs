@@ -3,10 +3,13 @@
 //! `waker.rs` wakes a loop that waits for messages, `waits.rs` tells that it waits for other actors. A
 //! thread and a child each have a [`Source`].
 
-pub(super) mod message;
+pub(super) mod core;
+mod message;
 mod source;
+mod traces;
 pub(super) mod waits;
 pub(super) mod waker;
 
-pub(super) use self::message::{LoopCore, LoopMessage};
+pub(super) use self::core::LoopCore;
+pub(super) use self::message::LoopMessage;
 pub(super) use self::source::{Calls, Entered, Open, Outlet, Source, Taken, Ticket};

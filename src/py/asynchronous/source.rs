@@ -64,6 +64,9 @@ pub(in crate::py) trait Source: Send + Sync {
     /// loop is woken for one.
     fn take(&self, py: Python<'_>, number: u64) -> PyResult<Option<Taken>>;
 
+    /// Whether there is a message to take, or one is likely to come in a moment. A hint.
+    fn expects_more(&self) -> bool;
+
     /// Whether no more messages come, and then whether the actor may end in its own way.
     fn over(&self) -> Option<bool>;
 

@@ -187,7 +187,7 @@ impl Messages {
         let name = self.shared.packing.name.clone();
         let construct = construct.as_any();
         let messages = Arc::new(self);
-        asynchronous::message::run(
+        asynchronous::core::run(
             py,
             &name,
             messages,
@@ -249,6 +249,10 @@ impl Source for Messages {
             }));
         }
         Ok(None)
+    }
+
+    fn expects_more(&self) -> bool {
+        self.shared.packing.way.inbox.has_frame()
     }
 
     fn over(&self) -> Option<bool> {

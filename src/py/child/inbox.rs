@@ -197,6 +197,10 @@ impl Inbox {
         self.inner.pop()
     }
 
+    pub(super) fn has_frame(&self) -> bool {
+        self.inner.has_message()
+    }
+
     /// Waits for the next message, between two messages. `None` if the parent is gone. An error is what
     /// the handler of a signal has raised, except for Ctrl-C.
     pub(super) fn wait_for_frame(&self, py: Python<'_>) -> PyResult<Option<Frame>> {

@@ -94,6 +94,10 @@ lazy! {
     invalid_state_error: PyType = "concurrent.futures", "InvalidStateError";
     futures_logger: PyAny = "concurrent.futures._base", "LOGGER";
     context_var: PyType = "contextvars", "ContextVar";
+    copy_context: PyAny = "contextvars", "copy_context";
+    references: PyAny = "sys", "getrefcount";
+    referents: PyAny = "gc", "get_referents";
+    weak_references: PyAny = "weakref", "getweakrefcount";
     generic_alias: PyType = "types", "GenericAlias";
     generator: PyType = "types", "GeneratorType";
     coroutine: PyType = "types", "CoroutineType";

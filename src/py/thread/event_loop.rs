@@ -32,6 +32,8 @@ pub(super) struct Messages {
     /// Whether a thread waited for an answer since the loop last had nothing to do. Relaxed: it is for
     /// the loop's thread.
     was_awaited: AtomicBool,
+    /// Whether the last message came while it was waited for in that way. Relaxed likewise.
+    is_brisk: AtomicBool,
     is_over: AtomicBool,
     streams: Arc<RunningStreams>,
 }
@@ -47,6 +49,7 @@ impl Messages {
         Self {
             has_gil,
             was_awaited: AtomicBool::new(false),
+            is_brisk: AtomicBool::new(false),
             streams: Arc::clone(streams),
             host: Arc::clone(host),
             waker: Arc::clone(waker),
@@ -72,7 +75,6 @@ impl Messages {
         self.waker.stay_awake();
         let cell = py.detach(|| {
             let source = self.source();
-            source.handoff(&self.host).set_busy(false);
             source.wait_for_a_moment(&self.host, Awaited::Yes, self.has_gil)
         })?;
         let message = settle::begin(&cell)?;
@@ -186,11 +188,18 @@ impl Source for Messages {
     fn take(&self, py: Python<'_>, number: u64) -> PyResult<Option<Taken>> {
         let is_idle = self.waker.begin();
         let soon = is_idle.then(|| self.take_soon(py, number)).flatten();
+        if is_idle {
+            self.is_brisk.store(soon.is_some(), Ordering::Relaxed);
+        }
         let taken = soon.or_else(|| self.take_next(number));
         if taken.is_none() {
             self.waker.end();
         }
         Ok(taken)
+    }
+
+    fn expects_more(&self) -> bool {
+        self.is_brisk.load(Ordering::Relaxed) || self.source().is_worth_a_look(&self.host)
     }
 
     fn over(&self) -> Option<bool> {
@@ -220,8 +229,9 @@ impl Source for Messages {
             if Awaited::by(cell.done()) == Awaited::Yes {
                 self.was_awaited.store(true, Ordering::Relaxed);
                 // Then `take_soon` is about to release the GIL.
-                if self.waker.runs(1) {
-                    self.source().handoff(&self.host).set_busy(self.has_gil);
+                let source = self.source();
+                if self.waker.runs(1) && !source.is_shared() {
+                    source.handoff(&self.host).set_busy(self.has_gil);
                 }
             }
             let outcome = match ended {

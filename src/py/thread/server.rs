@@ -96,7 +96,7 @@ impl OnLoop {
             constructor.construct(args.py()).map(Bound::unbind)
         })?;
         let loop_factory = self.loop_factory.map(|factory| factory.into_bound(py));
-        asynchronous::message::run(
+        asynchronous::core::run(
             py,
             &host.name,
             Arc::new(messages),

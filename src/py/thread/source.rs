@@ -40,6 +40,15 @@ impl Source {
         }
     }
 
+    /// Whether there may be a message to take.
+    pub(super) fn is_worth_a_look(&self, host: &Host) -> bool {
+        let has_pools = match self {
+            Self::Alone => false,
+            Self::Member(seat, _) => seat.team.mailbox.is_worth_a_look(),
+        };
+        has_pools || host.mailbox.is_worth_a_look()
+    }
+
     /// A message has ended that began at the time `since`, by `sys::now_nanos`.
     pub(super) fn ended(&self, has_gil: bool, since: u64) {
         // Without a GIL other members can run at the same time, however quick the messages are. On
@@ -124,7 +133,10 @@ impl Source {
         has_gil: bool,
     ) -> Option<Arc<ActorCell>> {
         match self {
-            Self::Alone => wait_alone(host, awaited, has_gil, || None),
+            Self::Alone => {
+                host.tally.handoff.set_busy(false);
+                wait_alone(host, awaited, has_gil, || None)
+            }
             Self::Member(..) => None,
         }
     }

@@ -80,6 +80,11 @@ impl<R, M> Inbox<R, M> {
         self.state.lock().messages.pop_front()
     }
 
+    /// For the main thread: whether `pop` finds a message.
+    pub fn has_message(&self) -> bool {
+        !self.state.lock().messages.is_empty()
+    }
+
     /// For the main thread, if it waits for a message: the next one, or its turn.
     pub fn next_or_turn(&self) -> Result<M, Turn<R>> {
         let mut state = self.state.lock();
