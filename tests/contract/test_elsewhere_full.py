@@ -136,6 +136,11 @@ def test_a_coroutine_in_a_process_that_tell_has_gone_before_can_be_cancelled(
     elsewhere(test, full_target, gate, cancelled)
 
 
+def test_all_in_a_process_who_wait_for_room_get_it_in_turn(elsewhere, stream_kind):
+    with bounded.start(stream_kind, 3, actors.Keeps) as target:
+        elsewhere(loops.test_all_who_wait_for_room_get_it_while_some_block_their_loop, target)
+
+
 def test_apost_by_a_reference_returns_the_future_of_the_answer(elsewhere, full_target):
     elsewhere(aposts.test_apost_returns_the_future_of_the_answer, full_target)
 

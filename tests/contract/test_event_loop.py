@@ -1,6 +1,8 @@
 """What an executor does in a thread whose event loop runs: it never waits there."""
 
 import asyncio
+import contextlib
+import random
 import threading
 
 import pytest
@@ -420,23 +422,57 @@ def test_tell_to_a_member_goes_before_coroutines_that_wait_for_the_pool(local_ki
         assert in_loop(tell) == [2, 1]
 
 
-def test_tell_often_goes_before_coroutines_that_come_and_go(kind):
-    async def tell():
-        async with kind.actor(actors.Keeps).options(mailbox_size=2).executor() as executor:
-            waiting = []
-            for number in range(300):
-                if number % 3 == 0:
-                    executor.tell(number, timeout=PATIENCE)
-                    continue
-                waiting.append(asyncio.ensure_future(executor.atell(number)))
-                if number % 7 == 0:
-                    await asyncio.sleep(0)
-                if number % 10 == 0:
-                    waiting.pop().cancel()
-            await asyncio.gather(*waiting)
-            return await executor.post(None)
+def send_from_a_loop_and_from_threads(executor, seed):
+    """Send by all ways at once; return what a loop has sent, and what the actor has handled."""
+    dice = random.Random(seed)
+    told, waiting = [], []
 
-    assert sorted(in_loop(tell)) == [n for n in range(300) if n % 3 == 0 or n % 10]
+    async def wait_for_room(number):
+        await (executor.atell if number % 2 else executor.apost)((seed, "loop", number))
+        return number
+
+    async def send(number):
+        choice = dice.choice(["wait", "wait", "tell", "try", "turn", "cancel"])
+        if choice == "wait":
+            waiting.append(asyncio.ensure_future(wait_for_room(number)))
+        elif choice in ("tell", "try"):
+            timeout = PATIENCE if choice == "tell" else dice.choice([0, 0.0002, 0.002])
+            with contextlib.suppress(futures_actors.MailboxFull):
+                executor.tell((seed, "loop", number), timeout=timeout)
+                told.append(number)
+        elif choice == "turn":
+            await asyncio.sleep(0)
+        elif waiting:
+            dice.choice(waiting).cancel()
+
+    async def send_all():
+        for number in range(300):
+            await send(number)
+        for one in await asyncio.gather(*waiting, return_exceptions=True):
+            if not isinstance(one, asyncio.CancelledError):
+                told.append(one)
+
+    def tell(name):
+        for number in range(100):
+            executor.tell((seed, name, number), timeout=PATIENCE)
+
+    threads = [threading.Thread(target=tell, args=[name]) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    in_loop(send_all)
+    for thread in threads:
+        thread.join()
+    handled = executor.post(None).result(PATIENCE)
+    return told, [(name, number) for at, name, number in handled if at == seed]
+
+
+def test_all_who_wait_for_room_get_it_while_some_block_their_loop(local_kind):
+    with local_kind.actor(actors.Keeps).options(mailbox_size=3).executor() as executor:
+        for seed in range(10):
+            told, handled = send_from_a_loop_and_from_threads(executor, seed)
+            by = {name: [n for who, n in handled if who == name] for name in ("loop", "a", "b")}
+            assert sorted(by["loop"]) == sorted(told)
+            assert by["a"] == by["b"] == list(range(100))
 
 
 def test_async_with_does_not_block_the_loop(kind, gate):

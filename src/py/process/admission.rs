@@ -63,16 +63,19 @@ impl Entering {
         }
         if let Some(admitted) = &self.admitted {
             admitted.set();
-            let ends = self.is_told.then_some(self.number);
-            let admitted = encode(Kind::Admitted, self.number, b"");
-            self.asker.send(admitted, ends);
         }
         // As in `Host::admit`: during the interpreter's exit an actor cannot send to itself.
         let is_own = self.asker.link.tally.node.id == self.host.tally.node.id;
         let is_refused = is_own && lifecycle::is_exiting();
         let cell = Arc::clone(&self.cell);
         if is_refused || !self.host.accept_relayed(cell, self.is_told) {
-            self.refuse();
+            return self.refuse();
+        }
+        // Not before it is in the mailbox: the thread that hears of it may send the next message.
+        if self.admitted.is_some() {
+            let ends = self.is_told.then_some(self.number);
+            let admitted = encode(Kind::Admitted, self.number, b"");
+            self.asker.send(admitted, ends);
         }
     }
 
