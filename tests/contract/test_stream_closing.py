@@ -174,6 +174,19 @@ def test_a_handler_sees_that_its_stream_was_closed(stream_kind, gate):
         assert not stream.future.request_cancel()
 
 
+def test_a_stream_that_was_asked_to_stop_has_no_more_items(stream_kind):
+    """Also if its generator ends at the same moment. One that has ended keeps its items."""
+    with stream_kind.start(actors.Do) as executor:
+        for attempt in range(100):
+            count = 20 + attempt
+            stream = executor.stream((streaming.numbers, count), ahead=1_000)
+            taken = [next(stream) for _ in range(attempt % 20)]
+            if stream.future.request_cancel():
+                assert list(stream) == []
+            else:
+                assert taken + list(stream) == list(range(count))
+
+
 def test_after_the_with_block_the_future_says_how_the_generator_has_ended(stream_kind, monkeypatch):
     monkeypatch.setattr(_stream, "_GRACE", PATIENCE)
     with stream_kind.start(actors.Do) as executor:

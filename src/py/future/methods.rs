@@ -121,6 +121,12 @@ impl FutureCore {
         if let Some(items) = items {
             outlast();
             drop(items.close());
+        } else if let (Ok(true), Some(tally)) = (&stopped, this.tally())
+            // Its answer has come, and its future is about to end.
+            && let Some(stream) = tally.streams.find(this.cell.done())
+        {
+            outlast();
+            drop(stream.items().close());
         }
         stopped
     }

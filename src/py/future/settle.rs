@@ -203,7 +203,7 @@ impl FutureCore {
         let this = slf.get();
         // A stream can be closed; if nobody holds it, that has been done.
         let is_refused = |t: &Arc<Tally>| {
-            t.refuses_requests() && !t.streams.has(cell.done()) && !cell.was_asked()
+            t.refuses_requests() && t.streams.find(cell.done()).is_none() && !cell.was_asked()
         };
         if this.phase() == Phase::Running && this.tally().is_some_and(is_refused) {
             return Err(PyNotImplementedError::new_err(

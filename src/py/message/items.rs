@@ -225,9 +225,10 @@ impl Streams {
             .any(|(_, stream)| stream.taker().is_this_thread())
     }
 
-    /// Whether one is that of the message that this is the end of.
-    pub(in crate::py) fn has(&self, done: &Latch) -> bool {
-        self.open().iter().any(|(_, stream)| stream.is_of(done))
+    /// The one of the message that this is the end of.
+    pub(in crate::py) fn find(&self, done: &Latch) -> Option<Arc<dyn OpenStream>> {
+        let mut open = self.open().into_iter().map(|(_, stream)| stream);
+        open.find(|stream| stream.is_of(done))
     }
 
     /// Closes those that the calling thread made or has last taken from.
