@@ -205,6 +205,8 @@ impl Way {
                 callbacks::trace_here();
                 loop {
                     way.watched.wait().settle();
+                    // A thread that waits for what has just ended may sleep in the request pipe.
+                    way.ring();
                 }
             };
             sys::spawn("callbacks".to_owned(), CALLBACK_STACK_BYTES, run).is_ok()
