@@ -14,6 +14,7 @@ import pytest
 
 import actors
 import pools
+import programs
 import tasks
 from futures_actors import ActorRef, BrokenActor, MailboxFull, PoolRef
 from gates import PATIENCE
@@ -349,3 +350,26 @@ def test_references_from_dropped_pools_leave_nothing(start_pool):
         pool.members, pool.ref(), pool.keyed(1)
         del pool
     gc.collect()
+
+
+@pytest.mark.parametrize("end", ["terminate", "kill"])
+def test_what_is_broadcast_while_the_pool_ends_is_ended_as_it_is(start_pool, end):
+    """Some members have ended already when they get it."""
+    sent = []
+
+    def send(pool):
+        with contextlib.suppress(RuntimeError):
+            while True:
+                sent.extend(pool.broadcast((tasks.echo, 1)))
+
+    for _ in range(10):
+        sent.clear()
+        pool = start_pool(4)
+        pool.post((tasks.echo, 1)).result(PATIENCE)
+        sender = threading.Thread(target=send, args=(pool,), daemon=True)
+        sender.start()
+        programs.wait_until(lambda: sent)
+        getattr(pool, end)()
+        sender.join(PATIENCE)
+        errors = [future.exception(PATIENCE) for future in sent]
+        assert all(error is None or isinstance(error, BrokenActor) for error in errors)

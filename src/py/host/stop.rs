@@ -147,7 +147,8 @@ impl Host {
     /// messages fail when it has ended. A thread cannot be ended from outside: the messages that it
     /// has not begun fail now, and it ends when it has handled the current one.
     pub(in crate::py) fn end_by(&self, py: Python<'_>, force: Force) -> PyResult<()> {
-        if self.is_forked() || self.ended.is_set() {
+        // A member of a pool may have ended since `force` was raised, and left its messages to this.
+        if self.is_forked() || self.ended.is_set() && self.mailbox.is_empty() {
             return Ok(());
         }
         self.force.raise(force);

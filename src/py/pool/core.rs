@@ -26,6 +26,7 @@ use crate::py::interpreter::lifecycle::{self, Live, Start};
 use crate::py::interpreter::running_loop::running_loop;
 use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, wait};
+use crate::py::message::fault::{Started, to_error};
 use crate::py::message::request::Asked;
 use crate::py::message::tally::Tally;
 use crate::py::options::Options;
@@ -276,11 +277,12 @@ fn broadcast_here<'py>(
             Some(running) => member.accept_in_loop(asked, deadline, running),
             None => member.accept_with(asked, permits.next()),
         };
-        let future = match future {
-            Err(error) if member.fault.get().is_some() && pool.fault.get().is_none() => {
-                failed(py, error)
-            }
-            future => future,
+        // Once a member has the message, the others' futures say why these do not get it.
+        let fault = member.fault.get();
+        let fault = fault.filter(|_| !futures.is_empty() || pool.fault.get().is_none());
+        let future = match (future, fault) {
+            (Err(_), Some(fault)) => failed(py, to_error(py, &member.name, fault, Started::No)),
+            (future, _) => future,
         };
         futures.push(future?);
     }
