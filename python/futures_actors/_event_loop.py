@@ -282,6 +282,8 @@ class _Runner:
             self.is_quick = self.latest is message
             # If it has waited, `_pump_again` has been called since.
             is_free = has_answered and self.turns == turn and message.has_left_nothing(task)
+            # A handler may have set the factory.
+            is_free = is_free and self.loop.get_task_factory() is None
             self.running.pop(message, None)
             following = self.core.take_next(first) if is_free else None
             if following is None or task is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import os
 import sys
 import time
 import weakref
@@ -9,7 +10,7 @@ import weakref
 import pytest
 
 import asynchronous
-from futures_actors import current_message
+from futures_actors import ActorDied, current_message
 from gates import PATIENCE
 
 variable = contextvars.ContextVar("variable", default="unset")
@@ -264,3 +265,81 @@ def test_a_message_that_fails_ends_with_its_own_error(many, gate):
         gate.open()
         errors = [future.exception(PATIENCE) for future in futures]
     assert [type(error) for error in errors] == [KeyError, type(None)] * 20
+
+
+def test_an_answer_does_not_wait_for_a_message_behind_that_waits(many, gates):
+    first, second = gates(), gates()
+    with many().executor() as executor:
+        executor.tell((hold, first))
+        first.reached()
+        quick = [executor.post((recall,)) for _ in range(3)]
+        slow = executor.post((asynchronous.pause, second))
+        first.open()
+        assert [future.result(PATIENCE) for future in quick] == [[]] * 3
+        assert not slow.done()
+        second.open()
+        assert slow.result(PATIENCE) == "passed"
+
+
+def test_an_answer_does_not_wait_for_a_message_behind_that_blocks(many, gates):
+    first, second = gates(), gates()
+    with many().executor() as executor:
+        executor.tell((hold, first))
+        first.reached()
+        quick = [executor.post((recall,)) for _ in range(3)]
+        slow = executor.post((hold, second))
+        first.open()
+        assert [future.result(PATIENCE) for future in quick] == [[]] * 3
+        assert not slow.done()
+        second.open()
+        assert slow.result(PATIENCE) is None
+
+
+def end_process(_actor):
+    os._exit(3)
+
+
+def test_messages_that_have_answered_in_a_row_keep_their_answers_if_the_process_dies(gate):
+    with asynchronous.ProcessAwaits.options(max_concurrency=8).executor() as executor:
+        executor.tell((hold, gate))
+        gate.reached()
+        quick = [executor.post((recall,)) for _ in range(3)]
+        last = executor.post((end_process,))
+        gate.open()
+        assert [future.result(PATIENCE) for future in quick] == [[]] * 3
+        error = last.exception(PATIENCE)
+    assert isinstance(error, ActorDied)
+    assert error.started
+
+
+def cancel_by_class(_actor):
+    asyncio.Task.cancel(asyncio.current_task())
+
+
+def test_a_message_that_cancels_its_task_by_the_class_cancels_no_other(many, gate):
+    with many().executor() as executor:
+        seen = answers_behind(executor, gate, [(cancel_by_class,), (wait_shortly,)] * 20)
+    assert seen == [None, "waited"] * 20
+
+
+class FactoryTask(asyncio.Task):
+    pass
+
+
+def make_task(loop, coroutine, **options):
+    return FactoryTask(coroutine, loop=loop, **options)
+
+
+def set_factory(_actor):
+    asyncio.get_running_loop().set_task_factory(make_task)
+
+
+def is_by_factory(_actor):
+    return type(asyncio.current_task()) is FactoryTask
+
+
+def test_a_task_factory_holds_from_the_next_message_on(base, gate):
+    cls = type("Does", (asynchronous.Awaits, base), {"__module__": "not_a_module"})
+    messages = [(is_by_factory,), (set_factory,), (is_by_factory,)]
+    with cls.executor() as executor:
+        assert answers_behind(executor, gate, messages) == [False, None, True]

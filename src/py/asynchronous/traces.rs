@@ -20,8 +20,11 @@ impl Traces {
     /// `None` if someone has changed the task, or may refer to a part of it.
     pub(super) fn of(task: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         let py = task.py();
-        if task.getattr(intern!(py, "is_marked"))?.is_truthy()? {
-            return Ok(None);
+        // The second is also set by `asyncio.Task.cancel(task)`, which does not mark it.
+        for name in [intern!(py, "is_marked"), intern!(py, "_must_cancel")] {
+            if task.getattr(name)?.is_truthy()? {
+                return Ok(None);
+            }
         }
         let context = imports::copy_context(py)?.call0()?;
         let parts = imports::referents(py)?.call1((context,))?;

@@ -60,6 +60,8 @@ struct State {
     without_credit: Vec<(u64, Outflow)>,
     /// Answers that have not been sent, with the numbers of their messages.
     answers: Vec<(u64, Vec<u8>)>,
+    /// Whether answers were sent that leave soon, and not now.
+    are_soon: bool,
     /// What keeps the actors known that `answers` refer to.
     leaving: Vec<Hold>,
     /// The messages sent by `tell` that have been handled and not reported to the parent yet.
@@ -359,20 +361,26 @@ impl Source for Messages {
         Ok(Some(Box::new(shown)))
     }
 
-    fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        let (answers, done, leaving) = {
+    fn flush(&self, py: Python<'_>, haste: Haste) -> PyResult<()> {
+        let (answers, done, leaving, are_due) = {
             let mut state = self.shared.state();
             let answers = std::mem::take(&mut state.answers);
             let leaving = std::mem::take(&mut state.leaving);
-            (answers, std::mem::take(&mut state.done), leaving)
+            let done = std::mem::take(&mut state.done);
+            let are_some = !answers.is_empty() || !done.is_empty();
+            let are_due = are_some || (state.are_soon && haste == Haste::Now);
+            if are_due {
+                state.are_soon = haste == Haste::Soon;
+            }
+            (answers, done, leaving, are_due)
         };
-        if answers.is_empty() && done.is_empty() {
+        if !are_due {
             return Ok(());
         }
         let done = (!done.is_empty()).then(|| encode_done(&done));
         let answers = answers.into_iter().map(|(_, answer)| answer);
         let frames: Vec<_> = done.into_iter().chain(answers).collect();
-        send(py, self.shared.answers, frames, Haste::Now)?;
+        send(py, self.shared.answers, frames, haste)?;
         // After the answers that refer to them.
         drop(leaving);
         Ok(())
