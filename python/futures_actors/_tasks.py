@@ -2,11 +2,13 @@
 
 To make a task and to have the event loop call it takes longer than all else that a short message
 needs. So a task handles the next message, too, if the one before has ended without waiting and has
-left nothing behind: nobody refers to the task or has asked for its name, and the context is as it
-was. Then no code can tell this from a new task for each message.
+left nothing behind: there are no more references to the task than before, nobody has asked for
+its name, and the context is as it was. Then no message can tell by its task that it has handled
+others.
 """
 
 import asyncio
+import inspect
 import sys
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,12 @@ class MessageTask(asyncio.Task[None]):
 
     def cancel(self, msg: object = None) -> bool:
         self._mark()
+        coroutine: Any = super().get_coro()
+        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            # It would end without running, and its message never. These are the arguments of it.
+            waiting = coroutine.cr_frame.f_locals
+            waiting["self"].asked.setdefault(waiting["message"], asyncio.CancelledError())
+            return True
         return super().cancel(msg)
 
     def get_coro(self) -> Any:  # noqa: ANN401 - asyncio says no more

@@ -343,3 +343,19 @@ def test_a_task_factory_holds_from_the_next_message_on(base, gate):
     messages = [(is_by_factory,), (set_factory,), (is_by_factory,)]
     with cls.executor() as executor:
         assert answers_behind(executor, gate, messages) == [False, None, True]
+
+
+async def cancel_others(_actor):
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+def test_messages_end_whose_tasks_are_cancelled_before_they_begin(many, gate):
+    messages = [(wait_shortly,), (cancel_others,), *[(wait_shortly,)] * 8]
+    with many().executor() as executor:
+        executor.tell((hold, gate))
+        futures = [executor.post(message) for message in messages]
+        gate.open()
+        errors = [future.exception(PATIENCE) for future in futures]
+        assert executor.post((wait_shortly,)).result(PATIENCE) == "waited"
+    assert {type(error) for error in errors} <= {type(None), asyncio.CancelledError}
