@@ -159,7 +159,8 @@ def test_the_end_of_the_actor_ends_the_waiting_messages(kind, gate):
     async def post():
         more = [executor.post((tasks.echo, number)) for number in (1, 2, 3)]
         executor.kill()
-        gate.open()
+        if not kind.is_process:  # Ray kills later, and then this one could still answer
+            gate.open()
         errors = await asyncio.gather(*waiting, *more, return_exceptions=True)
         assert all(isinstance(error, futures_actors.BrokenActor) for error in errors), errors
 
