@@ -281,9 +281,10 @@ def test_an_answer_does_not_wait_for_a_message_behind_that_waits(many, gates):
         assert slow.result(PATIENCE) == "passed"
 
 
-def test_an_answer_does_not_wait_for_a_message_behind_that_blocks(many, gates):
+def test_an_answer_does_not_wait_for_a_message_behind_that_blocks(base, gates):
     first, second = gates(), gates()
-    with many().executor() as executor:
+    cls = type("Does", (asynchronous.Awaits, base), {"__module__": "not_a_module"})
+    with cls.executor() as executor:
         executor.tell((hold, first))
         first.reached()
         quick = [executor.post((recall,)) for _ in range(3)]
@@ -300,7 +301,7 @@ def end_process(_actor):
 
 
 def test_messages_that_have_answered_in_a_row_keep_their_answers_if_the_process_dies(gate):
-    with asynchronous.ProcessAwaits.options(max_concurrency=8).executor() as executor:
+    with asynchronous.ProcessAwaits.executor() as executor:
         executor.tell((hold, gate))
         gate.reached()
         quick = [executor.post((recall,)) for _ in range(3)]
