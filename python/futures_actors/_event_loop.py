@@ -7,6 +7,7 @@ messages (`LoopCore.take`), and this handles them in tasks.
 import asyncio
 import contextlib
 import contextvars
+import functools
 import signal
 import sys
 import threading
@@ -117,9 +118,9 @@ class _Runner:
         self.is_full = False
         self.will_flush = False
         #: The message that has begun last, if its task may handle others until it waits. The loop
-        #: then calls `_pump_again`. Until then no other task may begin one: they begin in order.
+        #: then calls `_have_begun`. Until then no other task may begin one: they begin in order.
         self.leader: LoopMessage | None = None
-        #: How often the loop has called that.
+        #: How many leaders there were before this one.
         self.turns = 0
         #: The message that has begun last.
         self.latest: LoopMessage | None = None
@@ -192,7 +193,7 @@ class _Runner:
     def pump(self) -> None:
         """Begin messages while there are some and there is a place for them."""
         if self.is_pumping or self.leader is not None:
-            return  # an eager task has ended inside the loop below, or `_pump_again` is called soon
+            return  # an eager task has ended inside the loop below, or `_have_begun` is called soon
         self.is_pumping = True
         try:
             self._begin_messages()
@@ -210,6 +211,7 @@ class _Runner:
         self.is_full = True
         running, take = self.running, self.core.take
         create_task = _loops.task_maker(self.loop)
+        begun: list[LoopMessage] = []
         while len(running) < self.max_concurrency and self.leader is None:
             message = take()
             if message is None:
@@ -217,24 +219,50 @@ class _Runner:
                 if self._is_unneeded():
                     continue
                 self._idle()
-                return
+                break
             task = create_task(self._handle(message))
             if task.done():  # it is an eager one
                 continue
             running[message] = task
             if self.awaits.entered is not None:
                 self.awaits.goes_on()
+            begun.append(message)
             if self.is_quick and type(task) is MessageTask and self.core.expects_more():
                 # Its task handles them, too. Should it have to wait, others do.
                 self.leader = message
-                self.loop.call_soon(self._pump_again, context=self.context)
+        if begun:
+            self.loop.call_soon(self._have_begun, begun, context=self.context)
 
-    def _pump_again(self) -> None:
-        self.leader = None
-        self.turns += 1
-        if self.latest in self.running:
-            self.is_quick = False  # it waits
-        self.pump()
+    def _have_begun(self, messages: list[LoopMessage]) -> None:
+        """Look at messages after the first steps of their tasks, and go on."""
+        for message in messages:
+            task = self.running.get(message)
+            if task is None:
+                continue
+            if task.done():
+                self._has_not_run(message, task)
+            elif not message.has_been_called():
+                # The loop has an order of its own.
+                task.add_done_callback(functools.partial(self._has_not_run, message))
+        if self.leader is messages[-1]:
+            self.leader = None
+            self.turns += 1
+            if self.latest in self.running:
+                self.is_quick = False  # it waits
+            self.pump()
+
+    def _has_not_run(self, message: LoopMessage, task: "asyncio.Task[None]") -> None:
+        """End a message whose task has ended without handling it: it was cancelled before."""
+        if self.running.get(message) is not task:
+            return
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        # A task factory may return a task of something else.
+        error = error or RuntimeError(
+            "the task of this message ended without running its coroutine"
+        )
+        message.fail(self.asked.pop(message, error))
+        del self.running[message]
+        self._go_on()
 
     def _is_unneeded(self) -> bool:
         if self.running or self.core.over() is not None:
@@ -280,7 +308,7 @@ class _Runner:
             message.enter(task)
             has_answered = await self._handle_one(message)
             self.is_quick = self.latest is message
-            # If it has waited, `_pump_again` has been called since.
+            # If it has waited, `_have_begun` has been called since.
             is_free = has_answered and self.turns == turn and message.has_left_nothing(task)
             # A handler may have set the factory.
             is_free = is_free and self.loop.get_task_factory() is None
@@ -290,6 +318,10 @@ class _Runner:
                 break
             message = following
             self.running[message] = task
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Go on after a message has ended: its place is free."""
         if not self.running:
             self.flush()
         elif not self.will_flush:

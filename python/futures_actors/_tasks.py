@@ -8,7 +8,6 @@ others.
 """
 
 import asyncio
-import inspect
 import sys
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -44,12 +43,6 @@ class MessageTask(asyncio.Task[None]):
 
     def cancel(self, msg: object = None) -> bool:
         self._mark()
-        coroutine: Any = super().get_coro()
-        if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-            # It would end without running, and its message never. These are the arguments of it.
-            waiting = coroutine.cr_frame.f_locals
-            waiting["self"].asked.setdefault(waiting["message"], asyncio.CancelledError())
-            return True
         return super().cancel(msg)
 
     def get_coro(self) -> Any:  # noqa: ANN401 - asyncio says no more

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import os
 import sys
 import time
 import weakref
@@ -10,7 +9,7 @@ import weakref
 import pytest
 
 import asynchronous
-from futures_actors import ActorDied, current_message
+from futures_actors import current_message
 from gates import PATIENCE
 
 variable = contextvars.ContextVar("variable", default="unset")
@@ -30,16 +29,9 @@ def count_calls(_actor):
     return asyncio.get_running_loop().calls
 
 
-def hold(_actor, gate):
-    """Block the loop, so that messages pile up behind this one."""
-    gate.wait()
-
-
 def answers_behind(executor, gate, messages):
     """Return the answers to messages that are all there when the first of them begins."""
-    executor.tell((hold, gate))
-    futures = [executor.post(message) for message in messages]
-    gate.open()
+    futures = asynchronous.post_behind(executor, gate, messages)
     return [future.result(PATIENCE) for future in futures]
 
 
@@ -206,7 +198,7 @@ def test_messages_go_on_behind_one_that_waits(base, gates):
     first, second = gates(), gates()
     cls = type("Does", (asynchronous.Awaits, base), {"__module__": "not_a_module"})
     with cls.options(max_concurrency=3).executor() as executor:
-        executor.tell((hold, first))
+        executor.tell((asynchronous.hold, first))
         quick = [executor.post((wait_shortly,)) for _ in range(20)]
         slow = executor.post((asynchronous.pause, second))
         others = [executor.post((with_task, see_name)) for _ in range(20)]
@@ -260,9 +252,8 @@ def test_other_tasks_have_their_turn_between_messages(many, gate):
 
 def test_a_message_that_fails_ends_with_its_own_error(many, gate):
     with many().executor() as executor:
-        executor.tell((hold, gate))
-        futures = [executor.post(message) for message in [(fail,), (with_task, see_name)] * 20]
-        gate.open()
+        messages = [(fail,), (with_task, see_name)] * 20
+        futures = asynchronous.post_behind(executor, gate, messages)
         errors = [future.exception(PATIENCE) for future in futures]
     assert [type(error) for error in errors] == [KeyError, type(None)] * 20
 
@@ -270,47 +261,12 @@ def test_a_message_that_fails_ends_with_its_own_error(many, gate):
 def test_an_answer_does_not_wait_for_a_message_behind_that_waits(many, gates):
     first, second = gates(), gates()
     with many().executor() as executor:
-        executor.tell((hold, first))
-        first.reached()
-        quick = [executor.post((recall,)) for _ in range(3)]
-        slow = executor.post((asynchronous.pause, second))
-        first.open()
+        messages = [*[(recall,)] * 3, (asynchronous.pause, second)]
+        *quick, slow = asynchronous.post_behind(executor, first, messages)
         assert [future.result(PATIENCE) for future in quick] == [[]] * 3
         assert not slow.done()
         second.open()
         assert slow.result(PATIENCE) == "passed"
-
-
-def test_an_answer_does_not_wait_for_a_message_behind_that_blocks(base, gates):
-    first, second = gates(), gates()
-    cls = type("Does", (asynchronous.Awaits, base), {"__module__": "not_a_module"})
-    with cls.executor() as executor:
-        executor.tell((hold, first))
-        first.reached()
-        quick = [executor.post((recall,)) for _ in range(3)]
-        slow = executor.post((hold, second))
-        first.open()
-        assert [future.result(PATIENCE) for future in quick] == [[]] * 3
-        assert not slow.done()
-        second.open()
-        assert slow.result(PATIENCE) is None
-
-
-def end_process(_actor):
-    os._exit(3)
-
-
-def test_messages_that_have_answered_in_a_row_keep_their_answers_if_the_process_dies(gate):
-    with asynchronous.ProcessAwaits.executor() as executor:
-        executor.tell((hold, gate))
-        gate.reached()
-        quick = [executor.post((recall,)) for _ in range(3)]
-        last = executor.post((end_process,))
-        gate.open()
-        assert [future.result(PATIENCE) for future in quick] == [[]] * 3
-        error = last.exception(PATIENCE)
-    assert isinstance(error, ActorDied)
-    assert error.started
 
 
 def cancel_by_class(_actor):
@@ -323,20 +279,12 @@ def test_a_message_that_cancels_its_task_by_the_class_cancels_no_other(many, gat
     assert seen == [None, "waited"] * 20
 
 
-class FactoryTask(asyncio.Task):
-    pass
-
-
-def make_task(loop, coroutine, **options):
-    return FactoryTask(coroutine, loop=loop, **options)
-
-
 def set_factory(_actor):
-    asyncio.get_running_loop().set_task_factory(make_task)
+    asyncio.get_running_loop().set_task_factory(asynchronous.make_task)
 
 
 def is_by_factory(_actor):
-    return type(asyncio.current_task()) is FactoryTask
+    return type(asyncio.current_task()) is asynchronous.FactoryTask
 
 
 def test_a_task_factory_holds_from_the_next_message_on(base, gate):
@@ -351,12 +299,14 @@ async def cancel_others(_actor):
         task.cancel()
 
 
-def test_messages_end_whose_tasks_are_cancelled_before_they_begin(many, gate):
+@pytest.mark.parametrize(
+    "loop_factory", asynchronous.LOOP_FACTORIES.values(), ids=asynchronous.LOOP_FACTORIES
+)
+def test_messages_end_whose_tasks_are_cancelled_before_they_begin(many, gate, loop_factory):
+    options = {} if loop_factory is None else {"loop_factory": loop_factory}
     messages = [(wait_shortly,), (cancel_others,), *[(wait_shortly,)] * 8]
-    with many().executor() as executor:
-        executor.tell((hold, gate))
-        futures = [executor.post(message) for message in messages]
-        gate.open()
+    with many(**options).executor() as executor:
+        futures = asynchronous.post_behind(executor, gate, messages)
         errors = [future.exception(PATIENCE) for future in futures]
         assert executor.post((wait_shortly,)).result(PATIENCE) == "waited"
     assert {type(error) for error in errors} <= {type(None), asyncio.CancelledError}

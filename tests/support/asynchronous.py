@@ -56,6 +56,44 @@ class ProcessAwaits(Awaits, ProcessActor):
     pass
 
 
+class FactoryTask(asyncio.Task):
+    """A task that a task factory has made."""
+
+
+def make_task(loop, coroutine, **options):
+    return FactoryTask(coroutine, loop=loop, **options)
+
+
+def debugging_loop():
+    loop = asyncio.new_event_loop()
+    loop.set_debug(True)
+    return loop
+
+
+def loop_with_factory():
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(make_task)
+    return loop
+
+
+#: What makes the loop of an actor. None: nothing that a class names.
+LOOP_FACTORIES = {"plain": None, "debug": debugging_loop, "task factory": loop_with_factory}
+
+
+def hold(_actor, gate):
+    """Block the loop, so that messages pile up behind this one."""
+    gate.wait()
+
+
+def post_behind(executor, gate, messages):
+    """Post messages that are all there when the first of them begins."""
+    executor.tell((hold, gate))
+    gate.reached()
+    futures = [executor.post(message) for message in messages]
+    gate.open()
+    return futures
+
+
 async def pause(actor, gate):
     """Await a gate: other messages go on meanwhile."""
     await asyncio.to_thread(gate.wait)
