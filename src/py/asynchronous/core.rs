@@ -9,7 +9,6 @@ use pyo3::prelude::*;
 use super::message::{LoopMessage, Running};
 use super::source::{Calls, Source};
 use super::waits::{self, LoopWait};
-use crate::engine::ipc::outbox::Haste;
 use crate::engine::sys::{self, HandleNumber};
 use crate::engine::waits::How;
 use crate::py::future::FutureCore;
@@ -69,8 +68,6 @@ impl LoopCore {
         if sys::now_nanos() - first.begun() > TURN_NANOS {
             return Ok(None);
         }
-        // The next one may wait or block for long, or end this process.
-        self.source.flush(py, Haste::Soon)?;
         self.begin_next(py)
     }
 
@@ -157,7 +154,7 @@ impl LoopCore {
 
     /// Send the answers that were held back.
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
-        self.source.flush(py, Haste::Now)
+        self.source.flush(py)
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use crate::engine::ipc::outbox::Haste;
 use crate::engine::ipc::relay::Awaited;
 use crate::engine::stream::Space;
 use crate::engine::sys::HandleNumber;
@@ -119,8 +118,8 @@ pub(in crate::py) trait Source: Send + Sync {
         Ok(None)
     }
 
-    /// Sends the answers that were held back: now, or soon, whatever the loop does meanwhile.
-    fn flush(&self, _py: Python<'_>, _haste: Haste) -> PyResult<()> {
+    /// Sends the answers that were held back, which would leave soon.
+    fn flush(&self, _py: Python<'_>) -> PyResult<()> {
         Ok(())
     }
 }

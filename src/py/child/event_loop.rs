@@ -20,7 +20,6 @@ use crate::engine::sys::{self, HandleNumber};
 use crate::py::asynchronous;
 use crate::py::asynchronous::waker::Waker;
 use crate::py::asynchronous::{Calls, Entered, Outlet, Source, Taken, Ticket};
-use crate::py::codec::actors::Hold;
 use crate::py::current::{Claimed, Running};
 use crate::py::interpreter::daemon_threads::outlast;
 use crate::py::message::fault::log_told;
@@ -58,14 +57,8 @@ struct State {
     running: Vec<(u64, u64)>,
     /// The streams that have no credit, with the numbers of their messages here.
     without_credit: Vec<(u64, Outflow)>,
-    /// Answers that have not been sent, with the numbers of their messages.
-    answers: Vec<(u64, Vec<u8>)>,
-    /// Whether answers were sent that leave soon, and not now.
-    are_soon: bool,
-    /// What keeps the actors known that `answers` refer to.
-    leaving: Vec<Hold>,
-    /// The messages sent by `tell` that have been handled and not reported to the parent yet.
-    done: Vec<u64>,
+    /// Whether answers were given to the outbox that leave soon, and not now.
+    are_held_back: bool,
 }
 
 impl Shared {
@@ -75,6 +68,22 @@ impl Shared {
 
     fn region(&self) -> &Region {
         &self.packing.region
+    }
+
+    /// The message runs no more. Returns when its answer must leave: messages that run, and that are there
+    /// to begin, may have answers soon. The next one may also block the loop or end this process.
+    fn has_ended(&self, sequence: u64) -> Haste {
+        let mut state = self.state();
+        state.running.retain(|(_, running)| *running != sequence);
+        state
+            .without_credit
+            .retain(|(_, outflow)| outflow.sequence != sequence);
+        state.are_held_back = !state.running.is_empty() || self.packing.way.inbox.has_frame();
+        if state.are_held_back {
+            Haste::Soon
+        } else {
+            Haste::Now
+        }
     }
 
     /// The numbers of the messages that were asked to stop, and of the streams that have credit again.
@@ -271,14 +280,6 @@ impl Source for Messages {
         let Ticket::Sequence(sequence, wants) = ticket else {
             return Ok(());
         };
-        shared
-            .state()
-            .running
-            .retain(|(_, running)| *running != sequence);
-        shared
-            .state()
-            .without_credit
-            .retain(|(_, outflow)| outflow.sequence != sequence);
         let answer = match ended {
             Ended::By(ended) if wants.is_nothing() => {
                 if let Err(error) = ended {
@@ -286,19 +287,13 @@ impl Source for Messages {
                     log_told(py, &packing.name, error);
                 }
                 packing.region.claims().finish(sequence);
-                shared.state().done.push(sequence);
-                return Ok(());
+                encode_done(&[sequence])
             }
             Ended::By(ended) => packing.end(py, ended, sequence)?,
             Ended::Closed => stopped(sequence),
         };
-        let leaving = packing.way.take_leaving();
-        let mut state = shared.state();
-        state.answers.push((sequence, answer));
-        state
-            .leaving
-            .extend(leaving.into_iter().flat_map(|some| *some));
-        Ok(())
+        let haste = shared.has_ended(sequence);
+        send(py, shared.answers, [answer], haste)
     }
 
     fn lose(&self, _py: Python<'_>, _ticket: Ticket) {
@@ -361,28 +356,10 @@ impl Source for Messages {
         Ok(Some(Box::new(shown)))
     }
 
-    fn flush(&self, py: Python<'_>, haste: Haste) -> PyResult<()> {
-        let (answers, done, leaving, are_due) = {
-            let mut state = self.shared.state();
-            let answers = std::mem::take(&mut state.answers);
-            let leaving = std::mem::take(&mut state.leaving);
-            let done = std::mem::take(&mut state.done);
-            let are_some = !answers.is_empty() || !done.is_empty();
-            let are_due = are_some || (state.are_soon && haste == Haste::Now);
-            if are_due {
-                state.are_soon = haste == Haste::Soon;
-            }
-            (answers, done, leaving, are_due)
-        };
-        if !are_due {
-            return Ok(());
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        if std::mem::take(&mut self.shared.state().are_held_back) {
+            send(py, self.shared.answers, [], Haste::Now)?;
         }
-        let done = (!done.is_empty()).then(|| encode_done(&done));
-        let answers = answers.into_iter().map(|(_, answer)| answer);
-        let frames: Vec<_> = done.into_iter().chain(answers).collect();
-        send(py, self.shared.answers, frames, haste)?;
-        // After the answers that refer to them.
-        drop(leaving);
         Ok(())
     }
 }

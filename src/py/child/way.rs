@@ -167,11 +167,6 @@ impl Way {
         drop(before);
     }
 
-    /// For an answer that is not sent at once: what keeps the actors known that it refers to.
-    pub(super) fn take_leaving(&self) -> Few<Hold> {
-        self.leaving.lock().take()
-    }
-
     /// A message that refers to actors is dropped without being loaded.
     pub(super) fn skip(&self, body: &[u8]) {
         // The parent has made it.
