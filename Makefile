@@ -106,8 +106,8 @@ test-examples: $(VENV)/.built $(VENV_EXAMPLES)/.tools ## The examples, the tests
 	EXAMPLES=all $(VENV_EXAMPLES)/bin/python -m pytest tests/package/test_examples.py \
 	    tests/package/test_where_it_runs.py tests/package/test_async_libraries.py \
 	    tests/package/test_greenlets.py $(ARGS)
-	$(VENV_EXAMPLES)/bin/python -m pytest --loop uvloop -k 'async or await or event_loop or stream or blocks' \
-	    tests/contract tests/future/test_await.py tests/process/test_async_relay.py $(ARGS)
+	$(VENV_EXAMPLES)/bin/python -m pytest --loop uvloop -k 'async or await or event_loop or stream or blocks or message_tasks' \
+	    tests/contract tests/future/test_await.py tests/process/test_async_relay.py tests/process/test_async_answers.py $(ARGS)
 
 # Installs what was built for $(VENV) into another environment of the same Python, without a rebuild.
 define install

@@ -80,7 +80,7 @@ def see_known_name(actor, task):
 
 def learn_name_by_repr(actor, task):
     repr(task)
-    actor.log.append(super(type(task), task).get_name())
+    actor.log.append(asyncio.Task.get_name(task))
 
 
 def leave_attribute(_actor, task):
@@ -247,7 +247,8 @@ def test_other_tasks_have_their_turn_between_messages(many, gate):
     with many().executor() as executor:
         executor.post((count_turns,)).result(PATIENCE)
         first, *_, last = answers_behind(executor, gate, [(work,)] * count)
-    assert last - first >= count // 2
+    # As many begin in one turn as there are places, on loops whose tasks handle one message each.
+    assert last - first >= count // 10
 
 
 def test_a_message_that_fails_ends_with_its_own_error(many, gate):
