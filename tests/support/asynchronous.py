@@ -76,8 +76,30 @@ def loop_with_factory():
     return loop
 
 
+def make_late_task(loop, coroutine, **options):
+    async def begin_late():
+        try:
+            await asyncio.sleep(0)
+            return await coroutine
+        finally:
+            coroutine.close()
+
+    return FactoryTask(begin_late(), loop=loop, **options)
+
+
+def loop_with_late_tasks():
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(make_late_task)
+    return loop
+
+
 #: What makes the loop of an actor. None: nothing that a class names.
-LOOP_FACTORIES = {"plain": None, "debug": debugging_loop, "task factory": loop_with_factory}
+LOOP_FACTORIES = {
+    "plain": None,
+    "debug": debugging_loop,
+    "task factory": loop_with_factory,
+    "late tasks": loop_with_late_tasks,
+}
 
 
 def hold(_actor, gate):
