@@ -4,6 +4,7 @@ Tests of the contract run here in an actor, which knows another actor of the pro
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -143,6 +144,29 @@ def test_all_in_a_process_who_wait_for_room_get_it_in_turn(elsewhere, stream_kin
 
 def test_apost_by_a_reference_returns_the_future_of_the_answer(elsewhere, full_target):
     elsewhere(aposts.test_apost_returns_the_future_of_the_answer, full_target)
+
+
+async def post_in_a_row(_actor, ref, count):
+    posted = []
+    for number in range(count):
+        posted.append(ref.post(number))
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+    await asyncio.gather(*posted)
+
+
+def test_messages_of_a_loop_in_a_process_keep_their_order(process_kind):
+    count, between = 20_000, -1
+    target = bounded.start(process_kind, 2, actors.Keeps)
+    with actors.ProcessDo.executor() as asker, target:
+        posting = asker.post((relays.in_loop, post_in_a_row, target, count))
+        # Three threads make room at once: this one, and those that hear from the two processes.
+        while not posting.done():
+            with contextlib.suppress(MailboxFull):
+                target.post(between, timeout=0)
+        assert posting.result(PATIENCE) is None
+        kept = target.post(None).result(PATIENCE)
+    assert [number for number in kept if number != between] == list(range(count))
 
 
 def test_aposts_by_a_reference_cancelled_while_room_is_made_keep_no_room(elsewhere, stream_kind):

@@ -43,20 +43,3 @@ fn loom_a_waiter_that_gives_up_loses_no_place_and_makes_none() {
         assert_one_place_is_free(&room);
     });
 }
-
-#[test]
-fn loom_a_waiter_that_leaves_the_queue_has_left_it_or_keeps_its_place() {
-    loom::model(|| {
-        let room = Arc::new(Room::new(1));
-        let held = room.try_acquire().expect("it is free");
-        let latch = Arc::new(Latch::default());
-        let mut seat = room.queue(Arc::clone(&latch) as _);
-        let waiter = thread::spawn(move || {
-            let has_left = seat.leave_queue().is_some();
-            assert_eq!(seat.leave().is_some(), !has_left);
-        });
-        drop(held);
-        waiter.join().unwrap();
-        assert_one_place_is_free(&room);
-    });
-}

@@ -41,7 +41,7 @@ pub trait Wake: Send + Sync {
         false
     }
 
-    /// Whether `enter` does anything.
+    /// Whether [`Room::let_in`] lets it in.
     fn enters(&self) -> bool {
         false
     }
@@ -148,8 +148,8 @@ impl Room {
         None
     }
 
-    /// Lets in all messages that wait without a thread, though there is no room, because the mailbox
-    /// is about to be closed. The caller must not hold a lock.
+    /// Lets in all messages that wait without a thread and say so by [`Wake::enters`], though there is no
+    /// room, because the mailbox is about to be closed. The caller must not hold a lock.
     pub fn let_in(&self) {
         let mut inner = self.inner();
         let (entering, waiting) = std::mem::take(&mut inner.queue)
@@ -227,14 +227,6 @@ impl Seat {
     /// Its turn: the lower, the earlier. `None` after it has left.
     pub fn ticket(&self) -> Option<u64> {
         self.ticket
-    }
-
-    /// Leaves the queue, and returns the waiter. `None` if the place has been granted: then it keeps that.
-    #[must_use]
-    pub fn leave_queue(&mut self) -> Option<Arc<dyn Wake>> {
-        let waiter = self.room.inner().queue.remove(&self.ticket?)?;
-        self.ticket = None;
-        Some(waiter)
     }
 
     /// Gives up the turn, or leaves the place that has been granted to the caller of

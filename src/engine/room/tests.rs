@@ -68,22 +68,6 @@ fn a_waiter_that_gave_up_is_passed_over() {
 }
 
 #[test]
-fn only_a_waiter_without_a_place_leaves_the_queue() {
-    let room = room(1);
-    let held = room.try_acquire().expect("it is free");
-    let (mut first, mut second) = (Waiting::new(&room), Waiting::new(&room));
-    assert!(second.seat.leave_queue().is_some());
-    assert!(second.seat.leave_queue().is_none(), "it has left");
-    drop(held);
-    assert!(first.is_woken() && !second.is_woken());
-    assert!(first.seat.leave_queue().is_none(), "it has a place");
-    drop(second);
-    assert!(room.try_acquire().is_none(), "the first keeps its place");
-    drop(first);
-    assert!(room.try_acquire().is_some());
-}
-
-#[test]
 fn a_closed_room_lets_everybody_in() {
     let room = room(0);
     let waiting = Waiting::new(&room);

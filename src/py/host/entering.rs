@@ -4,8 +4,7 @@
 //! Such a message is in its cell, with its seat in the queue for room. The thread that releases a
 //! place puts it into the mailbox.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use pyo3::prelude::*;
@@ -26,27 +25,16 @@ struct Entering {
     mailbox: Arc<Mailbox<Arc<ActorCell>>>,
     /// The host has the queue that has this.
     host: Weak<Host>,
-    /// What `enter` did, for `wake`.
-    entered: AtomicU8,
-}
-
-impl Entering {
-    const NOT: u8 = 0;
-    const ENTERED: u8 = 1;
-    /// The mailbox has been closed in the meantime.
-    const REFUSED: u8 = 2;
+    /// Whether the mailbox has accepted it, if `enter` has put it there.
+    accepted: OnceLock<bool>,
 }
 
 impl Wake for Entering {
     fn enter(&self) {
         // If the message was cancelled, its seat gives up the place.
-        let waited = self.cell.exchange(|message| (message.seated(), ()));
-        if waited.is_some() {
-            let entered = match self.mailbox.put(Arc::clone(&self.cell)) {
-                Ok(()) => Self::ENTERED,
-                Err(_) => Self::REFUSED,
-            };
-            self.entered.store(entered, Ordering::SeqCst);
+        if self.cell.exchange(Message::seated) == Some(true) {
+            let accepted = self.mailbox.put(Arc::clone(&self.cell)).is_ok();
+            _ = self.accepted.set(accepted);
         }
     }
 
@@ -55,12 +43,12 @@ impl Wake for Entering {
     }
 
     fn wake(&self) {
-        let entered = self.entered.load(Ordering::SeqCst);
-        let Some(host) = self.host.upgrade().filter(|_| entered != Self::NOT) else {
+        let (Some(accepted), Some(host)) = (self.accepted.get(), self.host.upgrade()) else {
             return;
         };
         Python::attach(|py| {
-            if entered == Self::ENTERED {
+            if *accepted {
+                host.sweep();
                 host.transport.rouse(py);
             } else {
                 host.fail_one(py, &self.cell, host.refusal(py));
@@ -89,13 +77,13 @@ impl Host {
             cell: Arc::clone(&cell),
             mailbox: Arc::clone(&self.mailbox),
             host: Arc::downgrade(self),
-            entered: AtomicU8::new(Entering::NOT),
+            accepted: OnceLock::new(),
         });
         let mut message = Some(message);
         let queued = self.tally.queue();
         let permit = room.acquire_or_queue(|seat| {
             if let Some(message) = message.take() {
-                cell.post(Message::Waiting(Box::new(message), seat, queued));
+                cell.post(Message::Waiting(Box::new(message), seat, Some(queued)));
             }
             entering
         });
@@ -131,11 +119,7 @@ impl Host {
     }
 
     fn give_up(&self, py: Python<'_>, cell: &ActorCell) {
-        let waiting = cell.exchange(|message| match message {
-            Message::Waiting(..) => (Message::Revoked, Some(message)),
-            message => (message, None),
-        });
-        if let Some(Some(message)) = waiting {
+        if let Some(message) = cell.exchange(Message::unseated).flatten() {
             message.discard(py);
             self.fail_one(py, cell, self.full(NOT_IN_TIME));
         }

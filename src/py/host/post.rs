@@ -201,18 +201,15 @@ impl Host {
         Ok(())
     }
 
-    /// Puts a message of another process into the mailbox. `cell` has it, with its place if the mailbox is
-    /// bounded. False if messages are refused. Never blocks; call it detached.
-    pub(in crate::py) fn accept_relayed(&self, cell: Arc<ActorCell>, is_told: bool) -> bool {
-        if self.is_forked() || self.put(cell).is_err() {
-            return false;
-        }
+    /// After a message of another process was put into the mailbox. Never blocks; call it detached,
+    /// without a lock.
+    pub(in crate::py) fn accept_relayed(&self, is_told: bool) {
+        self.sweep();
         self.tally.accept();
         if is_told {
             self.tally.tell();
         }
         self.transport.rouse_detached();
-        true
     }
 
     /// Puts a message into the mailbox, after a sweep if many messages there are cancelled. Returns
@@ -220,9 +217,15 @@ impl Host {
     #[expect(clippy::inline_always, reason = "every message is posted through it")]
     #[inline(always)]
     fn put(&self, cell: Arc<ActorCell>) -> Result<(), Arc<ActorCell>> {
+        self.sweep();
+        self.mailbox.put(cell)
+    }
+
+    /// Drops the cancelled messages in the mailbox, if they are many. The caller must not hold a lock.
+    #[inline]
+    pub(super) fn sweep(&self) {
         let cancelled = self.tally.cancelled();
         drop(self.mailbox.sweep(cancelled, |cell| cell.done().is_set()));
-        self.mailbox.put(cell)
     }
 
     /// Makes the actor's thread look whether only the actor refers to itself. Does nothing in that

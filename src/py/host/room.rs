@@ -123,6 +123,16 @@ impl Host {
         )
     }
 
+    /// Takes a place in `room`, which is that of the mailbox, if one is free. Call it detached, without
+    /// a lock.
+    pub(in crate::py) fn try_acquire_detached(&self, room: &Arc<Room>) -> Option<Permit> {
+        room.try_acquire().or_else(|| {
+            // A message may have begun without a report of that.
+            self.release_begun_detached();
+            room.try_acquire()
+        })
+    }
+
     /// For a pool: takes a place for a message to each member, or all places if there are fewer; none
     /// if the mailbox has no bound. Waits for them until `deadline`.
     pub(in crate::py) fn acquire_for_each(

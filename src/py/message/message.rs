@@ -41,8 +41,9 @@ pub(in crate::py) enum Message {
     Awaiting(Awaiting),
     /// Any of the above, with its place in a bounded mailbox.
     Bounded(Box<Message>, Permit),
-    /// Any of the above, waiting for its place in a bounded mailbox.
-    Waiting(Box<Message>, Seat, Queued),
+    /// Any of the above, waiting for its place in a bounded mailbox. It is counted meanwhile, unless
+    /// another process has sent it.
+    Waiting(Box<Message>, Seat, Option<Queued>),
 }
 
 // Every cell has room for the largest, and a message in a flood costs as much as its memory.
@@ -68,14 +69,23 @@ impl Message {
         }
     }
 
-    /// A message that waited for its place, with the place that it is being granted.
-    pub(in crate::py) fn seated(self) -> Self {
+    /// A message that waited for its place, with the place that it is being granted, and whether it
+    /// waited. For [`Wake::enter`](crate::engine::room::Wake::enter).
+    pub(in crate::py) fn seated(self) -> (Self, bool) {
         match self {
             Self::Waiting(message, seat, queued) => {
                 drop(queued);
-                Self::Bounded(message, seat.enter())
+                (Self::Bounded(message, seat.enter()), true)
             }
-            message => message,
+            message => (message, false),
+        }
+    }
+
+    /// Takes out a message that still waits for its place: then it never gets one.
+    pub(in crate::py) fn unseated(self) -> (Self, Option<Self>) {
+        match self {
+            Self::Waiting(..) => (Self::Revoked, Some(self)),
+            message => (message, None),
         }
     }
 

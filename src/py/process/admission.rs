@@ -3,7 +3,7 @@
 //! The message waits for a place by itself, or a place is reserved before the child sends it: then the
 //! child can still decide not to.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::asker::Asker;
 use super::held::Reserved;
@@ -13,7 +13,7 @@ use crate::engine::cell;
 use crate::engine::ipc::frame::{Kind, encode};
 use crate::engine::ipc::relay::{Address, Place};
 use crate::engine::latch::Latch;
-use crate::engine::room::{Permit, Wake};
+use crate::engine::room::{Permit, Room, Wake};
 use crate::engine::waits::Circle;
 use crate::py::future::ActorCell;
 use crate::py::host::host::Host;
@@ -21,8 +21,8 @@ use crate::py::interpreter::lifecycle;
 use crate::py::message::fault::Unending;
 use crate::py::message::message::Message;
 
-/// A message on its way into a mailbox. In a bounded one it waits for a place, first come, first served
-/// with all other senders.
+/// A message on its way into a mailbox. In a bounded one it waits for a place by itself, first come, first
+/// served with all other senders: the thread that releases a place puts it into the mailbox.
 pub(super) struct Entering {
     pub(super) asker: Asker,
     pub(super) host: Arc<Host>,
@@ -34,49 +34,67 @@ pub(super) struct Entering {
     pub(super) admitted: Option<Arc<Latch>>,
     /// If it is a stream.
     pub(super) stream: Option<Arc<Onward>>,
-    /// If the mailbox is bounded.
-    pub(super) turn: Option<Arc<Turn>>,
+    /// Whether the mailbox has accepted it, if it has been put there.
+    pub(super) accepted: OnceLock<bool>,
 }
 
 impl Entering {
     pub(super) fn enter(self: &Arc<Self>) {
-        let (Some(room), Some(turn)) = (self.host.mailbox.room(), &self.turn) else {
-            return self.put(None);
-        };
-        let permit = match self.address.place {
-            Place::Reserved => self.asker.take_reserved(self.number),
-            Place::Unneeded | Place::Awaited => None,
-        };
-        let waiter = || Arc::clone(self) as Arc<dyn Wake>;
-        let permit = permit.or_else(|| turn.acquire(&self.host, room, waiter));
-        if permit.is_some() {
-            self.put(permit);
+        let mut permit = None;
+        if let Some(room) = self.host.mailbox.room() {
+            permit = match self.address.place {
+                Place::Reserved => self.asker.take_reserved(self.number),
+                Place::Unneeded | Place::Awaited => None,
+            };
+            permit = permit.or_else(|| self.acquire(room));
+            if permit.is_none() {
+                return;
+            }
         }
+        self.put(|message| (message.bounded(permit.take()), true));
+        // If it was cancelled, the place is given back here.
+        drop(permit);
+        self.wake();
     }
 
-    fn put(&self, permit: Option<Permit>) {
-        let mut permit = Some(permit);
-        let place = |message: Message| (message.bounded(permit.take().flatten()), ());
-        // If it was cancelled, the place is given back here.
-        if self.cell.exchange(place).is_none() {
-            return drop(permit);
+    /// A place, if one is free. Otherwise the message waits for one.
+    fn acquire(self: &Arc<Self>, room: &Arc<Room>) -> Option<Permit> {
+        let permit = self.host.try_acquire_detached(room);
+        if permit.is_some() {
+            return permit;
+        }
+        let mut left = None;
+        let permit = room.acquire_or_queue(|seat| {
+            left = Some(seat);
+            self.cell.exchange(|message| match left.take() {
+                Some(seat) => (Message::Waiting(Box::new(message), seat, None), ()),
+                None => (message, ()),
+            });
+            Arc::clone(self) as _
+        });
+        // If it was cancelled, it leaves the queue here, without the room's lock.
+        drop(left);
+        if permit.is_none() {
+            // From here on the transport reports each message that begins.
+            self.host.release_begun_detached();
+        }
+        permit
+    }
+
+    /// Puts the message into the mailbox. `place` gives it its place, and returns false if it wants none. With
+    /// the restrictions of [`Wake::enter`].
+    fn put(&self, place: impl FnOnce(Message) -> (Message, bool)) {
+        if self.cell.exchange(place) != Some(true) {
+            return;
         }
         if let Some(admitted) = &self.admitted {
             admitted.set();
         }
         // As in `Host::admit`: during the interpreter's exit an actor cannot send to itself.
         let is_own = self.asker.link.tally.node.id == self.host.tally.node.id;
-        let is_refused = is_own && lifecycle::is_exiting();
-        let cell = Arc::clone(&self.cell);
-        if is_refused || !self.host.accept_relayed(cell, self.is_told) {
-            return self.refuse();
-        }
-        // Not before it is in the mailbox: the thread that hears of it may send the next message.
-        if self.admitted.is_some() {
-            let ends = self.is_told.then_some(self.number);
-            let admitted = encode(Kind::Admitted, self.number, b"");
-            self.asker.send(admitted, ends);
-        }
+        let is_refused = self.host.is_forked() || is_own && lifecycle::is_exiting();
+        let accepted = !is_refused && self.host.mailbox.put(Arc::clone(&self.cell)).is_ok();
+        _ = self.accepted.set(accepted);
     }
 
     fn refuse(&self) {
@@ -93,10 +111,22 @@ impl Entering {
 }
 
 impl Wake for Entering {
+    /// If the message was cancelled, its seat gives up the place.
+    fn enter(&self) {
+        self.put(Message::seated);
+    }
+
     fn wake(&self) {
-        let permit = self.turn.as_ref().and_then(|turn| turn.granted());
-        if permit.is_some() {
-            self.put(permit);
+        match self.accepted.get() {
+            Some(true) => self.host.accept_relayed(self.is_told),
+            Some(false) => return self.refuse(),
+            None => return,
+        }
+        // Not before it is in the mailbox: the thread that hears of it may send the next message.
+        if self.admitted.is_some() {
+            let ends = self.is_told.then_some(self.number);
+            let admitted = encode(Kind::Admitted, self.number, b"");
+            self.asker.send(admitted, ends);
         }
     }
 }

@@ -53,8 +53,6 @@ pub(super) struct Asked {
     pub(super) host: Arc<Host>,
     /// Set when it has a place in the mailbox, if the child waits for that.
     pub(super) admitted: Option<Arc<Latch>>,
-    /// Its turn in the queue for that place, if the mailbox is bounded.
-    pub(super) turn: Option<Arc<Turn>>,
     /// If it is a stream.
     pub(super) stream: Option<Arc<Onward>>,
 }
@@ -137,7 +135,12 @@ impl Asked {
 
     /// Cancels the message if it still waits for a place. Returns whether it did.
     pub(super) fn leave(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| turn.leave()) && self.cancel()
+        let waiting = self.cell.exchange(Message::unseated).flatten();
+        // Without a lock: its seat leaves the queue.
+        waiting.is_some_and(|waiting| {
+            drop(waiting);
+            self.cancel()
+        })
     }
 
     /// What the child waits for.

@@ -6,7 +6,7 @@
 //! answer, most often the I/O thread of the other actor. Such a thread attaches to Python only to make
 //! an error here. None holds a lock of one link while it takes one of another.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PyRuntimeError;
 
@@ -15,7 +15,6 @@ use super::asker::Asker;
 use super::held::{Asked, EnteredWait};
 use super::link::Link;
 use super::onward::Onward;
-use super::turn::Turn;
 use crate::engine::cell::Phase;
 use crate::engine::holding::Holder;
 use crate::engine::ipc::frame::{Frame, Kind, encode};
@@ -228,7 +227,6 @@ impl Asker {
         cell.post(message);
         let waits = address.place == Place::Awaited;
         let admitted = waits.then(Arc::<Latch>::default);
-        let turn = host.mailbox.room().map(|_| Arc::<Turn>::default());
         let stream = items.map(|items| Onward::new(Box::new(self.clone()), number, &cell, items));
         let entering = Arc::new(Entering {
             asker: self.clone(),
@@ -239,7 +237,7 @@ impl Asker {
             is_told,
             admitted: admitted.clone(),
             stream: stream.clone(),
-            turn: turn.clone(),
+            accepted: OnceLock::new(),
         });
         // One of `tell` can only be cancelled while it waits for room.
         if !is_told || waits {
@@ -247,7 +245,6 @@ impl Asker {
                 cell: Arc::clone(&cell),
                 host: Arc::clone(&host),
                 admitted,
-                turn: turn.clone(),
                 stream: stream.clone(),
             });
             self.with_relayed(|relayed| relayed.asked.insert(number, asked));
@@ -255,16 +252,10 @@ impl Asker {
                 stream.pass_on();
             }
             let child = self.clone();
-            cell.on_end(move |cell| {
-                // If it waited for room, it leaves the queue.
-                if let Some(turn) = turn {
-                    turn.give_up();
-                }
-                match &stream {
-                    Some(stream) => stream.end(),
-                    None if is_told => child.forget(number),
-                    None => child.end(number, cell),
-                }
+            cell.on_end(move |cell| match &stream {
+                Some(stream) => stream.end(),
+                None if is_told => child.forget(number),
+                None => child.end(number, cell),
             });
         }
         entering.enter();

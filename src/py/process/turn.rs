@@ -1,4 +1,5 @@
-//! Waiting for a place in a bounded mailbox, for a child: no thread of this process waits.
+//! Waiting for a place in a bounded mailbox, for a message that a child has not sent yet: no thread of this
+//! process waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,11 +39,7 @@ impl Turn {
         room: &Arc<Room>,
         waiter: impl FnOnce() -> Arc<dyn Wake>,
     ) -> Option<Permit> {
-        let permit = room.try_acquire().or_else(|| {
-            // A message may have begun without a report of that.
-            host.release_begun_detached();
-            room.try_acquire()
-        });
+        let permit = host.try_acquire_detached(room);
         if permit.is_some() {
             return permit;
         }
@@ -75,16 +72,6 @@ impl Turn {
     pub(super) fn give_up(&self) {
         // Without the lock: this locks the room.
         drop(self.end());
-    }
-
-    /// Leaves the queue. False if it was not in it, for example because it has a place.
-    pub(super) fn leave(&self) -> bool {
-        let waiter = match &mut *self.standing() {
-            Standing::Seated(seat) => seat.leave_queue(),
-            Standing::Queueing | Standing::Over => None,
-        };
-        // Without the lock.
-        waiter.is_some()
     }
 
     fn end(&self) -> Option<Seat> {
