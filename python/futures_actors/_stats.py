@@ -26,7 +26,7 @@ class Stats:
       the sums, with its own mailbox, and its `age` is that of the message that has run longest.
 
     Each accepted message is counted in `depth`, `handled`, `failed` or `cancelled`, unless it is
-    a current one.
+    a current one or the answer of a process is on its way.
     """
 
     __module__ = "futures_actors"

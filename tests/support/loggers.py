@@ -27,6 +27,16 @@ def log_and_pause(actor, name, text, gate):
     gate.wait()
 
 
+def log_when_open(actor, name, gate):
+    """Log from a thread, which waits at the gate first."""
+
+    def body():
+        gate.wait()
+        log(actor, name, "info", "open")
+
+    threading.Thread(target=body).start()
+
+
 def log_and_exit(actor, name, text):
     log(actor, name, "info", text)
     os._exit(1)

@@ -43,3 +43,24 @@ fn loom_a_waiter_that_gives_up_loses_no_place_and_makes_none() {
         assert_one_place_is_free(&room);
     });
 }
+
+/// As messages in flight: the place of one that has begun is released under a lock.
+#[test]
+fn loom_the_place_of_what_has_begun_is_free_whichever_thread_releases_it() {
+    loom::model(|| {
+        let room = Arc::new(Room::new(1));
+        let begun = Arc::new(Mutex::new(room.try_acquire()));
+        let release = |begun: &Mutex<Option<Permit>>| {
+            let mut begun = begun.lock();
+            begun.take().and_then(Permit::release)
+        };
+        let other = {
+            let begun = Arc::clone(&begun);
+            thread::spawn(move || drop(release(&begun)))
+        };
+        drop(release(&begun));
+        assert!(room.try_acquire().is_some());
+        other.join().unwrap();
+        assert_one_place_is_free(&room);
+    });
+}

@@ -107,7 +107,7 @@ impl Room {
     #[must_use]
     pub fn try_acquire(self: &Arc<Self>) -> Option<Permit> {
         let is_free = self.inner().take_free();
-        is_free.then(|| Permit(Arc::clone(self)))
+        is_free.then(|| Permit::new(self))
     }
 
     /// Queues for a place. `waiter` is woken when the place is granted, at once if one is free.
@@ -137,7 +137,7 @@ impl Room {
     ) -> Option<Permit> {
         let mut inner = self.inner();
         if inner.take_free() {
-            return Some(Permit(Arc::clone(self)));
+            return Some(Permit::new(self));
         }
         let ticket = inner.new_ticket();
         let waiter = make(Seat {
@@ -183,30 +183,77 @@ impl Room {
         }
     }
 
-    /// Gives a place to the first waiter in the queue, or makes it free.
-    fn release(&self) {
-        loop {
-            let mut inner = self.inner();
-            let next = inner.queue.pop_first();
-            inner.free += usize::from(next.is_none());
-            if let Some((_, waiter)) = &next {
-                waiter.enter();
-            }
-            drop(inner);
-            if !next.is_some_and(|(_, waiter)| waiter.wake_or_decline()) {
-                return;
-            }
+    /// Gives a place to the first waiter in the queue, which it returns, or makes it free.
+    fn grant(&self) -> Option<Arc<dyn Wake>> {
+        let mut inner = self.inner();
+        let (_, waiter) = inner.queue.pop_first().unzip();
+        match &waiter {
+            Some(waiter) => waiter.enter(),
+            None => inner.free += 1,
         }
+        waiter
     }
 }
 
 /// A place in the room. Dropping it releases the place, which may wake a waiter: so it must not be
 /// dropped under a lock.
-pub struct Permit(Arc<Room>);
+///
+/// By default it is no place. An `Option` of one is larger than this.
+#[derive(Default)]
+pub struct Permit(Option<Arc<Room>>);
+
+impl Permit {
+    fn new(room: &Arc<Room>) -> Self {
+        Self(Some(Arc::clone(room)))
+    }
+
+    pub fn is_place(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Takes out the place, if it is one.
+    #[must_use]
+    pub fn take(&mut self) -> Option<Self> {
+        self.0.take().map(|room| Self(Some(room)))
+    }
+
+    /// Releases the place now, and leaves it to the caller to wake the waiter that has got it. For a
+    /// caller with a lock, which may be any but those that [`Wake::enter`] takes.
+    #[must_use]
+    pub fn release(mut self) -> Option<Granted> {
+        self.0.take().and_then(Granted::by)
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.release();
+        drop(self.0.take().and_then(Granted::by));
+    }
+}
+
+/// A waiter that has been granted a place. Dropping this wakes it: so it must not be dropped under a
+/// lock.
+pub struct Granted {
+    room: Arc<Room>,
+    waiter: Arc<dyn Wake>,
+}
+
+impl Granted {
+    /// Releases a place of `room`. `None` if no waiter has got it.
+    fn by(room: Arc<Room>) -> Option<Self> {
+        let waiter = room.grant()?;
+        Some(Self { room, waiter })
+    }
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        while self.waiter.wake_or_decline() {
+            match self.room.grant() {
+                Some(next) => self.waiter = next,
+                None => return,
+            }
+        }
     }
 }
 
@@ -242,13 +289,13 @@ impl Seat {
     #[must_use]
     pub fn enter(mut self) -> Permit {
         self.ticket = None;
-        Permit(Arc::clone(&self.room))
+        Permit::new(&self.room)
     }
 
     fn take(&mut self) -> Option<Permit> {
         let ticket = self.ticket.take()?;
         let given_up = self.room.inner().queue.remove(&ticket);
-        given_up.is_none().then(|| Permit(Arc::clone(&self.room)))
+        given_up.is_none().then(|| Permit::new(&self.room))
     }
 }
 

@@ -68,6 +68,23 @@ fn a_waiter_that_gave_up_is_passed_over() {
 }
 
 #[test]
+fn a_place_is_free_or_granted_before_the_waiter_is_woken() {
+    let room = room(2);
+    let first = room.try_acquire().expect("it is free");
+    let second = room.try_acquire().expect("it is free");
+    assert!(first.release().is_none());
+    let first = room.try_acquire().expect("nobody waited for it");
+    let waiting = Waiting::new(&room);
+    let granted = second.release().expect("it was waited for");
+    assert!(!waiting.is_woken() && !room.has_waiters());
+    assert!(room.try_acquire().is_none(), "it is the waiter's");
+    drop(granted);
+    assert!(waiting.is_woken());
+    drop(first);
+    assert!(room.try_acquire().is_some());
+}
+
+#[test]
 fn a_closed_room_lets_everybody_in() {
     let room = room(0);
     let waiting = Waiting::new(&room);

@@ -199,8 +199,8 @@ impl Host {
     pub(in crate::py) fn release_begun_detached(&self) {
         // All members of a pool share the room.
         drop(match self.pool() {
-            Some(pool) => pool.transport.begun(),
-            None => self.transport.begun(),
+            Some(pool) => pool.transport.release_begun(),
+            None => self.transport.release_begun(),
         });
     }
 

@@ -11,7 +11,6 @@ use crate::engine::sys;
 use crate::py::future::ActorCell;
 use crate::py::interpreter::daemon_threads::outlasting;
 use crate::py::interpreter::imports;
-use crate::py::message::tally::Progress;
 
 /// The states of an actor, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,27 +105,28 @@ impl Host {
     }
 
     fn own_counts(&self, py: Python<'_>) -> Sums {
-        let progress = if self.is_forked() {
-            Progress::default()
+        let counts = if self.is_forked() {
+            self.tally.counts()
         } else {
-            py.detach(|| self.transport.progress())
+            py.detach(|| self.transport.counts(&self.tally))
         };
-        let counts = self.tally.counts();
         // A dead child may have left a time in shared memory, but no message runs there any more.
         let since = match self.state() {
-            State::Running | State::Stopping => progress.since.max(counts.since),
+            State::Running | State::Stopping => counts.since,
             _ => 0,
+        };
+        // A sync actor does not count its one message.
+        let running = match since {
+            0 => 0,
+            _ => counts.running.max(1),
         };
         Sums {
             accepted: counts.accepted.saturating_sub(counts.queued),
-            // A sync actor does not count its one message.
-            running: match since {
-                0 => 0,
-                _ => counts.running.max(progress.running).max(1),
-            },
+            running,
+            begun: counts.begun.max(running),
             since,
-            handled: counts.handled.saturating_sub(progress.failed),
-            failed: counts.failed + progress.failed,
+            handled: counts.handled,
+            failed: counts.failed,
             cancelled: counts.cancelled,
             told: counts.told,
             restarts: counts.restarts,
@@ -147,6 +147,8 @@ struct Sums {
     /// Without those that wait for room.
     accepted: u64,
     running: u64,
+    /// How many have begun, and are not counted among those that have ended.
+    begun: u64,
     /// When the message began that has run longest. 0 if none runs.
     since: u64,
     handled: u64,
@@ -160,6 +162,7 @@ impl Sums {
     fn add(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.running += other.running;
+        self.begun += other.begun;
         self.since = match (self.since, other.since) {
             (0, since) | (since, 0) => since,
             (one, other) => one.min(other),
@@ -173,6 +176,6 @@ impl Sums {
 
     /// How many have begun or ended.
     fn gone(&self) -> u64 {
-        self.running + self.handled + self.failed + self.cancelled
+        self.begun + self.handled + self.failed + self.cancelled
     }
 }

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use super::streams::{RunningStream, Stalled};
 use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::room::Permit;
+use crate::engine::room::{Granted, Permit};
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
@@ -17,7 +17,7 @@ use crate::py::message::fault::Force;
 use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
-use crate::py::message::tally::Progress;
+use crate::py::message::tally::{Counts, Tally};
 
 /// How messages get from a mailbox to the actor.
 pub(in crate::py) trait Transport: Send + Sync {
@@ -64,10 +64,11 @@ pub(in crate::py) trait Transport: Send + Sync {
     /// The tracebacks of the actor's threads, as text.
     fn dump_traceback(&self, py: Python<'_>, deadline: Option<Instant>) -> PyResult<Dump>;
 
-    /// Returns the places of messages that have left the mailbox and have begun. While a sender waits
-    /// for room, the transport from now on releases further places by itself. Call it detached; it
+    /// Releases the places of messages that have left the mailbox and have begun. Each message that had
+    /// begun before the call has no place after it, whichever thread has released that. While a sender
+    /// waits for room, the transport from now on releases further places by itself. Call it detached; it
     /// takes locks briefly.
-    fn begun(&self) -> Vec<Permit> {
+    fn release_begun(&self) -> Vec<Granted> {
         Vec::new()
     }
 
@@ -76,9 +77,10 @@ pub(in crate::py) trait Transport: Send + Sync {
     /// not block.
     fn signal(&self, force: Force) -> sys::Result<Signalled>;
 
-    /// The counts that the tally does not have. Call it detached; it takes locks briefly.
-    fn progress(&self) -> Progress {
-        Progress::default()
+    /// The counts of the tally, with what only the transport knows. Call it detached; it takes locks
+    /// briefly.
+    fn counts(&self, tally: &Tally) -> Counts {
+        tally.counts()
     }
 
     /// The streams that the actor runs, or may be about to run.

@@ -179,7 +179,7 @@ impl Message {
     /// Whether the message has a place in a bounded mailbox.
     pub(in crate::py) fn has_permit(&self) -> bool {
         match self {
-            Self::Ticket(ticket) => ticket.permit.is_some(),
+            Self::Ticket(ticket) => ticket.permit.is_place(),
             Self::Bounded(..) => true,
             _ => false,
         }

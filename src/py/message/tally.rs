@@ -175,11 +175,12 @@ impl Tally {
             queued: count(&self.by_senders.0.queued),
             running: count(&self.by_engine.0.running),
             since: count(&self.by_engine.0.since),
+            begun: 0,
         }
     }
 }
 
-/// What a tally held when it was read, field by field.
+/// What a tally held when it was read, field by field, with what the transport knows.
 pub(in crate::py) struct Counts {
     pub(in crate::py) accepted: u64,
     pub(in crate::py) told: u64,
@@ -190,15 +191,7 @@ pub(in crate::py) struct Counts {
     pub(in crate::py) queued: u64,
     pub(in crate::py) running: u64,
     pub(in crate::py) since: u64,
-}
-
-/// What the transport knows that the tally does not.
-#[derive(Default)]
-pub(in crate::py) struct Progress {
-    /// Like `Tally::since`.
-    pub(in crate::py) since: u64,
-    /// How many messages an async actor has begun.
-    pub(in crate::py) running: u64,
-    /// How many of the messages counted as handled have failed: `handle` raised for them.
-    pub(in crate::py) failed: u64,
+    /// How many messages a process has begun whose ends are not counted yet: they run, or their answers
+    /// are on the way. But for those whose futures have been ended by hand.
+    pub(in crate::py) begun: u64,
 }

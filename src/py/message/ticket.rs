@@ -96,7 +96,7 @@ pub(in crate::py) struct Ticket {
     /// Where its items go, if it is a stream.
     pub(super) items: Option<Arc<Items>>,
     /// Its place in a bounded mailbox, until it is known to have begun.
-    pub(in crate::py) permit: Option<Permit>,
+    pub(super) permit: Permit,
     /// In a box, because few messages have any.
     left: Option<Box<Left>>,
     is_withdrawn: AtomicBool,
@@ -131,7 +131,7 @@ impl Ticket {
             passage: Arc::clone(passage),
             sequence,
             items,
-            permit,
+            permit: permit.unwrap_or_default(),
             left: left.map(Box::new),
             is_withdrawn: AtomicBool::new(false),
             is_told: message.kind.is_told(),

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 
 use crate::engine::ipc::frame::Kind;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::room::Permit;
+use crate::engine::room::Granted;
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::future::ActorCell;
@@ -113,10 +113,10 @@ impl Transport for ToMembers {
         Ok(Dump::Text(texts.concat()))
     }
 
-    fn begun(&self) -> Vec<Permit> {
+    fn release_begun(&self) -> Vec<Granted> {
         let members = self.members.iter();
         members
-            .flat_map(|member| member.transport.begun())
+            .flat_map(|member| member.transport.release_begun())
             .collect()
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::inflow::Arrived;
 use crate::engine::ipc::pipe::{Broken, Reader};
 use crate::engine::latch::Latch;
-use crate::engine::room::Permit;
+use crate::engine::room::Granted;
 use crate::py::future::{ActorCell, settle};
 use crate::py::message::message::Message;
 use crate::py::message::outcome::Outcome;
@@ -50,20 +50,20 @@ impl From<Broken> for Over {
 /// settled, so that a panic on the way loses none.
 pub(in crate::py) type Events = VecDeque<Event>;
 
-/// What a frame has reported. The tally has counted it already. What an event holds must be dropped
-/// without holding a lock.
+/// What a frame has reported. The tally has counted it already, and the place in the mailbox of a message
+/// that has begun is free, or another sender has been granted it and is to be woken. What an event holds
+/// must be dropped without holding a lock.
 pub(in crate::py) enum Event {
-    /// The message has an outcome, which is there until it is settled. Its place in the mailbox is
-    /// free.
+    /// The message has an outcome, which is there until it is settled.
     Ended(Arc<ActorCell>, Option<Outcome>, EndedMessage),
     /// What the handler of a stream has yielded.
     Item(Arrived),
     /// The child did not begin the message and has dropped it.
     Skipped(Arc<ActorCell>),
-    /// The message has begun. Its place in the mailbox is free.
-    Begun(Option<Permit>),
+    /// The message has begun.
+    Begun(Option<Granted>),
     /// These messages were sent by `tell`, and have been handled.
-    Done(Vec<Arc<ActorCell>>),
+    Done(Vec<Arc<ActorCell>>, Vec<Granted>),
     /// The child asks for something about another actor.
     Request(Option<Box<dyn FnOnce() + Send>>),
 }
@@ -73,21 +73,22 @@ impl Event {
     pub(super) fn settle(&mut self) {
         match self {
             Self::Ended(cell, outcome, message) => {
-                // First, so that a callback that posts finds room in the mailbox.
-                drop(message.take());
+                // First: a callback may take long.
+                drop(std::mem::take(message));
                 if let Some(outcome) = outcome.take() {
                     settle::settle(cell, outcome);
                 }
             }
             Self::Item(arrived) => arrived.settle(),
             Self::Skipped(_) => {}
-            Self::Begun(permit) => drop(permit.take()),
+            Self::Begun(granted) => drop(granted.take()),
             Self::Request(serve) => {
                 if let Some(serve) = serve.take() {
                     serve();
                 }
             }
-            Self::Done(cells) => {
+            Self::Done(cells, granted) => {
+                drop(std::mem::take(granted));
                 for cell in cells {
                     settle::settle(cell, Outcome::Nothing);
                 }
@@ -99,7 +100,7 @@ impl Event {
     pub(super) fn ended(&self) -> usize {
         match self {
             Self::Ended(..) => 1,
-            Self::Done(cells) => cells.len(),
+            Self::Done(cells, _) => cells.len(),
             Self::Skipped(_) | Self::Begun(_) | Self::Item(_) | Self::Request(_) => 0,
         }
     }
@@ -108,7 +109,7 @@ impl Event {
     pub(super) fn into_cells(self) -> Vec<Arc<ActorCell>> {
         match self {
             Self::Ended(cell, ..) | Self::Skipped(cell) => vec![cell],
-            Self::Done(cells) => cells,
+            Self::Done(cells, _) => cells,
             Self::Begun(_) | Self::Item(_) | Self::Request(_) => Vec::new(),
         }
     }
@@ -129,9 +130,9 @@ impl Event {
     }
 }
 
-/// What the cell held in place of the message, with its place in the mailbox; `None` if the user
-/// had set the future's result before.
-pub(in crate::py) type EndedMessage = Option<Message>;
+/// The sender that has got the message's place in the mailbox, if one waited, and what the cell held in
+/// place of the message; `None` if the user had set the future's result before.
+pub(in crate::py) type EndedMessage = (Option<Granted>, Option<Message>);
 
 impl Inbound {
     pub(super) fn new(reader: Reader) -> Self {

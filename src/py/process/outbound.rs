@@ -14,6 +14,7 @@ use crate::engine::ipc::pipe::{Broken, Flush};
 use crate::engine::ipc::window::{Capacity, Window};
 use crate::engine::mailbox::{Mailbox, Take};
 use crate::engine::pace::Pace;
+use crate::engine::room::Granted;
 use crate::engine::roster::Turns;
 use crate::engine::sys::{self, Bell};
 use crate::py::codec::packed::Packed;
@@ -102,6 +103,15 @@ pub(super) fn waiting(taken: Take<Arc<ActorCell>>, whose: Whose) -> Take<Waiting
     }
 }
 
+/// Releases the place of a message that has begun. Another thread that finds out by `outbound` that it
+/// has begun must also find its place free, so this is called with `outbound` locked, before the message
+/// leaves that.
+pub(super) fn release(cell: &ActorCell) -> Option<Granted> {
+    // Not under the cell's lock: that of a waiter may be taken here.
+    let permit = cell.message(Message::take_permit).flatten()?;
+    permit.release()
+}
+
 /// What there is to send of a message.
 enum ToSend {
     Now(Packed, Option<Inflow>),
@@ -146,6 +156,32 @@ impl Outbound {
                 && !self.is_passed(*sequence)
         };
         self.in_flight.iter().filter(runs).count()
+    }
+
+    /// The messages in flight that the child has begun: those that run, and those whose ends have not
+    /// been read.
+    fn begun_in_flight(&self) -> impl Iterator<Item = &Arc<ActorCell>> {
+        // They begin in the order in which they were sent, in whatever order they end.
+        let phases = self
+            .in_flight
+            .iter()
+            .map(|(_, sent)| (sent.cell.phase(), &sent.cell));
+        phases
+            .take_while(|(phase, _)| *phase != Phase::Pending)
+            .filter(|(phase, _)| *phase == Phase::Running)
+            .map(|(_, cell)| cell)
+    }
+
+    /// How many they are.
+    pub(super) fn started(&self) -> usize {
+        self.begun_in_flight().count()
+    }
+
+    /// Releases the places of the messages that the child has begun.
+    pub(super) fn release_begun(&self) -> Vec<Granted> {
+        self.begun_in_flight()
+            .filter_map(|cell| release(cell))
+            .collect()
     }
 
     /// The streams among those in flight.

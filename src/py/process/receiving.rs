@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::inbound::{Event, Events, Over};
 use super::link::Link;
-use super::outbound::Outbound;
+use super::outbound::{Outbound, release};
 use super::relay;
 use crate::engine::cell::{Begin, Phase};
 use crate::engine::ipc::frame::{Frame, Kind, done_sequences};
@@ -13,7 +13,6 @@ use crate::engine::ipc::pipe::Broken;
 use crate::engine::sys;
 use crate::py::codec::body::Body;
 use crate::py::future::settle;
-use crate::py::message::message::Message;
 use crate::py::message::outcome::{Outcome, Sealed};
 use crate::py::message::tally::Completion;
 
@@ -89,6 +88,7 @@ impl Link {
         outcome: Outcome,
     ) -> Result<Event, Broken> {
         let cell = outbound.leave(sequence)?.cell;
+        let granted = release(&cell);
         // Before the claim word is used for another message: after that the ticket could not tell
         // that this one has begun.
         let ticket = match cell.begin() {
@@ -101,7 +101,7 @@ impl Link {
             _ => Completion::Failed,
         };
         settle::count(&self.tally, &cell, completion);
-        Ok(Event::Ended(cell, Some(outcome), ticket))
+        Ok(Event::Ended(cell, Some(outcome), (granted, ticket)))
     }
 
     /// Counts and reports messages of `tell` that the child has handled. If that is not true of one,
@@ -113,14 +113,16 @@ impl Link {
         events: &mut Events,
     ) -> Result<(), Broken> {
         let mut cells = Vec::with_capacity(sequences.len());
+        let mut granted = Vec::new();
         let passed = sequences.into_iter().try_for_each(|sequence| {
             let cell = outbound.pass_told(sequence)?;
+            granted.extend(release(&cell));
             settle::count(&self.tally, &cell, Completion::Handled);
             cells.push(cell);
             Ok(())
         });
         if !cells.is_empty() {
-            events.push_back(Event::Done(cells));
+            events.push_back(Event::Done(cells, granted));
         }
         passed
     }
@@ -131,14 +133,14 @@ impl Link {
         let Some(sent) = sent.filter(|sent| sent.cell.phase() != Phase::Pending) else {
             return Err(Broken::NoSuchMessage(sequence));
         };
-        let permit = sent.cell.message(Message::take_permit).flatten();
+        let granted = release(&sent.cell);
         // A thread that begins to wait later sets this again, also with `outbound` locked.
         if self.mailbox.room().is_none_or(|room| !room.has_waiters())
             && let Some(connection) = &outbound.connection
         {
             connection.region.set_notify_begun(false);
         }
-        Ok(Event::Begun(permit))
+        Ok(Event::Begun(granted))
     }
 
     /// Processes the answers that the child had given when it died but had not written to the pipe.

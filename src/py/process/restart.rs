@@ -45,6 +45,8 @@ impl IoThread {
             Over::Broken(broken) => self.death(pid, exitcode, Some(broken)),
             Over::Panicked => Fault::Panicked,
         };
+        // They fail one after the other, and a callback may take long.
+        drop(self.link.release_begun());
         let begun = self.link.disconnect();
         self.dispatch_pool();
         let begun = begun.into_iter().map(|cell| (cell, Started::Yes));
@@ -147,6 +149,8 @@ impl IoThread {
     /// Ends the actor and fails every message that it has not answered. A child that still lives
     /// ends when the caller drops what is returned, which closes its request pipe.
     fn fail(&self, fault: Fault) -> Option<Outbound> {
+        // For the other members of its pool: see `end`.
+        drop(self.link.release_begun());
         if self.host.force.get().is_none() {
             self.link.hand_on_all();
         }

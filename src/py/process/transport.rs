@@ -9,13 +9,13 @@ use pyo3::prelude::*;
 
 use super::crew::{Mate, Seat};
 use super::link::Link;
+use super::outbound::Outbound;
 use super::sending::SentBy;
 use crate::engine::arena::Arena;
-use crate::engine::cell;
 use crate::engine::ipc::frame::Kind;
 use crate::engine::ipc::traceback::Traceback;
 use crate::engine::mailbox::Mailbox;
-use crate::engine::room::Permit;
+use crate::engine::room::Granted;
 use crate::engine::sys::{self, Signal};
 use crate::py::codec::actors::Receiver;
 use crate::py::codec::body;
@@ -28,7 +28,7 @@ use crate::py::message::fault::Force;
 use crate::py::message::items::Items;
 use crate::py::message::message::Message;
 use crate::py::message::request::{Asked, Wants};
-use crate::py::message::tally::Progress;
+use crate::py::message::tally::{Counts, Tally};
 use crate::py::message::ticket::Carrier;
 
 /// Packs a message for the actor `name`, and for the child that `arena` is shared with. Without an
@@ -137,7 +137,7 @@ impl Transport for Arc<Link> {
             .collect()
     }
 
-    fn begun(&self) -> Vec<Permit> {
+    fn release_begun(&self) -> Vec<Granted> {
         // A thread waits for room without reading, so the I/O thread must read.
         self.resume_reading();
         let outbound = self.outbound();
@@ -149,20 +149,7 @@ impl Transport for Arc<Link> {
         {
             connection.region.set_notify_begun(true);
         }
-        let mut begun = Vec::new();
-        // They begin in the order in which they were sent, in whatever order they end.
-        for (_, sent) in outbound.in_flight.iter() {
-            // The phase first: the child may begin the message at any moment.
-            match sent.cell.phase() {
-                cell::Phase::Pending => break,
-                cell::Phase::Running => {
-                    begun.extend(sent.cell.message(Message::take_permit).flatten());
-                }
-                // Cancelled: its place is free already.
-                _ => {}
-            }
-        }
-        begun
+        outbound.release_begun()
     }
 
     fn is_own_thread(&self) -> bool {
@@ -223,21 +210,24 @@ impl Transport for Arc<Link> {
         Ok(Signalled::Yes)
     }
 
-    fn progress(&self) -> Progress {
+    fn counts(&self, tally: &Tally) -> Counts {
         let region = self.region();
-        if self.is_restarting() {
-            return Progress {
-                since: 0,
-                running: 0,
-                failed: self.failed_before.load(Ordering::Relaxed),
-            };
+        let outbound = self.outbound();
+        // With the lock: a message leaves what is in flight and is counted in one step.
+        let mut counts = tally.counts();
+        let begun = outbound.as_ref().map_or(0, Outbound::started);
+        drop(outbound);
+        counts.begun = begun as u64;
+        let mut failed = self.failed_before.load(Ordering::Relaxed);
+        if !self.is_restarting() {
+            failed += region.failed().load(Ordering::Relaxed);
+            counts.since = region.since().load(Ordering::Relaxed);
+            counts.running = region.running().load(Ordering::Relaxed);
         }
-        let failed = region.failed().load(Ordering::Relaxed);
-        Progress {
-            since: region.since().load(Ordering::Relaxed),
-            running: region.running().load(Ordering::Relaxed),
-            failed: failed + self.failed_before.load(Ordering::Relaxed),
-        }
+        // The child has reported them as handled.
+        counts.handled = counts.handled.saturating_sub(failed);
+        counts.failed += failed;
+        counts
     }
 
     fn streams(&self) -> Vec<RunningStream> {
