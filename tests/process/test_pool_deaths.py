@@ -150,6 +150,36 @@ def test_messages_ahead_of_an_async_member_without_a_free_place_are_taken_back(g
             gate.open()
 
 
+def test_an_async_member_that_takes_back_slow_messages_takes_more_for_its_free_place(
+    gates, tmp_path
+):
+    late, blocks, *held = [gates() for _ in range(5)]
+    path = tmp_path / "path"
+    with asynchronous.StartsLate.pool(2, max_concurrency=3).executor(path, late) as pool:
+        # From these the pool learns that several may be sent ahead.
+        futures.wait([pool.post((tasks.echo, number)) for number in range(3000)], PATIENCE)
+        path.touch()
+        os.kill(pool.stats().members[1].pid, tasks.KILL)
+        late.reached()
+        # The other one has two of its own, one of which blocks, and gets all that is for both.
+        own = [(asynchronous.pause, held[0]), (tasks.pause, blocks)]
+        running = [pool.members[0].post(message) for message in own]
+        for gate in (held[0], blocks):
+            gate.reached()
+        running += [pool.post((asynchronous.pause, gate)) for gate in held[1:]]
+        quick = [pool.post((tasks.echo, number)) for number in range(2)]
+        # The half of these four that is taken back first never ends.
+        late.open()
+        for gate in held[1:]:
+            gate.reached()
+        assert quick[0].result(PATIENCE) == 0
+        assert not any(one.done() for one in running)
+        for gate in (blocks, *held):
+            gate.open()
+        assert quick[1].result(PATIENCE) == 1
+        assert [one.result(PATIENCE) for one in running] == ["passed"] * 4
+
+
 def test_keyed_messages_and_broadcasts_wait_for_the_next_start(start, gates):
     first = gates()
     with start(2) as pool:

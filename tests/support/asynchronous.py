@@ -116,6 +116,15 @@ def post_behind(executor, gate, messages):
     return futures
 
 
+class StartsLate(ProcessAwaits):
+    """Its constructor waits at a gate once there is a file `path`."""
+
+    def __init__(self, path, gate):
+        super().__init__()
+        if path.exists():
+            gate.wait()
+
+
 async def pause(actor, gate):
     """Await a gate: other messages go on meanwhile."""
     await asyncio.to_thread(gate.wait)

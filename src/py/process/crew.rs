@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use once_cell::sync::OnceCell;
 
-use crate::engine::loads::Loads;
+use crate::engine::loads::{Loads, Members};
 use crate::py::host::team::Team;
 
 /// With this many messages in flight a posting thread leaves the writing to the I/O thread, which
@@ -63,24 +63,13 @@ impl Crew {
     /// Whether a message that was just put into the pool's mailbox can be sent to a member at once.
     /// Otherwise each has so much to do that one will look into the mailbox.
     pub(in crate::py) fn has_place(&self) -> bool {
-        self.loads.choose(self.in_flight_by_posting, &[]).is_some()
+        self.loads.has_room(self.in_flight_by_posting)
     }
 
     /// Sends messages of the pool's mailbox to members that have a free place, or that may have one
     /// ahead. Called after each message that was put there.
     pub(in crate::py) fn dispatch(&self) {
-        let mut refused = Vec::new();
-        while !self.team.mailbox.is_empty()
-            && let Some((member, limit)) = self.loads.choose(self.in_flight_by_posting, &refused)
-        {
-            let before = self.loads.limit_and_load(member);
-            if let Some(mate) = self.mate(member) {
-                mate.serve(limit);
-            }
-            if self.loads.limit_and_load(member) == before {
-                refused.push(member);
-            }
-        }
+        self.loads.dispatch(self, self.in_flight_by_posting);
     }
 
     /// Has every member look into its mailboxes: they are open now, or closed.
@@ -92,14 +81,25 @@ impl Crew {
         }
     }
 
-    /// For a member that has `load` messages: if it has a free place, takes back what another one has
-    /// and has not begun.
-    pub(super) fn take_back_for(&self, member: usize, load: usize) {
-        for other in self.loads.others_behind(member, load) {
-            if self.mate(other).is_some_and(|mate| mate.give_back()) {
-                self.dispatch();
-                return;
-            }
+    /// For a member that may have got a free place: takes back what others have and have not begun.
+    pub(super) fn take_back_for(&self, member: usize) {
+        let most = self.in_flight_by_posting;
+        self.loads.take_back_for(member, self, most);
+    }
+}
+
+impl Members for Crew {
+    fn has_messages(&self) -> bool {
+        !self.team.mailbox.is_empty()
+    }
+
+    fn serve(&self, member: usize, limit: usize) {
+        if let Some(mate) = self.mate(member) {
+            mate.serve(limit);
         }
+    }
+
+    fn give_back(&self, member: usize) -> bool {
+        self.mate(member).is_some_and(|mate| mate.give_back())
     }
 }

@@ -212,11 +212,6 @@ impl Link {
         }
     }
 
-    /// How many messages its child has to handle, if it has one.
-    pub(super) fn load(&self) -> Option<usize> {
-        self.outbound().as_ref().map(Outbound::load)
-    }
-
     /// The streams that have left the mailbox and have not ended.
     pub(super) fn streams_in_flight(&self) -> Vec<RunningStream> {
         let outbound = self.outbound();

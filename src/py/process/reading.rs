@@ -200,9 +200,7 @@ impl Link {
             outbound.note_ended(ended, seat);
         }
         self.refill();
-        if let Some(load) = self.load() {
-            crew.take_back_for(*index, load);
-        }
+        crew.take_back_for(*index);
         if crew.team.mailbox.is_closed() {
             // Some may have waited for what this one might have left.
             crew.serve_all();
