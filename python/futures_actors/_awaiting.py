@@ -19,8 +19,7 @@ async def apost(executor: Any, message: object) -> ActorFuture[Any]:  # noqa: AN
         return posted
     seat = executor._wait_for_room()  # noqa: SLF001
     try:
-        # Code that blocks the loop may use the place, and leave another turn. Or another task has
-        # an earlier one, and is about to go on: it can, while this awaits a future that is done.
+        # Code that blocks the loop may use the place, and leave another turn.
         while posted is None:
             await seat.future
             posted = executor._post_into_room(seat, message)  # noqa: SLF001

@@ -455,12 +455,12 @@ class RefCore(Generic[Message, Answer]):
     def _post_into_room(self, seat: RoomSeat, message: Message) -> ActorFuture[Answer] | None:
         """For `apost`: post a message into the place that `seat` was granted.
 
-        Returns None if it has none, or it is another's turn: then await its future again.
+        Returns None if it has none: then its future is another one.
         """
     def _tell_into_room(self, seat: RoomSeat, message: Message) -> bool:
         """For `atell`: send a message into the place that `seat` was granted.
 
-        Returns False if it has none, or it is another's turn: then await its future again.
+        Returns False if it has none: then its future is another one.
         """
     def submit(
         self, fn: Callable[P, Result], /, *args: P.args, **kwargs: P.kwargs

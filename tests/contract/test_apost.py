@@ -39,23 +39,6 @@ def test_apost_waits_without_blocking_the_loop(kind, gate):
     assert asyncio.run(main()) == list(range(20))
 
 
-async def send_at_once(executor, count):
-    """Have as many tasks at once as there is no room for; return what they send."""
-    sends = (executor.apost, executor.atell)
-    tasks = [asyncio.ensure_future(sends[number % 2](number)) for number in range(count)]
-    await asyncio.gather(*tasks)
-    return list(range(count))
-
-
-def test_the_tasks_of_a_loop_get_room_in_turn(kind):
-    async def main():
-        with start(kind, 3, actors.Keeps) as executor:
-            sent = [number for _ in range(100) for number in await send_at_once(executor, 20)]
-            assert await executor.post(None) == sent
-
-    asyncio.run(main())
-
-
 def test_a_cancelled_apost_posts_nothing_and_keeps_no_room(kind, gate):
     async def main():
         with start(kind, 1) as executor:

@@ -169,11 +169,6 @@ def test_messages_of_a_loop_in_a_process_keep_their_order(process_kind):
     assert [number for number in kept if number != between] == list(range(count))
 
 
-def test_the_tasks_of_a_loop_in_a_process_get_room_in_turn(elsewhere, stream_kind):
-    with bounded.start(stream_kind, 3, actors.Keeps) as target:
-        elsewhere(aposts.test_the_tasks_of_a_loop_get_room_in_turn, target)
-
-
 def test_aposts_by_a_reference_cancelled_while_room_is_made_keep_no_room(elsewhere, stream_kind):
     with bounded.start(stream_kind, 1, actors.Echo) as target:
         elsewhere(aposts.test_aposts_cancelled_while_room_is_made_keep_no_room, target)

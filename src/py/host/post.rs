@@ -78,13 +78,13 @@ impl Host {
         }
     }
 
-    /// Like `accept`, for a coroutine, if it need not wait for room; otherwise nothing is sent.
+    /// Like `accept`, if there is room; otherwise nothing is sent.
     pub(in crate::py) fn try_accept<'py>(
         &self,
         asked: Asked<'_, 'py>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.admit(asked.py())?;
-        match self.try_acquire_in_turn(asked.py()) {
+        match self.try_acquire(asked.py()) {
             Ok(permit) => self.accept_with(asked, permit).map(Some),
             Err(_) => Ok(None),
         }
@@ -177,11 +177,10 @@ impl Host {
         self.tell_with(asked, permit)
     }
 
-    /// Like `tell`, for a coroutine, if it need not wait for room; otherwise nothing is sent, and it
-    /// returns false.
+    /// Like `tell`, if there is room; otherwise nothing is sent. Returns whether there was.
     pub(in crate::py) fn try_tell(&self, asked: Asked<'_, '_>) -> PyResult<bool> {
         self.admit(asked.py())?;
-        match self.try_acquire_in_turn(asked.py()) {
+        match self.try_acquire(asked.py()) {
             Ok(permit) => self.tell_with(asked, permit).map(|()| true),
             Err(_) => Ok(false),
         }

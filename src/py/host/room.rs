@@ -62,17 +62,6 @@ impl Host {
         room.try_acquire().map(Some).ok_or(room)
     }
 
-    /// Like `try_acquire`, for a coroutine: others of its thread may have been granted a place, and go on
-    /// first.
-    pub(super) fn try_acquire_in_turn(&self, py: Python<'_>) -> Result<Option<Permit>, &Arc<Room>> {
-        let permit = self.try_acquire(py)?;
-        match self.mailbox.room() {
-            // The place is given back here.
-            Some(room) if RoomSeat::is_awaited_here(RoomId::of(room)) => Err(room),
-            _ => Ok(permit),
-        }
-    }
-
     pub(super) fn block_for_room(
         &self,
         py: Python<'_>,

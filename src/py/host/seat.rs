@@ -5,13 +5,8 @@
 //! loop. If that code waits for room behind the coroutine, both would wait for ever. So it takes the
 //! first turn that a coroutine of its thread has, and the coroutine gets its turn instead
 //! ([`RoomSeat::overtake`]). Senders in other threads keep theirs.
-//!
-//! Coroutines of one event loop use their places in turn. They may hear of them in another order, since
-//! several threads grant places at once.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -121,8 +116,6 @@ struct Shared {
     /// A thread that holds two of these locks has locked its own seat first, and only that thread has a
     /// seat which overtakes.
     queued: Mutex<Queued>,
-    /// The address of the event loop whose coroutine has it, and keeps that loop alive; 0 if none has.
-    event_loop: AtomicUsize,
 }
 
 impl Shared {
@@ -138,30 +131,6 @@ impl Shared {
         self.queued().turn.take()
     }
 
-    /// Whether a coroutine of the same event loop has an earlier turn for the same room, and has not
-    /// gone on. It has a place, too, since places are granted in turn.
-    fn is_after_another(&self) -> bool {
-        let event_loop = self.event_loop.load(Ordering::Relaxed);
-        if event_loop == 0 {
-            return false;
-        }
-        let others: Vec<_> = SEATS.with_borrow_mut(|seats| {
-            while seats.front().is_some_and(|seat| seat.strong_count() == 0) {
-                seats.pop_front();
-            }
-            let others = seats
-                .iter()
-                .take_while(|seat| !std::ptr::eq(seat.as_ptr(), self));
-            others.filter_map(Weak::upgrade).collect()
-        });
-        let order = self.order();
-        others.iter().any(|other| {
-            let is_kin =
-                other.room == self.room && other.event_loop.load(Ordering::Relaxed) == event_loop;
-            is_kin && other.order().is_some_and(|other| Some(other) < order)
-        })
-    }
-
     /// Exchanges the turns, if both have one. Returns whether they have.
     fn exchange(&self, other: &Self) -> bool {
         let (mut mine, mut other) = (self.queued(), other.queued());
@@ -175,7 +144,7 @@ impl Shared {
 
 thread_local! {
     /// The seats of coroutines whose event loop runs in this thread. Some may be gone.
-    static SEATS: RefCell<VecDeque<Weak<Shared>>> = const { RefCell::new(VecDeque::new()) };
+    static SEATS: RefCell<Vec<Weak<Shared>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// For `apost` and `atell`: a turn in the queue, and a future that is done once granted.
@@ -202,7 +171,6 @@ impl RoomSeat {
         let shared = Arc::new(Shared {
             room,
             queued: Mutex::new(queued),
-            event_loop: AtomicUsize::new(0),
         });
         let overtaken = Mutex::default();
         Self { shared, overtaken }
@@ -210,24 +178,22 @@ impl RoomSeat {
 
     /// Whether coroutines of the event loop of this thread wait for that room.
     pub(in crate::py) fn is_awaited_here(room: RoomId) -> bool {
-        if SEATS.with_borrow(VecDeque::is_empty) {
+        if SEATS.with_borrow(Vec::is_empty) {
             return false;
         }
         SEATS.with_borrow_mut(|seats| seats.retain(|seat| seat.strong_count() > 0));
         first_here(room).is_some()
     }
 
-    /// This is the seat of a coroutine of the event loop `running`: code that blocks that can overtake it.
-    pub(in crate::py) fn enlist(&self, running: &Bound<'_, PyAny>) {
-        let event_loop = running.as_ptr().addr();
-        self.shared.event_loop.store(event_loop, Ordering::Relaxed);
+    /// This is the seat of a coroutine: code that blocks its event loop can overtake it.
+    pub(in crate::py) fn enlist(&self) {
         SEATS.with_borrow_mut(|seats| {
             // No reallocation, as long as enough of them are gone.
             if seats.len() == seats.capacity() {
                 seats.retain(|seat| seat.strong_count() > 0);
                 seats.reserve(seats.len() + 8);
             }
-            seats.push_back(Arc::downgrade(&self.shared));
+            seats.push(Arc::downgrade(&self.shared));
         });
     }
 
@@ -258,12 +224,8 @@ impl RoomSeat {
         self.shared.order().unwrap_or_default()
     }
 
-    /// The place that was granted; `None` if none was, or if another coroutine goes on first, which is
-    /// about to.
+    /// The place that was granted; `None` if none was.
     pub(in crate::py) fn place(&self) -> Option<Place> {
-        if self.shared.is_after_another() {
-            return None;
-        }
         let turn = {
             let mut queued = self.shared.queued();
             if !queued.cell.done().is_set() {

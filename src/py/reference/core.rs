@@ -12,7 +12,6 @@ use crate::py::codec::actors;
 use crate::py::codec::actors::{Described, Description, Receiver};
 use crate::py::host::seat::RoomSeat;
 use crate::py::interpreter::daemon_threads::{outlast, outlasting};
-use crate::py::interpreter::running_loop::running_loop;
 use crate::py::interpreter::wait::Seconds;
 use crate::py::interpreter::{imports, wait};
 use crate::py::message::request::Asked;
@@ -200,15 +199,15 @@ impl RefCore {
         let seat = self.target()?.wait_for_room(py)?;
         if blocks {
             seat.overtake();
-        } else if let Some(running) = running_loop(py)? {
-            seat.enlist(&running);
+        } else {
+            seat.enlist();
         }
         Ok(seat)
     }
 
     /// For `apost`: post a message into the place that `seat` was granted.
     ///
-    /// Returns None if it has none, or it is another's turn: then await its future again.
+    /// Returns None if it has none: then its future is another one.
     fn _post_into_room<'py>(
         &self,
         seat: &Bound<'py, RoomSeat>,
@@ -223,7 +222,7 @@ impl RefCore {
 
     /// For `atell`: send a message into the place that `seat` was granted.
     ///
-    /// Returns False if it has none, or it is another's turn: then await its future again.
+    /// Returns False if it has none: then its future is another one.
     fn _tell_into_room(
         &self,
         seat: &Bound<'_, RoomSeat>,
