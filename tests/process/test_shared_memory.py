@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import actors
+import asynchronous
 import futures_actors
 import programs
 import tasks
@@ -109,6 +110,25 @@ def test_messages_cross_whatever_the_limit(process, limit, caplog):
     del future, futures
     warnings = [one for one in caplog.records if one.name == "futures_actors"]
     assert len(warnings) == (limit > 0)
+
+
+async def pause_with(actor, gate, _big):
+    return await asynchronous.pause(actor, gate)
+
+
+def test_an_async_actor_handles_big_messages_at_a_time_without_shared_memory(gates):
+    held = [gates() for _ in range(3)]
+    options = asynchronous.ProcessAwaits.options(max_concurrency=3, shared_memory=0)
+    with options.executor() as executor:
+        futures = [executor.post((pause_with, gate, bytes(2 * MIB))) for gate in held]
+        try:
+            # One that has begun may wait for the next.
+            for gate in held:
+                gate.reached()
+        finally:
+            for gate in held:
+                gate.open()
+        assert [future.result(PATIENCE) for future in futures] == ["passed"] * 3
 
 
 def test_an_exhausted_arena_is_no_fault(script):

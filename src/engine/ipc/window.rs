@@ -11,25 +11,37 @@ use std::collections::VecDeque;
 use super::claims::{CLAIMS, first_of, next_of, slot_of};
 use super::pipe::Broken;
 
-/// How many bytes of messages may be inside, unless it is one message.
+/// With so many bytes of messages inside, only as many messages enter as the child handles at a time.
 pub const WINDOW_BYTES: usize = 1 << 20;
 
 /// How many that have left may be listed before a sweep is worth it.
 const SWEEP_AT_LEAST: usize = 64;
 
-/// How many messages may be inside a window at most.
+/// How many messages may be inside a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacity(usize);
+pub struct Capacity {
+    /// How many the child handles at a time. So many enter, whatever their length: one that has begun may
+    /// wait for the next.
+    places: usize,
+    /// How many there may be at most.
+    slots: usize,
+}
 
 impl Capacity {
     /// A child that handles one after the other needs no more to be kept busy.
-    pub const LEAST: Self = Self(512);
+    pub const LEAST: Self = Self {
+        places: 1,
+        slots: 512,
+    };
     const MOST: usize = CLAIMS;
 
     /// The capacity for a child that handles this many messages at a time. `None` if there are not
     /// enough slots.
     pub fn for_concurrency(messages: usize) -> Option<Self> {
-        (messages <= Self::MOST).then(|| Self(messages.max(Self::LEAST.0)))
+        (messages <= Self::MOST).then(|| Self {
+            places: messages.max(Self::LEAST.places),
+            slots: messages.max(Self::LEAST.slots),
+        })
     }
 }
 
@@ -43,7 +55,7 @@ struct Slot<T> {
 
 #[derive(Debug)]
 pub struct Window<T> {
-    capacity: usize,
+    capacity: Capacity,
     /// The slots that have been used so far. A free one is used again before a new one is, the last
     /// to become free first, so that no more of the claims' table is touched than needed.
     slots: Vec<Slot<T>>,
@@ -59,7 +71,7 @@ pub struct Window<T> {
 impl<T> Window<T> {
     pub fn new(capacity: Capacity) -> Self {
         Self {
-            capacity: capacity.0,
+            capacity,
             slots: Vec::new(),
             free: Vec::new(),
             entered: VecDeque::new(),
@@ -91,12 +103,13 @@ impl<T> Window<T> {
     /// Whether another may enter, if at most `limit` may be inside. Its length does not matter: the
     /// last one may exceed the limit of bytes.
     pub fn has_room(&self, limit: usize) -> bool {
-        self.len < limit.min(self.capacity) && (self.len_bytes < WINDOW_BYTES || self.is_empty())
+        let Capacity { places, slots } = self.capacity;
+        self.len < limit.min(slots) && (self.len_bytes < WINDOW_BYTES || self.len < places)
     }
 
     /// A message of `len_bytes` enters, with the number `next_sequence`. There must be room.
     pub fn enter(&mut self, len_bytes: usize, message: T) {
-        debug_assert!(self.len < self.capacity);
+        debug_assert!(self.len < self.capacity.slots);
         let sequence = self.next_sequence();
         let message = Some((len_bytes, message));
         match self.free.pop().and_then(|slot| self.slots.get_mut(slot)) {
@@ -238,7 +251,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_it_agrees_with_a_list(events in events(), most in 1..2_000_usize) {
+        fn whatever_comes_it_agrees_with_a_list(events in events(), most in prop_oneof![1..5_usize, 1..2_000_usize]) {
             let capacity = Capacity::for_concurrency(most).expect("not so many");
             let mut window = Window::new(capacity);
             let mut model = Model::default();
@@ -292,12 +305,12 @@ mod tests {
                 prop_assert!(window.iter().rev().map(|(n, _)| n).eq(numbers.iter().copied().rev()));
                 prop_assert!(numbers.iter().all(|n| window.get(*n) == Some(n)));
                 prop_assert_eq!((window.len(), window.count()), (numbers.len(), given.len() as u64));
-                // No two inside share a slot, and all but the last fit the bytes.
+                // No two inside share a slot, and all but the last fit the bytes or the child's places.
                 let slots: std::collections::HashSet<_> = numbers.iter().map(|n| slot_of(*n)).collect();
                 prop_assert_eq!(slots.len(), numbers.len());
                 prop_assert!(slots.iter().all(|slot| *slot < most.max(512)));
                 let but_last = model.inside.iter().rev().skip(1).map(|(_, len)| len).sum::<usize>();
-                prop_assert!(but_last < WINDOW_BYTES || numbers.len() <= 1);
+                prop_assert!(but_last < WINDOW_BYTES || numbers.len() <= most);
                 prop_assert_eq!(window.len_bytes, model.inside.iter().map(|(_, len)| len).sum::<usize>());
                 prop_assert!(window.entered.len() <= 2 * numbers.len() + SWEEP_AT_LEAST);
             }
@@ -312,6 +325,17 @@ mod tests {
         assert!(!window.has_room(512));
         assert_eq!(window.leave(sequence), Ok("large"));
         assert!(window.has_room(512));
+    }
+
+    #[test]
+    fn as_many_large_messages_enter_as_the_child_handles_at_a_time() {
+        let capacity = Capacity::for_concurrency(3).expect("not too many");
+        let mut window = Window::new(capacity);
+        for _ in 0..3 {
+            assert!(window.has_room(512));
+            window.enter(5 * WINDOW_BYTES, ());
+        }
+        assert!(!window.has_room(512));
     }
 
     #[test]
